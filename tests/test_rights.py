@@ -358,6 +358,7 @@ def route_rows(service: ApiService) -> Iterator[list[object]]:
         "level": "0",
         "index": "0",
         "lead": "0x" + "33" * 32,
+        "code": "0x" + "55" * 32,
         "key": "0x" + "44" * 32,
     }
     callers = callers_of(service)
@@ -403,6 +404,7 @@ TENANTS_OWN = (
     "accounts",
     "api_keys",
     "confirmations",
+    "code_names",
     "lead_identities",
     "leads",
     "operator_memory",
@@ -451,6 +453,11 @@ def test_a_handler_that_forgets_its_check_leaks_nothing_and_moves_nothing(
     give_level(service, surface, wallet("operator"))
     report(owner, surface, "one", event() | {"order": "order 1"})
     (lead,) = leads(operator, surface)
+    code = {"max_uses": 1, "expires_ms": service.clock() + 1000}
+    issued = operator.post(
+        f"/v1/surfaces/{surface}/codes", json=code, headers={"Idempotency-Key": "one"}
+    )
+    assert issued.is_success, issued.text
     touch(operator, surface, "one", lead["lead"], "email")
     parameters = operator.get(f"/v1/surfaces/{surface}").json()["terms"]
     terms = draft_terms(parameters, wallet("operator").address)

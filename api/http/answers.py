@@ -165,6 +165,10 @@ class RequestStatus(BaseModel):
     verdict: Literal["accepted", "refused", "ignored"] | None = Field(
         description="The policy's decision about a product event that is done; null otherwise."
     )
+    ref_used: bool | None = Field(
+        description="Of an event that is done and came with a `ref`: whether the log took a click "
+        "by it (not again for a lead whose click it took when the code came alone); null otherwise."
+    )
     code: str | None = Field(description="The name of the rule that refused it.")
     detail: str | None
     retry: bool = Field(
@@ -183,6 +187,65 @@ class BulkStatus(BaseModel):
     """The states of a bulk request's lines, in their order. Send it again to ask again."""
 
     results: list[LineStatus]
+
+
+# --- Codes ----------------------------------------------------------------------------------------
+
+
+class CodeRequest(RequestStatus):
+    """A code on its way into the log: its random id there, and what you hand out."""
+
+    code_id: Word
+    ref: str = Field(
+        description="The code itself: your product puts it into `ref`.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015"],
+    )
+
+
+class IssuedCode(BaseModel):
+    """A code, and the leads that came by it.
+
+    `flags` say what may be wrong: `fast` (30 clicks in a minute or more), `own_operator` (its
+    operator is the surface's owner), `repeated` (leads clicked that its operator had touched
+    before, by a code or otherwise).
+    """
+
+    code_id: Word
+    ref: str | None = Field(description="The code itself; its operator alone is shown it.")
+    operator: Address
+    position: Position
+    issued_ms: TimeMs
+    expires_ms: TimeMs
+    max_uses: int
+    is_ended: bool
+    clicks: int
+    leads: int = Field(description="How many of the clicks brought a lead that was new.")
+    repeats: int
+    most_in_a_minute: int
+    flags: list[Literal["fast", "own_operator", "repeated"]]
+
+
+class IssuedCodes(BaseModel):
+    """Codes in the order of their issue."""
+
+    codes: list[IssuedCode]
+    next: Position | None = _NEXT_AFTER
+
+
+class CodeClick(BaseModel):
+    """A click: a lead that came by a code."""
+
+    position: Position
+    lead: Word
+    time_ms: TimeMs
+    is_new_lead: bool
+
+
+class CodeClicks(BaseModel):
+    """Clicks in the order of the log."""
+
+    clicks: list[CodeClick]
+    next: Position | None = _NEXT_AFTER
 
 
 # --- Surfaces and their leads ---------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The bodies of requests: no unknown member, and no value turned into another type."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
@@ -21,6 +21,7 @@ from api.http.fields import (
     Moment,
     Name,
     OrderId,
+    Ref,
     Signature,
     TimeMs,
     TimeS,
@@ -31,8 +32,10 @@ from api.http.problems import MAX_FAULTS
 from orchestrator.core import policy, surface_settings
 from orchestrator.core.document import MAX_DOCUMENT_BYTES
 from orchestrator.core.forecast import MAX_HORIZON_DAYS, MAX_QUESTIONS
+from orchestrator.core.qualification import MAX_FIELDS
 from orchestrator.core.scopes import Scope, ScopeSet
 from orchestrator.core.sign_in import MAX_MESSAGE_BYTES
+from orchestrator.core.surface_settings import MAX_CODE_USES
 from orchestrator.core.units import DAY_S
 
 
@@ -386,6 +389,19 @@ class Reason(Body):
     text: Annotated[str, Field(max_length=2_000)] | None = None
 
 
+class NewCode(Body):
+    """A code to hand out: by its use leads arrive that you have brought."""
+
+    max_uses: Annotated[int, Field(ge=1, le=MAX_CODE_USES)]
+    expires_ms: TimeMs = Field(description="When it expires, within what the settings allow.")
+
+
+class CodeEnd(Body):
+    """The reason for which a code ends, as the log shows it."""
+
+    reason: Name = Field(examples=["leaked"])
+
+
 class NewForecast(Body):
     """A forecast: the share of the leads in a state at the next 00:00 UTC that moves on in time."""
 
@@ -399,9 +415,15 @@ class NewForecast(Body):
 
 
 class ProductEvent(Body):
-    """An event of the owner's product that concerns one of its leads."""
+    """An event of the owner's product that concerns one of its leads, named by id, code or both."""
 
-    lead: ExternalId
+    lead: ExternalId | None = None
+    ref: Ref | None = None
+    fields: Annotated[dict[Name, str | int | bool], Field(max_length=MAX_FIELDS)] | None = Field(
+        default=None,
+        description="What the surface's settings ask for with a code. It is kept apart from the "
+        "log and can be erased with the lead.",
+    )
     event: EventName
     value: Amount | None = Field(
         default=None,
@@ -421,6 +443,12 @@ class ProductEvent(Body):
         "seconds ahead of our clock it is waited for; further ahead it is refused."
     )
 
+    @model_validator(mode="after")
+    def _has_a_name(self) -> Self:
+        if self.lead is None and self.ref is None:
+            raise ValueError("an event names its lead by `lead`, by `ref`, or by both")
+        return self
+
 
 class BulkProductEvent(ProductEvent):
     """A line of a bulk report; `id` is its idempotency key."""
@@ -429,9 +457,19 @@ class BulkProductEvent(ProductEvent):
 
 
 class Erasure(Body):
-    """The lead whose identity, and what was reported of it, is to be deleted."""
+    """The lead whose identity, and what was reported of it, is to be deleted.
 
-    lead: ExternalId
+    One that has come by a code alone, and has no id yet, is named by the code.
+    """
+
+    lead: ExternalId | None = None
+    ref: Ref | None = None
+
+    @model_validator(mode="after")
+    def _has_one_name(self) -> Self:
+        if (self.lead is None) == (self.ref is None):
+            raise ValueError("name the lead by `lead` or by `ref`, and by one of them alone")
+        return self
 
 
 class Touch(Body):

@@ -271,6 +271,17 @@ ExternalId = Annotated[
     ),
     AfterValidator(names.own_id),
 ]
+Ref = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=128,
+        description="The code that the lead came by, as its link had it. One that is unknown, "
+        "spent, expired or ended is not used, and which of these is not said.",
+        examples=["9f86d081884c7d659a2feaa0c55ad015"],
+    ),
+]
+CodeId = Annotated[Word, Path(description="A code's random id.")]
 EventName = Annotated[
     str,
     Field(

@@ -50,6 +50,7 @@ _STATUS_BY_AREA: dict[type[DomainError], int] = {
     WhyError: 404,
 }
 _STATUS_BY_CODE = {
+    "code-unknown": 404,
     "contract-unknown": 404,
     "event-ahead": 422,
     "event-late": 422,

@@ -30,6 +30,7 @@ from api.http.bodies import BulkProductEvent, BulkTouch
 from api.http.fields import Key
 from api.http.json_input import StrictRoute, read_lines, split_lines
 from api.http.problems import Refusal, documented, not_found
+from orchestrator.core.kinds import KINDS
 from orchestrator.core.scopes import Scope
 from orchestrator.log import inbox
 from orchestrator.log.inbox import EventAheadError, Result, Submission
@@ -44,6 +45,9 @@ MAX_LINES = 5_000
 # How far ahead of the database's clock an event may be dated and is still waited for.
 MAX_AHEAD_S = 5
 _POLL_S = 0.05
+# What an event's entries say of it, by their first words.
+_REFUSED, _CLICKED = KINDS["lead.refused"].word, KINDS["touch.reported"].word
+_ACCEPTED = {KINDS["lead.transition"].word, KINDS["product.event"].word}
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,6})\"?\s*(?:$|[,;])", re.IGNORECASE)
 
 
@@ -268,38 +272,45 @@ def read_statuses(service: Service, caller: Caller, ids: Sequence[UUID]) -> list
     with acting(service, caller) as session:
         for part in in_bulks(ids):
             results |= inbox.results_of(session, service.log_id, part)
-        verdicts = _verdicts(service, session, results)
-    return [_status(results[each], verdicts.get(each)) for each in ids if each in results]
+        outcomes = _outcomes(service, session, results)
+    return [
+        _status(results[each], *outcomes.get(each, (None, None))) for each in ids if each in results
+    ]
 
 
-def _verdicts(service: Service, session: Session, results: dict[UUID, Result]) -> dict[UUID, str]:
-    """Return the policy's verdict on each of these requests that is a decided product event."""
-    events = {
-        row.request_id
-        for row in session.all(
-            "api.product_events", log_id=service.log_id, request_ids=list(results)
-        )
-    }
-    done = [results[each] for each in events if results[each].status == "done"]
-    refused = {
-        row.first
-        for row in session.all(
-            "api.refused_transitions",
-            log_id=service.log_id,
-            firsts=[result.first_position for result in done],
-            counts=[result.entries for result in done],
-        )
-    }
+def _outcomes(
+    service: Service, session: Session, results: dict[UUID, Result]
+) -> dict[UUID, tuple[str, bool | None]]:
+    """Return the policy's verdict on each of these requests that is a decided product event.
 
-    def verdict(result: Result) -> str:
-        if not result.entries:
-            return "ignored"
-        return "refused" if result.first_position in refused else "accepted"
+    Of one that came with a code, also whether the log took a click by it.
+    """
+    rows = session.all("api.product_events", log_id=service.log_id, request_ids=list(results))
+    done = {row: result for row in rows if (result := results[row.request_id]).status == "done"}
+    runs = [result for result in done.values() if result.entries]
+    told: dict[int | None, set[bytes]] = {}
+    for row in session.all(
+        "api.kinds_in_runs",
+        log_id=service.log_id,
+        firsts=[result.first_position for result in runs],
+        counts=[result.entries for result in runs],
+        kinds=[_REFUSED, _CLICKED, *_ACCEPTED],
+    ):
+        told.setdefault(row.first, set()).add(row.kind)
 
-    return {result.request_id: verdict(result) for result in done}
+    def verdict(kinds: set[bytes]) -> str:
+        if _REFUSED in kinds:
+            return "refused"
+        return "accepted" if kinds & _ACCEPTED else "ignored"
+
+    found = {}
+    for row, result in done.items():
+        kinds = told.get(result.first_position, set()) if result.entries else set()
+        found[row.request_id] = verdict(kinds), (_CLICKED in kinds if row.has_ref else None)
+    return found
 
 
-def _status(result: Result, verdict: str | None) -> RequestStatus:
+def _status(result: Result, verdict: str | None, ref_used: bool | None) -> RequestStatus:
     return RequestStatus.model_validate(
         {
             "request_id": str(result.request_id),
@@ -308,6 +319,7 @@ def _status(result: Result, verdict: str | None) -> RequestStatus:
             "first_position": result.first_position if result.entries else None,
             "count": result.entries or 0,
             "verdict": verdict,
+            "ref_used": ref_used,
             "code": result.code,
             "retry": result.is_retryable,
             "detail": result.message,

@@ -17,31 +17,45 @@ from orchestrator.backtest.inputs import ContractPlan, EventRow, RowCounts, Touc
 from orchestrator.core.attribution import forget_needless
 from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.decide import decide, verdict_of
-from orchestrator.core.entry import ZERO_WORD, unpack_outcome
+from orchestrator.core.entry import CLICK, TIME_MS_LIMIT, ZERO_WORD, Entry, unpack_outcome
 from orchestrator.core.errors import RequestError
-from orchestrator.core.opening import Record
+from orchestrator.core.kinds import advance
+from orchestrator.core.opening import CodeOpening, Record
 from orchestrator.core.policy import Policy, Verdict
 from orchestrator.core.requests import (
+    Arrival,
     OpenContract,
     ProductEvent,
     PublishPolicy,
     PublishSettings,
     Touch,
 )
-from orchestrator.core.surface_settings import MAX_LEADS_A_DAY, parse_settings
+from orchestrator.core.surface_settings import (
+    MAX_CODE_PERIOD_S,
+    MAX_CODE_USES,
+    MAX_LEADS_A_DAY,
+    parse_settings,
+)
 from orchestrator.core.units import format_time
 from orchestrator.core.world import World
 
 SURFACE = b"surface"
 OWNER = b"owner"
 # A history says that its touches were made, and by which contracts they are judged. So its
-# operators have the level that a contract gives, and all their actions count as this one.
+# operators have the level that a contract gives, all their actions count as this one, and each has
+# one code, by which all leads come that it brings.
 HISTORY_ACTION = "touch"
 HISTORY_SETTINGS = parse_settings(
     {
         "token": f"0x{1:040x}",
         "actions": {HISTORY_ACTION: {"level": 1}},
         "levels": [{"leads_a_day": MAX_LEADS_A_DAY}],
+        "codes": {
+            "level": 1,
+            "max_uses": MAX_CODE_USES,
+            "expires_s": MAX_CODE_PERIOD_S,
+            "a_day": 1,
+        },
     }
 )
 
@@ -135,6 +149,8 @@ def evaluate_history(
     for plan in plans:
         rules = plan.rules(SURFACE, OWNER, policy)
         decide(world, OpenContract(rules, ZERO_WORD), 0)
+        if rules.operator not in rules_by_operator:
+            _issue_code(world, rules.operator)
         rules_by_operator.setdefault(rules.operator, []).append(rules)
     report = Report(
         {name.decode(): contract for name, contract in world.contracts.items()},
@@ -144,8 +160,13 @@ def evaluate_history(
         if isinstance(row, TouchRow):
             _record_touch(world, row, rules_by_operator, policy.attribution)
         else:
+            request: ProductEvent | Arrival = _product_event(row)
+            # Of operators without a contract there may be as many as rows, and they win nothing.
+            if row.ref.encode() in rules_by_operator:
+                code = _code_id(row.ref.encode())
+                request = Arrival(**request._asdict(), ref=code, is_alone=False, is_alias=False)
             try:
-                records = decide(world, _product_event(row), row.time_ns)
+                records = decide(world, request, row.time_ns)
             except RequestError as error:
                 report.turned_away[error.code] += 1
                 continue
@@ -153,7 +174,29 @@ def evaluate_history(
             line = _outcome_line(world, records)
             if line is not None:
                 spool.add(line)
+            if isinstance(request, Arrival):
+                operator = row.ref.encode()
+                lead = world.leads.get(request.lead)
+                history = lead.touches.get(operator) if lead else None
+                if history is not None:
+                    forget_needless(history, rules_by_operator[operator], policy.attribution)
     return report
+
+
+def _issue_code(world: World, operator: bytes) -> None:
+    """Give an operator its code, which is issued before the history and never expires.
+
+    The fold takes it as it is: a history's times are nanoseconds, and no settings allow so many.
+    """
+    opening = CodeOpening(TIME_MS_LIMIT - 1, ZERO_WORD, ZERO_WORD)
+    issued = Entry(
+        "code.issued", SURFACE, operator, _code_id(operator), CLICK, MAX_CODE_USES, 0, ZERO_WORD
+    )
+    advance(world, Record(issued, opening))
+
+
+def _code_id(operator: bytes) -> bytes:
+    return sha256(operator).digest()
 
 
 def _product_event(row: EventRow) -> ProductEvent:

@@ -40,12 +40,15 @@ TOUCH_COLUMNS = ("time", "lead", "operator", "action")
 # A file may have these or not. Rows of one id are one row; an order is the product's own id of it.
 ID_COLUMN = "id"
 ORDER_COLUMN = "order"
+# The operator by whose code the lead came with this event.
+REF_COLUMN = "ref"
 
 
 class EventRow(NamedTuple):
     """A product event of the history. `value_units` in token base units, None where none is told.
 
-    `order` is the product's id of the order that it is about, empty for none.
+    `order` is the product's id of the order that it is about, `ref` the operator by whose code the
+    lead came with it; both are empty for none.
     """
 
     time_ns: int
@@ -53,6 +56,7 @@ class EventRow(NamedTuple):
     event: str
     value_units: int | None
     order: str = ""
+    ref: str = ""
 
 
 class TouchRow(NamedTuple):
@@ -135,8 +139,8 @@ def read_rows(
 def read_events(path: Path, counts: RowCounts) -> Iterator[EventRow]:
     """Read the product events of E.csv, whose order must be that of time."""
     seen = _SeenRows(path, counts)
-    for line, time_ns, (lead, event, value), (order, row_id) in _timed_rows(
-        path, EVENT_COLUMNS, (ORDER_COLUMN, ID_COLUMN)
+    for line, time_ns, (lead, event, value), (order, ref, row_id) in _timed_rows(
+        path, EVENT_COLUMNS, (ORDER_COLUMN, REF_COLUMN, ID_COLUMN)
     ):
         event_name = _name(path, line, "event", event, names.event_name)
         order_id = _name(path, line, "order", order, names.own_id) if order else ""
@@ -144,7 +148,8 @@ def read_events(path: Path, counts: RowCounts) -> Iterator[EventRow]:
             value_units = parse_amount(value) if value else None
         except ValueError as error:
             raise InputError("value-invalid", f"{path}, line {line}: value {error}") from None
-        row = EventRow(time_ns, lead, event_name, value_units, order_id)
+        by = _name(path, line, "ref", ref, _operator) if ref else ""
+        row = EventRow(time_ns, lead, event_name, value_units, order_id, by)
         if seen.is_to_count(line, row_id, row, ""):
             yield row
 

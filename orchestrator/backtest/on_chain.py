@@ -31,7 +31,16 @@ from orchestrator.core.errors import InputError, ReplayError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.opening import EventOpening, TransitionOpening
 from orchestrator.core.policy import Policy, Verdict
-from orchestrator.core.requests import ProductEvent, PublishPolicy, PublishSettings, Request, Touch
+from orchestrator.core.requests import (
+    Arrival,
+    IssueCode,
+    ProductEvent,
+    PublishPolicy,
+    PublishSettings,
+    Request,
+    Touch,
+)
+from orchestrator.core.surface_settings import MAX_CODE_PERIOD_S, MAX_CODE_USES
 from orchestrator.core.terms import (
     Terms,
     contract_id,
@@ -84,6 +93,7 @@ class OnChainBacktest:
         self._leads: dict[str, bytes] = {}
         self._lead_names: dict[bytes, str] = {}
         self._orders: dict[tuple[str, str], bytes] = {}
+        self._codes: dict[str, bytes] = {}  # by operator
         self._turned_away: Counter[str] = Counter()
         self._events = 0
         # By contract, what was paid and reversed later, beyond what was held back.
@@ -156,6 +166,27 @@ class OnChainBacktest:
             self._contract_ids[plan.id] = digest
             self._plan_ids[digest] = plan.id
         self._sandbox.come_to_rest()
+        self._issue_codes()
+
+    def _issue_codes(self) -> None:
+        """Give each operator the code by which the leads come that it brings."""
+        expires_ms = self._sandbox.clock() + MAX_CODE_PERIOD_S * 1000
+        requests: list[tuple[str, Request]] = []
+        names = dict.fromkeys(plan.operator for plan in self._plans)
+        for number, name in enumerate(names):
+            code = self._codes[name] = secrets.token_bytes(32)
+            request = IssueCode(
+                self._surface,
+                code,
+                self._operator(name),
+                MAX_CODE_USES,
+                expires_ms,
+                ZERO_WORD,
+                ZERO_WORD,
+            )
+            requests.append((f"code-{number}", request))
+        self._submit(requests)
+        self._stack.drain()
 
     def _terms(self, plan: ContractPlan) -> Terms:
         return Terms.from_json(
@@ -206,7 +237,7 @@ class OnChainBacktest:
         order = ZERO_WORD
         if row.order:
             order = self._orders.setdefault((row.lead, row.order), secrets.token_bytes(32))
-        return ProductEvent(
+        event = ProductEvent(
             self._surface,
             lead,
             row.event,
@@ -216,6 +247,10 @@ class OnChainBacktest:
             order=order,
             whole=row.value_units is None,
         )
+        code = self._codes.get(row.ref)
+        if code is None:
+            return event
+        return Arrival(**event._asdict(), ref=code, is_alone=False, is_alias=False)
 
     def _submit(self, requests: list[tuple[str, Request]]) -> list[UUID]:
         ids: list[UUID] = []
@@ -260,7 +295,7 @@ class OnChainBacktest:
         events = [
             name
             for name, (_, request) in zip(ids, requests, strict=True)
-            if isinstance(request, ProductEvent)
+            if isinstance(request, ProductEvent | Arrival)
         ]
         for start in range(0, len(events), MAX_BULK):
             part = events[start:][:MAX_BULK]

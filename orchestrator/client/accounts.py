@@ -44,7 +44,7 @@ class EventReport(NamedTuple):
     """A product event as the owner reports it.
 
     `value` is a decimal token amount, empty where none is told; `order` is the owner's id of the
-    order that it is about, empty for none.
+    order that it is about, `ref` the code that the lead came by; both are empty for none.
     """
 
     id: str
@@ -53,6 +53,7 @@ class EventReport(NamedTuple):
     value: str
     time_ms: int
     order: str = ""
+    ref: str = ""
 
 
 class AccountClient(Client):
@@ -235,6 +236,20 @@ class OperatorClient(AccountClient):
         headers = _request_headers(secrets.token_hex(16), wait_s)
         return self._request("POST", f"/v1/surfaces/{surface}/judgements", headers=headers)
 
+    def issue_code(
+        self, surface: str, max_uses: int, expires_ms: int, occasion: str, wait_s: int = 0
+    ) -> str:
+        """Return a code to hand out; the same one for the same `occasion`."""
+        body = {"max_uses": max_uses, "expires_ms": expires_ms}
+        headers = _request_headers(occasion, wait_s)
+        answer = self._request("POST", f"/v1/surfaces/{surface}/codes", json=body, headers=headers)
+        ref: str = answer["ref"]
+        return ref
+
+    def codes(self, surface: str) -> list[Any]:
+        """Return the operator's codes on a surface, with their clicks."""
+        return list(self.pages(f"/v1/surfaces/{surface}/codes", "codes", limit=PAGE))
+
     def leads(self, surface: str, state: str) -> list[LeadSummary]:
         """Return the leads that are in `state` now."""
         path = f"/v1/surfaces/{surface}/leads"
@@ -325,7 +340,7 @@ def _request_headers(key: str, wait_s: int) -> dict[str, str]:
 
 
 def _event_body(event: EventReport) -> dict[str, str]:
-    told = {"value": event.value, "order": event.order}
+    told = {"value": event.value, "order": event.order, "ref": event.ref}
     return {
         "lead": event.lead,
         "event": event.event,

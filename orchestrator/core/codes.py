@@ -117,6 +117,10 @@ def arrive(writer: Writer, request: requests.Arrival, at_ms: int, received_ms: i
     """
     world = writer.world
     code = world.codes.get(request.ref)
+    known = world.leads.get(request.lead)
+    touches = known.touches.get(code.operator) if known and code else None
+    if request.is_alias and touches is not None:
+        return  # The lead's click was told when it came by the code alone.
     if code is None or not _is_good(code, request.surface, at_ms):
         if request.is_alone:
             raise RequestError(
@@ -125,12 +129,8 @@ def arrive(writer: Writer, request: requests.Arrival, at_ms: int, received_ms: i
                 "send the event with your own id of the lead",
             )
         return
-    known = world.leads.get(request.lead)
-    touches = known.touches.get(code.operator) if known else None
-    if (
-        touches is not None
-        and touches.count >= surface_of(world, request.surface).policy.touches_per_lead
-    ):
+    most = surface_of(world, request.surface).policy.touches_per_lead
+    if touches is not None and touches.count >= most:
         return
     register_lead(writer, request.surface, request.lead, code)
     writer.add(

@@ -200,13 +200,15 @@ class Arrival(NamedTuple):
 
     `ref` is the random id of that code, or a word that is no code's. Of an event that came with a
     code alone (`is_alone`) the owner's own id of the lead is not known yet, and `lead` is one that
-    waits for it. The rest is as for a `ProductEvent`.
+    waits for it; `is_alias` says that the id has just become that of such a lead. The rest is as
+    for a `ProductEvent`.
     """
 
     surface: Word
     lead: Word
     ref: Word
     is_alone: Truth
+    is_alias: Truth
     event: EventName
     value_units: Units
     time_ms: TimeMs

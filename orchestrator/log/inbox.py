@@ -345,6 +345,15 @@ def pseudonym_of(session: Session, log_id: bytes, surface: bytes, external_id: s
     return None if row is None else row.lead
 
 
+def forget_waiting(session: Session, log_id: bytes, surface: bytes, ref: str) -> bytes | None:
+    """Return the lead that waited by a code alone, which waits no more; None if there was none.
+
+    The session speaks for the surface's owner.
+    """
+    row = session.one("log.forget_waiting", log_id=log_id, surface=surface, name=ref)
+    return None if row is None else row.lead
+
+
 def erase(session: Session, log_id: bytes, surface: bytes, lead: bytes) -> int:
     """Remove the identity of a lead and the bodies about it. Return how many rows were removed.
 

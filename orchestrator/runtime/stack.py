@@ -95,6 +95,9 @@ class Believed(NamedTuple):
     origins: tuple[str, ...] = ()
 
 
+NOTHING_BELIEVED = Believed()
+
+
 class Stack(ResourceGroup):
     """A site in operation. `now_ms` is the clock of all its parts but the database.
 
@@ -115,7 +118,7 @@ class Stack(ResourceGroup):
         now_ms: Callable[[], int],
         public_url: str,
         limits: Limits | None = None,
-        believed: Believed = Believed(),
+        believed: Believed = NOTHING_BELIEVED,
         is_simulated: bool = False,
     ) -> None:
         super().__init__()

@@ -2,23 +2,45 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import pytest
 
-from orchestrator.backtest.evaluate import Report, evaluate_history, open_spool
-from orchestrator.backtest.inputs import read_contracts, read_policy, read_rows
+from orchestrator.backtest.evaluate import (
+    HISTORY_ACTION,
+    Report,
+    Spool,
+    evaluate_history,
+    open_spool,
+)
+from orchestrator.backtest.inputs import (
+    EventRow,
+    TouchRow,
+    read_contracts,
+    read_policy,
+    read_rows,
+)
 from orchestrator.backtest.on_chain import (
     OnChainBacktest,
     chain_start_ms,
     check_equal,
     check_plans,
 )
+from orchestrator.client.accounts import (
+    EventReport,
+    LeadSummary,
+    OperatorClient,
+    OwnerClient,
+    wallet,
+)
 from orchestrator.core.errors import InputError, ReplayError
+from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.surface_settings import MAX_CODE_PERIOD_S
 from orchestrator.core.units import DAY_MS, format_amount, format_ms, parse_amount
 from orchestrator.simulation.cdnow import POLICY as CDNOW
 from orchestrator.simulation.cdnow import read_purchases
-from orchestrator.simulation.sandbox import Sandbox, SandboxOptions
+from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, key_of
 from tests.support.backtest_files import write_history
 from tests.support.servers import server_folder
 
@@ -111,6 +133,129 @@ def test_settled_equals_evaluated(tmp_path: Path) -> None:
     settled.contracts["price"].earned_units += 1
     with pytest.raises(ReplayError, match="totals differ"):
         check_equal(evaluated, settled, iter(()), iter(()))
+
+
+MOTIONS = """
+initial: new
+states: [new, trial, active, paid]
+transitions:
+  - {on: signup, from: [new], to: trial, motion: acquisition}
+  - {on: activate, from: [trial], to: active, motion: activation}
+  - {on: buy, from: [active], to: paid, motion: conversion}
+  - {on: buy, from: [paid], to: paid, motion: expansion}
+reversals: [{on: refund, of: paid}]
+attribution: last_touch
+touches_per_lead: 3
+"""
+BROUGHT = """
+- {id: trials, operator: ann, outcome: trial, unit_price: 8, budget: 100,
+   opens_at: 2024-01-01, deadline: 2024-06-01, attribution_window_s: 604800}
+- {id: active, operator: bob, outcome: active, unit_price: 2, budget: 100,
+   opens_at: 2024-01-01, deadline: 2024-06-01, attribution_window_s: 604800}
+- {id: share, operator: ann, outcome: paid, repeatable: true, unit_price: 0,
+   revenue_share_bps: 1000, budget: 100, opens_at: 2024-01-01, deadline: 2024-06-01,
+   attribution_window_s: 8000000, holdback_bps: 10000, holdback_s: 604800}
+"""
+# x is signed up by Ann's code, z has only looked by it when it signs up, and nobody brings q. Bob's
+# code activates y. The fourth touch of x is one too many, and Carl has no contract.
+ARRIVALS = """time,lead,event,value,ref
+2024-01-02 09:00:00.5,x,signup,,ann
+2024-01-02 10:00:00,y,signup,,carl
+2024-01-02 11:00:00,z,looked,,ann
+2024-01-03 09:00:00,z,signup,,
+2024-01-03 09:30:00,q,signup,,
+2024-01-04 09:00:00,y,activate,,bob
+2024-01-05 09:00:00,x,activate,,
+2024-01-06 09:00:00,x,buy,30,ann
+2024-01-07 09:00:00,x,buy,50,ann
+2024-01-08 09:00:00,x,looked,,ann
+2024-01-08 10:00:00,y,buy,10,ann
+2024-01-09 10:00:00,y,refund,,
+"""
+WORKED = """time,lead,operator,action
+2024-01-04 12:00:00,x,bob,call
+"""
+
+
+class LiveBacktest(OnChainBacktest):
+    """The same history over HTTP, as owner and operators send it."""
+
+    def _issue_codes(self) -> None:
+        self._by_name: dict[str, Any] = {"owner": OwnerClient(*self._client("owner"))}
+        self._refs: dict[str, str] = {}
+        expires_ms = self._sandbox.clock() + MAX_CODE_PERIOD_S * 1000
+        for name in sorted({plan.operator for plan in self._plans}):
+            client = OperatorClient(*self._client(f"operator {name}"))
+            self._by_name[name] = client
+            surface = to_hex(self._surface)
+            self._refs[name] = client.issue_code(surface, 1000, expires_ms, "code")
+        self._stack.drain()
+
+    def _client(self, name: str) -> tuple[str, Any, str]:
+        return self._sandbox.url, wallet(key_of(name)), name
+
+    def _request(self, row: EventRow | TouchRow) -> Any:
+        self._events += isinstance(row, EventRow)
+        return row
+
+    def _submit(self, requests: list[tuple[str, Any]]) -> list[UUID]:
+        surface, owner = to_hex(self._surface), getattr(self, "_by_name", {}).get("owner")
+        for key, row in requests:
+            if isinstance(row, TouchRow):
+                lead = LeadSummary(self._names()[row.lead], "", 0, 0)
+                self._by_name[row.operator].touch(surface, [lead], HISTORY_ACTION, key)
+            elif isinstance(row, EventRow):
+                value = "" if row.value_units is None else format_amount(row.value_units, 6)
+                ref = self._refs.get(row.ref, row.ref)
+                time_ms = row.time_ns // 1_000_000
+                told = EventReport(key, row.lead, row.event, value, time_ms, row.order, ref)
+                owner.report_event(surface, told)
+            else:
+                return super()._submit(requests)
+        return []
+
+    def _count_turned_away(self, requests: list[tuple[str, Any]], ids: list[UUID]) -> None:
+        assert requests
+        assert not ids
+
+    def _names(self) -> dict[str, str]:
+        pages = self._by_name["owner"].pages(f"/v1/surfaces/{to_hex(self._surface)}/leads", "leads")
+        return {lead["external_id"]: lead["lead"] for lead in pages}
+
+    def _report(self, spool: Spool) -> Report:
+        self._lead_names = {from_hex(lead): name for name, lead in self._names().items()}
+        report = super()._report(spool)
+        for client in self._by_name.values():
+            client.close()
+        return report
+
+
+def test_leads_that_codes_bring_pay_the_same_everywhere(tmp_path: Path) -> None:
+    files = write_history(
+        tmp_path, events=ARRIVALS, touches=WORKED, policy=MOTIONS, contracts=BROUGHT
+    )
+    policy = read_policy(files.policy)
+    plans = read_contracts(files.contracts, policy)
+    lines = []
+    with open_spool() as outcomes:
+        rows = read_rows(files.events, files.touches)
+        evaluated = evaluate_history(rows, policy, plans, outcomes)
+        lines.append(list(outcomes.lines()))
+    assert {
+        name: (contract.outcomes, contract.reversals, contract.payable_units)
+        for name, contract in evaluated.contracts.items()
+    } == {
+        "trials": (2, 0, 16_000_000),
+        "active": (2, 0, 4_000_000),
+        "share": (3, 1, 8_000_000),
+    }
+    for make in (OnChainBacktest, LiveBacktest):
+        with server_folder() as servers, open_spool() as outcomes:
+            options = SandboxOptions(servers, chain_start_ms(plans, None), "test.tallystick")
+            with Sandbox(options, lambda _: None) as sandbox:
+                rows = read_rows(files.events, files.touches)
+                settled = make(sandbox, policy, plans).run(rows, outcomes)
+            check_equal(evaluated, settled, iter(lines[0]), outcomes.lines())
 
 
 HELD = """

@@ -88,6 +88,7 @@ SETTINGS: dict[str, Any] = {
             "disputes_lost": 0,
         },
     ],
+    "codes": {"level": 1, "max_uses": 1000, "expires_s": 30 * DAY_S, "a_day": 50},
     "ripening_s": 0,
     "bucket_s": DAY_S,
     "pause_s": 0,

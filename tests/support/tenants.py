@@ -5,6 +5,8 @@ import psycopg
 from orchestrator.core.codec import commitment
 from orchestrator.core.entry import address_word
 from orchestrator.core.requests import (
+    Arrival,
+    IssueCode,
     OpenContract,
     ProductEvent,
     PublishPolicy,
@@ -45,8 +47,18 @@ def populate(log: Ledger) -> None:
         log.submit(RegisterOperator(operator, word("profile")))
         log.submit(*[ProductEvent(SURFACE, LEADS[0], "signup", 0, 0)] * 260)
         log.drain(sequencer)
+        zero = bytes(32)
+        code = IssueCode(SURFACE, word("code"), operator, 5, log.now_ms + 1000, zero, zero)
+        log.submit(code)
+        at_ms = log.now_ms
+        log.submit(Arrival(SURFACE, LEADS[0], word("code"), False, False, "buy", 0, at_ms))
+        log.drain(sequencer)
         log.submit(ProductEvent(SURFACE, LEADS[0], "buy", 0, 0))
     with psycopg.connect(log.url) as admin:
+        admin.execute(
+            "INSERT INTO code_names VALUES (%s, %s, %s, %s, %s, gen_random_uuid(), %s)",
+            (log.log_id, word("code"), SURFACE, OPERATOR.lower(), "0" * 32, word("waiting")),
+        )
         for account in (OWNER, OPERATOR):
             admin.execute("INSERT INTO rate_limits VALUES (%s, 'read', 0)", (account,))
             admin.execute("INSERT INTO signin_nonces VALUES (%s, 0)", (f"nonce {account}",))

@@ -27,6 +27,7 @@ PLAIN: dict[str, Any] = {
     "token": TOKEN.address,
     "actions": {"email": {"level": 1}, "call": {"level": 1}},
     "levels": [{"leads_a_day": 1000}],
+    "codes": {"level": 1, "max_uses": 9, "expires_s": 100, "a_day": 9},
 }
 WORD = address_word(TOKEN.address)
 USDC = 1_000_000

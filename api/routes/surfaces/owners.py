@@ -5,7 +5,7 @@ hashes and every operator know a lead by a random pseudonym.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Annotated
 from uuid import UUID
@@ -28,15 +28,17 @@ from api.http.submissions import (
     in_bulks,
     intake_for,
 )
+from api.routes.surfaces.codes import check_qualification
 from orchestrator.core import policy
 from orchestrator.core.codec import commitment, request_id
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import ZERO_WORD, ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import Policy
-from orchestrator.core.requests import Erasure, ProductEvent, PublishPolicy
+from orchestrator.core.requests import Arrival, Erasure, ProductEvent, PublishPolicy
 from orchestrator.core.units import parse_amount, parse_event_time
 from orchestrator.log import inbox
+from orchestrator.log.arrivals import Bound, Named, bind
 from orchestrator.log.inbox import OwnOrder, Submission
 from orchestrator.storage.database import Row, Session
 
@@ -225,46 +227,45 @@ def _submit_events(
     items: Sequence[Item[bodies.ProductEvent]],
 ) -> list[UUID]:
     """Submit events: all of them, or none if one is refused."""
-    service = intake.service
+    service, word = intake.service, from_hex(surface)
     own_surface(service, session, intake.caller, surface)
-    external_ids = [item.body.lead for item in items]
-    leads = _pseudonyms(service, session, from_hex(surface), external_ids)
-    orders = _order_words(service, session, from_hex(surface), items, leads)
+    check_qualification(service, session, word, items)
+    # Leads are bound in the order of receipt, which is that of the surface's lock.
+    inbox.enter(session, service.log_id, [_dated(item, word) for item in items])
+    named = [Named(item.body.lead, item.body.ref) for item in items]
+    bound = bind(session, service.log_id, word, named, _new_word)
+    own_orders = [
+        OwnOrder(lead, item.body.order) if item.body.order is not None else None
+        for item, (lead, *_) in zip(items, bound, strict=True)
+    ]
+    orders = _order_words(service, session, word, own_orders)
     return intake.submit(
         session,
         [
-            _event_submission(
-                item,
-                surface,
-                leads[item.body.lead],
-                orders[_own_order(item, leads)] if item.body.order is not None else ZERO_WORD,
-            )
-            for item in items
+            _event_submission(item, surface, one, orders[order] if order else ZERO_WORD)
+            for item, one, order in zip(items, bound, own_orders, strict=True)
         ],
     )
 
 
-def _pseudonyms(
-    service: Service, session: Session, surface: bytes, external_ids: Sequence[str]
-) -> dict[str, bytes]:
-    """Return the leads' pseudonyms by the owner's ids; a new lead gets a random one."""
-    found: dict[str, bytes] = {}
-    # Sorted, so that two requests lock the rows of new leads in one order.
-    for part in in_bulks(sorted(set(external_ids))):
-        fresh = [secrets.token_bytes(32) for _ in part]
-        found |= inbox.pseudonyms_for(session, service.log_id, surface, part, fresh)
-    return found
+def _new_word() -> bytes:
+    return secrets.token_bytes(32)
+
+
+def _dated(item: Item[bodies.ProductEvent], surface: bytes) -> ProductEvent:
+    """Return as much of an event as the inbox must see before it lets it in."""
+    time_ms, _ = parse_event_time(item.body.time)
+    return ProductEvent(surface, ZERO_WORD, item.body.event, 0, time_ms)
 
 
 def _order_words(
     service: Service,
     session: Session,
     surface: bytes,
-    items: Sequence[Item[bodies.ProductEvent]],
-    leads: Mapping[str, bytes],
+    own_orders: Sequence[OwnOrder | None],
 ) -> dict[OwnOrder, bytes]:
     """Return the words of the orders that events name; a new order gets a random one."""
-    named = {_own_order(item, leads) for item in items if item.body.order is not None}
+    named = {order for order in own_orders if order is not None}
     found: dict[OwnOrder, bytes] = {}
     # Sorted, so that two requests lock the rows of new orders in one order.
     for part in in_bulks(sorted(named)):
@@ -273,21 +274,17 @@ def _order_words(
     return found
 
 
-def _own_order(item: Item[bodies.ProductEvent], leads: Mapping[str, bytes]) -> OwnOrder:
-    return OwnOrder(leads[item.body.lead], item.body.order or "")
-
-
 def _event_submission(
-    item: Item[bodies.ProductEvent], surface: str, lead: bytes, order: bytes
+    item: Item[bodies.ProductEvent], surface: str, bound: Bound, order: bytes
 ) -> Submission:
     """Return an event as a submission.
 
     Its request hash names no person and can be recomputed; its salted commitment binds all of it.
     """
-    event = item.body
+    event, (lead, code, is_alias) = item.body, bound
     value_units = 0 if event.value is None else parse_amount(event.value)
     time_ms, span_ms = parse_event_time(event.time)
-    public = {
+    public: dict[str, object] = {
         "surface": surface,
         "lead": to_hex(lead),
         "event": event.event,
@@ -297,7 +294,7 @@ def _event_submission(
         "whole": event.value is None,
         "span_ms": span_ms,
     }
-    private = {
+    private: dict[str, object] = {
         "surface": surface,
         "lead": event.lead,
         "event": event.event,
@@ -305,7 +302,15 @@ def _event_submission(
         "time": event.time,
         "order": event.order,
     }
-    body, salt = canonical_json(private), secrets.token_bytes(32)
+    ref = b""
+    if event.ref is not None:
+        # The log cannot tell what is no code from a code that is of no use, and says so of neither.
+        ref = code or _new_word()
+        public |= {"ref": to_hex(ref), "alone": event.lead is None}
+        # Of a lead that has neither an id nor a code, nothing personal is kept.
+        is_nameless = event.lead is None and code is None
+        private |= {"ref": event.ref, "fields": None if is_nameless else event.fields}
+    body, salt = canonical_json(private), _new_word()
     request = ProductEvent(
         from_hex(surface),
         lead,
@@ -318,7 +323,12 @@ def _event_submission(
         whole=event.value is None,
         span_ms=span_ms,
     )
-    return Submission(f"event:{surface}:{item.key}", request, body, salt)
+    name = f"event:{surface}:{item.key}"
+    if not ref:
+        return Submission(name, request, body, salt)
+    is_alone = event.lead is None
+    arrival = Arrival(**request._asdict(), ref=ref, is_alone=is_alone, is_alias=is_alias)
+    return Submission(name, arrival, body, salt)
 
 
 # --- Erasures -------------------------------------------------------------------------------------
@@ -352,7 +362,10 @@ def _submit_erasure(
     # The rows that would show if it is the same lead are gone, so the key alone decides.
     if earlier is not None:
         return [earlier]
-    lead = inbox.pseudonym_of(session, service.log_id, from_hex(surface), item.body.lead)
+    if item.body.lead is not None:
+        lead = inbox.pseudonym_of(session, service.log_id, from_hex(surface), item.body.lead)
+    else:
+        lead = inbox.forget_waiting(session, service.log_id, from_hex(surface), item.body.ref or "")
     if lead is None:
         raise not_found("lead; it was erased before, or never reported")
     inbox.erase(session, service.log_id, from_hex(surface), lead)

@@ -195,9 +195,25 @@ def why_lead(source: Source, surface: bytes, lead: bytes) -> Reason:
     if len(shown) > len(parts):
         text_left = f"{len(shown) - len(parts):,} earlier events are left out of this answer"
         parts.insert(0, Reason(Code.CUT, text_left, numbers={"left_out": len(shown) - len(parts)}))
+    parts[:0] = _brought(story)
     parts += cut_warnings(story)
     moves = tuple(placed.position for placed in story.transitions[-MAX_PARTS:])
     return Reason(Code.LEAD, text, moves, tuple(parts), numbers={"touches": touches})
+
+
+def _brought(story: Story) -> list[Reason]:
+    """Return by whose code the lead came, if it came by one."""
+    return [
+        Reason(
+            Code.LEAD_BROUGHT,
+            f"the lead came by the code that {party(placed.entry.actor)} was given as entry "
+            f"{placed.entry.value}: a click by its operator, which counts as a touch does",
+            # The click of a lead that comes by a code stands right behind its registration.
+            (placed.position, placed.entry.value, placed.position + 1),
+        )
+        for placed in story.entries
+        if placed.entry.kind == "lead.registered" and placed.entry.value
+    ]
 
 
 def why_step(source: Source, position: int) -> Reason:

@@ -46,6 +46,7 @@ class Code(StrEnum):
     SAME_TOUCH_OLDER_CONTRACT = "same-touch-older-contract"
     # A lead, and what happened to it.
     LEAD = "lead"
+    LEAD_BROUGHT = "lead-brought"
     TRANSITION_PAID = "transition-paid"
     TRANSITION_OVER_BUDGET = "transition-over-budget"
     TRANSITION_UNPAID = "transition-unpaid"

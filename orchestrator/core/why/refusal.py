@@ -60,6 +60,27 @@ RULES: Mapping[str, Rule] = {
         "a forecast is opened once, and only one that is in the log",
         "nothing is needed: what can be opened is opened by the pipeline",
     ),
+    "code-ended": Rule("a code ends once", "nothing is needed: it brings no lead any more"),
+    "code-expiry": Rule(
+        "a code expires within what the settings allow", "name an expiry within that span"
+    ),
+    "code-known": Rule("each code is issued once", "ask for another one"),
+    "code-limit": Rule(
+        "an operator is given so many codes a day", "send it again from 00:00 UTC on"
+    ),
+    "code-of-another": Rule(
+        "a code is ended by its operator or the surface's owner", "name a code of your own"
+    ),
+    "code-unknown": Rule(
+        "only a code that was issued on the surface can be ended", "name its random id"
+    ),
+    "code-uses": Rule(
+        "a code has as many uses as the settings allow", "ask for fewer, or for several codes"
+    ),
+    "codes-unoffered": Rule(
+        "codes are given where the settings offer them",
+        "send it again after the entry settings.published that offers codes",
+    ),
     "genesis-twice": Rule("a log begins once", "nothing is needed: it has begun"),
     "lead-elsewhere": Rule(
         "a lead belongs to one surface", "name the surface that the lead was registered on"
@@ -128,6 +149,10 @@ RULES: Mapping[str, Rule] = {
     "question-unknown": Rule(
         "a forecast answers a question that the surface's settings ask",
         "forecast one that they ask, or send a new request once they ask this one",
+    ),
+    "ref-unusable": Rule(
+        "an event without an id of its lead needs a code that is good at its time",
+        "send it with your own id of the lead: it counts as an event without a code then",
     ),
     "settings-missing": Rule(
         "a surface offers actions by its settings",

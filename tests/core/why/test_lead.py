@@ -6,10 +6,11 @@ from orchestrator.core.errors import ReplayError, WhyError
 from orchestrator.core.opening import Record
 from orchestrator.core.replay import replay
 from orchestrator.core.replay_rules import Documents
-from orchestrator.core.requests import Erasure
+from orchestrator.core.requests import Arrival, Erasure, IssueCode
 from orchestrator.core.why.lead import why_lead, why_step
 from orchestrator.core.why.reason import Code
 from tests.support.why_market import (
+    ANN,
     BOB,
     SIGNUP,
     USDC,
@@ -38,6 +39,17 @@ def test_a_path_is_told_step_by_step() -> None:
     assert answer.positions == tuple(moves)
     assert answer.parts[1].positions == (moves[1], log.position("outcome"))
     assert "from 'trial' to 'paid' at 1970-01-01 00:00:02 UTC" in answer.parts[1].text
+
+
+def test_a_lead_that_a_code_brought_says_whose() -> None:
+    issue = IssueCode(SURFACE, word("code"), ANN, 2, 50_000, *(bytes(32),) * 2)
+    came = Arrival(SURFACE, X, word("code"), False, False, "signup", 0, 1000)
+    log = SmallLog([deal(outcome="trial")], (500, issue), (1000, came))
+    answer = why_lead(log.source, SURFACE, X)
+    assert [part.code for part in answer.parts] == [Code.LEAD_BROUGHT, Code.TRANSITION_PAID]
+    places = [log.position(kind) for kind in ("lead.registered", "code.issued", "touch.reported")]
+    assert answer.parts[0].positions == tuple(places)
+    assert "with 1 touch by 1 operator" in answer.text
 
 
 def test_every_rival_has_its_reason() -> None:

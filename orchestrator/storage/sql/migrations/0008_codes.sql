@@ -56,8 +56,8 @@ CREATE TABLE code_names (
 ALTER TABLE code_names ENABLE ROW LEVEL SECURITY;
 ALTER TABLE code_names FORCE ROW LEVEL SECURITY;
 
--- The operator reads its own codes; who waits by them is the owner's to know.
-GRANT SELECT (log_id, code, surface, account, name, request_id),
+-- The operator reads its own codes; who waits by them, the owner's events alone decide.
+GRANT SELECT,
     INSERT (log_id, code, surface, account, name, request_id)
     ON code_names TO tallystick_api;
 CREATE POLICY operator ON code_names FOR SELECT TO tallystick_api

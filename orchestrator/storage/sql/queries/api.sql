@@ -265,18 +265,53 @@ ORDER BY page.state, page.lead;
 SELECT lead FROM leads
 WHERE log_id = %(log_id)s AND surface = %(surface)s AND lead = ANY (%(leads)s::bytea[]);
 
--- name: refused_transitions
--- Those of the runs of positions [first, first + count) that hold a refused transition.
-SELECT DISTINCT run.first
+-- name: kinds_in_runs
+-- Those of these kinds that stand in runs of positions [first, first + count).
+SELECT DISTINCT run.first, substring(e.entry FROM 1 FOR 32) AS kind
 FROM unnest(%(firsts)s::bigint[], %(counts)s::bigint[]) AS run (first, count)
 JOIN entries e ON e.log_id = %(log_id)s
     AND e.position >= run.first AND e.position < run.first + run.count
-WHERE substring(e.entry FROM 1 FOR 12) = '\x6c6561642e72656675736564';
+WHERE substring(e.entry FROM 1 FOR 32) = ANY (%(kinds)s::bytea[]);
 
 -- name: product_events
--- Those of these requests that are product events.
-SELECT request_id FROM requests
-WHERE log_id = %(log_id)s AND request_id = ANY (%(request_ids)s) AND kind = 'product_event';
+-- Those of these requests that are product events, and whether they came with a code.
+SELECT DISTINCT request_id, kind = 'arrival' AS has_ref FROM requests
+WHERE log_id = %(log_id)s AND request_id = ANY (%(request_ids)s)
+    AND kind IN ('product_event', 'arrival');
+
+-- Codes -------------------------------------------------------------------------------------------
+
+-- name: code_of_request
+-- The code that the caller was given by a request, if it was.
+SELECT code, name FROM code_names WHERE log_id = %(log_id)s AND request_id = %(request_id)s;
+
+-- name: add_code_name
+-- Keep a code as its operator hands it out.
+INSERT INTO code_names (log_id, code, surface, account, name, request_id)
+VALUES (%(log_id)s, %(code)s, %(surface)s, %(account)s, %(name)s, %(request_id)s);
+
+-- name: code_page
+-- The codes of a surface after a position: an operator's own, or all for the surface's owner.
+SELECT c.*, n.name, s.owner AS surface_owner
+FROM codes c JOIN surfaces s ON s.log_id = c.log_id AND s.surface = c.surface
+LEFT JOIN code_names n ON n.log_id = c.log_id AND n.code = c.code
+WHERE c.log_id = %(log_id)s AND c.surface = %(surface)s AND c.position > %(after)s
+    AND (%(operator)s::bytea IS NULL OR c.operator = %(operator)s::bytea)
+    AND %(caller)s::bytea IN (c.operator, s.owner)
+ORDER BY c.position LIMIT %(limit)s;
+
+-- name: code_of
+-- A code of a surface, for its operator and the surface's owner.
+SELECT c.code, c.operator FROM codes c
+JOIN surfaces s ON s.log_id = c.log_id AND s.surface = c.surface
+WHERE c.log_id = %(log_id)s AND c.surface = %(surface)s AND c.code = %(code)s
+    AND %(caller)s::bytea IN (c.operator, s.owner);
+
+-- name: click_page
+-- The clicks on a code after a position.
+SELECT position, lead, time_ms, is_new_lead FROM clicks
+WHERE log_id = %(log_id)s AND code = %(code)s AND position > %(after)s
+ORDER BY position LIMIT %(limit)s;
 
 -- name: request_kind
 -- The kind of a request.
