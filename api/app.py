@@ -12,6 +12,7 @@ from api.http import bodies, problems, submissions
 from api.http.middleware import RequestGuard
 from api.routes import (
     accounts,
+    actions,
     keys,
     memory,
     operators,
@@ -80,8 +81,8 @@ def create_app(
     )
     problems.install(app)
     app.add_middleware(RequestGuard)
-    parts = (public, accounts, keys, memory, operators, owners, trust, proposals, why, submissions)
-    for part in parts:
+    parts = (public, accounts, keys, memory, operators, actions, owners, trust, proposals, why)
+    for part in (*parts, submissions):
         app.include_router(part.router)
     _name_allowed_methods(app)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]

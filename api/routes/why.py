@@ -19,6 +19,7 @@ from api.http.problems import documented, not_found
 from api.routes import receipts
 from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.why.action import why_action
 from orchestrator.core.why.contract import why_contract
 from orchestrator.core.why.lead import why_lead
 from orchestrator.core.why.level import why_level
@@ -55,6 +56,12 @@ def outcome(service: TheService, position: Position) -> answers.ReasonTree:
 def touch(service: TheService, position: Position) -> answers.ReasonTree:
     """Return what a touch won, what it can still win, and what barred it elsewhere."""
     return _answer(service, lambda source: why_touch(source, position))
+
+
+@router.get("/actions/{position}/why", responses=documented(404), dependencies=_BY_SOURCE)
+def action(service: TheService, position: Position) -> answers.ReasonTree:
+    """Return what became of an action that was requested of a surface, and why."""
+    return _answer(service, lambda source: why_action(source, position))
 
 
 @router.get(

@@ -262,9 +262,7 @@ def test_a_touch_is_kept_by_operator_with_its_position() -> None:
     position = world.size
     advance(world, entry("touch", actor=OPERATORS[0]))
     advance(world, entry("touch", actor=OPERATORS[1]))
-    clicked = entry(
-        "touch.reported", REPORTED, actor=OPERATORS[0], label="click", time_ms=8_000
-    )
+    clicked = entry("touch.reported", REPORTED, actor=OPERATORS[0], label="click", time_ms=8_000)
     advance(world, clicked)
     touches = world.leads[LEAD].touches[OPERATORS[0]].touches
     assert touches == [TouchAt(position, 9_000), TouchAt(position + 2, 8_000)]

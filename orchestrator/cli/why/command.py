@@ -16,6 +16,7 @@ from orchestrator.cli.why.view import print_reason
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import InputError, WhyError
 from orchestrator.core.kinds import Topic, kind_of
+from orchestrator.core.why.action import why_action
 from orchestrator.core.why.contract import why_contract
 from orchestrator.core.why.lead import why_lead, why_step
 from orchestrator.core.why.level import why_level
@@ -84,16 +85,21 @@ def parse_question(subject: str, surface: bytes | None) -> Question:
     return lambda source: why_level(source, surface, operator)
 
 
+_BY_POSITION: dict[Topic, Callable[[Source, int], Reason]] = {
+    Topic.TOUCH: why_touch,
+    Topic.ACTION: why_action,
+    Topic.OUTCOME: why_outcome,
+    Topic.STEP: why_step,
+}
+
+
 def _why_entry(source: Source, position: int) -> Reason:
     """Return the answer about the entry at a position, by its kind. Raises WhyError."""
     entry = entry_at(source, position).entry
-    match kind_of(entry).topic:
-        case Topic.TOUCH:
-            return why_touch(source, position)
-        case Topic.OUTCOME:
-            return why_outcome(source, position)
-        case Topic.STEP:
-            return why_step(source, position)
+    topic = kind_of(entry).topic
+    if topic in _BY_POSITION:
+        return _BY_POSITION[topic](source, position)
+    match topic:
         case Topic.LEAD:
             return why_lead(source, entry.surface, entry.subject)
         case Topic.CONTRACT:
