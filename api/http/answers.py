@@ -298,7 +298,7 @@ class Actions(BaseModel):
 
 
 class AnswerTime(BaseModel):
-    """What became of the newest requests of one action; a failed one counts as answered."""
+    """Figures of the newest requests of one action; a failed one counts as answered."""
 
     action: str
     requested: int
@@ -309,7 +309,7 @@ class AnswerTime(BaseModel):
 
 
 class AnswerTimes(BaseModel):
-    """How a surface answers, by action."""
+    """A surface's answers to requested actions, by action."""
 
     actions: list[AnswerTime]
 

@@ -19,7 +19,6 @@ from api.http.problems import documented, not_found
 from api.routes import receipts
 from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.why.action import why_action
 from orchestrator.core.why.contract import why_contract
 from orchestrator.core.why.lead import why_lead
 from orchestrator.core.why.level import why_level
@@ -27,7 +26,7 @@ from orchestrator.core.why.outcome import why_outcome
 from orchestrator.core.why.reason import Reason
 from orchestrator.core.why.refusal import Decided, why_request
 from orchestrator.core.why.source import Source
-from orchestrator.core.why.touch import why_touch
+from orchestrator.core.why.touch import why_action, why_touch
 from orchestrator.log import inbox
 from orchestrator.log.stored_records import StoredRecords
 

@@ -16,14 +16,13 @@ from orchestrator.cli.why.view import print_reason
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import InputError, WhyError
 from orchestrator.core.kinds import Topic, kind_of
-from orchestrator.core.why.action import why_action
 from orchestrator.core.why.contract import why_contract
 from orchestrator.core.why.lead import why_lead, why_step
 from orchestrator.core.why.level import why_level
 from orchestrator.core.why.outcome import why_outcome
 from orchestrator.core.why.reason import Reason
 from orchestrator.core.why.source import Filter, Source, entry_at
-from orchestrator.core.why.touch import why_touch
+from orchestrator.core.why.touch import why_action, why_touch
 from orchestrator.runtime.settings import read_settings
 
 _POSITION = re.compile(r"[0-9]{1,13}")
