@@ -81,6 +81,7 @@ def test_silence_after_taking_means_done() -> None:
     world, records, asked = world_with_request()
     taken = decide(world, answer(asked), 1600)
     (entry, opening) = taken[0]
+    assert opening is not None
     assert entry == (
         "action.answered", SURFACE, OWNER, X, "taken", asked, 1600, payload_of(opening)
     )  # fmt: skip
