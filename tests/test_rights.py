@@ -28,6 +28,7 @@ from orchestrator.log.inbox import Submission, submit
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage.database import API, LOGINS
 from tests.support.api_service import (
+    SETTINGS,
     ApiService,
     draft_terms,
     event,
@@ -35,7 +36,9 @@ from tests.support.api_service import (
     leads,
     open_surface,
     proposal_of,
+    publish_settings,
     report,
+    request_action,
     running_service,
     touch,
     wallet,
@@ -402,6 +405,7 @@ def without_waiting(client: httpx.Client) -> httpx.Client:
 
 TENANTS_OWN = (
     "accounts",
+    "action_results",
     "api_keys",
     "confirmations",
     "code_names",
@@ -459,6 +463,12 @@ def test_a_handler_that_forgets_its_check_leaks_nothing_and_moves_nothing(
     )
     assert issued.is_success, issued.text
     touch(operator, surface, "one", lead["lead"], "email")
+    letter = {"level": 1, "by": "surface", "returns": ["industry"]}
+    catalogue = {**SETTINGS, "actions": {**SETTINGS["actions"], "letter": letter}}
+    assert publish_settings(owner, surface, catalogue, "letters").is_success
+    asked = request_action(operator, surface, "letter", lead["lead"], "letter").json()
+    taken = f"/v1/surfaces/{surface}/actions/{asked['first_position']}/taken"
+    assert owner.post(taken, json={"result": {"industry": "tools"}}).is_success
     parameters = operator.get(f"/v1/surfaces/{surface}").json()["terms"]
     terms = draft_terms(parameters, wallet("operator").address)
     proposed = operator.post("/v1/proposals", json=proposal_of(terms, wallet("operator")))

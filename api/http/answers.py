@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
 
 from api.http.bodies import PolicyDocument, SettingsDocument, TermsDocument
 from api.http.fields import (
+    ActionState,
     Address,
     Bps,
     EntryHex,
@@ -487,6 +488,50 @@ class Evidence(BaseModel):
     reversed_units: Units = Field(description="Of these, what events have taken back.")
     disputes_lost: int
     age_s: int = Field(description="Since the owner's first contract with the operator.")
+
+
+class Action(BaseModel):
+    """An action that an operator has requested of a surface."""
+
+    position: Position
+    lead: Word
+    external_id: str | None = Field(description="The owner's own id, for the owner alone.")
+    operator: Address
+    action: str
+    state: ActionState = Field(
+        description="`taken` is `done` from the lead's next transition on, unless it failed before."
+    )
+    requested_ms: TimeMs
+    expires_ms: TimeMs
+    answered_ms: TimeMs | None
+    reason: str | None = Field(description="A code of the reason for which it failed.")
+    touch: Position | None = Field(description="The touch that it has become.")
+    parameters: dict[str, Any] | None = Field(description="Null once they are erased.")
+    result: dict[str, Any] | None = Field(description="What the owner told of the lead.")
+
+
+class Actions(BaseModel):
+    """A page of actions, oldest first."""
+
+    actions: list[Action]
+    next: Annotated[Position | None, _NEXT_AFTER]
+
+
+class AnswerTime(BaseModel):
+    """Figures of the newest requests of one action; a failed one counts as answered."""
+
+    action: str
+    requested: int
+    answered: int
+    failed: int
+    expired: int
+    median_ms: int | None = Field(description="The median time to the first answer.")
+
+
+class AnswerTimes(BaseModel):
+    """A surface's answers to requested actions, by action."""
+
+    actions: list[AnswerTime]
 
 
 class Standing(BaseModel):

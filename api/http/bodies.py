@@ -274,9 +274,36 @@ _SETTINGS_SCHEMA = {
             "additionalProperties": {
                 "type": "object",
                 "required": ["level"],
-                "properties": {"level": _whole_schema(1, surface_settings.MAX_LEVEL)},
+                "properties": {
+                    "level": _whole_schema(1, surface_settings.MAX_LEVEL),
+                    "by": {
+                        "enum": [*surface_settings.CARRIERS],
+                        "description": "Who carries it out. What the surface carries out is "
+                        "requested of it; the rest stands with that alone.",
+                    },
+                    "expires_s": _whole_schema(1, surface_settings.MAX_EXPIRY_S),
+                    "parameters": {
+                        "type": "object",
+                        "description": "A JSON schema of an object: type, properties, required, "
+                        "items, enum, bounds of lengths and numbers, title and description.",
+                    },
+                    "returns": {
+                        "type": "array",
+                        "maxItems": surface_settings.MAX_RETURNS,
+                        "items": _NAME_SCHEMA,
+                    },
+                },
                 "additionalProperties": False,
             },
+        },
+        "open_actions": {
+            "type": "object",
+            "description": "The most actions that are open at one time: of an operator for a lead, "
+            "of an operator, of all.",
+            "properties": {
+                name: _whole_schema(1, most) for name, most in surface_settings.MAX_OPEN.items()
+            },
+            "additionalProperties": False,
         },
         "levels": {
             "type": "array",
@@ -477,6 +504,31 @@ class Touch(Body):
 
     lead: Word
     action: Name = Field(examples=["email"])
+
+
+class NewAction(Body):
+    """An action that the surface shall carry out on a lead."""
+
+    lead: Word
+    action: Name = Field(examples=["letter"])
+    parameters: dict[str, Any] = Field(
+        default={}, description="As the catalogue's schema demands. The log commits to them alone."
+    )
+    expires_s: Annotated[int, Field(ge=1, le=surface_settings.MAX_EXPIRY_S)] | None = Field(
+        default=None, description="By default, as long as the catalogue allows."
+    )
+
+
+class TakenAction(Body):
+    """The owner's word that it has taken an action, and what the operator is told of the lead."""
+
+    result: dict[Name, str | int | bool] | None = None
+
+
+class FailedAction(Body):
+    """The owner's word that an action failed."""
+
+    reason: Name = Field(description="A code; it stands in the public log.", examples=["bounced"])
 
 
 class BulkTouch(Touch):

@@ -6,7 +6,7 @@ time, which is RFC 3339 as products write it.
 """
 
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from eth_utils.address import to_checksum_address
 from fastapi import Path, Query
@@ -197,6 +197,7 @@ DirectoryLimit = Annotated[
 ]
 AfterWord = Annotated[Word | None, Query(description="`next` of the page before.")]
 AfterPosition = Annotated[Position, Query(description="`next` of the page before.")]
+ActionState = Literal["requested", "taken", "done", "failed", "expired"]
 LeadCursor = Annotated[
     str,
     Field(

@@ -361,5 +361,10 @@ def erase(session: Session, log_id: bytes, surface: bytes, lead: bytes) -> int:
     no body can be shown to be the one that an entry commits to.
     """
     which = {"log_id": log_id, "surface": surface, "lead": lead}
-    queries = ("log.erase_payloads", "log.erase_orders", "log.erase_identities")
+    queries = (
+        "log.erase_payloads",
+        "log.erase_results",
+        "log.erase_orders",
+        "log.erase_identities",
+    )
     return sum(session.run(query, **which) for query in queries)

@@ -36,6 +36,7 @@ from orchestrator.core.kinds import decode
 from orchestrator.core.names import is_short_name
 from orchestrator.core.requests import (
     CloseContract,
+    ExpireAction,
     OpenContract,
     RecordDispute,
     RecordPayout,
@@ -58,6 +59,7 @@ from orchestrator.storage.database import Database
 from orchestrator.verify.recount import DISPUTES, ToldDispute, Totals, recount
 
 MAX_FORECASTS = 1_000
+MAX_EXPIRIES = 1_000
 STATEMENTS_PAGE = 1_000
 # A part of what is owed is released once a day at most.
 RELEASE_EVERY_MS = DAY_MS
@@ -154,11 +156,12 @@ class Pipeline:
         return bool(asked + seen + moving)
 
     def tick(self, key: str) -> None:
-        """Ask the log to score what can be, and to state every contract's totals.
+        """Ask the log to score what can be, to end what was not taken, and to state all totals.
 
         `key` names this tick.
         """
         self.score()
+        self.expire()
         self._request([(f"settle-{key}", Settle())])
 
     def score(self) -> int:
@@ -180,6 +183,23 @@ class Pipeline:
                         row.surface, row.operator, row.forecast, int.from_bytes(row.body), row.salt
                     ),
                 )
+                for row in rows
+            ]
+        )
+        return len(rows)
+
+    def expire(self) -> int:
+        """Note the actions that no surface took in their time; return how many were asked for."""
+        with self._database.transaction(self._account) as session:
+            rows = session.all(
+                "actions.to_expire",
+                log_id=self._log_id,
+                now_ms=self._now_ms(),
+                limit=MAX_EXPIRIES,
+            )
+        self._request(
+            [
+                (f"expire-{row.position}", ExpireAction(row.surface, row.lead, row.position))
                 for row in rows
             ]
         )

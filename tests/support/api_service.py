@@ -450,6 +450,17 @@ def leads(client: httpx.Client, surface: str, **query: object) -> list[Any]:
             return found
 
 
+def request_action(
+    client: httpx.Client, surface: str, key: str, lead: str, action: str, **body: object
+) -> httpx.Response:
+    """Request an action of a surface."""
+    return client.post(
+        f"/v1/surfaces/{surface}/actions",
+        json={"lead": lead, "action": action, **body},
+        headers={"Idempotency-Key": key},
+    )
+
+
 def touch(client: httpx.Client, surface: str, key: str, lead: str, action: str) -> httpx.Response:
     return client.post(
         f"/v1/surfaces/{surface}/touches",

@@ -12,6 +12,7 @@ from orchestrator.core.requests import (
     PublishPolicy,
     PublishSettings,
     RegisterOperator,
+    RequestAction,
     Touch,
 )
 from orchestrator.log.inbox import OwnOrder, Submission, order_words_for
@@ -46,6 +47,7 @@ def populate(log: Ledger) -> None:
         log.offer([Submission("touch", touch, body, salt)])
         log.submit(RegisterOperator(operator, word("profile")))
         log.submit(*[ProductEvent(SURFACE, LEADS[0], "signup", 0, 0)] * 260)
+        log.submit(RequestAction(SURFACE, LEADS[0], operator, "letter", 1000))
         log.drain(sequencer)
         zero = bytes(32)
         code = IssueCode(SURFACE, word("code"), operator, 5, log.now_ms + 1000, zero, zero)
@@ -79,6 +81,11 @@ def populate(log: Ledger) -> None:
             admin.execute(
                 "INSERT INTO sign_ins VALUES (sha256(%s), 'm', '', 'n', 0, 0)", (word(account),)
             )
+        (requested,) = admin.execute("SELECT position FROM actions").fetchone() or (0,)
+        admin.execute(
+            "INSERT INTO action_results VALUES (%s, %s, %s, %s, '{}')",
+            (log.log_id, requested, SURFACE, LEADS[0]),
+        )
         admin.execute(
             "INSERT INTO proposals VALUES (%s, %s, %s, %s, %s, '{}', 's', NULL, 0)",
             (log.log_id, word("proposal"), SURFACE, OPERATOR, OWNER),

@@ -27,7 +27,7 @@ from orchestrator.core.why.outcome import why_outcome
 from orchestrator.core.why.reason import Reason
 from orchestrator.core.why.refusal import Decided, why_request
 from orchestrator.core.why.source import Source
-from orchestrator.core.why.touch import why_touch
+from orchestrator.core.why.touch import why_action, why_touch
 from orchestrator.log import inbox
 from orchestrator.log.stored_records import StoredRecords
 
@@ -54,6 +54,12 @@ def outcome(service: TheService, position: Position) -> answers.ReasonTree:
 def touch(service: TheService, position: Position) -> answers.ReasonTree:
     """Return what a touch won, what it can still win, and what barred it elsewhere."""
     return _answer(service, lambda source: why_touch(source, position))
+
+
+@router.get("/actions/{position}/why", responses=documented(404))
+def action(service: TheService, position: Position) -> answers.ReasonTree:
+    """Return what became of an action that was requested of a surface, and why."""
+    return _answer(service, lambda source: why_action(source, position))
 
 
 @router.get("/surfaces/{surface}/leads/{lead}/why", responses=documented(404))

@@ -27,6 +27,7 @@ from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.limits import Limits
 from orchestrator.core.requests import Touch
 from orchestrator.core.site import TokenInfo
+from orchestrator.core.surface_settings import SURFACE
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Row, Session
 
@@ -41,7 +42,7 @@ def surface_detail(
 ) -> answers.SurfaceDetail:
     """Return a surface: its policy, and all that terms for a contract on it must say."""
     with acting(service, caller) as session:
-        row = _known_surface(service, session, surface)
+        row = known_surface(service, session, surface)
         policy = session.one("log.policy", log_id=service.log_id, hash=row.policy_hash)
         here = session.one("api.surface_settings", log_id=service.log_id, surface=row.surface)
     return answers.SurfaceDetail(
@@ -67,7 +68,7 @@ def leads(
     # A state may have dots and a pseudonym has none, so the last dot is the one between them.
     after_state, _, after_lead = after.rpartition(".") if after else ("", "", "0x")
     with acting(service, caller) as session:
-        _known_surface(service, session, surface)
+        known_surface(service, session, surface)
         rows = session.all(
             "api.lead_page",
             log_id=service.log_id,
@@ -160,7 +161,7 @@ def _submit_touches(
     at the position of each touch.
     """
     service, operator = intake.service, intake.caller
-    row = _known_surface(service, session, surface)
+    row = known_surface(service, session, surface)
     here = session.one("api.surface_settings", log_id=service.log_id, surface=row.surface)
     offered = here.settings["actions"] if here and here.settings else {}
     # One query for all leads of a bulk request.
@@ -177,7 +178,7 @@ def _submit_touches(
 
 
 def _check_touch(
-    item: Item[bodies.Touch], known: set[bytes], offered: Mapping[str, object]
+    item: Item[bodies.Touch], known: set[bytes], offered: Mapping[str, Mapping[str, object]]
 ) -> None:
     """Deny by default: a lead that the operator may see, and an action that the surface offers."""
     touch = item.body
@@ -187,6 +188,9 @@ def _check_touch(
     elif touch.action not in offered:
         status, code, pointer = 403, "action-unknown", "action"
         detail = f"the surface's settings offer no action {touch.action!r}"
+    elif offered[touch.action].get("by") == SURFACE:
+        status, code, pointer = 409, "action-by-another", "action"
+        detail = f"{touch.action!r} is carried out by the surface: request it as an action"
     else:
         return
     where = f"{item.place}/{pointer}"
@@ -211,7 +215,8 @@ def _touch_submission(item: Item[bodies.Touch], surface: str, operator: Caller) 
     return Submission(f"touch:{surface}:{item.key}", request, body)
 
 
-def _known_surface(service: Service, session: Session, surface: str) -> Row:
+def known_surface(service: Service, session: Session, surface: str) -> Row:
+    """Return the row of a surface. Raises `Refusal` if it is unknown."""
     row = session.one("api.surface", log_id=service.log_id, surface=from_hex(surface))
     if row is None:
         raise not_found("surface")

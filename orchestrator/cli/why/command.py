@@ -22,7 +22,7 @@ from orchestrator.core.why.level import why_level
 from orchestrator.core.why.outcome import why_outcome
 from orchestrator.core.why.reason import Reason
 from orchestrator.core.why.source import Filter, Source, entry_at
-from orchestrator.core.why.touch import why_touch
+from orchestrator.core.why.touch import why_action, why_touch
 from orchestrator.runtime.settings import read_settings
 
 _POSITION = re.compile(r"[0-9]{1,13}")
@@ -84,16 +84,21 @@ def parse_question(subject: str, surface: bytes | None) -> Question:
     return lambda source: why_level(source, surface, operator)
 
 
+_BY_POSITION: dict[Topic, Callable[[Source, int], Reason]] = {
+    Topic.TOUCH: why_touch,
+    Topic.ACTION: why_action,
+    Topic.OUTCOME: why_outcome,
+    Topic.STEP: why_step,
+}
+
+
 def _why_entry(source: Source, position: int) -> Reason:
     """Return the answer about the entry at a position, by its kind. Raises WhyError."""
     entry = entry_at(source, position).entry
-    match kind_of(entry).topic:
-        case Topic.TOUCH:
-            return why_touch(source, position)
-        case Topic.OUTCOME:
-            return why_outcome(source, position)
-        case Topic.STEP:
-            return why_step(source, position)
+    topic = kind_of(entry).topic
+    if topic in _BY_POSITION:
+        return _BY_POSITION[topic](source, position)
+    match topic:
         case Topic.LEAD:
             return why_lead(source, entry.surface, entry.subject)
         case Topic.CONTRACT:

@@ -114,6 +114,11 @@ class Code(StrEnum):
     LOSE = "lose"
     LIMITS = "limits"
     POOL = "pool"
+    # A requested action.
+    ACTION = "action"
+    ACTION_ANSWERED = "action-answered"
+    ACTION_DONE = "action-done"
+    ACTION_EXPIRED = "action-expired"
     # A request.
     REQUEST_WAITS = "request-waits"
     REQUEST_DONE = "request-done"

@@ -27,6 +27,31 @@ class Decided(NamedTuple):
 
 # What every rule of the log that refuses a request demands, and what helps, by its code.
 RULES: Mapping[str, Rule] = {
+    "action-by-another": Rule(
+        "the settings say who carries an action out",
+        "request it where the surface does, and report it as a touch where you do",
+    ),
+    "action-closed": Rule(
+        "an answer is to a request on this lead that is open",
+        "nothing is needed: it has failed, expired or counts as done",
+    ),
+    "action-early": Rule(
+        "a request expires when its time has passed, and no sooner",
+        "nothing is needed: the service notes it then",
+    ),
+    "action-expired": Rule(
+        "a request is taken before it expires",
+        "take requests sooner, or let settings give them longer",
+    ),
+    "action-expiry": Rule(
+        "a request lasts no longer than the settings let the action",
+        "send a new request that expires sooner",
+    ),
+    "action-limit": Rule(
+        "so many requested actions are open at one time",
+        "send it again when some are taken, have failed or expired",
+    ),
+    "action-taken": Rule("a request is taken once", "nothing is needed: it is taken"),
     "action-unknown": Rule(
         "an action must be one that the surface's settings offer",
         "take one that they offer, or send a new request once settings that offer it are published",
@@ -158,12 +183,19 @@ RULES: Mapping[str, Rule] = {
         "a surface offers actions by its settings",
         "send it again after the surface's first entry settings.published",
     ),
+    "reason-needless": Rule(
+        "only an action that failed has a reason", "send the answer again without one"
+    ),
     "surface-taken": Rule(
         "only its owner changes a surface", "sign in as the owner, or use a surface of your own"
     ),
     "surface-unknown": Rule(
         "a surface must have published a policy",
         "send it again after the surface's first entry policy.published",
+    ),
+    "transition-missing": Rule(
+        "a lead's actions become touches before its transition alone",
+        "nothing is needed: no request brings this about",
     ),
     "touch-limit": Rule(
         "a policy allows an operator so many touches of one lead",

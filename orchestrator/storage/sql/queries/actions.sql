@@ -72,9 +72,3 @@ CROSS JOIN LATERAL (
 ) AS recent
 GROUP BY named.action
 ORDER BY named.action;
-
--- name: compared
--- The open actions, in pages, as they are stored.
-SELECT position, lead, operator, action, requested_ms, expires_ms, state FROM actions
-WHERE log_id = %(log_id)s AND state IN ('requested', 'taken') AND position > %(after)s
-ORDER BY position LIMIT %(limit)s;

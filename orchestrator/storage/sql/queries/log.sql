@@ -99,6 +99,11 @@ WHERE log_id = %(log_id)s AND surface = %(surface)s AND lead = %(lead)s;
 DELETE FROM lead_identities
 WHERE log_id = %(log_id)s AND surface = %(surface)s AND lead = %(lead)s;
 
+-- name: erase_results
+-- Forget what was told of a lead to those that requested actions.
+DELETE FROM action_results
+WHERE log_id = %(log_id)s AND surface = %(surface)s AND lead = %(lead)s;
+
 -- name: erase_payloads
 -- Forget the private payloads about a lead, salts included.
 DELETE FROM private_payloads
