@@ -202,7 +202,7 @@ def test_answers_are_as_described(
 # --- Each role, beside another tenant's data ------------------------------------------------------
 
 CANARY = "canary-5ba1e"
-# By role: the set of scopes of its wallet's key, and what of it a delegate has; None for the wallet.
+# By role: the scopes of its wallet's key, and what of it a delegate has; None for the wallet.
 ROLES: dict[str, tuple[str, dict[str, object] | None] | None] = {
     "no key": None,
     "operator": ("operator", None),
