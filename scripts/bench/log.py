@@ -123,6 +123,18 @@ class Log(NamedTuple):
 @contextmanager
 def begun(urls: DatabaseUrls) -> Iterator[Log]:
     """Open a new log with a surface and a contract; check it when the benchmark is over."""
+    with opened(urls) as log:
+        yield log
+        log.sequencer.close()
+        with Database(urls.by_login[SEQUENCER], SEQUENCER) as writer:
+            fsck(writer, log.log_id)
+            if compare_projections(writer, log.log_id):
+                raise SystemExit("the projections are not those of the log")
+
+
+@contextmanager
+def opened(urls: DatabaseUrls) -> Iterator[Log]:
+    """Open a new log with a surface and a contract."""
     log_id = secrets.token_bytes(32)
     create_log(
         urls.owners,
@@ -160,9 +172,6 @@ def begun(urls: DatabaseUrls) -> Iterator[Log]:
         drain(log)
         yield log
         sequencer.close()
-        fsck(writer, log_id)
-        if compare_projections(writer, log_id):
-            raise SystemExit("the projections are not those of the log")
 
 
 def post(

@@ -27,11 +27,13 @@ from tests.support.api_service import (
     START_MS,
     ApiService,
     event,
+    give_level,
     leads,
     open_surface,
     problem_of,
     report,
     running_service,
+    touch,
     wallet,
 )
 from tests.support.depth import examples
@@ -78,6 +80,7 @@ def lines(_: object, value: object) -> bytes:
 
 # A stream has no end; its own tests try it.
 description = schemathesis.pytest.from_fixture("described").exclude(path="/v1/stream")
+drawn_description = schemathesis.pytest.from_fixture("drawn").exclude(path="/v1/stream")
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +102,18 @@ REFUSALS = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429]
 def described(service: ApiService) -> Any:
     checks = {"negative_data_rejection": {"expected-statuses": REFUSALS}}
     config = SchemathesisConfig.from_dict({"checks": checks})
+    return schemathesis.openapi.from_url(f"{service.url}/v1/openapi.json", config=config)
+
+
+@pytest.fixture(scope="module")
+def drawn(service: ApiService) -> Any:
+    """The same description, of which requests that it allows are drawn at random."""
+    checks = {"negative_data_rejection": {"expected-statuses": REFUSALS}}
+    phases = {"examples": {"enabled": False}, "coverage": {"enabled": False}}
+    generation = {"mode": "positive"}
+    config = SchemathesisConfig.from_dict(
+        {"checks": checks, "phases": phases, "generation": generation}
+    )
     return schemathesis.openapi.from_url(f"{service.url}/v1/openapi.json", config=config)
 
 
@@ -196,3 +211,89 @@ def test_answers_are_as_described(
     if str(case.headers.get("Authorization")).startswith("Bearer "):
         case.headers["Authorization"] = client.headers["Authorization"]
     case.call_and_validate(excluded_checks=[positive_data_acceptance] if demanding else [])
+
+
+# --- Each role, beside another tenant's data ------------------------------------------------------
+
+CANARY = "canary-5ba1e"
+# By role: the scopes of its wallet's key, and what of it a delegate has; None for the wallet.
+ROLES: dict[str, tuple[str, dict[str, object] | None] | None] = {
+    "no key": None,
+    "operator": ("operator", None),
+    "delegate": ("operator", {"scopes": ["operator:touch"]}),
+    "owner": ("owner", None),
+    "reviewer": ("owner", {"scopes": ["reviewer"]}),
+    "reader": ("owner", {"scopes": ["reader"]}),
+}
+
+
+def client_of(service: ApiService, role: str) -> httpx.Client:
+    """Return a client of a role, with a key of its own."""
+    found = ROLES[role]
+    if found is None:
+        return httpx.Client(base_url=service.url)
+    scopes, delegated = found
+    client = service.sign_in(wallet(f"roles {scopes}"), scopes)
+    if delegated is None:
+        return client
+    answer = client.post("/v1/keys", json={"name": role, **delegated})
+    assert answer.status_code == 201, answer.text
+    return service.client(answer.json()["key"])
+
+
+@pytest.fixture(scope="module")
+def canaries(service: ApiService) -> dict[str, object]:
+    """Plant data of another tenant that name the canary; return how paths name it."""
+    owner = service.sign_in(wallet("canary owner"), "owner")
+    operator = wallet("canary operator")
+    agent = service.sign_in(operator, "operator")
+    surface = open_surface(owner, "another")
+    give_level(service, surface, operator)
+    answers = [
+        report(owner, surface, f"{CANARY}-event", event(f"{CANARY}-lead")),
+        agent.put(f"/v1/surfaces/{surface}/memory/{CANARY}", json={"value": CANARY}),
+        agent.put(
+            "/v1/profile",
+            json={"display_name": "Another", "contact": f"{CANARY}@x.org"},
+        ),
+        agent.post("/v1/keys", json={"name": CANARY, "scopes": ["operator:read"]}),
+    ]
+    assert [answer.status_code // 100 for answer in answers] == [2] * 4
+    lead = leads(agent, surface)[0]["lead"]
+    assert touch(agent, surface, f"{CANARY}-touch", lead, "email").status_code // 100 == 2
+    # The owner sees its own; else nothing would show that the others do not.
+    assert CANARY in owner.get(f"/v1/surfaces/{surface}/leads").text
+    assert CANARY in agent.get(f"/v1/surfaces/{surface}/memory").text
+    return {
+        "surface": surface,
+        "lead": lead,
+        "operator": operator.address,
+        "key": answers[3].json()["id"],
+        "request_id": answers[0].json()["request_id"],
+    }
+
+
+@pytest.fixture(scope="module")
+def roles(service: ApiService) -> dict[str, httpx.Client]:
+    return {role: client_of(service, role) for role in ROLES}
+
+
+@drawn_description.parametrize()
+@settings(examples(2, deep=8), suppress_health_check=list(HealthCheck))
+def test_no_role_is_shown_another_tenants_data(
+    case: Case[Any],
+    service: ApiService,
+    roles: dict[str, httpx.Client],
+    canaries: dict[str, object],
+) -> None:
+    """Each answer is described, none is a failure, and the canary is in none of them."""
+    for name in set(case.path_parameters or ()) & set(canaries):
+        case.path_parameters[name] = canaries[name]
+    for role, usual in roles.items():
+        # It may end its own key.
+        client = client_of(service, role) if case.method == "DELETE" else usual
+        case.headers.pop("Authorization", None)
+        if "Authorization" in client.headers:
+            case.headers["Authorization"] = client.headers["Authorization"]
+        answer = case.call_and_validate(excluded_checks=[positive_data_acceptance])
+        assert CANARY not in answer.text, role

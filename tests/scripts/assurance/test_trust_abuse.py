@@ -1,0 +1,59 @@
+"""assurance/trust_abuse: the abuses are run by the core's rules, and the page is of these runs."""
+
+import pytest
+
+from api.http.bodies import _SETTINGS_EXAMPLE
+from scripts.assurance.trust_abuse import (
+    BEGIN,
+    DOCUMENT,
+    END,
+    SETTINGS,
+    bought_table,
+    buy,
+    by_knowledge,
+    by_luck,
+    farm,
+    own_leads_table,
+    split,
+)
+
+MEASURED = DOCUMENT.read_text().split(BEGIN)[1].split(END)[0]
+
+
+def test_the_levels_are_those_of_the_apis_example() -> None:
+    assert {key: SETTINGS[key] for key in _SETTINGS_EXAMPLE} == _SETTINGS_EXAMPLE
+
+
+def test_the_page_has_what_a_run_gives_now() -> None:
+    """Run again what takes seconds; the rest of the page is of the same script."""
+    assert own_leads_table(60) in MEASURED
+    assert bought_table(60) in MEASURED
+    for guess in (by_luck, by_knowledge):
+        found = " | ".join(map(str, farm(10, guess, 52)))
+        assert f"| 10 | {guess.__name__.replace('_', ' ')} | {found} |" in MEASURED
+
+
+def test_a_farm_that_knows_gets_the_places_of_the_pool_and_no_more() -> None:
+    found, pool = farm(10, by_knowledge, 52), SETTINGS["pool"]
+    assert found.passed > pool["places"]
+    assert (found.places, found.leads, found.touches) == (
+        pool["places"],
+        pool["leads_a_day"],
+        pool["touches_a_day"],
+    )
+
+
+def test_wallets_without_a_contract_of_their_own_add_nothing() -> None:
+    one, ten = split(1, 1, 10), split(10, 1, 10)
+    assert one == ten
+    assert one.leads == SETTINGS["levels"][0]["leads_a_day"]
+
+
+@pytest.mark.parametrize(
+    ("count", "then", "level"),
+    [(19, "nothing", 1), (20, "nothing", 2), (20, "refunds", 1), (20, "a ruling", 1)],
+)
+def test_bought_outcomes_give_a_level_that_refunds_and_rulings_take(
+    count: int, then: str, level: int
+) -> None:
+    assert buy(count, 60, then)[0] == level
