@@ -96,7 +96,7 @@ def create_app(
         *(operators, owners, actions, codes, trust),
         *(drafts, proposals, submissions),
     )
-    for router in (*(part.router for part in parts), why.own_router):
+    for router in (*(part.router for part in parts), why.own_router, actions.public_router):
         app.include_router(router)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     mcp.install(app, app.state.service, VERSION)
