@@ -23,7 +23,7 @@ from api.http.fields import (
     address,
 )
 from api.http.problems import documented, not_found
-from api.routes.records.public_route import PublicRoute
+from api.routes.public_route import PublicRoute
 from api.routes.surfaces.operators import surface_facts
 from orchestrator.core.entry import ZERO_WORD, address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex

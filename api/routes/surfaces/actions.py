@@ -21,7 +21,7 @@ from api.http.fields import ActionState, AfterPosition, Digits, Limit, SurfaceId
 from api.http.json_input import StrictRoute
 from api.http.problems import Fault, Refusal, documented, not_found
 from api.http.submissions import IdempotencyKey, Intake, decided, intake_for
-from api.routes.records.public_route import PublicRoute
+from api.routes.public_route import PublicRoute
 from api.routes.surfaces.operators import known_surface
 from api.routes.surfaces.owners import own_surface
 from orchestrator.core.codec import commitment, json_text
