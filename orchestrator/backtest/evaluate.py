@@ -19,7 +19,8 @@ from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.decide import decide, verdict_of
 from orchestrator.core.entry import ZERO_WORD, unpack_outcome
 from orchestrator.core.errors import RequestError
-from orchestrator.core.opening import Record
+from orchestrator.core.growth.observation import Observation
+from orchestrator.core.opening import EventOpening, Record, TransitionOpening
 from orchestrator.core.policy import Policy, Verdict
 from orchestrator.core.requests import (
     OpenContract,
@@ -67,14 +68,29 @@ class OutcomeLine(NamedTuple):
         }
 
 
+SHOWN_PLACES = 5
+
+
 @dataclass(slots=True)
 class Report:
-    """The totals of an evaluation. Its outcomes, which may be many, are in its spool."""
+    """The totals of an evaluation. Its outcomes, which may be many, are in its spool.
+
+    `places` are those of the first rows that each rule of the log, or the policy, turned away.
+    """
 
     contracts: dict[str, Contract]
     events: Counter[Verdict] = field(default_factory=Counter)
     turned_away: Counter[str] = field(default_factory=Counter)  # by the rule of the log
     rows: RowCounts = field(default_factory=RowCounts)
+    places: dict[str, list[int]] = field(default_factory=dict)
+    operators: dict[str, str] = field(default_factory=dict)  # by contract
+    seen: Observation | None = None  # there is none of a settled history
+
+    def note_place(self, code: str, place: int) -> None:
+        """Keep the place of a row that was turned away, if it is one of the first."""
+        kept = self.places.setdefault(code, [])
+        if len(kept) < SHOWN_PLACES:
+            kept.append(place)
 
     def totals(self) -> dict[str, dict[str, object]]:
         return {
@@ -132,28 +148,81 @@ def evaluate_history(
     decide(world, PublishPolicy(SURFACE, OWNER, policy), 0)
     decide(world, PublishSettings(SURFACE, OWNER, HISTORY_SETTINGS), 0)
     rules_by_operator: dict[bytes, list[ContractRules]] = {}
+    operators = {}
     for plan in plans:
         rules = plan.rules(SURFACE, OWNER, policy)
         decide(world, OpenContract(rules, ZERO_WORD), 0)
         rules_by_operator.setdefault(rules.operator, []).append(rules)
+        operators[plan.id] = plan.operator
+    seen = Observation(policy, dict.fromkeys(operators.values()), operators)
     report = Report(
         {name.decode(): contract for name, contract in world.contracts.items()},
         rows=counts or RowCounts(),
+        operators=operators,
+        seen=seen,
     )
     for row in rows:
+        seen.see(row.time_ns)
         if isinstance(row, TouchRow):
+            seen.touch(row.lead, row.operator)
             _record_touch(world, row, rules_by_operator, policy.attribution)
-        else:
-            try:
-                records = decide(world, _product_event(row), row.time_ns)
-            except RequestError as error:
-                report.turned_away[error.code] += 1
-                continue
-            report.events[verdict_of(records)] += 1
-            line = _outcome_line(world, records)
-            if line is not None:
-                spool.add(line)
+            continue
+        event = policy.short_name(row.event)
+        # What the policy does not name changes nothing: the fold would write no entry for it.
+        if not policy.names(event):
+            report.events[Verdict.IGNORED] += 1
+            continue
+        try:
+            records = decide(world, _product_event(row), row.time_ns)
+        except RequestError as error:
+            report.turned_away[error.code] += 1
+            report.note_place(error.code, row.place)
+            continue
+        verdict = verdict_of(records)
+        report.events[verdict] += 1
+        if verdict is Verdict.REFUSED:
+            report.note_place("refused", row.place)
+        line = _observe(seen, world, row, event, records)
+        if line is not None:
+            spool.add(line)
+    seen.finish()
     return report
+
+
+def _observe(
+    seen: Observation, world: World, row: EventRow, event: str, records: Sequence[Record]
+) -> OutcomeLine | None:
+    """Count what an event's records say, and return the line for their outcome, if there is one."""
+    seen.event(row.lead)
+    motion = ""
+    for entry, opening in records:
+        if entry.kind == "lead.transition" and isinstance(opening, TransitionOpening):
+            motion = seen.move(row.lead, event, opening.from_state, entry.label, entry.value)
+        elif entry.kind == "product.event" and isinstance(opening, EventOpening):
+            seen.refund(
+                _refunded_contract(world, row.lead.encode(), opening.of),
+                opening.refunded_after_units - opening.refunded_before_units,
+            )
+    line = _outcome_line(world, records)
+    if line is not None:
+        is_paid = records[-1].entry.kind == "outcome"
+        seen.pay(
+            line.contract,
+            motion,
+            line.value_units,
+            line.earned_units if is_paid else None,
+            line.touch_time_ns,
+            line.time_ns,
+        )
+    return line
+
+
+def _refunded_contract(world: World, lead: bytes, position: int) -> str | None:
+    """Return the contract that paid for a purchase, if one did and the fold still knows it."""
+    for purchase in world.leads[lead].purchases:
+        if purchase.position == position and purchase.outcome is not None:
+            return purchase.outcome.contract_id.decode()
+    return None
 
 
 def _product_event(row: EventRow) -> ProductEvent:
@@ -169,12 +238,22 @@ def _product_event(row: EventRow) -> ProductEvent:
     )
 
 
-def write_report(report: Report, outcomes: Iterable[str], file: IO[str]) -> None:
-    """Write the report as one JSON document, a line an outcome, without holding it in memory."""
+def write_report(
+    report: Report,
+    outcomes: Iterable[str],
+    file: IO[str],
+    further: Mapping[str, object] | None = None,
+) -> None:
+    """Write the report as one JSON document, a line an outcome, without holding it in memory.
+
+    `further` are members that stand before the outcomes.
+    """
     file.write('{"contracts": ' + json.dumps(report.totals(), indent=1) + ",\n")
     file.write('"events": ' + json.dumps(report.verdicts()) + ",\n")
     file.write('"turned_away": ' + json.dumps(dict(sorted(report.turned_away.items()))) + ",\n")
     file.write(f'"equal_rows": {report.rows.equal}, "repeated_rows": {report.rows.repeated},\n')
+    for name, value in (further or {}).items():
+        file.write(f"{json.dumps(name)}: {json.dumps(value)},\n")
     file.write('"outcomes": [')
     separator = "\n"
     for line in outcomes:

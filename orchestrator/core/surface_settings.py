@@ -1,8 +1,9 @@
 """A surface's settings: what its owner changes freely, each version with an entry of its own.
 
-They say which actions operators may take and from which trust level on, what each level allows, and
-what earns it. No contract pins them: a change holds from its entry on, and takes back no touch that
-was made. Their hash, SHA-256 over canonical JSON, is what the entry names.
+They say which actions operators may take and from which trust level on, what each level allows,
+what earns it, and how events of the owner's other systems are read. No contract pins them: a change
+holds from its entry on, and takes back no touch that was made. Their hash, SHA-256 over canonical
+JSON, is what the entry names.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ from orchestrator.core.forecast import (
     ForecastRules,
     Question,
 )
+from orchestrator.core.intake.mapping import IntakeSettings, parse_intake
 from orchestrator.core.units import BPS, DAY_S
 
 MAX_LEVEL = 3
@@ -110,6 +112,7 @@ class SurfaceSettings:
     pause_s: int
     pool: Pool | None
     forecasts: ForecastSettings | None
+    intake: IntakeSettings
     hash: bytes
     document_bytes: int
 
@@ -132,7 +135,7 @@ def parse_settings(document: object) -> SurfaceSettings:
     check_keys(
         table,
         {"token", "actions", "levels"},
-        {"ripening_s", "bucket_s", "pause_s", "pool", "forecasts"},
+        {"ripening_s", "bucket_s", "pause_s", "pool", "forecasts", "currencies", "sources"},
         "the settings",
     )
     levels = _levels(table["levels"])
@@ -146,6 +149,7 @@ def parse_settings(document: object) -> SurfaceSettings:
         pause_s=_period_s(table.get("pause_s", DEFAULT_PAUSE_S), "pause_s"),
         pool=None if pool is None else _pool(pool),
         forecasts=None if forecasts is None else _forecast_settings(forecasts),
+        intake=parse_intake(table),
         hash=b"",
         document_bytes=0,
     )
@@ -183,7 +187,7 @@ def _document(settings: SurfaceSettings) -> dict[str, object]:
             "min_leads": rules.min_n,
             "skill_bps": rules.skill_bps,
         }
-    return document
+    return document | settings.intake.document()
 
 
 def _level_document(level: Level) -> dict[str, object]:
