@@ -21,6 +21,7 @@ from api.routes import (
     trust,
     why,
 )
+from api.sources import doors
 from orchestrator.core.errors import ChainError
 from orchestrator.core.terms import Domain
 from orchestrator.log.reader import LogReader
@@ -80,7 +81,10 @@ def create_app(
     )
     problems.install(app)
     app.add_middleware(RequestGuard)
-    parts = (public, accounts, keys, memory, operators, owners, trust, proposals, why, submissions)
+    parts = (
+        *(public, accounts, keys, memory, operators, owners, doors),
+        *(trust, proposals, why, submissions),
+    )
     for part in parts:
         app.include_router(part.router)
     _name_allowed_methods(app)

@@ -30,6 +30,8 @@ from api.http.fields import (
 from orchestrator.core import policy, surface_settings
 from orchestrator.core.document import MAX_DOCUMENT_BYTES
 from orchestrator.core.forecast import MAX_HORIZON_DAYS, MAX_QUESTIONS
+from orchestrator.core.intake.currency import MAX_CURRENCIES
+from orchestrator.core.intake.mapping import SOURCES
 from orchestrator.core.scopes import Scope, ScopeSet
 from orchestrator.core.sign_in import MAX_MESSAGE_BYTES
 from orchestrator.core.units import DAY_S
@@ -277,6 +279,19 @@ _SETTINGS_SCHEMA = {
                 "additionalProperties": False,
             },
         },
+        "currencies": {
+            "type": ["object", "null"],
+            "description": "By currency, the tokens that one unit of it is worth: decimal text, or "
+            "a list of rates with the day from which each holds.",
+            "maxProperties": MAX_CURRENCIES,
+        },
+        "sources": {
+            "type": ["object", "null"],
+            "description": "By source (segment, stripe, posthog, csv), which of its events is which "
+            "of the policy's, and where their fields are.",
+            "maxProperties": len(SOURCES),
+            "additionalProperties": {"type": "object", "required": ["events"]},
+        },
         "ripening_s": _PERIOD_SCHEMA,
         "bucket_s": _PERIOD_SCHEMA,
         "pause_s": _PERIOD_SCHEMA,
@@ -414,6 +429,20 @@ class Touch(Body):
 
     lead: Word
     action: Name = Field(examples=["email"])
+
+
+class SourceSecret(Body):
+    """The secret that a source signs its reports to this surface with."""
+
+    secret: Annotated[
+        str,
+        Field(
+            pattern=r"^[!-~]{16,128}$",
+            description="Stripe's signing secret of the webhook endpoint. It is kept apart, and no "
+            "answer shows it.",
+            examples=["whsec_8KqJ2vTnGm4XyZ0aBcDeFgHi"],
+        ),
+    ]
 
 
 class BulkTouch(Touch):

@@ -10,6 +10,7 @@ from api.http.problems import Refusal
 
 MAX_BODY_BYTES = 262_144
 MAX_BULK_BYTES = 4 * 1_048_576
+_BULK_PATHS = ("/bulk", "/events/segment", "/events/posthog")
 _MAX_DIGITS = 18
 
 _HEADERS = {
@@ -46,7 +47,7 @@ class RequestGuard:
                     headers.setdefault(name, value)
             await send(message)
 
-        most = MAX_BULK_BYTES if scope["path"].endswith("/bulk") else MAX_BODY_BYTES
+        most = MAX_BULK_BYTES if scope["path"].endswith(_BULK_PATHS) else MAX_BODY_BYTES
         try:
             _check_length(Headers(scope=scope).get("content-length", "0"), most)
         except Refusal as refusal:

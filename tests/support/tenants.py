@@ -59,6 +59,12 @@ def populate(log: Ledger) -> None:
                 (log.log_id, account, SURFACE),
             )
             admin.execute(
+                "INSERT INTO source_secrets VALUES "
+                "(%s, sha256(%s), 'stripe', %s, %s, %s, repeat('i', 64)::bytea, "
+                "repeat('o', 64)::bytea)",
+                (log.log_id, word(account), account, word("key"), word("secret")),
+            )
+            admin.execute(
                 "INSERT INTO sign_ins VALUES (sha256(%s), 'm', '', 'n', 0, 0)", (word(account),)
             )
         admin.execute(
