@@ -287,8 +287,8 @@ _SETTINGS_SCHEMA = {
         },
         "sources": {
             "type": ["object", "null"],
-            "description": "By source (segment, stripe, posthog, csv), which of its events is which "
-            "of the policy's, and where their fields are.",
+            "description": "By source (segment, stripe, posthog, csv), which of its events is "
+            "which of the policy's, and where their fields are.",
             "maxProperties": len(SOURCES),
             "additionalProperties": {"type": "object", "required": ["events"]},
         },
