@@ -235,7 +235,7 @@ def test_options_and_mapping_files(tmp_path: Path) -> None:
         file.write_text(yaml.safe_dump(document))
         return file
 
-    assert read_intake(write(INTAKE)).document()["sources"].keys() == INTAKE["sources"].keys()
+    assert read_intake(write(INTAKE)).sources.keys() == INTAKE["sources"].keys()
     whole = read_intake(write(SURFACE_SETTINGS | {"sources": {"csv": {"events": {"a": "b"}}}}))
     assert list(whole.sources) == ["csv"]
     for document, code in (

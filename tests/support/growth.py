@@ -39,7 +39,7 @@ def hostile_report(name: str) -> tuple[Report, GrowthReport]:
         holdback_bps=0,
         holdback_s=0,
     )
-    rows = [
+    rows: list[EventRow | TouchRow] = [
         TouchRow(0, "x", name, "email"),
         EventRow(NS_PER_S, "x", "buy", 10_000_000),
         EventRow(2 * NS_PER_S, "alone", "buy", 10_000_000),

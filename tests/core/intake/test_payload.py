@@ -47,5 +47,6 @@ def test_values_by_path() -> None:
     assert value_at(payload, ("a", "b", "c")) == 5
     for path in (("a", "x"), ("d", "b"), ("e", "0"), ("a", "b", "c", "d")):
         assert value_at(payload, path) is None
-    found = [text_of(each) for each in ("u", 7, "", Number("1.5"), True, None, {})]
+    values: list[object] = ["u", 7, "", Number("1.5"), True, None, {}]
+    found = [text_of(each) for each in values]
     assert found == ["u", "7", None, None, None, None, None]
