@@ -1,4 +1,4 @@
-"""A backtest of raw exports, measured: rows a second of processor time beside json alone, peak memory.
+"""A backtest of raw exports, measured: rows a second of processor time, and peak memory.
 
 Nine of ten rows are page views and other events that no policy names, as in a tracking plan; the
 rest are sign-ups, activations, and Stripe's payments and refunds, with a touch for every second
