@@ -172,7 +172,7 @@ class BulkStatus(BaseModel):
 
 
 class SourceStatus(BulkStatus):
-    """What became of another system's report: the events that it was, and what was left out."""
+    """The outcome of another system's report: the events that it was, and what was left out."""
 
     ignored: dict[str, int] = Field(
         description="How many of its events were left out, by the reason: `event-unmapped` for "
