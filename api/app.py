@@ -16,6 +16,7 @@ from api.routes.accounts import keys, memory, profiles, sign_in
 from api.routes.deals import drafts, proposals
 from api.routes.records import directory, public, reference, stream, why
 from api.routes.surfaces import actions, codes, operators, owners, trust
+from api.sources import doors
 from orchestrator.core.errors import ChainError
 from orchestrator.core.limits import MOST, Limits
 from orchestrator.core.terms import Domain
@@ -93,7 +94,7 @@ def create_app(
     parts = (
         *(public, stream, directory, why, reference),
         *(sign_in, keys, profiles, memory),
-        *(operators, owners, actions, codes, trust),
+        *(operators, owners, actions, codes, trust, doors),
         *(drafts, proposals, submissions),
     )
     for router in (*(part.router for part in parts), why.own_router, actions.public_router):

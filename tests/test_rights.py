@@ -419,6 +419,7 @@ TENANTS_OWN = (
     "rate_limits",
     "requests",
     "results",
+    "source_secrets",
 )
 
 
@@ -428,10 +429,9 @@ def forgetful(app: FastAPI) -> None:
 
     @router.get("/{relation}")
     def everything(service: TheService, caller: AnyCaller, relation: str) -> list[str]:
-        # No login reads the hash of a key's secret, so none reads whole rows of keys.
-        rows = (
-            "SELECT t.key::text FROM {} t" if relation == "api_keys" else "SELECT t::text FROM {} t"
-        )
+        # No login reads a key's secret or its hash, so none reads whole rows of these.
+        has_secrets = relation in ("api_keys", "source_secrets")
+        rows = "SELECT t.key::text FROM {} t" if has_secrets else "SELECT t::text FROM {} t"
         query = sql.SQL(rows).format(sql.Identifier(relation))
         with acting(service, caller) as session:
             return [row[0] for row in session._connection.execute(query).fetchall()]
@@ -478,6 +478,8 @@ def test_a_handler_that_forgets_its_check_leaks_nothing_and_moves_nothing(
     assert noted.is_success, noted.text
     for client in (owner, operator):
         call(service.url, key_of(client), "withdraw_proposal", contract="0x" + "1" * 64)
+    secret = {"secret": "whsec_of_the_guarded"}
+    assert owner.put(f"/v1/surfaces/{surface}/sources/stripe", json=secret).is_success
 
     stranger = service.sign_in(wallet("a stranger"), "owner")
     for relation in TENANTS_OWN:

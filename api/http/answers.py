@@ -249,6 +249,23 @@ class CodeClicks(BaseModel):
     next: Position | None = _NEXT_AFTER
 
 
+class SourceStatus(BulkStatus):
+    """The outcome of another system's report: the events that it was, and what was left out."""
+
+    ignored: dict[str, int] = Field(
+        description="How many of its events were left out, by the reason: `event-unmapped` for "
+        "what the surface's settings do not name."
+    )
+
+
+class SourceKey(BaseModel):
+    """The key that a source's signed reports come by: a delegate of the wallet's own key."""
+
+    source: str
+    key: Word
+    expires_ms: TimeMs
+
+
 # --- Surfaces and their leads ---------------------------------------------------------------------
 
 

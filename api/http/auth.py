@@ -102,20 +102,27 @@ def _authenticate(
         )
     if not _KEY.fullmatch(credentials.credentials):
         raise _bad_key("key-malformed", "this is no API key: tsk_ and 43 more characters")
-    secret = secret_of(credentials.credentials)
+    return admit(service, request, secret_of(credentials.credentials), wanted.scopes)
+
+
+def admit(service: Service, request: Request, secret: bytes, scopes: Sequence[str]) -> Caller:
+    """Return the caller behind a key's secret, charged for one request.
+
+    Raises `Refusal` (401, 403 or 429) unless its key is live and has one of these scopes.
+    """
     with service.database.transaction(secret=secret) as session:
         caller = _caller(session.key, secret)
         session.run("api.commit_unflushed")
-        limits = _limits(service, session, request, caller, wanted)
+        limits = _limits(service, session, request, caller, scopes)
         spent = spend(session, caller.account, limits, allowances.costs_of(request))
     # Refusals from here on must not undo the charge, so the transaction has ended.
     allowances.note(request, spent, limits)
     allowances.occupy(service, request, caller.account)
-    if not caller.scopes.intersection(wanted.scopes):
+    if not caller.scopes.intersection(scopes):
         raise Refusal(
             403,
             "scope-missing",
-            f"this needs a key with the scope {' or '.join(wanted.scopes)}; yours has "
+            f"this needs a key with the scope {' or '.join(scopes)}; yours has "
             f"{', '.join(sorted(caller.scopes))}",
             headers={"WWW-Authenticate": f'{_REALM}, error="insufficient_scope"'},
         )
@@ -124,11 +131,11 @@ def _authenticate(
 
 
 def _limits(
-    service: Service, session: Session, request: Request, caller: Caller, wanted: SecurityScopes
+    service: Service, session: Session, request: Request, caller: Caller, wanted: Sequence[str]
 ) -> Limits:
     """Return the caller's limits for a request: where it acts as operator, by its level there."""
     surface = request.path_params.get("surface")
-    can = caller.scopes.intersection(wanted.scopes)
+    can = caller.scopes.intersection(wanted)
     if (
         surface is None
         or not _WORD.fullmatch(surface)

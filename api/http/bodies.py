@@ -32,6 +32,8 @@ from api.http.problems import MAX_FAULTS
 from orchestrator.core import policy, surface_settings
 from orchestrator.core.document import MAX_DOCUMENT_BYTES
 from orchestrator.core.forecast import MAX_HORIZON_DAYS, MAX_QUESTIONS
+from orchestrator.core.intake.currency import MAX_CURRENCIES
+from orchestrator.core.intake.mapping import SOURCES
 from orchestrator.core.qualification import MAX_FIELDS
 from orchestrator.core.scopes import Scope, ScopeSet
 from orchestrator.core.sign_in import MAX_MESSAGE_BYTES
@@ -318,6 +320,19 @@ _SETTINGS_SCHEMA = {
                 "additionalProperties": False,
             },
         },
+        "currencies": {
+            "type": ["object", "null"],
+            "description": "By currency, the tokens that one unit of it is worth: decimal text, or "
+            "a list of rates with the day from which each holds.",
+            "maxProperties": MAX_CURRENCIES,
+        },
+        "sources": {
+            "type": ["object", "null"],
+            "description": "By source (segment, stripe, posthog, csv), which of its events is "
+            "which of the policy's, and where their fields are.",
+            "maxProperties": len(SOURCES),
+            "additionalProperties": {"type": "object", "required": ["events"]},
+        },
         "ripening_s": _PERIOD_SCHEMA,
         "bucket_s": _PERIOD_SCHEMA,
         "pause_s": _PERIOD_SCHEMA,
@@ -529,6 +544,20 @@ class FailedAction(Body):
     """The owner's word that an action failed."""
 
     reason: Name = Field(description="A code; it stands in the public log.", examples=["bounced"])
+
+
+class SourceSecret(Body):
+    """The secret that a source signs its reports to this surface with."""
+
+    secret: Annotated[
+        str,
+        Field(
+            pattern=r"^[!-~]{16,128}$",
+            description="Stripe's signing secret of the webhook endpoint. It is kept apart, and no "
+            "answer shows it.",
+            examples=["whsec_8KqJ2vTnGm4XyZ0aBcDeFgHi"],
+        ),
+    ]
 
 
 class BulkTouch(Touch):

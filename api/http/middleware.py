@@ -16,6 +16,7 @@ from api.http.problems import Refusal
 
 MAX_BODY_BYTES = 262_144
 MAX_BULK_BYTES = 4 * 1_048_576
+_BULK_PATHS = ("/bulk", "/events/segment", "/events/posthog")
 _MAX_DIGITS = 18
 
 _HEADERS = {
@@ -68,7 +69,7 @@ class RequestGuard:
                     headers.setdefault(name, value)
             await send(message)
 
-        most = MAX_BULK_BYTES if scope["path"].endswith("/bulk") else MAX_BODY_BYTES
+        most = MAX_BULK_BYTES if scope["path"].endswith(_BULK_PATHS) else MAX_BODY_BYTES
         try:
             sent = Headers(scope=scope)
             _check_once(sent)

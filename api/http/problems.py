@@ -28,6 +28,7 @@ from orchestrator.core.errors import (
     TermsError,
     WhyError,
 )
+from orchestrator.core.intake.found import IntakeError
 from orchestrator.core.requests import RETRYABLE
 from orchestrator.storage.database import Unreachable
 
@@ -48,6 +49,7 @@ _STATUS_BY_AREA: dict[type[DomainError], int] = {
     SignInError: 401,
     ChainError: 503,
     WhyError: 404,
+    IntakeError: 422,
 }
 _STATUS_BY_CODE = {
     "code-unknown": 404,
@@ -59,6 +61,9 @@ _STATUS_BY_CODE = {
     "message-malformed": 422,
     "scopes-unknown": 422,
     "search-open": 422,
+    "signature-malformed": 401,
+    "signature-wrong": 401,
+    "source-unmapped": 409,
     "statement-differs": 422,
     "storage-limit": 403,
     "surface-unknown": 404,

@@ -157,12 +157,19 @@ class Intake:
 
         # Parsing thousands of lines blocks as the database does: neither on the event loop.
         items = await run_in_threadpool(read)
+        return BulkStatus(results=await self.take_items(items, take))
+
+    async def take_items(
+        self,
+        items: list[Item[Line]],
+        take: Callable[[Session, list[Item[Line]]], list[UUID]],
+    ) -> list[LineStatus]:
+        """Take bodies that were read in one transaction; return the status of each by its id."""
         statuses = await self.wait_for(await self._take(lambda session: take(session, items)))
-        results = [
+        return [
             LineStatus(id=item.key, **status.model_dump())
             for item, status in zip(items, statuses, strict=True)
         ]
-        return BulkStatus(results=results)
 
     async def _take(self, take: Callable[[Session], list[UUID]]) -> list[UUID]:
         """Take requests in a transaction, after waiting for an event that is a little ahead.

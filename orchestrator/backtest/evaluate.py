@@ -19,8 +19,9 @@ from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.decide import decide, verdict_of
 from orchestrator.core.entry import CLICK, TIME_MS_LIMIT, ZERO_WORD, Entry, unpack_outcome
 from orchestrator.core.errors import RequestError
+from orchestrator.core.growth.observation import Observation
 from orchestrator.core.kinds import advance
-from orchestrator.core.opening import CodeOpening, Record
+from orchestrator.core.opening import CodeOpening, EventOpening, Record, TransitionOpening
 from orchestrator.core.policy import Policy, Verdict
 from orchestrator.core.requests import (
     Arrival,
@@ -81,14 +82,29 @@ class OutcomeLine(NamedTuple):
         }
 
 
+SHOWN_PLACES = 5
+
+
 @dataclass(slots=True)
 class Report:
-    """The totals of an evaluation. Its outcomes, which may be many, are in its spool."""
+    """The totals of an evaluation. Its outcomes, which may be many, are in its spool.
+
+    `places` are those of the first rows that each rule of the log, or the policy, turned away.
+    """
 
     contracts: dict[str, Contract]
     events: Counter[Verdict] = field(default_factory=Counter)
     turned_away: Counter[str] = field(default_factory=Counter)  # by the rule of the log
     rows: RowCounts = field(default_factory=RowCounts)
+    places: dict[str, list[int]] = field(default_factory=dict)
+    operators: dict[str, str] = field(default_factory=dict)  # by contract
+    seen: Observation | None = None  # there is none of a settled history
+
+    def note_place(self, code: str, place: int) -> None:
+        """Keep the place of a row that was turned away, if it is one of the first."""
+        kept = self.places.setdefault(code, [])
+        if len(kept) < SHOWN_PLACES:
+            kept.append(place)
 
     def totals(self) -> dict[str, dict[str, object]]:
         return {
@@ -146,40 +162,58 @@ def evaluate_history(
     decide(world, PublishPolicy(SURFACE, OWNER, policy), 0)
     decide(world, PublishSettings(SURFACE, OWNER, HISTORY_SETTINGS), 0)
     rules_by_operator: dict[bytes, list[ContractRules]] = {}
+    operators = {}
     for plan in plans:
         rules = plan.rules(SURFACE, OWNER, policy)
         decide(world, OpenContract(rules, ZERO_WORD), 0)
         if rules.operator not in rules_by_operator:
             _issue_code(world, rules.operator)
         rules_by_operator.setdefault(rules.operator, []).append(rules)
+        operators[plan.id] = plan.operator
+    seen = Observation(policy, dict.fromkeys(operators.values()), operators)
     report = Report(
         {name.decode(): contract for name, contract in world.contracts.items()},
         rows=counts or RowCounts(),
+        operators=operators,
+        seen=seen,
     )
     for row in rows:
+        seen.see(row.time_ns)
         if isinstance(row, TouchRow):
+            seen.touch(row.lead, row.operator)
             _record_touch(world, row, rules_by_operator, policy.attribution)
-        else:
-            request: ProductEvent | Arrival = _product_event(row)
-            # Of operators without a contract there may be as many as rows, and they win nothing.
-            if row.ref.encode() in rules_by_operator:
-                code = _code_id(row.ref.encode())
-                request = Arrival(**request._asdict(), ref=code, is_alone=False, is_alias=False)
-            try:
-                records = decide(world, request, row.time_ns)
-            except RequestError as error:
-                report.turned_away[error.code] += 1
-                continue
-            report.events[verdict_of(records)] += 1
-            line = _outcome_line(world, records)
-            if line is not None:
-                spool.add(line)
-            if isinstance(request, Arrival):
-                operator = row.ref.encode()
-                lead = world.leads.get(request.lead)
-                history = lead.touches.get(operator) if lead else None
-                if history is not None:
-                    forget_needless(history, rules_by_operator[operator], policy.attribution)
+            continue
+        event = policy.short_name(row.event)
+        request: ProductEvent | Arrival = _product_event(row)
+        operator = row.ref.encode()
+        # Of operators without a contract there may be as many as rows, and they win nothing.
+        if operator in rules_by_operator:
+            code = _code_id(operator)
+            request = Arrival(**request._asdict(), ref=code, is_alone=False, is_alias=False)
+        # What the policy does not name changes nothing, but that a lead may come by it.
+        elif not policy.names(event):
+            report.events[Verdict.IGNORED] += 1
+            continue
+        try:
+            records = decide(world, request, row.time_ns)
+        except RequestError as error:
+            report.turned_away[error.code] += 1
+            report.note_place(error.code, row.place)
+            continue
+        verdict = verdict_of(records)
+        report.events[verdict] += 1
+        if verdict is Verdict.REFUSED:
+            report.note_place("refused", row.place)
+        if any(record.entry.kind == "touch.reported" for record in records):
+            seen.touch(row.lead, row.ref)
+        line = _observe(seen, world, row, event, records)
+        if line is not None:
+            spool.add(line)
+        lead = world.leads.get(request.lead) if isinstance(request, Arrival) else None
+        history = lead.touches.get(operator) if lead else None
+        if history is not None:
+            forget_needless(history, rules_by_operator[operator], policy.attribution)
+    seen.finish()
     return report
 
 
@@ -199,6 +233,42 @@ def _code_id(operator: bytes) -> bytes:
     return sha256(operator).digest()
 
 
+def _observe(
+    seen: Observation, world: World, row: EventRow, event: str, records: Sequence[Record]
+) -> OutcomeLine | None:
+    """Count what an event's records say, and return the line for their outcome, if there is one."""
+    seen.event(row.lead)
+    motion = ""
+    for entry, opening in records:
+        if entry.kind == "lead.transition" and isinstance(opening, TransitionOpening):
+            motion = seen.move(row.lead, event, opening.from_state, entry.label, entry.value)
+        elif entry.kind == "product.event" and isinstance(opening, EventOpening):
+            seen.refund(
+                _refunded_contract(world, row.lead.encode(), opening.of),
+                opening.refunded_after_units - opening.refunded_before_units,
+            )
+    line = _outcome_line(world, records)
+    if line is not None:
+        is_paid = records[-1].entry.kind == "outcome"
+        seen.pay(
+            line.contract,
+            motion,
+            line.value_units,
+            line.earned_units if is_paid else None,
+            line.touch_time_ns,
+            line.time_ns,
+        )
+    return line
+
+
+def _refunded_contract(world: World, lead: bytes, position: int) -> str | None:
+    """Return the contract that paid for a purchase, if one did and the fold still knows it."""
+    for purchase in world.leads[lead].purchases:
+        if purchase.position == position and purchase.outcome is not None:
+            return purchase.outcome.contract_id.decode()
+    return None
+
+
 def _product_event(row: EventRow) -> ProductEvent:
     """Return a row as the fold takes it; names stand in for the log's random words."""
     return ProductEvent(
@@ -212,12 +282,22 @@ def _product_event(row: EventRow) -> ProductEvent:
     )
 
 
-def write_report(report: Report, outcomes: Iterable[str], file: IO[str]) -> None:
-    """Write the report as one JSON document, a line an outcome, without holding it in memory."""
+def write_report(
+    report: Report,
+    outcomes: Iterable[str],
+    file: IO[str],
+    further: Mapping[str, object] | None = None,
+) -> None:
+    """Write the report as one JSON document, a line an outcome, without holding it in memory.
+
+    `further` are members that stand before the outcomes.
+    """
     file.write('{"contracts": ' + json.dumps(report.totals(), indent=1) + ",\n")
     file.write('"events": ' + json.dumps(report.verdicts()) + ",\n")
     file.write('"turned_away": ' + json.dumps(dict(sorted(report.turned_away.items()))) + ",\n")
     file.write(f'"equal_rows": {report.rows.equal}, "repeated_rows": {report.rows.repeated},\n')
+    for name, value in (further or {}).items():
+        file.write(f"{json.dumps(name)}: {json.dumps(value)},\n")
     file.write('"outcomes": [')
     separator = "\n"
     for line in outcomes:

@@ -6,7 +6,7 @@ Files are streamed a row at a time, and every row and cell is bounded. Anything 
 
 import csv
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from heapq import merge
@@ -32,7 +32,7 @@ MAX_PERIOD_S = 100 * 366 * DAY_S
 _WHOLE = re.compile(r"[0-9]{1,18}")
 # As the live log takes idempotency keys.
 _ID = re.compile(r"[!-~]{1,128}")
-_SHOWN_COLUMNS = 20
+SHOWN_COLUMNS = 20
 _MASK = (1 << 64) - 1
 
 EVENT_COLUMNS = ("time", "lead", "event", "value")
@@ -48,7 +48,8 @@ class EventRow(NamedTuple):
     """A product event of the history. `value_units` in token base units, None where none is told.
 
     `order` is the product's id of the order that it is about, `ref` the operator by whose code the
-    lead came with it; both are empty for none.
+    lead came with it; both are empty for none. `place` is where it was read, for exports of which
+    rows are told by their lines.
     """
 
     time_ns: int
@@ -57,6 +58,7 @@ class EventRow(NamedTuple):
     value_units: int | None
     order: str = ""
     ref: str = ""
+    place: int = 0
 
 
 class TouchRow(NamedTuple):
@@ -131,9 +133,12 @@ def read_rows(
     Rows that are told twice are counted in `counts` as they are read.
     """
     counts = counts or RowCounts()
-    return merge(
-        read_touches(touches, counts), read_events(events, counts), key=lambda row: row.time_ns
-    )
+    return merge_rows(read_touches(touches, counts), read_events(events, counts))
+
+
+def merge_rows(*sorted_rows: Iterable[EventRow | TouchRow]) -> Iterator[EventRow | TouchRow]:
+    """Merge rows by time; at equal times those that are given first come first."""
+    return merge(*sorted_rows, key=lambda row: row.time_ns)
 
 
 def read_events(path: Path, counts: RowCounts) -> Iterator[EventRow]:
@@ -225,14 +230,14 @@ class _SeenRows:
 def read_policy(path: Path) -> Policy:
     """Read the policy of P.yaml."""
     try:
-        return parse(_read_yaml(path))
+        return parse(read_document(path))
     except DocumentError as error:
         raise InputError(error.code, f"{path}: {error.message}") from None
 
 
 def read_contracts(path: Path, policy: Policy) -> list[ContractPlan]:
     """Read the contracts of C.yaml in opening order, checked against the policy's states."""
-    document = _read_yaml(path)
+    document = read_document(path)
     if not isinstance(document, list):
         raise InputError("not-a-list", f"{path}: must be a list of contracts")
     if len(document) > MAX_CONTRACTS:
@@ -278,9 +283,9 @@ def _table_rows(
     A cell of an optional column that the file does not have is None.
     """
     try:
-        # Bytes that are no UTF-8 become lone surrogates, which `_BoundedLines` finds in their line.
+        # Bytes that are no UTF-8 become lone surrogates, which `BoundedLines` finds in their line.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            lines = _BoundedLines(path, file)
+            lines = BoundedLines(path, file)
             reader = csv.reader(lines, strict=True)
             places: list[int] | None = None
             width = 0
@@ -313,7 +318,7 @@ def _table_rows(
         raise InputError("file-unreadable", f"{path}: {error.strerror}") from None
 
 
-class _BoundedLines:
+class BoundedLines:
     """A file's lines, refused beyond `room` characters until that is set again.
 
     A quoted cell may go over many lines, so it is the row that is bounded.
@@ -357,8 +362,8 @@ def _column_places(
         count = header.count(column)
         if count > 1 or (not count and column in columns):
             what = "has twice" if count else "lacks"
-            found = ", ".join(names.escaped(each) for each in header[:_SHOWN_COLUMNS])
-            rest = f" and {len(header) - _SHOWN_COLUMNS} more" if header[_SHOWN_COLUMNS:] else ""
+            found = ", ".join(names.escaped(each) for each in header[:SHOWN_COLUMNS])
+            rest = f" and {len(header) - SHOWN_COLUMNS} more" if header[SHOWN_COLUMNS:] else ""
             raise InputError(
                 "column-missing",
                 f"{path}, line 1: {what} the column {column!r}; the columns found, separated by "
@@ -402,7 +407,8 @@ class _TextLoader(yaml.BaseLoader):
         return table
 
 
-def _read_yaml(path: Path) -> object:
+def read_document(path: Path) -> object:
+    """Read a YAML file of text, lists and tables. Raises `InputError`."""
     data = read_bytes(path, MAX_DOCUMENT_BYTES)
     try:
         return yaml.load(data, Loader=_TextLoader)  # noqa: S506 - builds only text, lists, tables

@@ -321,7 +321,7 @@ class OnChainBacktest:
                 raise ReplayError("contract-missing", f"the log has lost contract {plan.id!r}")
             contracts[plan.id] = contract
             self._check_paid(plan, comparison)
-        report = Report(contracts, Counter(), self._turned_away)
+        report = Report(contracts, turned_away=self._turned_away)
         self._count(report, spool)
         return report
 

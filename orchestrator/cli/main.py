@@ -10,37 +10,20 @@ import json
 import os
 import signal
 import sys
-import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from typing import IO, Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from orchestrator.backtest.evaluate import (
-    Report,
-    Spool,
-    evaluate_history,
-    open_spool,
-    write_report,
-)
-from orchestrator.backtest.inputs import (
-    ContractPlan,
-    RowCounts,
-    read_contracts,
-    read_policy,
-    read_rows,
-)
 from orchestrator.cli.accounts.keys import keys
+from orchestrator.cli.backtest.command import backtest
 from orchestrator.cli.contract import add_contract_commands
 from orchestrator.cli.integrations import feedback, jobs
-from orchestrator.cli.options import NOTHING_DONE, Json
+from orchestrator.cli.options import NOTHING_DONE, Json, progress_writer, server_folder
 from orchestrator.cli.why.command import why
 from orchestrator.core.errors import (
     ChainError,
@@ -53,8 +36,6 @@ from orchestrator.core.errors import (
     ReplayError,
     ServerError,
 )
-from orchestrator.core.policy import Policy
-from orchestrator.core.units import format_amount
 from orchestrator.runtime.settings import read_settings
 from orchestrator.storage.files import read_bytes
 
@@ -74,41 +55,6 @@ console = Console()
 errors = Console(stderr=True)
 
 
-@app.command(help="What would these contracts have paid on this history?")
-def backtest(
-    events: Annotated[Path, typer.Option(help="Product events: time,lead,event,value (CSV).")],
-    touches: Annotated[Path, typer.Option(help="Touches: time,lead,operator,action (CSV).")],
-    policy: Annotated[Path, typer.Option(help="The surface's policy (YAML).")],
-    contracts: Annotated[Path, typer.Option(help="The contracts in opening order (YAML).")],
-    output: Annotated[
-        Path | None, typer.Option(help="Write the JSON document to this file instead of stdout.")
-    ] = None,
-    settle: Annotated[
-        bool, typer.Option("--settle", help="Run it through a real log, chain and escrow as well.")
-    ] = False,
-    json_out: Json = False,
-) -> None:
-    """Evaluate contracts on a recorded history, and print what they would have paid."""
-    rules = read_policy(policy)
-    plans = read_contracts(contracts, rules)
-    if settle:
-        from orchestrator.backtest import on_chain
-
-        on_chain.check_plans(plans)
-    with open_spool() as spool:
-        counts = RowCounts()
-        rows = read_rows(events, touches, counts)
-        report = evaluate_history(rows, rules, plans, spool, counts)
-        _print_counts(counts)
-        if settle:
-            _settle_on_chain(report, spool, (events, touches), rules, plans)
-        if output is not None or json_out:
-            with _open_output(output) as file:
-                write_report(report, spool.lines(), file)
-        if not json_out:
-            _print_report(report)
-
-
 @app.command()
 def demo(
     keep: Annotated[
@@ -123,8 +69,8 @@ def demo(
     settings = read_settings(os.environ)
     rpc_url, databases = settings.rpc_url, settings.databases
     with (
-        _server_folder() as folder,
-        Demo(folder, _progress_writer(), rpc_url=rpc_url, databases=databases) as run,
+        server_folder() as folder,
+        Demo(folder, progress_writer(), rpc_url=rpc_url, databases=databases) as run,
     ):
         report = run.run()
         if json_out:
@@ -152,7 +98,7 @@ def serve(
     for part in parts:
         if part not in PARTS:
             raise InputError("part-unknown", f"{part!r} is no part; there are {', '.join(PARTS)}")
-    write_progress = _progress_writer(as_json=json_out)
+    write_progress = progress_writer(as_json=json_out)
     # Before the servers start, so that a signal while they do stops them in order.
     stop = _stop_on_signal()
     with open_deployment(settings, parts, write_progress) as stack:
@@ -165,7 +111,7 @@ def migrate(json_out: Json = False) -> None:
     """Prepare the database, as the owner of its schema: tables, logins, and the site's log."""
     from orchestrator.runtime.migration import migrate_deployment
 
-    write_progress = _progress_writer(as_json=json_out)
+    write_progress = progress_writer(as_json=json_out)
     migrate_deployment(read_settings(os.environ), write_progress)
     write_progress("the database is ready")
 
@@ -246,6 +192,7 @@ def main() -> None:
         sys.exit(MISSING)
 
 
+app.command()(backtest)
 app.command()(why)
 add_contract_commands(app)
 app.add_typer(keys)
@@ -256,82 +203,6 @@ app.add_typer(jobs)
 @app.callback()
 def tallystick() -> None:
     """Pays autonomous agents for outcomes that a log can prove."""
-
-
-def _print_counts(counts: RowCounts) -> None:
-    """Say on stderr which rows a history told twice."""
-    if counts.equal:
-        errors.print(
-            f"rows that equal one before them, and were counted: {counts.equal}; if they were "
-            f"exported twice, add a column `id`: rows of one id count once",
-            soft_wrap=True,
-        )
-    if counts.repeated:
-        errors.print(
-            f"rows that equal one with their id, and were left out: {counts.repeated}",
-            soft_wrap=True,
-        )
-
-
-def _settle_on_chain(
-    report: Report,
-    outcomes: Spool,
-    files: tuple[Path, Path],
-    policy: Policy,
-    plans: list[ContractPlan],
-) -> None:
-    """Run the same history on a real chain, and compare the result with the evaluated one."""
-    from orchestrator.backtest.on_chain import OnChainBacktest, chain_start_ms, check_equal
-    from orchestrator.simulation.sandbox import Sandbox, SandboxOptions
-
-    first = next(iter(read_rows(*files)), None)
-    settings = read_settings(os.environ)
-    with _server_folder() as folder, open_spool() as settled_outcomes:
-        options = SandboxOptions(
-            folder,
-            chain_start_ms(plans, first.time_ns if first else None),
-            "backtest.tallystick",
-            databases=settings.databases,
-            rpc_url=settings.rpc_url,
-        )
-        with Sandbox(options, _progress_writer()) as sandbox:
-            backtest = OnChainBacktest(sandbox, policy, plans)
-            settled = backtest.run(read_rows(*files), settled_outcomes)
-        check_equal(report, settled, outcomes.lines(), settled_outcomes.lines())
-    errors.print("settled on a real chain: log, escrow and wallets give the same numbers")
-    for name, units in backtest.overpaid_units.items():
-        errors.print(
-            f"contract {name!r} has paid {format_amount(units)} more than is payable: more "
-            f"was reversed than was held back"
-        )
-
-
-@contextmanager
-def _server_folder() -> Iterator[Path]:
-    """Make a temporary folder for servers of our own."""
-    with tempfile.TemporaryDirectory(prefix="tallystick-") as name:
-        folder = Path(name)
-        # Where we are root the servers run as another user, who must be able to enter.
-        folder.chmod(0o755)
-        yield folder
-
-
-def _progress_writer(*, as_json: bool = False) -> Callable[[str], None]:
-    """Return what writes a line of progress on stderr, with the seconds since now.
-
-    With `as_json` it writes a JSON document a line, on stdout.
-    """
-    started = time.monotonic()
-
-    def write(line: str) -> None:
-        elapsed_s = time.monotonic() - started
-        if as_json:
-            typer.echo(json.dumps({"elapsed_ms": int(elapsed_s * 1000), "said": line}))
-        else:
-            errors.print(f"[dim]{elapsed_s:6.1f}s[/]  ", end="")
-            errors.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    return write
 
 
 def _stop_on_signal() -> threading.Event:
@@ -369,46 +240,3 @@ def _exit_code(error: DomainError) -> int:
             return MISSING
         case _:
             return BAD_INPUT
-
-
-@contextmanager
-def _open_output(output: Path | None) -> Iterator[IO[str]]:
-    """Open stdout, or a file that appears under its name only when it is complete."""
-    if output is None:
-        yield sys.stdout
-        sys.stdout.flush()
-        return
-    try:
-        if output.exists() and not output.is_file():
-            raise InputError("file-unwritable", f"{output}: is there and is no file")
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=output.parent, prefix=f".{output.name}.", delete=False
-        ) as file:
-            try:
-                yield file
-                file.close()
-                Path(file.name).replace(output)
-            except BaseException:
-                Path(file.name).unlink()
-                raise
-    except OSError as error:
-        raise InputError("file-unwritable", f"{output}: {error.strerror}") from None
-
-
-def _print_report(report: Report) -> None:
-    table = Table(title="What these contracts would have paid")
-    for heading in ("contract", "outcomes", "reversed", "earned", "over budget", "payable"):
-        side: Literal["left", "right"] = "left" if heading == "contract" else "right"
-        table.add_column(heading, justify=side, overflow="fold")
-    for name, contract in report.contracts.items():
-        table.add_row(
-            Text(name),
-            str(contract.outcomes),
-            str(contract.reversals),
-            format_amount(contract.earned_units),
-            format_amount(contract.over_units),
-            format_amount(contract.payable_units),
-        )
-    console.print(table)
-    counts = ", ".join(f"{count} {verdict}" for verdict, count in report.verdicts().items())
-    console.print(f"events: {counts}")

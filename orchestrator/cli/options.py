@@ -5,14 +5,19 @@ only then asks to sign. It needs a node and a server of the log. Any server with
 will do, since none can forge them; the one that runs the log may be the one that lies.
 """
 
+import json
 import os
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 from orchestrator.cli.arguments import parse_address, parse_contract_id
 from orchestrator.core.errors import InputError
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 # that commands without a chain do not wait for them.
 
 NOTHING_DONE = 4
+_errors = Console(stderr=True)
 
 
 def address_option(*names: str, help_text: str) -> Any:
@@ -143,3 +149,31 @@ def plan_for(contract_id: bytes, make_plan: "Callable[[Chain, ContractState], Pl
     return send_plan(
         lambda session: make_plan(session.chain, session.read_contract(contract_id)),
     )
+
+
+@contextmanager
+def server_folder() -> Iterator[Path]:
+    """Make a temporary folder for servers of our own, gone when the block ends."""
+    with tempfile.TemporaryDirectory(prefix="tallystick-") as name:
+        folder = Path(name)
+        # Where we are root the servers run as another user, who must be able to enter.
+        folder.chmod(0o755)
+        yield folder
+
+
+def progress_writer(*, as_json: bool = False) -> Callable[[str], None]:
+    """Return what writes a line of progress on stderr, with the seconds since now.
+
+    With `as_json` it writes a JSON document a line, on stdout.
+    """
+    started = time.monotonic()
+
+    def write(line: str) -> None:
+        elapsed_s = time.monotonic() - started
+        if as_json:
+            typer.echo(json.dumps({"elapsed_ms": int(elapsed_s * 1000), "said": line}))
+        else:
+            _errors.print(f"[dim]{elapsed_s:6.1f}s[/]  ", end="")
+            _errors.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    return write

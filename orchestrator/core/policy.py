@@ -126,6 +126,10 @@ class Policy:
             return Step(Verdict.REFUSED, to=next(iter(moves.values()))) if moves else _IGNORED
         return Step(Verdict.ACCEPTED, reverses, to)
 
+    def names(self, event: str) -> bool:
+        """Return whether a transition or a reversal is on an event, by its short name."""
+        return event in self._steps or event in self._reverses
+
     def reverses(self, event: str) -> tuple[str, ...]:
         """Return the states whose outcomes an event, by its short name, takes back."""
         return self._reverses.get(event, ())

@@ -1,8 +1,9 @@
 """A surface's settings: what its owner changes freely, each version with an entry of its own.
 
-They say which actions operators may take and from which trust level on, what each level allows, and
-what earns it. No contract pins them: a change holds from its entry on, and takes back no touch that
-was made. Their hash, SHA-256 over canonical JSON, is what the entry names.
+They say which actions operators may take and from which trust level on, what each level allows,
+what earns it, and how events of the owner's other systems are read. No contract pins them: a change
+holds from its entry on, and takes back no touch that was made. Their hash, SHA-256 over canonical
+JSON, is what the entry names.
 """
 
 import hashlib
@@ -30,6 +31,7 @@ from orchestrator.core.forecast import (
     ForecastRules,
     Question,
 )
+from orchestrator.core.intake.mapping import IntakeSettings, parse_intake
 from orchestrator.core.parameters import read_schema
 from orchestrator.core.qualification import parse_fields
 from orchestrator.core.units import BPS, DAY_S
@@ -174,6 +176,7 @@ class SurfaceSettings:
     codes: CodeSettings | None
     deals: DealDefaults
     open_actions: OpenActions
+    intake: IntakeSettings
     hash: bytes
     document_bytes: int
 
@@ -199,6 +202,7 @@ def parse_settings(document: object) -> SurfaceSettings:
         {
             *("ripening_s", "bucket_s", "pause_s"),
             *("pool", "forecasts", "codes", "open_actions", "deals"),
+            *("currencies", "sources"),
         },
         "the settings",
     )
@@ -216,6 +220,7 @@ def parse_settings(document: object) -> SurfaceSettings:
         codes=None if codes is None else _codes(codes, len(levels)),
         deals=_deal_defaults(table.get("deals")),
         open_actions=_open_actions(table.get("open_actions", {})),
+        intake=parse_intake(table),
         hash=b"",
         document_bytes=0,
     )
@@ -261,7 +266,7 @@ def _document(settings: SurfaceSettings) -> dict[str, object]:
     if settings.codes is not None:
         offered = settings.codes._asdict()
         document["codes"] = {key: value for key, value in offered.items() if value is not None}
-    return document
+    return document | settings.intake.document()
 
 
 def _action_document(action: Action) -> dict[str, object]:

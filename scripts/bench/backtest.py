@@ -32,6 +32,7 @@ transitions:
 reversals:
   - {on: refund, of: customer}
 attribution: last_touch
+touches_per_lead: 10000
 """
 EVENTS = ("signup", "purchase", "purchase", "purchase", "refund", "login")
 

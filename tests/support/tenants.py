@@ -79,6 +79,12 @@ def populate(log: Ledger) -> None:
                 (account,),
             )
             admin.execute(
+                "INSERT INTO source_secrets VALUES "
+                "(%s, sha256(%s), 'stripe', %s, %s, %s, repeat('i', 64)::bytea, "
+                "repeat('o', 64)::bytea)",
+                (log.log_id, word(account), account, word("key"), word("secret")),
+            )
+            admin.execute(
                 "INSERT INTO sign_ins VALUES (sha256(%s), 'm', '', 'n', 0, 0)", (word(account),)
             )
         (requested,) = admin.execute("SELECT position FROM actions").fetchone() or (0,)

@@ -203,7 +203,7 @@ async def report_event(
 ) -> answers.RequestStatus:
     """Report something that happened in the product to a lead."""
     items = [Item(key, "body", body)]
-    return await intake.take_one(lambda session: _submit_events(intake, session, surface, items))
+    return await intake.take_one(lambda session: submit_events(intake, session, surface, items))
 
 
 @router.post(
@@ -216,11 +216,11 @@ async def report_events(intake: ReportIntake, surface: SurfaceId) -> answers.Bul
     """Report many events, one to a line, each with an `id` of its own: all are taken, or none."""
     return await intake.take_lines(
         bodies.BulkProductEvent,
-        lambda session, items: _submit_events(intake, session, surface, items),
+        lambda session, items: submit_events(intake, session, surface, items),
     )
 
 
-def _submit_events(
+def submit_events(
     intake: Intake,
     session: Session,
     surface: str,

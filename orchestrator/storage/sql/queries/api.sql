@@ -537,3 +537,25 @@ DELETE FROM confirmations
 WHERE token_hash = %(token_hash)s AND key = current_key() AND digest = %(digest)s
     AND expires_ms > clock_ms()
 RETURNING expires_ms;
+
+-- name: signed_key
+-- The secret of the key that a signed report comes by, or NULL.
+SELECT signed_key(%(log_id)s, %(surface)s, %(signed_s)s, %(report)s, %(signatures)s::bytea[])
+    AS secret;
+
+-- name: source_key
+-- The key that a source's reports of the caller's surface come by.
+SELECT key FROM source_secrets
+WHERE log_id = %(log_id)s AND surface = %(surface)s AND source = %(source)s;
+
+-- name: add_source_secret
+-- Keep what a source signs its reports with, and the key that they come by.
+INSERT INTO source_secrets
+    (log_id, surface, source, account, key, secret, inner_pad, outer_pad)
+VALUES (%(log_id)s, %(surface)s, %(source)s, current_account(), %(key)s, %(secret)s,
+    %(inner_pad)s, %(outer_pad)s);
+
+-- name: drop_source_secret
+-- Forget what a source signs its reports with.
+DELETE FROM source_secrets
+WHERE log_id = %(log_id)s AND surface = %(surface)s AND source = %(source)s;

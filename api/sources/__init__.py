@@ -1,0 +1,1 @@
+"""The doors for events of other systems, as these send them."""

@@ -1,0 +1,1 @@
+"""The command that backtests a history, and how it shows what came of it."""

@@ -1,0 +1,234 @@
+"""A backtest's report in a terminal: the rows that were read, the contracts, what looks wrong."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.backtest.evaluate import Report
+from orchestrator.backtest.exports import ExportCounts, ExportReader
+from orchestrator.core.growth.report import (
+    ContractFigures,
+    GrowthReport,
+    Lift,
+    MotionFigures,
+    Remark,
+    format_share,
+    format_wait,
+)
+from orchestrator.core.growth.suggestion import Suggestion
+from orchestrator.core.policy import Policy
+from orchestrator.core.units import format_amount
+
+SHOWN_IGNORED = 8
+CONTRACT_HEADINGS = ("contract", "outcomes", "reversed", "over", "payable", "per outcome")
+YIELD_HEADINGS = ("contract", "revenue", "refunds", "25 % within", "50 %", "75 %")
+MOTION_HEADINGS = ("motion", "moves", "untouched", "outcomes", "earned", "each", "revenue")
+LIFT_HEADINGS = ("state", "touched", "entered", "share", "others", "entered", "share", "lift")
+INPUT_HEADINGS = ("file", "rows", "taken", "ignored", "refused", "told before")
+
+
+def contract_cells(one: ContractFigures) -> list[str]:
+    """Return the cells of a contract, as `CONTRACT_HEADINGS` name them."""
+    return [
+        one.name,
+        f"{one.outcomes:,}",
+        f"{one.reversed:,}",
+        f"{one.over:,}",
+        format_amount(one.payable_units),
+        _amount(one.cost_units),
+    ]
+
+
+def yield_cells(one: ContractFigures) -> list[str]:
+    """Return what a contract's outcomes brought, and how soon, as `YIELD_HEADINGS` name it."""
+    waits = ["-"] * 3 if one.waits is None else [format_wait(each) for each in one.waits]
+    return [
+        one.name,
+        format_amount(one.revenue_units),
+        format_amount(one.refunded_units),
+        *waits,
+    ]
+
+
+def motion_cells(one: MotionFigures) -> list[str]:
+    """Return the cells of a motion, as `MOTION_HEADINGS` name them."""
+    return [
+        one.motion,
+        f"{one.transitions:,}",
+        f"{one.organic:,}",
+        f"{one.outcomes:,}",
+        format_amount(one.earned_units),
+        _amount(one.cost_units),
+        format_amount(one.revenue_units),
+    ]
+
+
+def lift_cells(one: Lift) -> list[str]:
+    """Return the cells of a state's baseline, as `LIFT_HEADINGS` name them."""
+    return [
+        one.state,
+        f"{one.touched_leads:,}",
+        f"{one.touched_entered:,}",
+        format_share(one.touched_bps),
+        f"{one.organic_leads:,}",
+        f"{one.organic_entered:,}",
+        format_share(one.organic_bps),
+        format_share(one.lift_bps),
+    ]
+
+
+def input_cells(one: ExportCounts) -> list[str]:
+    """Return the cells of a file, as `INPUT_HEADINGS` name them."""
+    ignored = one.unmapped.total() + one.skipped.total()
+    return [
+        f"{one.source} {one.path}",
+        f"{one.rows:,}",
+        f"{one.taken:,}",
+        f"{ignored:,}",
+        f"{one.refusals:,}",
+        f"{one.repeated.count:,}",
+    ]
+
+
+def input_lines(reader: ExportReader) -> list[str]:
+    """Return a line for each sort of row that was not taken, with the first lines of it."""
+    said = []
+    for one in reader.counts:
+        if one.unmapped:
+            listed = [f"{name} ({count:,})" for name, count in one.unmapped.most_common()]
+            more = len(listed) - SHOWN_IGNORED
+            said.append(
+                f"{one.path}: ignored, since the mapping does not name them: "
+                f"{', '.join(listed[:SHOWN_IGNORED])}" + (f" and {more} more" if more > 0 else "")
+            )
+        said += [f"{one.path}: left out, {code}: {n:,}" for code, n in one.skipped.items()]
+        for code, faults in sorted(one.refused.items()):
+            lines = ", ".join(map(str, faults.lines))
+            said.append(
+                f"{one.path}: refused, {code}: {faults.count:,} (lines {lines}); {faults.message}"
+            )
+        if one.repeated.count:
+            lines = ", ".join(map(str, one.repeated.lines))
+            said.append(
+                f"{one.path}: told before under the same id: {one.repeated.count:,} (lines {lines})"
+            )
+    return said
+
+
+def fold_lines(report: Report, reader: ExportReader | None) -> list[str]:
+    """Return a line for what the policy and the log made of events."""
+    counts = ", ".join(f"{count:,} {verdict}" for verdict, count in report.verdicts().items())
+    said = [f"events: {counts}"]
+    for code, count in sorted(report.turned_away.items()):
+        said.append(f"turned away by the log, {code}: {count:,}{_places(report, code, reader)}")
+    if report.places.get("refused"):
+        said.append(f"refused by the policy: first{_places(report, 'refused', reader)}")
+    return said
+
+
+def input_remarks(reader: ExportReader, policy: Policy) -> list[Remark]:
+    """Return what looks wrong about the files of a history, and their mapping."""
+    found = []
+    unknown = sorted(
+        one for one in reader.mapped_events() if not policy.names(policy.short_name(one))
+    )
+    if unknown:
+        found.append(
+            Remark(
+                "event-unknown",
+                f"the mapping leads to {', '.join(map(repr, unknown[:10]))}, which no transition "
+                f"and no reversal of the policy is on",
+            )
+        )
+    for one in reader.counts:
+        usable = one.taken + one.repeated.count
+        if not one.rows:
+            found.append(Remark("file-empty", f"{one.path} has no row"))
+        elif one.refusals > usable:
+            codes = ", ".join(sorted(one.refused))
+            found.append(
+                Remark(
+                    "rows-refused",
+                    f"{one.path}: {one.refusals:,} rows were refused and {usable:,} could be read "
+                    f"({codes}); correct the mapping before you rely on this",
+                )
+            )
+        elif not one.taken:
+            found.append(
+                Remark(
+                    "nothing-mapped",
+                    f"{one.path}: no row is an event that the mapping names; compare its names "
+                    f"with those that were ignored",
+                )
+            )
+    return found
+
+
+def print_inputs(reader: ExportReader, console: Console) -> None:
+    """Print what became of the rows of each file."""
+    console.print(
+        _table("What was read", INPUT_HEADINGS, [input_cells(one) for one in reader.counts])
+    )
+    for line in input_lines(reader):
+        _say(console, line)
+
+
+def print_report(
+    report: Report,
+    growth: GrowthReport,
+    reader: ExportReader | None,
+    suggestions: Sequence[Suggestion],
+    console: Console,
+) -> None:
+    """Print a report: contracts, motions, the baseline, suggestions, and what looks wrong."""
+    if growth.contracts:
+        rows = [contract_cells(one) for one in growth.contracts]
+        console.print(_table("What these contracts would have paid", CONTRACT_HEADINGS, rows))
+        rows = [yield_cells(one) for one in growth.contracts]
+        console.print(_table("What their outcomes brought, and how soon", YIELD_HEADINGS, rows))
+    rows = [motion_cells(one) for one in growth.motions]
+    console.print(_table("By motion", MOTION_HEADINGS, rows))
+    rows = [lift_cells(one) for one in growth.lifts]
+    console.print(_table("Touched leads, beside untouched ones", LIFT_HEADINGS, rows))
+    for line in fold_lines(report, reader):
+        _say(console, line)
+    for suggestion in suggestions:
+        _say(console, f"\n{suggestion.motion} into {suggestion.target.state!r}:")
+        for sentence in suggestion.words():
+            _say(console, f"  {sentence}")
+    for remark in growth.remarks:
+        console.print(Text(f"{remark.code}: {remark.text}", style="yellow"), soft_wrap=True)
+
+
+def _places(report: Report, code: str, reader: ExportReader | None) -> str:
+    places = [place for place in report.places.get(code, []) if place]
+    if reader is None or not places:
+        return ""
+    return f" ({'; '.join(reader.place_name(place) for place in places)})"
+
+
+def _amount(units: int | None) -> str:
+    return "-" if units is None else format_amount(units)
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title)
+    for place, heading in enumerate(headings):
+        side: Literal["left", "right"] = "right" if place else "left"
+        table.add_column(heading, justify=side, overflow="fold")
+    for row in rows:
+        # Names are the history's own: no markup, and nothing that moves the cursor.
+        table.add_row(*(Text(_shown(cell)) for cell in row))
+    return table
+
+
+def _say(console: Console, line: str) -> None:
+    text = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in line)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _shown(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

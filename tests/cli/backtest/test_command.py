@@ -1,0 +1,83 @@
+"""The command `tallystick backtest` on exports: its output, its page, its exit codes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.market import Run
+
+EXAMPLE = Path(__file__).parents[3] / "docs/example"
+OPTIONS = [
+    "backtest",
+    *("--from", f"segment={EXAMPLE / 'segment.ndjson'}"),
+    *("--from", f"stripe={EXAMPLE / 'stripe.ndjson'}"),
+    *("--mapping", f"{EXAMPLE / 'mapping.yaml'}"),
+    *("--touches", f"{EXAMPLE / 'T.csv'}"),
+    *("--policy", f"{EXAMPLE / 'P.yaml'}"),
+    *("--contracts", f"{EXAMPLE / 'C.yaml'}"),
+]
+
+
+def test_the_example_of_exports_pays_what_it_says(run: Run, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    done = run([*OPTIONS, "--html", str(page), "--json"], "")
+    assert done.code == 0
+    document = json.loads(done.stdout)
+    assert document["contracts"]["activation"]["payable_units"] == "16200000"
+    # A tenth of 100 less 5, and of 50 EUR at the rate of that day.
+    assert document["contracts"]["revenue-share"]["payable_units"] == str(9_500_000 + 5_456_000)
+    first = document["inputs"][0]
+    assert (first["rows"], first["taken"]) == (6, 2)
+    assert first["ignored"] == {"Signed Up": 1, "$page": 1}
+    assert first["refused"]["lead-missing"]["first_lines"] == [6]
+    assert first["repeated"] == {"rows": 1, "first_lines": [4]}
+    assert "<script" not in page.read_text()
+
+
+def test_the_terminal_says_what_was_left_out_and_suggests_terms(run: Run) -> None:
+    done = run([*OPTIONS, "--suggest", "activation", "--budget", "50"], "")
+    assert done.code == 0
+    for said in (
+        "ignored, since the mapping does not name them: Signed Up (1), $page (1)",
+        "refused, lead-missing: 1 (lines 6)",
+        "told before under the same id: 1 (lines 4)",
+        "a price of 25.00 for an outcome pays all of them: 50.00 in all",
+    ):
+        assert said in done.stdout
+
+
+def test_a_history_that_says_nothing_has_another_exit_code(run: Run, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.write_text("")
+    options = [*OPTIONS[:2], f"segment={empty}", *OPTIONS[5:]]
+    done = run(options, "")
+    assert done.code == 2
+    assert f"file-empty: {empty} has no row" in done.stdout
+    broken = tmp_path / "broken"
+    broken.write_text("{\n" * 9 + (EXAMPLE / "segment.ndjson").read_text())
+    done = run([*OPTIONS[:2], f"segment={broken}", *OPTIONS[5:]], "")
+    assert done.code == 2
+    assert "rows-refused" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--policy", "P"], "give --events, or --from with an export"),
+        (["--policy", "P", "--from", "csv=x"], "give both --from and --mapping"),
+        (["--policy", "P", "--events", "x", "--suggest", "activation"], "give both --suggest and"),
+        (
+            ["--policy", "P", "--events", "x", "--suggest", "love", "--budget", "1"],
+            "--suggest must be one of acquisition, activation, conversion, expansion, not 'love'",
+        ),
+        (
+            ["--policy", "P", "--events", "x", "--suggest", "activation", "--budget", "much"],
+            "--budget must be a decimal amount",
+        ),
+    ],
+)
+def test_options_that_do_not_fit(run: Run, options: list[str], said: str) -> None:
+    done = run(["backtest", *(str(EXAMPLE / "P.yaml") if o == "P" else o for o in options)], "")
+    assert done.code == 2
+    assert said in done.stderr
