@@ -89,7 +89,7 @@ class SentTransaction(NamedTuple):
 
 
 class Believed(NamedTuple):
-    """What is believed of requests: who sent one, by proxies; a page's key, by its origin."""
+    """Proxies that are believed who sent a request, and origins whose pages may send keys."""
 
     proxies: tuple[Network, ...] = ()
     origins: tuple[str, ...] = ()

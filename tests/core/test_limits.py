@@ -53,7 +53,7 @@ def test_what_is_no_limit_is_refused(document: object, code: str) -> None:
 
 def test_every_limit_is_in_the_table_with_its_default() -> None:
     guide = Path(__file__).parents[2].joinpath("docs/operating.md").read_text()
-    rows = dict(re.findall(r"^\| `([a-z_]+)` \| ([0-9]+) \|", guide, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z_0-9]+)` \| ([0-9]+) \|", guide, re.MULTILINE))
     assert rows == {name: str(value) for name, value in Limits()._asdict().items()}
 
 

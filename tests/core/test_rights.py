@@ -9,9 +9,16 @@ from orchestrator.core.entry import address_word
 from orchestrator.core.errors import RequestError
 from orchestrator.core.requests import (
     RETRYABLE,
+    AnswerAction,
+    Arrival,
     CloseContract,
+    ConfirmAction,
+    EndCode,
+    EndOwnCode,
     Erasure,
+    ExpireAction,
     Genesis,
+    IssueCode,
     JudgeTrust,
     MakeForecast,
     OpenContract,
@@ -23,6 +30,7 @@ from orchestrator.core.requests import (
     RecordRuling,
     RegisterOperator,
     Request,
+    RequestAction,
     RestoreOperator,
     ScoreForecast,
     Settle,
@@ -66,6 +74,20 @@ RIGHTFUL: list[tuple[Request, Sender]] = [
     (ScoreForecast(SURFACE, OPERATORS[0], 9, 1, word("salt")), Sender(WORKER, PUBLISHER)),
     (Touch(SURFACE, LEADS[0], OPERATORS[0], "email"), Sender(API, OPERATOR)),
     (ProductEvent(SURFACE, LEADS[0], "buy", 1, 0), Sender(API, OWNERS)),
+    (
+        Arrival(SURFACE, LEADS[0], word("code"), False, False, "buy", 1, 0),
+        Sender(API, OWNERS),
+    ),
+    (
+        IssueCode(SURFACE, word("code"), OPERATORS[0], 1, 9, word("r"), word("sealed")),
+        Sender(API, OPERATOR),
+    ),
+    (EndOwnCode(SURFACE, OPERATORS[0], word("code"), "spent"), Sender(API, OPERATOR)),
+    (EndCode(SURFACE, OWNER, word("code"), "leaked"), Sender(API, OWNERS)),
+    (RequestAction(SURFACE, LEADS[0], OPERATORS[0], "letter", 9), Sender(API, OPERATOR)),
+    (AnswerAction(SURFACE, LEADS[0], OWNER, 9, "taken"), Sender(API, OWNERS)),
+    (ConfirmAction(SURFACE, LEADS[0], 9), Sender(WORKER, PUBLISHER)),
+    (ExpireAction(SURFACE, LEADS[0], 9), Sender(WORKER, PUBLISHER)),
     (Erasure(SURFACE, LEADS[0], OWNER), Sender(API, OWNERS)),
     (OpenContract(rules("new", POLICY), word("tx")), Sender(WORKER, PUBLISHER)),
     (CloseContract(word("contract"), 0, word("tx")), Sender(WORKER, PUBLISHER)),
@@ -115,7 +137,10 @@ def test_what_an_owner_and_an_operator_may_ask_is_told_apart_by_scopes() -> None
 
 def test_the_acts_that_name_a_delegates_key_are_those_whose_openings_do() -> None:
     named = {make for make in RIGHTS if names_key(make)}
-    assert named == {Touch, MakeForecast, SuspendOperator, RestoreOperator}
+    assert named == {
+        *(Touch, MakeForecast, SuspendOperator, RestoreOperator),
+        *(IssueCode, RequestAction),
+    }
 
 
 @by_kind
