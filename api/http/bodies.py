@@ -9,6 +9,7 @@ from api.http.fields import (
     MAX_KEY_SURFACES,
     MAX_MEMORY_BYTES,
     NAME_PATTERN,
+    SECRET_PATTERN,
     Address,
     Amount,
     Bps,
@@ -348,6 +349,20 @@ _SETTINGS_SCHEMA = {
             },
             "additionalProperties": False,
         },
+        "codes": {
+            "type": ["object", "null"],
+            "description": "The codes that operators are given from a level on: how often and how "
+            "long each can be used, how many a day, and the fields that come with one.",
+            "required": ["level", "max_uses", "expires_s", "a_day"],
+            "properties": {
+                "level": _whole_schema(1, surface_settings.MAX_LEVEL),
+                "max_uses": _whole_schema(1, surface_settings.MAX_CODE_USES),
+                "expires_s": _whole_schema(1, surface_settings.MAX_CODE_PERIOD_S),
+                "a_day": _whole_schema(1, surface_settings.MAX_CODES_A_DAY),
+                "fields": {"type": "object", "required": ["properties"]},
+            },
+            "additionalProperties": False,
+        },
         "deals": {
             "type": ["object", "null"],
             "description": "The terms that drafts and offers have where they say nothing: the "
@@ -552,7 +567,7 @@ class SourceSecret(Body):
     secret: Annotated[
         str,
         Field(
-            pattern=r"^[!-~]{16,128}$",
+            pattern=SECRET_PATTERN,
             description="Stripe's signing secret of the webhook endpoint. It is kept apart, and no "
             "answer shows it.",
             examples=["whsec_8KqJ2vTnGm4XyZ0aBcDeFgHi"],

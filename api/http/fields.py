@@ -46,7 +46,9 @@ _KEY_PATTERN = r"^[!-~]{1,128}$"
 _KEY_ID_PATTERN = r"^(current|0x[0-9a-f]{64})$"
 _MEMORY_KEY_PATTERN = r"^[0-9A-Za-z._:-]{1,128}$"
 # The rule behind each pattern that a request may break, as a refusal says it.
+SECRET_PATTERN = r"^[!-~]{16,128}$"  # noqa: S105
 PATTERN_RULES = {
+    SECRET_PATTERN: "must be 16 to 128 printable ASCII characters without spaces",
     _WORD_PATTERN: "must be 0x and 64 lower-case hex digits",
     _WORDS_PATTERN: "must be 1 to 10 ids of 0x and 64 lower-case hex digits, with commas between",
     _NAME_START_PATTERN: "must be 1 to 32 printable ASCII characters",

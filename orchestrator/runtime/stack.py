@@ -128,7 +128,7 @@ class Stack(ResourceGroup):
         self._urls = databases
         self._databases: dict[str, Database] = {}
         self._is_simulated = is_simulated
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
         with self._opening():
             self._open_chain(rpc_url)
             self._public_url, self._believed = public_url, believed
@@ -159,7 +159,7 @@ class Stack(ResourceGroup):
             if login != REGISTRAR:  # which sees nothing of a log
                 check_log(database, self.site)
             if login == API:
-                check_limits(database, self._limits)
+                check_limits(database, self.limits)
         if self._urls.worker is not None and self.log.checkpoint() is None:
             self._submit_genesis()
 
@@ -219,7 +219,7 @@ class Stack(ResourceGroup):
                 evaluators=site.addresses.evaluators,
                 trusted_proxies=self._believed.proxies,
             ),
-            limits=self._limits,
+            limits=self.limits,
             origins=self._believed.origins,
         )
 
@@ -279,7 +279,7 @@ class Stack(ResourceGroup):
             verifier=Verifier(replay, key),
             now_ms=self.now_ms,
             account=self.publisher,
-            sponsorship=Sponsorship(site, self._limits),
+            sponsorship=Sponsorship(site, self.limits),
         )
 
     def records(self, start: int, stop: int) -> Iterator[Record]:

@@ -140,6 +140,7 @@ def test_errors_media_types_and_keys_are_described(service: ApiService) -> None:
     )
     directory = {
         ("get", "/v1/surfaces"),
+        ("get", "/v1/surfaces/{surface}/answers"),
         ("get", "/v1/surfaces/{surface}/totals"),
         ("get", "/v1/operators"),
         ("get", "/v1/operators/{operator}/record"),

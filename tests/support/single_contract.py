@@ -123,5 +123,6 @@ def second_stack(
         keys=Keys(key_of("publisher"), key_of("verifier"), key_of("relayer")),
         now_ms=sandbox.clock,
         public_url=sandbox.url,
+        limits=sandbox.stack.limits,
         is_simulated=True,
     )

@@ -36,12 +36,12 @@ from tests.support.servers import open_as
 def test_an_account_that_asks_too_much_waits_and_others_do_not(database_url: str) -> None:
     with running_service(database_url, Limits(requests_a_minute=20)) as service:
         greedy = service.sign_in(wallet("greedy"), "owner")
-        answers = [greedy.get("/v1/surfaces") for _ in range(30)]
+        answers = [greedy.get("/v1/keys") for _ in range(30)]
         assert [answer.status_code for answer in answers[:20]] == [200] * 20
         problem_of(answers[-1], 429, "rate-limited")
         assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
         other = service.sign_in(wallet("other"), "owner")
-        assert other.get("/v1/surfaces").status_code == 200
+        assert other.get("/v1/keys").status_code == 200
 
 
 def test_each_sort_of_act_has_an_allowance_of_its_own(database_url: str) -> None:
@@ -62,12 +62,12 @@ def test_each_sort_of_act_has_an_allowance_of_its_own(database_url: str) -> None
         assert "more than 3 touches in 86400 s" in touches[-1].json()["detail"]
         acts = [both.post("/v1/proposals", json={}).status_code for _ in range(2)]
         assert acts == [422, 429]
-        pages = [both.get("/v1/surfaces", params={"limit": 240}).status_code for _ in range(3)]
+        pages = [both.get("/v1/keys", params={"limit": 240}).status_code for _ in range(3)]
         assert pages == [200, 200, 429]
 
 
 def test_answers_tell_what_is_left(service: ApiService, operator: httpx.Client) -> None:
-    answer = operator.get("/v1/surfaces", params={"limit": 10})
+    answer = operator.get("/v1/keys", params={"limit": 10})
     limits = Limits()
     assert answer.headers["RateLimit-Policy"] == (
         f'"requests";q={limits.requests_a_minute};w=60, '
@@ -152,13 +152,13 @@ def test_an_account_has_a_number_of_requests_at_once(database_url: str) -> None:
             with service.sequencer_lock:
                 waiting = [pool.submit(send, f"wait-{n}") for n in range(2)]
                 # While both of them wait for the log, there is no place for a third.
-                while (third := greedy.get("/v1/surfaces")).status_code == 200:
+                while (third := greedy.get("/v1/keys")).status_code == 200:
                     pass
                 problem_of(third, 429, "too-many-at-once")
                 assert third.headers["Retry-After"] == "1"
-                assert other.get("/v1/surfaces").status_code == 200
+                assert other.get("/v1/keys").status_code == 200
             assert [each.result().status_code for each in waiting] == [200, 200]
-        assert greedy.get("/v1/surfaces").status_code == 200
+        assert greedy.get("/v1/keys").status_code == 200
 
 
 def test_a_source_without_an_account_waits_too(database_url: str) -> None:

@@ -849,9 +849,9 @@ CREATE POLICY sweeper ON signin_nonces TO tallystick_worker USING (true) WITH CH
 GRANT SELECT, INSERT, UPDATE ON rate_limits TO tallystick_api;
 CREATE POLICY self ON rate_limits TO tallystick_api
     USING (
-        account = (SELECT current_account()) OR bucket IN ('sign-ins', 'reads', 'read-rows'))
+        account = (SELECT current_account()) OR bucket IN ('sign-ins', 'reads', 'read-rows', 'replays'))
     WITH CHECK (
-        account = (SELECT current_account()) OR bucket IN ('sign-ins', 'reads', 'read-rows'));
+        account = (SELECT current_account()) OR bucket IN ('sign-ins', 'reads', 'read-rows', 'replays'));
 
 -- An operator proposes in its own name, to the owner of the surface. Then either the owner accepts or
 -- declines, or the operator withdraws, once and for good. No login changes what was proposed.
