@@ -370,11 +370,24 @@ class Draft(BaseModel):
     owner: Consent
 
 
+class OpeningTries(BaseModel):
+    """The tries to open on chain a contract that both parties have signed."""
+
+    tries: int
+    reason: str | None = Field(description="Why the last one that ended came to nothing.")
+    next_ms: TimeMs | None = Field(description="When the next one is; null while one is under way.")
+
+
 class Proposal(BaseModel):
     """Terms that an operator has signed, and what became of them."""
 
     contract_id: Word
-    status: Literal["proposed", "accepted", "declined", "withdrawn", "expired", "opened"]
+    status: Literal[
+        "proposed", "accepted", "declined", "withdrawn", "expired", "lapsed", "opened"
+    ] = Field(
+        description="`expired`: its time to open has come. `lapsed`: the surface's policy is "
+        "another by now. Neither is opened any more."
+    )
     terms: TermsDocument
     operator_signature: Signature
     owner_signature: Signature | None
@@ -382,6 +395,9 @@ class Proposal(BaseModel):
     accepted_ms: TimeMs | None
     declined_ms: TimeMs | None
     withdrawn_ms: TimeMs | None
+    opening: OpeningTries | None = Field(
+        description="Null before it is accepted, or tried to be opened."
+    )
 
 
 class ReviewedProposal(Proposal):

@@ -29,7 +29,7 @@ from orchestrator.chain.indexer import Indexer
 from orchestrator.chain.relayer import Relayer
 from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import address_word
-from orchestrator.core.errors import LogError, ReplayError, TermsError
+from orchestrator.core.errors import ChainError, LogError, ReplayError, TermsError
 from orchestrator.core.forecast import OPENING_DAYS
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import decode
@@ -42,6 +42,7 @@ from orchestrator.core.requests import (
     ScoreForecast,
     Settle,
 )
+from orchestrator.core.site import TokenInfo
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import DAY_MS, format_second
 from orchestrator.core.wallet_signature import bare_signature
@@ -56,6 +57,13 @@ from orchestrator.storage.database import Database
 
 MAX_PROPOSALS = 100
 MAX_FORECASTS = 1_000
+# An opening that fails is tried again after a minute, then after twice as long each time, six hours
+# at most; so often at most, and until its time to open has come, after which no escrow would.
+MAX_OPENINGS = 200
+FIRST_WAIT_MS = 60_000
+LONGEST_WAIT_MS = 6 * 3_600_000
+# Funds that are short cost a look, and no transaction: they are looked at more often.
+LONGEST_LOOK_MS = 600_000
 STATEMENTS_PAGE = 1_000
 # A part of what is owed is released once a day at most.
 RELEASE_EVERY_MS = DAY_MS
@@ -65,6 +73,11 @@ RELEASES_PAGE = 100
 ANCHOR_EVERY_MS = 3_600_000
 # The values of `statusOf` for contracts that pay nothing more.
 _PAID_UP = ("paid_out", "refunded")
+
+
+def _wait_ms(tries: int) -> int:
+    """Return how long after so many tries the next one is."""
+    return int(min(FIRST_WAIT_MS << min(tries, 20), LONGEST_WAIT_MS))
 
 
 class _DueCheckpoint(NamedTuple):
@@ -184,21 +197,70 @@ class Pipeline:
 
     def accept(self) -> int:
         """Ask the chain to open the contracts that both parties have signed; return how many."""
+        self._note_failed_openings()
+        now_ms = self._now_ms()
         with self._database.transaction(self._account) as session:
             rows = session.all(
                 "pipeline.accepted",
                 log_id=self._log_id,
-                chain_id=self._chain.addresses.chain_id,
+                now_ms=now_ms,
+                most=MAX_OPENINGS,
                 limit=MAX_PROPOSALS,
             )
-            for row in rows:
-                call = self._chain.open(
-                    Terms.from_json(row.terms),
-                    bare_signature(row.owner_signature),
-                    bare_signature(row.operator_signature),
+        # The chain is asked, so no transaction is held open across it.
+        shortages = [self._shortage(Terms.from_json(row.terms)) for row in rows]
+        with self._database.transaction(self._account) as session:
+            for row, reason in zip(rows, shortages, strict=True):
+                key = None if reason else f"open:{row.contract_id.hex()}:{row.asked}"
+                if key is not None:
+                    call = self._chain.open(
+                        Terms.from_json(row.terms),
+                        bare_signature(row.owner_signature),
+                        bare_signature(row.operator_signature),
+                    )
+                    self._relayer.request(session, key, call)
+                session.run(
+                    "pipeline.note_opening",
+                    log_id=self._log_id,
+                    contract_id=row.contract_id,
+                    tries=row.tries + 1,
+                    asked=row.asked + (key is not None),
+                    intent_key=key,
+                    reason=reason,
+                    next_ms=now_ms + min(_wait_ms(row.tries), LONGEST_LOOK_MS),
                 )
-                self._relayer.request(session, f"open:{row.contract_id.hex()}", call)
-        return len(rows)
+        return shortages.count(None)
+
+    def _note_failed_openings(self) -> None:
+        """Note why openings failed, and when they are tried again: twice as long after each."""
+        now_ms = self._now_ms()
+        with self._database.transaction(self._account) as session:
+            for row in session.all(
+                "pipeline.failed_openings",
+                log_id=self._log_id,
+                chain_id=self._chain.addresses.chain_id,
+                sender=self._relayer.sender.lower(),
+                limit=MAX_PROPOSALS,
+            ):
+                session.run(
+                    "pipeline.note_failed_opening",
+                    log_id=self._log_id,
+                    contract_id=row.contract_id,
+                    reason=row.reason or "the transaction reverted",
+                    next_ms=now_ms + _wait_ms(row.tries),
+                )
+
+    def _shortage(self, terms: Terms) -> str | None:
+        """Return what the owner lacks for an opening, or None if the escrow can take the budget."""
+        funds = self._chain.funds_of(terms.token, terms.owner)
+        try:
+            token = self._chain.token(terms.token)
+        except ChainError:
+            return f"the token {terms.token} cannot be asked"
+        described = TokenInfo(terms.token, *token)
+        return funds.shortage(
+            terms.budget_units, terms.owner, described, self._chain.addresses.escrow
+        )
 
     def settle_round(self) -> int:
         """Ask for a due checkpoint and statements under it in one transaction; return how many.

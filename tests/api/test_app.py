@@ -18,6 +18,7 @@ from api.app import create_app
 from api.context import ChainReads, Limits, ServiceInfo
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError
+from orchestrator.core.site import Funds
 from orchestrator.storage.database import API
 from tests.support.api_service import (
     ESCROW,
@@ -56,7 +57,9 @@ def test_contracts_on_two_chains_make_no_app(database_url: str) -> None:
             now_ms=lambda: START_MS,
             escrow_domain=ESCROW,
             event_log_domain=EVENT_LOG._replace(chain_id=1),
-            chain=ChainReads(lambda *_: False, lambda _: (), lambda: None, lambda _: []),
+            chain=ChainReads(
+                lambda *_: False, lambda _: (), lambda: None, lambda _: [], lambda *_: Funds(0, 0)
+            ),
             info=ServiceInfo("http://x", "x", "", "", (), 0, ZERO_ADDRESS),
         )
 

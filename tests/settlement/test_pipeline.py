@@ -9,9 +9,15 @@ from orchestrator.chain.deployment import SignedCheckpoint, log_id_of
 from orchestrator.client.http import Client
 from orchestrator.core import tx_plan
 from orchestrator.core.contract import rules_of
-from orchestrator.core.errors import LogError, ReplayError
+from orchestrator.core.errors import LogError, ReplayError, ServerError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.requests import OpenContract
-from orchestrator.core.terms import checkpoint_digest, close_digest, sign_digest
+from orchestrator.core.terms import (
+    checkpoint_digest,
+    close_digest,
+    owner_consent_digest,
+    sign_digest,
+)
 from orchestrator.core.units import DAY_S
 from orchestrator.settlement import pipeline
 from orchestrator.simulation.sandbox import address_of, key_of
@@ -344,3 +350,59 @@ def test_a_forked_log_stops_and_what_is_owed_is_still_paid(database_url: str) ->
                 stack.pipeline.step()
         assert market.paid_outcomes() == 4
         assert chain.checkpoint(stack.site.log_id) == anchored
+
+
+def test_an_opening_that_fails_says_why_and_is_tried_again(database_url: str) -> None:
+    with single_contract(database_url) as market:
+        sandbox, chain, operator = market.sandbox, market.chain, market.operator
+        now_s = sandbox.clock() // 1000
+        proposed = market.propose(operator, opens_at_s=now_s + DAY_S)
+        path = f"/v1/proposals/{to_hex(proposed)}"
+
+        # Without funds it is not even accepted, and the owner is told what to do.
+        sandbox.send("owner", chain.approve(sandbox.token, 0))
+        with pytest.raises(ServerError, match=r"approve\(0x[0-9a-fA-F]{40}, 800000000\)"):
+            market.accept()
+        market.fund_owner(100 * PRICE)
+        # The allowance goes between the acceptance and the opening.
+        market.owner.accept_all(market.surface, sandbox.stack.escrow_domain)
+        sandbox.send("owner", chain.approve(sandbox.token, 0))
+        sandbox.come_to_rest()
+        for client in (operator, market.owner):
+            seen = client.get(path)
+            assert (seen["status"], seen["opening"]["tries"]) == ("accepted", 1)
+            assert "the escrow may take 0.00" in seen["opening"]["reason"]
+            assert seen["opening"]["next_ms"] > sandbox.clock()
+        # It is looked at again no sooner than it says.
+        sandbox.come_to_rest()
+        assert operator.get(path)["opening"]["tries"] == 1
+        market.fund_owner(100 * PRICE)
+        sandbox.pass_time(120)
+        sandbox.come_to_rest()
+        assert operator.get(path)["status"] == "opened"
+
+
+def test_an_opening_that_the_escrow_refuses_is_tried_again_until_it_expires(
+    database_url: str,
+) -> None:
+    with single_contract(database_url) as market:
+        sandbox, chain, operator = market.sandbox, market.chain, market.operator
+        now_s = sandbox.clock() // 1000
+        market.fund_owner(100 * PRICE)
+        terms = operator.draft(market.surface, **market.deal(opens_at_s=now_s + 3600))
+        proposed = market.propose(operator, opens_at_s=now_s + 3600, salt=to_hex(terms.salt))
+        digest = owner_consent_digest(terms, sandbox.stack.escrow_domain)
+        market.owner.accept_all(market.surface, sandbox.stack.escrow_domain)
+        sandbox.send("owner", chain.revoke(digest))
+        path = f"/v1/proposals/{to_hex(proposed)}"
+        tries = []
+        for _ in range(8):
+            sandbox.pass_time(600)
+            sandbox.come_to_rest()
+            tries.append(operator.get(path)["opening"]["tries"])
+        seen = operator.get(path)
+        assert seen["status"] == "expired"
+        assert "Revoked" in seen["opening"]["reason"]
+        # Twice as long after each: a few tries in an hour, and none once it has expired.
+        assert 3 <= tries[-1] <= 7
+        assert tries[-1] == tries[-2]

@@ -543,6 +543,7 @@ ATTACKS = {
     "the operator's signature": "UPDATE proposals SET operator_signature = 't'",
     "the owner of a proposal": "UPDATE proposals SET owner = %(me)s",
     "a proposal, removed": "DELETE FROM proposals",
+    "another's opening, put off": "UPDATE openings SET next_ms = 9",
     # the chain
     "the chain's events": "DELETE FROM chain_events",
     "an event of the chain": "INSERT INTO chain_events VALUES (1, %(me)s, sha256('b'),"

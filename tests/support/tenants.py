@@ -65,3 +65,7 @@ def populate(log: Ledger) -> None:
             "INSERT INTO proposals VALUES (%s, %s, %s, %s, %s, '{}', 's', NULL, 0)",
             (log.log_id, word("proposal"), SURFACE, OPERATOR, OWNER),
         )
+        admin.execute(
+            "INSERT INTO openings VALUES (%s, %s, 1, 0, NULL, 'r', 0)",
+            (log.log_id, word("proposal")),
+        )

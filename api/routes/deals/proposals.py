@@ -156,6 +156,8 @@ def accept(
         _check_undecided(service, row)
         terms = Terms.from_json(row.terms)
         _check_terms(service, session, terms)
+        promised = _promised(service, session, terms)
+    _check_funds(service, terms, promised)
     consent = owner_consent_digest(terms, service.escrow_domain)
     _check_signature(service, "owner_signature", terms.owner, consent, signature)
     _check_openable(service, "owner_signature", terms.owner, consent, signature)
@@ -287,6 +289,8 @@ def _status(service: Service, row: Row) -> str:
         return "declined"
     if row.withdrawn_ms is not None:
         return "withdrawn"
+    if row.terms["policy"] != to_hex(row.policy_hash):
+        return "lapsed"
     if row.terms["opens_at_s"] * 1000 <= service.now_ms():
         return "expired"
     return "proposed" if row.accepted_ms is None else "accepted"
@@ -304,8 +308,45 @@ def _proposal(service: Service, row: Row) -> answers.Proposal:
             "accepted_ms": row.accepted_ms,
             "declined_ms": row.declined_ms,
             "withdrawn_ms": row.withdrawn_ms,
+            "opening": None if row.tries is None else _opening(row),
         }
     )
+
+
+def _opening(row: Row) -> answers.OpeningTries:
+    next_ms = None if row.intent_key is not None else row.next_ms
+    return answers.OpeningTries(tries=row.tries, reason=row.opening_reason, next_ms=next_ms)
+
+
+def _promised(service: Service, session: Session, terms: Terms) -> Row:
+    """Return how many other contracts the owner has accepted that are not open yet, and their sum.
+
+    Only those in the same token count.
+    """
+    (row,) = session.all(
+        "api.promised_units",
+        log_id=service.log_id,
+        owner=terms.owner.lower(),
+        token=terms.token,
+        contract_id=contract_id(terms, service.escrow_domain),
+        now_ms=service.now_ms(),
+    )
+    return row
+
+
+def _check_funds(service: Service, terms: Terms, promised: Row) -> None:
+    """Raise `Refusal` unless the escrow can take the budget now, and those that were promised.
+
+    It pulls each budget when it opens the contract, from the owner's allowance.
+    """
+    needed = terms.budget_units + promised.units
+    funds, token = service.funds_of(terms.token, terms.owner), token_of(service, terms)
+    lacking = funds.shortage(needed, terms.owner, token, service.escrow_domain.verifying_contract)
+    if lacking is not None:
+        before = f", with {promised.count} accepted before it that are not open yet" * bool(
+            promised.count
+        )
+        raise Refusal(409, "funds-short", f"the budget{before} cannot be taken: {lacking}")
 
 
 def _find_proposal(service: Service, session: Session, caller: Caller, digest: bytes) -> Row | None:

@@ -218,15 +218,34 @@ ON CONFLICT (log_id, contract_id) DO NOTHING;
 
 -- name: proposal
 -- One proposal, for its parties.
-SELECT p.*, c.contract_id IS NOT NULL AS is_opened
-FROM proposals p LEFT JOIN contracts c USING (log_id, contract_id)
+SELECT p.*, c.contract_id IS NOT NULL AS is_opened, s.policy_hash,
+    o.tries, o.intent_key, o.next_ms, o.reason AS opening_reason
+FROM proposals p JOIN surfaces s USING (log_id, surface)
+LEFT JOIN contracts c USING (log_id, contract_id)
+LEFT JOIN openings o USING (log_id, contract_id)
 WHERE p.log_id = %(log_id)s AND p.contract_id = %(contract_id)s
     AND %(account)s IN (p.owner, p.operator);
 
+-- name: promised_units
+-- The contracts of an owner in a token that it has accepted and that may still be opened, but for
+-- this one: their number, and the sum of their budgets.
+SELECT count(*) AS count, coalesce(sum((p.terms ->> 'budget_units')::numeric), 0) AS units
+FROM proposals p JOIN surfaces s USING (log_id, surface)
+WHERE p.log_id = %(log_id)s AND p.owner = %(owner)s AND p.accepted_ms IS NOT NULL
+    AND p.contract_id <> %(contract_id)s AND p.terms ->> 'token' = %(token)s
+    AND (p.terms ->> 'opens_at_s')::bigint * 1000 > %(now_ms)s
+    AND p.terms ->> 'policy' = '0x' || encode(s.policy_hash, 'hex')
+    AND NOT EXISTS (
+        SELECT FROM contracts c WHERE c.log_id = p.log_id AND c.contract_id = p.contract_id
+    );
+
 -- name: proposal_page
 -- An account's proposals as owner and as operator, oldest first; the surface may be left open.
-SELECT p.*, c.contract_id IS NOT NULL AS is_opened
-FROM proposals p LEFT JOIN contracts c USING (log_id, contract_id)
+SELECT p.*, c.contract_id IS NOT NULL AS is_opened, s.policy_hash,
+    o.tries, o.intent_key, o.next_ms, o.reason AS opening_reason
+FROM proposals p JOIN surfaces s USING (log_id, surface)
+LEFT JOIN contracts c USING (log_id, contract_id)
+LEFT JOIN openings o USING (log_id, contract_id)
 WHERE p.log_id = %(log_id)s
     AND (p.operator = %(operator)s::text OR p.owner = %(owner)s::text)
     AND (%(surface)s::bytea IS NULL OR p.surface = %(surface)s::bytea)

@@ -1,18 +1,47 @@
 -- Queries of the settlement pipeline.
 
+-- name: failed_openings
+-- Openings whose transaction has ended without one, with the reason.
+SELECT o.contract_id, o.tries, coalesce(t.reason, '') AS reason
+FROM openings AS o
+JOIN chain_transactions AS t ON t.chain_id = %(chain_id)s AND t.sender = %(sender)s
+    AND t.intent_key = o.intent_key
+WHERE o.log_id = %(log_id)s AND t.fate IN ('refused', 'reverted')
+ORDER BY o.contract_id
+LIMIT %(limit)s;
+
 -- name: accepted
--- Proposals that both parties signed and no intent opens on chain yet, oldest first.
-SELECT p.contract_id, p.terms, p.owner_signature, p.operator_signature
+-- Proposals that both parties signed and that are to be opened on chain now, oldest first. Those
+-- that have expired, or whose policy is not in force any more, are left alone.
+SELECT p.contract_id, p.terms, p.owner_signature, p.operator_signature,
+    coalesce(o.tries, 0) AS tries, coalesce(o.asked, 0) AS asked
 FROM proposals AS p
+JOIN surfaces AS s ON s.log_id = p.log_id AND s.surface = p.surface
+    AND '0x' || encode(s.policy_hash, 'hex') = p.terms ->> 'policy'
+LEFT JOIN openings AS o ON o.log_id = p.log_id AND o.contract_id = p.contract_id
 WHERE p.log_id = %(log_id)s
     AND p.owner_signature IS NOT NULL
+    AND (p.terms ->> 'opens_at_s')::bigint * 1000 > %(now_ms)s
+    AND o.intent_key IS NULL AND coalesce(o.asked, 0) < %(most)s
+    AND coalesce(o.next_ms, 0) <= %(now_ms)s
     AND NOT EXISTS (
-        SELECT FROM chain_transactions AS t
-        WHERE t.chain_id = %(chain_id)s
-            AND t.intent_key = 'open:' || encode(p.contract_id, 'hex')
+        SELECT FROM contracts AS c WHERE c.log_id = p.log_id AND c.contract_id = p.contract_id
     )
 ORDER BY p.accepted_ms, p.contract_id
 LIMIT %(limit)s;
+
+-- name: note_opening
+-- Note what became of a try to open a contract, and when the next one is.
+INSERT INTO openings AS o (log_id, contract_id, tries, asked, intent_key, reason, next_ms)
+VALUES (%(log_id)s, %(contract_id)s, %(tries)s, %(asked)s, %(intent_key)s, %(reason)s, %(next_ms)s)
+ON CONFLICT (log_id, contract_id) DO UPDATE SET
+    tries = excluded.tries, asked = excluded.asked, intent_key = excluded.intent_key,
+    reason = coalesce(excluded.reason, o.reason), next_ms = excluded.next_ms;
+
+-- name: note_failed_opening
+-- Note why an opening failed, so that it is tried again.
+UPDATE openings SET intent_key = NULL, reason = %(reason)s, next_ms = %(next_ms)s
+WHERE log_id = %(log_id)s AND contract_id = %(contract_id)s;
 
 -- name: forecasts_to_score
 -- Forecasts whose windows have passed, oldest first, with what they were sealed with: a word that

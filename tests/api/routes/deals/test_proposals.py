@@ -12,6 +12,7 @@ from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.requests import OpenContract
 from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
+from orchestrator.core.site import Funds
 from orchestrator.core.terms import (
     Terms,
     contract_id,
@@ -23,6 +24,7 @@ from orchestrator.core.wallet_signature import MAGIC
 from orchestrator.storage.database import API
 from tests.support.api_service import (
     ESCROW,
+    POLICY,
     START_MS,
     ApiService,
     draft_terms,
@@ -393,3 +395,59 @@ def test_terms_are_public_once_the_contract_is_open(
         admin.execute(f"SET ROLE {API}")
         shown = admin.execute("SELECT contract_id FROM proposals").fetchall()
     assert [bytes(row[0]) for row in shown] == [contract_id(terms, ESCROW)]
+
+
+# --- Funds ----------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_paid_is_not_accepted_and_the_owner_is_told_what_to_do(
+    service: ApiService,
+    owner: httpx.Client,
+    operator: httpx.Client,
+    parameters: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Contracts that were accepted before, and are not open yet, will be paid first.
+    before = sum(
+        int(one["terms"]["budget_units"])
+        for one in owner.get("/v1/proposals", params={"limit": 1000}).json()["proposals"]
+        if one["status"] == "accepted"
+    )
+    terms = terms_of(parameters, 60)
+    propose(operator, terms)
+    needed = before + terms.budget_units
+    for funds, parts in (
+        (Funds(needed, needed - 1), [f"approve({ESCROW.verifying_contract}, {needed})", "only"]),
+        (Funds(needed - 1, needed), [f"{OWNER.address} lacks 0.000001 TUSD (1 base units)"]),
+        (Funds(0, 0), ["lacks", "approve("]),
+    ):
+        monkeypatch.setattr(service, "funds", funds)
+        problem = problem_of(accept(owner, terms), 409, "funds-short")
+        assert all(part in str(problem["detail"]) for part in parts), problem
+    monkeypatch.setattr(service, "funds", Funds(needed, needed))
+    assert accept(owner, terms).status_code == 200
+    # What is accepted counts from then on.
+    another = terms_of(parameters, 61)
+    propose(operator, another)
+    problem_of(accept(owner, another), 409, "funds-short")
+
+
+def test_dead_proposals_bind_no_policy_and_are_accepted_no_more(
+    service: ApiService, owner: httpx.Client, operator: httpx.Client
+) -> None:
+    surface = open_surface(owner, "another policy")
+    parameters = operator.get(f"/v1/surfaces/{surface}").json()["terms"]
+    accepted, open_one = (terms_of(parameters, n) for n in (70, 71))
+    for terms in (accepted, open_one):
+        propose(operator, terms)
+    assert accept(owner, accepted).json()["status"] == "accepted"
+    published = owner.post(
+        f"/v1/surfaces/{surface}/policy",
+        json={"policy": POLICY | {"touches_per_lead": 7}},
+        headers={"Idempotency-Key": "next"},
+    )
+    assert published.status_code == 200, published.text
+    for terms in (accepted, open_one):
+        seen = owner.get(f"/v1/proposals/{hex_id(terms)}").json()
+        assert (seen["status"], seen["cautions"]) == ("lapsed", None)
+    problem_of(accept(owner, open_one), 409, "proposal-decided")
