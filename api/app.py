@@ -20,7 +20,7 @@ from api.routes import (
     trust,
     why,
 )
-from api.routes.deals import drafts, proposals
+from api.routes.deals import drafts, offers, proposals
 from orchestrator.core.errors import ChainError
 from orchestrator.core.terms import Domain
 from orchestrator.log.reader import LogReader
@@ -81,7 +81,7 @@ def create_app(
     problems.install(app)
     app.add_middleware(RequestGuard)
     parts = (public, accounts, keys, memory, operators, owners, trust, why, submissions)
-    for part in (*parts, drafts, proposals):
+    for part in (*parts, drafts, offers, proposals):
         app.include_router(part.router)
     _name_allowed_methods(app)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]

@@ -357,6 +357,7 @@ def route_rows(service: ApiService) -> Iterator[list[object]]:
         "index": "0",
         "lead": "0x" + "33" * 32,
         "key": "0x" + "44" * 32,
+        "offer": "0x" + "55" * 32,
     }
     callers = callers_of(service)
     paths = service.get("/v1/openapi.json")["paths"]

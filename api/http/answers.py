@@ -370,6 +370,14 @@ class Draft(BaseModel):
     owner: Consent
 
 
+class TermChange(BaseModel):
+    """A term that differs, in plain units."""
+
+    term: str
+    before: str | bool
+    after: str | bool
+
+
 class OpeningTries(BaseModel):
     """The tries to open on chain a contract that both parties have signed."""
 
@@ -391,6 +399,9 @@ class Proposal(BaseModel):
     terms: TermsDocument
     operator_signature: Signature
     owner_signature: Signature | None
+    answers: Word | None = Field(description="The proposal that this is the next version of.")
+    version: int
+    offer: Word | None = Field(description="The standing offer that it was made from.")
     created_ms: TimeMs
     accepted_ms: TimeMs | None
     declined_ms: TimeMs | None
@@ -409,6 +420,46 @@ class ReviewedProposal(Proposal):
     sentences: list[str]
     deal: dict[str, str | bool]
     cautions: list[str] | None
+    since_answered: list[TermChange] | None = Field(
+        description="What differs from the version before it; null for the first."
+    )
+    since_offer: list[TermChange] | None = Field(
+        description="What differs from the standing offer that it was made from."
+    )
+    counter: TermsDocument | None = Field(
+        description="The terms that the owner would sign instead, if it has answered: sign them, "
+        "and propose them with `answers`."
+    )
+    counter_changes: list[TermChange] | None
+    answered_by: Word | None = Field(description="The next version, if there is one.")
+
+
+class Offer(BaseModel):
+    """An owner's standing offer, and what of it is taken."""
+
+    offer: Word
+    surface: Word
+    owner: Address
+    status: Literal["open", "taken", "ended", "withdrawn", "lapsed"] = Field(
+        description="`taken`: no place is free now. `lapsed`: the surface's policy is another."
+    )
+    deal: dict[str, str | bool]
+    terms: dict[str, str | int | bool] = Field(
+        description="The terms that every contract from it has, as they are signed."
+    )
+    lasts_s: TimeS = Field(description="The longest time from a contract's opening to its end.")
+    first_budget_units: Units
+    budget_units: Units
+    places: int
+    places_left: int
+    level: int
+    ends_ms: TimeMs
+    created_ms: TimeMs
+
+
+class Offers(BaseModel):
+    offers: list[Offer]
+    next: Annotated[ProposalCursor | None, _NEXT_AFTER]
 
 
 class Proposals(BaseModel):

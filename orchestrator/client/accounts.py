@@ -169,6 +169,11 @@ class OwnerClient(AccountClient):
             accepted.append(terms)
         return accepted
 
+    def accept(self, contract: str, signature: str) -> Any:
+        """Accept a proposal by a signature over its terms."""
+        body = {"owner_signature": signature}
+        return self._request("POST", f"/v1/proposals/{contract}/accept", json=body)
+
     def report_event(self, surface: str, event: EventReport, wait_s: int = 0) -> Any:
         """Report a product event, and wait until the log has it. Return the request's result."""
         path = f"/v1/surfaces/{surface}/events"
@@ -214,6 +219,10 @@ class OperatorClient(AccountClient):
             **deal,
         }
         return Terms.from_json(document)
+
+    def draft_deal(self, surface: str, deal: Mapping[str, object]) -> Any:
+        """Return a short deal as the service drafts it: terms, sentences, what to sign."""
+        return self._request("POST", f"/v1/surfaces/{surface}/drafts", json={"deal": deal})
 
     def standing(self, surface: str) -> Any:
         """Return the operator's own standing on a surface."""

@@ -48,6 +48,7 @@ PUBLIC = {
     "standings",
     "surfaces",
     "surface_names",
+    "offers",
     "operators",
     "contracts",
     "chain_events",

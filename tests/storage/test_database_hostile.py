@@ -543,6 +543,11 @@ ATTACKS = {
     "the operator's signature": "UPDATE proposals SET operator_signature = 't'",
     "the owner of a proposal": "UPDATE proposals SET owner = %(me)s",
     "a proposal, removed": "DELETE FROM proposals",
+    "an answer in the owner's name": "INSERT INTO counters SELECT log_id, sha256('c'), '{}', 1"
+    " FROM proposals",
+    "another's offer": "INSERT INTO offers VALUES"
+    " (%(log)s, sha256('o'), %(surface)s, %(victim)s, '{}', 0, 1, 1, 1, 1, 1, 0)",
+    "another's offer, withdrawn": "UPDATE offers SET withdrawn_ms = 1",
     "another's opening, put off": "UPDATE openings SET next_ms = 9",
     # the chain
     "the chain's events": "DELETE FROM chain_events",

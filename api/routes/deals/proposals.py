@@ -5,6 +5,9 @@ allowance; neither signs the contract's bare id. The pipeline opens it on chain;
 log it is a contract, public like all of them.
 """
 
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -16,14 +19,21 @@ from api.http.auth import Caller, acting, check_surface, needs
 from api.http.fields import ContractId, Limit, ProposalCursor, SurfaceId
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
-from api.routes.deals.drafts import find_cautions, policy_in_force, token_of
+from api.routes.deals.drafts import (
+    find_cautions,
+    frame_of,
+    policy_in_force,
+    shown_draft,
+    token_of,
+)
 from api.routes.operators import terms_parameters
 from api.routes.owners import own_surface
-from orchestrator.core.deal import deal_of
+from orchestrator.core.deal import changes_between, deal_of, draft_terms
 from orchestrator.core.document import canonical_json
 from orchestrator.core.errors import TermsError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.sentences import sentences_of
+from orchestrator.core.site import TokenInfo
 from orchestrator.core.terms import (
     SET_BY_SURFACE,
     Terms,
@@ -34,7 +44,12 @@ from orchestrator.core.terms import (
     recover,
 )
 from orchestrator.core.wallet_signature import unwrap
-from orchestrator.storage.database import Row, Session
+from orchestrator.storage.database import DatabaseError, Row, Session
+
+# A deal may say a term by another key.
+_SAME = {"opens_in": "opens_at", "closes_in": "closes_at", "at_most": "budget"}
+# What the database says of a proposal that what it answers, or its offer, does not admit.
+_UNBOUND = "TS409"
 
 Proposer = Annotated[Caller, needs("operator:propose")]
 Reviewer = Annotated[Caller, needs("owner:review")]
@@ -74,7 +89,7 @@ def propose(service: TheService, operator: Proposer, body: bodies.NewProposal) -
     signature = from_hex(body.operator_signature)
     consent = operator_consent_digest(terms, service.escrow_domain)
     _check_signature(service, "operator_signature", terms.operator, consent, signature)
-    with acting(service, operator) as session:
+    with binding(), acting(service, operator) as session:
         session.run(
             "api.add_proposal",
             log_id=service.log_id,
@@ -85,6 +100,8 @@ def propose(service: TheService, operator: Proposer, body: bodies.NewProposal) -
             terms=canonical_json(terms.to_json()).decode(),
             operator_signature=signature,
             now_ms=service.now_ms(),
+            answers=None if body.answers is None else from_hex(body.answers),
+            offer=None if body.offer is None else from_hex(body.offer),
         )
         return _proposal(service, _known_proposal(service, session, operator, digest))
 
@@ -126,8 +143,16 @@ def surface_proposals(
 @router.get("/proposals/{contract}", responses=documented(401, 403, 404))
 def proposal(service: TheService, caller: Reader, contract: ContractId) -> answers.ReviewedProposal:
     """Return a proposal, to its parties, with what to look at before it is signed."""
+    digest = from_hex(contract)
     with acting(service, caller) as session:
-        row = _known_proposal(service, session, caller, from_hex(contract))
+        row = _known_proposal(service, session, caller, digest)
+        log = {"log_id": service.log_id}
+        next_ = session.one("api.next_version", **log, contract_id=digest)
+        answered = session.one("api.counter", **log, contract_id=digest)
+        before = row.answers and _find_proposal(service, session, caller, row.answers)
+        offered = row.offer and session.one(
+            "api.offer", **log, surface=row.surface, offer=row.offer, operator=row.operator
+        )
         rules = policy_in_force(service, session, bytes(row.surface))
     found, terms = _proposal(service, row), Terms.from_json(row.terms)
     token = token_of(service, terms)
@@ -138,7 +163,32 @@ def proposal(service: TheService, caller: Reader, contract: ContractId) -> answe
         sentences=sentences_of(terms, token),
         deal=deal_of(terms, token),
         cautions=list(find_cautions(service, terms, rules)) if is_open else None,
+        since_answered=_changes(before.terms, row.terms, token) if before else None,
+        since_offer=_changes(row.terms | offered.terms, row.terms, token) if offered else None,
+        counter=answered.terms if answered else None,
+        counter_changes=_changes(row.terms, answered.terms, token) if answered else None,
+        answered_by=to_hex(next_.contract_id) if next_ else None,
     )
+
+
+@contextmanager
+def binding() -> Iterator[None]:
+    """Turn what the database refuses to bind to an offer or an earlier version into a refusal."""
+    try:
+        yield
+    except DatabaseError as error:
+        if error.sqlstate != _UNBOUND:
+            raise
+        code, reason = error.diag.message_primary, error.diag.message_detail
+        raise Refusal(409, str(code), str(reason)) from None
+
+
+def _changes(
+    before: Mapping[str, object], after: Mapping[str, object], token: TokenInfo
+) -> list[answers.TermChange]:
+    """Return what differs between two versions of terms, in plain units."""
+    found = changes_between(Terms.from_json(before), Terms.from_json(after), token)
+    return [answers.TermChange(**one._asdict()) for one in found]
 
 
 @router.post("/proposals/{contract}/accept", responses=documented(401, 403, 404, 409))
@@ -194,6 +244,53 @@ def withdraw(service: TheService, operator: Proposer, contract: ContractId) -> a
     The consent that you signed stays good on chain until it is revoked there.
     """
     return _end(service, operator, from_hex(contract), "api.withdraw_proposal", "withdrawn_ms")
+
+
+@router.post("/proposals/{contract}/counter", responses=documented(401, 403, 404, 409))
+def counter(
+    service: TheService, owner: Reviewer, contract: ContractId, body: bodies.NewCounter
+) -> answers.Draft:
+    """Answer a proposal with the terms that you would sign instead; it is declined by that.
+
+    The answer is not signed: the operator signs and proposes it, and then you accept.
+    """
+    digest = from_hex(contract)
+    with acting(service, owner) as session:
+        row = _known_proposal(service, session, owner, digest)
+        if row.owner != owner.account:
+            raise Refusal(403, "not-the-owner", "an operator answers by another proposal")
+        _check_undecided(service, row)
+        frame = frame_of(service, session, bytes(row.surface))
+    prior = Terms.from_json(row.terms)
+    told = body.deal.model_dump(by_alias=True, exclude_none=True)
+    named = told.keys() | {_SAME.get(key, key) for key in told}
+    # What the answer does not speak of stays as it was proposed.
+    kept = {
+        key: value
+        for key, value in deal_of(prior, token_of(service, prior)).items()
+        if key not in named
+    }
+    operator, salt = prior.operator, secrets.token_bytes(32)
+    made = draft_terms(kept | told, frame, operator, service.now_ms() // 1000, salt)
+    with acting(service, owner) as session:
+        changed = session.run(
+            "api.decline_proposal",
+            log_id=service.log_id,
+            contract_id=digest,
+            account=owner.account,
+            now_ms=service.now_ms(),
+        )
+        if not changed:
+            _check_undecided(service, _known_proposal(service, session, owner, digest))
+            raise Refusal(409, "proposal-decided", "this proposal was decided meanwhile")
+        session.run(
+            "api.add_counter",
+            log_id=service.log_id,
+            contract_id=digest,
+            terms=canonical_json(made.terms.to_json()).decode(),
+            now_ms=service.now_ms(),
+        )
+    return shown_draft(service, made, frame.policy)
 
 
 def _end(
@@ -304,6 +401,9 @@ def _proposal(service: Service, row: Row) -> answers.Proposal:
             "terms": row.terms,
             "operator_signature": to_hex(row.operator_signature),
             "owner_signature": _optional_hex(row.owner_signature),
+            "answers": None if row.answers is None else to_hex(row.answers),
+            "version": row.version,
+            "offer": None if row.offer is None else to_hex(row.offer),
             "created_ms": row.created_ms,
             "accepted_ms": row.accepted_ms,
             "declined_ms": row.declined_ms,

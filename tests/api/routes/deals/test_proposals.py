@@ -1,6 +1,7 @@
 """Proposals: from an operator's signed terms to the owner's signature over the same digest."""
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -451,3 +452,63 @@ def test_dead_proposals_bind_no_policy_and_are_accepted_no_more(
         seen = owner.get(f"/v1/proposals/{hex_id(terms)}").json()
         assert (seen["status"], seen["cautions"]) == ("lapsed", None)
     problem_of(accept(owner, open_one), 409, "proposal-decided")
+
+
+# --- Versions -------------------------------------------------------------------------------------
+
+
+def answering(operator: httpx.Client, terms: Terms, answered: str) -> httpx.Response:
+    return operator.post("/v1/proposals", json=proposal_of(terms, OPERATOR) | {"answers": answered})
+
+
+def test_an_owner_answers_with_terms_that_the_operator_signs(
+    owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any], service: ApiService
+) -> None:
+    first = terms_of(parameters, 80)
+    propose(operator, first)
+    path = f"/v1/proposals/{hex_id(first)}"
+    answer = owner.post(f"{path}/counter", json={"deal": {"outcome": "activated", "price": "7"}})
+    assert answer.status_code == 200, answer.text
+    draft = answer.json()
+    second = Terms.from_json(draft["terms"])
+    assert second == replace(first, unit_price_units=7_000_000, salt=second.salt)
+    seen = operator.get(path).json()
+    assert (seen["status"], seen["counter"]) == ("declined", draft["terms"])
+    change = {"term": "price", "before": "8.00", "after": "7.00"}
+    assert seen["counter_changes"] == [change]
+    # The owner has signed nothing: it accepts what the operator has signed.
+    assert seen["owner_signature"] is None
+    reply = answering(operator, second, hex_id(first)).json()
+    assert (reply["version"], reply["answers"]) == (2, hex_id(first))
+    assert operator.get(path).json()["answered_by"] == hex_id(second)
+    assert owner.get(f"/v1/proposals/{hex_id(second)}").json()["since_answered"] == [change]
+    assert accept(owner, second).json()["status"] == "accepted"
+    again = owner.post(f"{path}/counter", json={"deal": {"outcome": "activated"}})
+    problem_of(again, 409, "proposal-decided")
+
+
+def test_an_operator_answers_itself_and_the_former_version_ends(
+    service: ApiService, owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    first, second = terms_of(parameters, 81), terms_of(parameters, 82, unit_price_units="9000000")
+    propose(operator, first)
+    assert answering(operator, second, hex_id(first)).status_code == 201
+    problem_of(accept(owner, first), 409, "proposal-decided")
+    late = terms_of(parameters, 83)
+    problem_of(answering(operator, late, hex_id(first)), 409, "answered-already")
+    problem_of(answering(operator, late, "0x" + "77" * 32), 409, "answer-unknown")
+    assert accept(owner, second).status_code == 200
+    problem_of(answering(operator, late, hex_id(second)), 409, "answer-accepted")
+    both = service.sign_in(OPERATOR, "operator", "owner")
+    path = f"/v1/proposals/{hex_id(second)}/counter"
+    problem_of(both.post(path, json={"deal": {"outcome": "activated"}}), 403, "not-the-owner")
+
+
+def test_a_deal_has_at_most_ten_versions(
+    operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    chain = [terms_of(parameters, 90 + n) for n in range(11)]
+    propose(operator, chain[0])
+    for before, after in pairwise(chain[:10]):
+        assert answering(operator, after, hex_id(before)).status_code == 201
+    problem_of(answering(operator, chain[10], hex_id(chain[9])), 409, "versions-too-many")
