@@ -357,6 +357,14 @@ class Consent(BaseModel):
     costs_at_most_units: Units = Field(description="The most that the signature can cost.")
 
 
+class Acceptance(Consent):
+    """An owner's consent to a proposal, and whether its budget can be taken."""
+
+    lacking: str | None = Field(
+        description="What to do before the escrow can take the budget; null if it can."
+    )
+
+
 class Draft(BaseModel):
     """Complete terms that no party has signed, in every form that one could want."""
 

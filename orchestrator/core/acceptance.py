@@ -1,7 +1,7 @@
 """An owner's rules by which a program may sign for it, and the judging of a proposal by them.
 
-The rules stand on the owner's own machine. They pin every term that a contract from an offer has, so
-that no server can have another one signed, and bound the budgets that are signed.
+The rules stand on the owner's own machine. They pin every term that a contract from an offer has,
+so that no server can have another one signed, and bound the budgets that are signed.
 """
 
 from collections.abc import Iterable, Mapping

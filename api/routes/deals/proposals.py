@@ -22,6 +22,7 @@ from api.http.problems import Refusal, documented, not_found
 from api.routes.deals.drafts import (
     find_cautions,
     frame_of,
+    owner_consent,
     policy_in_force,
     shown_draft,
     token_of,
@@ -189,6 +190,19 @@ def _changes(
     """Return what differs between two versions of terms, in plain units."""
     found = changes_between(Terms.from_json(before), Terms.from_json(after), token)
     return [answers.TermChange(**one._asdict()) for one in found]
+
+
+@router.get("/proposals/{contract}/acceptance", responses=documented(401, 403, 404, 409))
+def acceptance(service: TheService, owner: OwnerReader, contract: ContractId) -> answers.Acceptance:
+    """Return what the owner of a proposal signs to accept it, and whether it can pay."""
+    with acting(service, owner) as session:
+        row = _known_proposal(service, session, owner, from_hex(contract))
+        _check_undecided(service, row)
+        terms = Terms.from_json(row.terms)
+        promised = _promised(service, session, terms)
+    consent = owner_consent(service, terms)
+    lacking = _lacking(service, terms, promised)
+    return answers.Acceptance(**consent.model_dump(), lacking=lacking)
 
 
 @router.post("/proposals/{contract}/accept", responses=documented(401, 403, 404, 409))
@@ -439,14 +453,19 @@ def _check_funds(service: Service, terms: Terms, promised: Row) -> None:
 
     It pulls each budget when it opens the contract, from the owner's allowance.
     """
-    needed = terms.budget_units + promised.units
-    funds, token = service.funds_of(terms.token, terms.owner), token_of(service, terms)
-    lacking = funds.shortage(needed, terms.owner, token, service.escrow_domain.verifying_contract)
+    lacking = _lacking(service, terms, promised)
     if lacking is not None:
         before = f", with {promised.count} accepted before it that are not open yet" * bool(
             promised.count
         )
         raise Refusal(409, "funds-short", f"the budget{before} cannot be taken: {lacking}")
+
+
+def _lacking(service: Service, terms: Terms, promised: Row) -> str | None:
+    """Return what the owner is to do before these budgets can be taken; None if they can be."""
+    funds, token = service.funds_of(terms.token, terms.owner), token_of(service, terms)
+    needed, escrow = terms.budget_units + promised.units, service.escrow_domain.verifying_contract
+    return funds.shortage(needed, terms.owner, token, escrow)
 
 
 def _find_proposal(service: Service, session: Session, caller: Caller, digest: bytes) -> Row | None:

@@ -137,14 +137,12 @@ def open_ledger(path: Path) -> Iterator[tuple[list[SignedBudget], IO[str]]]:
         text = file.read(MAX_LEDGER_BYTES + 1)
         try:
             earlier = [SignedBudget(*json.loads(line)) for line in text.splitlines()]
-            if not all(isinstance(number, int) for one in earlier for number in one[1:]):
-                raise ValueError(text)
         except (ValueError, TypeError):
+            earlier = [SignedBudget("", "", "", "")]  # type: ignore[arg-type]
+        is_whole = len(text) <= MAX_LEDGER_BYTES and (not text or text.endswith("\n"))
+        if not is_whole or not all(type(number) is int for one in earlier for number in one[1:]):
             raise InputError(
-                "ledger-malformed", f"{path}: is no file of signed budgets; name another"
-            ) from None
-        if len(text) > MAX_LEDGER_BYTES or (text and not text.endswith("\n")):
-            raise InputError(
-                "ledger-malformed", f"{path}: is too long, or its last line is not whole"
+                "ledger-malformed",
+                f"{path}: is no whole file of signed budgets; mend it, or name another",
             )
         yield earlier, file
