@@ -58,7 +58,7 @@ def test_touches_before_the_opening_earn_nothing() -> None:
 
 
 def test_an_outcome_that_no_path_leads_to_is_told() -> None:
-    transitions = [one for one in SURFACE_POLICY["transitions"] if one["on"] != "signup"]  # type: ignore[index,attr-defined]
+    transitions = [one for one in SURFACE_POLICY["transitions"] if one["on"] != "signup"]  # type: ignore[attr-defined]
     policy = parse(SURFACE_POLICY | {"transitions": transitions})
     terms = replace(TERMS, policy=policy.hash)
     (found,) = find_prospects(terms, policy, USDC, OPEN_S)
