@@ -39,6 +39,8 @@ from orchestrator.backtest.inputs import (
 )
 from orchestrator.cli.accounts.keys import keys
 from orchestrator.cli.contract import add_contract_commands
+from orchestrator.cli.deals.accept import accept
+from orchestrator.cli.deals.draft import draft
 from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import NOTHING_DONE, Json
 from orchestrator.cli.why.command import why
@@ -249,6 +251,8 @@ def main() -> None:
 app.command()(why)
 add_contract_commands(app)
 app.add_typer(keys)
+app.command()(draft)
+app.command()(accept)
 app.command()(feedback)
 app.add_typer(jobs)
 

@@ -89,7 +89,7 @@ class SentTransaction(NamedTuple):
 
 
 class Believed(NamedTuple):
-    """What is believed of requests: who sent one, by proxies; a page's key, by its origin."""
+    """The beliefs about requests: who sent one, by proxies; a page's key, by its origin."""
 
     proxies: tuple[Network, ...] = ()
     origins: tuple[str, ...] = ()
@@ -205,6 +205,7 @@ class Stack(ResourceGroup):
                 self.chain.agent_accounts,
                 lambda: self._forked_at_s(self.api),
                 lambda terms: read_cautions(self.chain, terms),
+                self.chain.funds_of,
             ),
             info=ServiceInfo(
                 public_url=self._public_url,

@@ -105,7 +105,7 @@ def test_every_route_is_charged_and_says_so(service: ApiService) -> None:
             path,
         )
         for method in methods:
-            sent = None if method == "get" else {}
+            sent: dict[str, Any] | None = None if method == "get" else {}
             answer = caller.request(method, filled, json=sent)
             if answer.status_code == 401:  # one of the routes has ended this very key
                 caller = service.sign_in(wallet("walker"), "owner", "operator")
@@ -123,7 +123,7 @@ def test_an_operator_has_more_where_its_level_is_higher(database_url: str) -> No
         operator = service.sign_in(wallet("operator"), "operator")
         known, strange = open_surface(owner, "known"), open_surface(owner, "strange")
         give_level(service, known, wallet("operator"))
-        told = {}
+        told: dict[str, Any] = {}
         for surface in (strange, known, strange):
             answer = operator.post(
                 f"/v1/surfaces/{surface}/touches", json={}, headers={"Idempotency-Key": "x"}
