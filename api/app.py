@@ -96,7 +96,8 @@ def create_app(
         *(operators, owners, actions, codes, trust),
         *(drafts, offers, proposals, submissions),
     )
-    for router in (*(part.router for part in parts), why.own_router, offers.public_router):
+    further = (why.own_router, actions.public_router, offers.public_router)
+    for router in (*(part.router for part in parts), *further):
         app.include_router(router)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     mcp.install(app, app.state.service, VERSION)

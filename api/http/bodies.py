@@ -333,6 +333,24 @@ _SETTINGS_SCHEMA = {
             },
             "additionalProperties": False,
         },
+        "codes": {
+            "type": ["object", "null"],
+            "description": "The codes that operators of a level and above are given: the uses and "
+            "the life of each, how many an operator has a day, and what is said of a lead that "
+            "comes by one.",
+            "required": ["level", "max_uses", "expires_s", "a_day"],
+            "properties": {
+                "level": _whole_schema(1, surface_settings.MAX_LEVEL),
+                "max_uses": _whole_schema(1, MAX_CODE_USES),
+                "expires_s": _whole_schema(1, surface_settings.MAX_CODE_PERIOD_S),
+                "a_day": _whole_schema(1, surface_settings.MAX_CODES_A_DAY),
+                "fields": {
+                    "type": "object",
+                    "description": "A JSON schema of an object of texts, whole numbers and truths.",
+                },
+            },
+            "additionalProperties": False,
+        },
         "deals": {
             "type": ["object", "null"],
             "description": "The terms that drafts and offers have where they say nothing: the "

@@ -199,7 +199,8 @@ class LiveBacktest(OnChainBacktest):
         return row
 
     def _submit(self, requests: list[tuple[str, Any]]) -> list[UUID]:
-        surface, owner = to_hex(self._surface), getattr(self, "_by_name", {}).get("owner")
+        surface = to_hex(self._surface)
+        owner: Any = getattr(self, "_by_name", {}).get("owner")
         for key, row in requests:
             if isinstance(row, TouchRow):
                 lead = LeadSummary(self._names()[row.lead], "", 0, 0)

@@ -18,7 +18,7 @@ from api.http.fields import Limit, ProposalCursor, SurfaceId, Word, checksummed
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from api.routes.deals.drafts import frame_of, policy_in_force, shown_draft, token_of
-from api.routes.records.public_route import PublicRoute
+from api.routes.public_route import PublicRoute
 from api.routes.surfaces.owners import own_surface
 from orchestrator.core.acceptance import OWN_TERMS
 from orchestrator.core.deal import deal_of, draft_terms

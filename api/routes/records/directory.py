@@ -22,8 +22,8 @@ from api.http.fields import (
     SurfaceIds,
     address,
 )
-from api.http.json_input import StrictRoute
 from api.http.problems import documented, not_found
+from api.routes.public_route import PublicRoute
 from api.routes.surfaces.operators import surface_facts
 from orchestrator.core.entry import ZERO_WORD, address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
@@ -51,7 +51,7 @@ DISPUTED = [
     keccak(text="ClaimsDisputed(bytes32,address)"),
 ]
 
-router = APIRouter(prefix="/v1", tags=["directory"], route_class=StrictRoute)
+router = APIRouter(prefix="/v1", tags=["directory"], route_class=PublicRoute)
 
 
 @router.get("/surfaces")

@@ -23,8 +23,8 @@ from api.http.fields import (
 )
 from api.http.json_input import JSON_TYPE
 from api.http.problems import Refusal, documented, not_found
+from api.routes.public_route import IMMUTABLE, PublicRoute
 from api.routes.records import receipts
-from api.routes.records.public_route import IMMUTABLE, PublicRoute
 from api.routes.surfaces.operators import token_answer
 from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.entry import address_word, ascii_word

@@ -16,8 +16,8 @@ from api.http.auth import AnyCaller, acting
 from api.http.fields import Address, ContractId, Position, SurfaceId, Word
 from api.http.json_input import StrictRoute
 from api.http.problems import documented, not_found
+from api.routes.public_route import PublicRoute
 from api.routes.records import receipts
-from api.routes.records.public_route import PublicRoute
 from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.why.contract import why_contract

@@ -21,6 +21,7 @@ from api.http.fields import ActionState, AfterPosition, Digits, Limit, SurfaceId
 from api.http.json_input import StrictRoute
 from api.http.problems import Fault, Refusal, documented, not_found
 from api.http.submissions import IdempotencyKey, Intake, decided, intake_for
+from api.routes.public_route import PublicRoute
 from api.routes.surfaces.operators import known_surface
 from api.routes.surfaces.owners import own_surface
 from orchestrator.core.codec import commitment, json_text
@@ -38,6 +39,7 @@ MEASURED = 1_000
 MAX_FAULTS = 10
 
 router = APIRouter(prefix="/v1", tags=["actions"], route_class=StrictRoute)
+public_router = APIRouter(prefix="/v1", tags=["actions"], route_class=PublicRoute)
 
 RequestIntake = Annotated[Intake, intake_for("operator:request")]
 AnswerIntake = Annotated[Intake, intake_for("owner:answer")]
@@ -140,7 +142,7 @@ async def fail_action(
     return await _answer(intake, surface, position, FAILED, body.reason, None)
 
 
-@router.get("/surfaces/{surface}/answers", responses=documented(404))
+@public_router.get("/surfaces/{surface}/answers", responses=documented(404))
 def answer_times(service: TheService, surface: SurfaceId) -> answers.AnswerTimes:
     """Return how many of the newest requests of each action the surface answered, and how fast."""
     with service.database.transaction() as session:

@@ -105,7 +105,7 @@ def test_every_route_is_charged_and_says_so(service: ApiService) -> None:
             path,
         )
         for method in methods:
-            sent: dict[str, Any] | None = None if method == "get" else {}
+            sent: dict[str, object] | None = None if method == "get" else {}
             answer = caller.request(method, filled, json=sent)
             if answer.status_code == 401:  # one of the routes has ended this very key
                 caller = service.sign_in(wallet("walker"), "owner", "operator")
