@@ -13,7 +13,7 @@ from api.http import answers, bodies, problems, submissions
 from api.http.middleware import CrossOrigin, RequestGuard
 from api.mcp import server as mcp
 from api.routes.accounts import keys, memory, profiles, sign_in
-from api.routes.deals import drafts, proposals
+from api.routes.deals import drafts, offers, proposals
 from api.routes.records import directory, public, reference, stream, why
 from api.routes.surfaces import actions, codes, operators, owners, trust
 from api.sources import doors
@@ -95,9 +95,10 @@ def create_app(
         *(public, stream, directory, why, reference),
         *(sign_in, keys, profiles, memory),
         *(operators, owners, actions, codes, trust, doors),
-        *(drafts, proposals, submissions),
+        *(drafts, offers, proposals, submissions),
     )
-    for router in (*(part.router for part in parts), why.own_router, actions.public_router):
+    further = (why.own_router, actions.public_router, offers.public_router)
+    for router in (*(part.router for part in parts), *further):
         app.include_router(router)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     mcp.install(app, app.state.service, VERSION)

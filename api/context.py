@@ -11,12 +11,14 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from orchestrator.core.limits import Limits
-from orchestrator.core.site import TokenInfo
+from orchestrator.core.site import Funds, TokenInfo
 from orchestrator.core.terms import Domain, Terms
 from orchestrator.log.feed import Feed
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
 
+# (token, account) → what the account has of the token, and how much of it the escrow may take.
+FundsReader = Callable[[str, str], Funds]
 # Returns when the log was marked as forked, UTC seconds, or None.
 ForkTime = Callable[[], int | None]
 # Returns what nothing on chain checks about terms, for their signers to look at. Raises ChainError
@@ -33,13 +35,15 @@ class ChainReads(NamedTuple):
 
     `is_valid_signature` asks the contract at an address for its verdict on a digest's signature
     (ERC-1271, ERC-6492), `agent_accounts` who holds an ERC-8004 agent, `forked_at_s` when the log
-    was marked as forked, `cautions_of` what to look at before signing terms.
+    was marked as forked, `cautions_of` what to look at before signing terms,
+    `funds_of` whether an owner can pay a budget.
     """
 
     is_valid_signature: SignatureCheck
     agent_accounts: AgentAccounts
     forked_at_s: ForkTime
     cautions_of: Cautions
+    funds_of: FundsReader
 
 
 Network = IPv4Network | IPv6Network
@@ -134,6 +138,7 @@ class Service:
     agent_accounts: AgentAccounts
     forked_at_s: ForkTime
     cautions_of: Cautions
+    funds_of: FundsReader
     info: ServiceInfo
     limits: Limits
     # Who waits for a decision, by account; who is answered now, by account; who reads, by source.

@@ -693,6 +693,52 @@ class NewProposal(Body):
 
     terms: TermsDocument
     operator_signature: Signature
+    answers: Word | None = Field(
+        default=None,
+        description="The proposal that this is the next version of; that one ends. At most 10.",
+    )
+    offer: Word | None = Field(
+        default=None, description="The standing offer that this is made from."
+    )
+
+
+class NewCounter(Body):
+    """An owner's answer to a proposal: a deal that it would sign instead, unsigned as yet."""
+
+    deal: Deal
+
+
+class NewOffer(Body):
+    """A standing offer: a deal for as many operators as it has places.
+
+    The deal's `budget` (or `at_most`) is what an operator may have once it has used its first.
+    `closes_in` says how long each contract is open.
+    """
+
+    deal: Deal
+    first_budget: Words | None = Field(
+        default=None,
+        examples=["40.00"],
+        description="An operator's first budget; a tenth of the other if it is not told, or one "
+        "outcome.",
+    )
+    places: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        default=1, description="How many operators can take it."
+    )
+    level: Annotated[int, Field(ge=1, le=3)] = Field(
+        default=1, description="The least trust level of a taker."
+    )
+    ends_in: Words = Field(default="90 days", examples=["90 days"])
+
+
+class OfferTaking(Body):
+    """A draft from a standing offer: what an operator may choose."""
+
+    payee: Address | None = None
+    agent_id: Units | None = None
+    opens_in: Words | None = Field(default=None, examples=["1 day"], description="7 days at most.")
+    budget: Words | None = Field(default=None, description="The most that you may have, if null.")
+    salt: Word | None = None
 
 
 class Acceptance(Body):

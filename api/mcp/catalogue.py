@@ -18,6 +18,7 @@ class Tool(NamedTuple):
 
     `level` is the least trust level that it takes on some surface. `is_final` marks what cannot be
     undone: it is done on a second call, with the confirmation that a first call returned.
+    `keeps_nothing` marks a POST that changes nothing: it only computes.
     `has_foreign_words` marks answers that contain words of other people.
     """
 
@@ -27,11 +28,12 @@ class Tool(NamedTuple):
     use: str
     level: int = 0
     is_final: bool = False
+    keeps_nothing: bool = False
     has_foreign_words: bool = False
 
     @property
     def is_read_only(self) -> bool:
-        return all(method == "GET" for method, _ in self.routes.values())
+        return self.keeps_nothing or all(method == "GET" for method, _ in self.routes.values())
 
 
 def _one(method: str, path: str) -> dict[str, Route]:
@@ -191,6 +193,34 @@ TOOLS = (
     ),
     # --- Contracts ---
     Tool(
+        "list_offers",
+        "List standing offers",
+        _one("GET", "/v1/surfaces/{surface}/offers"),
+        "List the standing offers of a surface: deals that its owner says it will sign, with the "
+        "places that are left and the least trust level. Look here before you draft a deal of "
+        "your own; take one with draft_from_offer.",
+        has_foreign_words=True,
+    ),
+    Tool(
+        "draft_contract",
+        "Draft a contract",
+        _one("POST", "/v1/surfaces/{surface}/drafts"),
+        "Make complete contract terms of a short deal in plain units, with the defaults that were "
+        "chosen, sentences that say all of them, cautions, and what each party's wallet signs. "
+        "Nothing is kept: use it as often as you like, then propose_contract.",
+        keeps_nothing=True,
+        has_foreign_words=True,
+    ),
+    Tool(
+        "draft_from_offer",
+        "Draft from a standing offer",
+        _one("POST", "/v1/surfaces/{surface}/offers/{offer}/drafts"),
+        "Make complete contract terms for yourself from a standing offer. Have them signed, then "
+        "propose_contract with the same `offer`. Nothing is kept, and no place is held till then.",
+        keeps_nothing=True,
+        has_foreign_words=True,
+    ),
+    Tool(
         "list_proposals",
         "List proposals",
         _one("GET", "/v1/proposals"),
@@ -210,7 +240,9 @@ TOOLS = (
         "Propose a contract",
         _one("POST", "/v1/proposals"),
         "Propose an outcome contract to a surface's owner: complete terms with your wallet's "
-        "signature (EIP-712). The signature needs your wallet: it is made outside this server.",
+        "signature (EIP-712). The signature needs your wallet: it is made outside this server. "
+        "Have the terms made by draft_contract or draft_from_offer. To answer a counter-offer, or "
+        "to change what you have proposed, name the proposal before it as `answers`.",
     ),
     Tool(
         "withdraw_proposal",
@@ -241,12 +273,31 @@ TOOLS = (
     ),
     # --- Owners ---
     Tool(
+        "get_acceptance",
+        "Get an acceptance",
+        _one("GET", "/v1/proposals/{contract}/acceptance"),
+        "Return what you would sign to accept a proposal as the surface's owner, in words and as "
+        "typed data, the most that it can cost, and what your wallet lacks to pay it.",
+        has_foreign_words=True,
+    ),
+    Tool(
         "accept_proposal",
         "Accept a proposal",
         _one("POST", "/v1/proposals/{contract}/accept"),
-        "Accept a proposal as the surface's owner, with your wallet's signature (EIP-712). It "
-        "reserves the contract's budget from your balance in escrow. It cannot be undone.",
+        "Accept a proposal as the surface's owner, with your wallet's signature (EIP-712) over "
+        "what get_acceptance returns. Then the contract is opened on chain, and the escrow takes "
+        "its budget from your allowance. It cannot be undone.",
         is_final=True,
+    ),
+    Tool(
+        "counter_proposal",
+        "Answer with other terms",
+        _one("POST", "/v1/proposals/{contract}/counter"),
+        "Answer a proposal as the surface's owner with the deal that you would sign instead: only "
+        "what you would change. The proposal is declined by that; you sign nothing until the "
+        "operator has signed the new terms.",
+        is_final=True,
+        has_foreign_words=True,
     ),
     Tool(
         "decline_proposal",

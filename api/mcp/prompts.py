@@ -39,17 +39,20 @@ _PROMPTS = (
         "Work out an outcome contract on the surface {surface} for leads that enter {outcome}. "
         "From read_history estimate how many will do so without us and how many more with us. "
         "Propose price, window, cap and deadline with the arithmetic shown, say what we earn in a "
-        "bad, a likely and a good case, and what we risk. Then say what must be signed; the "
-        "signature is made with the wallet, outside this conversation.",
+        "bad, a likely and a good case, and what we risk. See by list_offers whether the owner "
+        "offers better. Have the terms made by draft_contract and repeat its sentences and "
+        "cautions. Then say what must be signed; the signature is made with the wallet, outside "
+        "this conversation.",
     ),
     _Prompt(
         "review_proposal",
         "Review a proposal",
         "Judge a proposal as the surface's owner.",
         {"contract": "The proposal's contract id."},
-        "Review the proposal {contract}. Read it with get_proposal and the operator with "
-        "get_standing. Say in plain words what it pays for, the most it can cost, what the "
-        "operator has shown so far, what read_history says would happen anyway, and each caution. "
+        "Review the proposal {contract}. Read it with get_proposal, what it costs with "
+        "get_acceptance and the operator with get_standing. Say in plain words what it pays for, "
+        "the most it can cost, what the operator has shown so far, what read_history says would "
+        "happen anyway, and each caution. "
         "End with a recommendation. Do not accept or decline unless I say so.",
     ),
 )

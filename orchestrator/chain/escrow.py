@@ -23,7 +23,7 @@ from orchestrator.core.evidence.exhibits import (
     escrow_record_of,
 )
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.site import Addresses
+from orchestrator.core.site import Addresses, Funds
 from orchestrator.core.terms import FUNDINGS, Domain, Terms
 from orchestrator.core.terms import contract_id as contract_id_of
 
@@ -412,6 +412,19 @@ class EscrowCaller(Caller):
     def credit_of(self, token: str, account: str, block: Tag = "latest") -> int:
         """Return the amount that a failed transfer left for the account to withdraw."""
         return int(self.read(self._escrow, "creditOf", token, account, block=block))
+
+    def funds_of(self, token: str, account: str, block: Tag = "latest") -> Funds:
+        """Return what an account has of a token, and how much of it the escrow may take."""
+        contract, escrow = token_at(token), self._escrow.address
+        asked = (("balanceOf", (account,)), ("allowance", (account, escrow)))
+        replies = self.batch(
+            [self.view_request(contract, name, *args, block=block) for name, args in asked]
+        )
+        found = [
+            self.view_values(contract, name, reply)[0]
+            for (name, _), reply in zip(asked, replies, strict=True)
+        ]
+        return Funds(*found)
 
     # --- Calldata: the escrow ---------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ from rich.text import Text
 from orchestrator.cli.accounts.keys import keys
 from orchestrator.cli.backtest.command import backtest
 from orchestrator.cli.contract import add_contract_commands
+from orchestrator.cli.deals.accept import accept
+from orchestrator.cli.deals.draft import draft
 from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import NOTHING_DONE, Json, progress_writer, server_folder
 from orchestrator.cli.why.command import why
@@ -196,6 +198,8 @@ app.command()(backtest)
 app.command()(why)
 add_contract_commands(app)
 app.add_typer(keys)
+app.command()(draft)
+app.command()(accept)
 app.command()(feedback)
 app.add_typer(jobs)
 

@@ -170,6 +170,16 @@ class OwnerClient(AccountClient):
             accepted.append(terms)
         return accepted
 
+    def accept(self, contract: str, signature: str) -> Any:
+        """Accept a proposal by a signature over its terms."""
+        body = {"owner_signature": signature}
+        return self._request("POST", f"/v1/proposals/{contract}/accept", json=body)
+
+    def counter(self, contract: bytes, **deal: object) -> Any:
+        """Answer a proposal with what of its deal is to be another. Return the new draft."""
+        path = f"/v1/proposals/{to_hex(contract)}/counter"
+        return self._request("POST", path, json={"deal": deal})
+
     def report_event(self, surface: str, event: EventReport, wait_s: int = 0) -> Any:
         """Report a product event, and wait until the log has it. Return the request's result."""
         path = f"/v1/surfaces/{surface}/events"
@@ -215,6 +225,22 @@ class OperatorClient(AccountClient):
             **deal,
         }
         return Terms.from_json(document)
+
+    def sign_counter(self, contract: bytes, domain: Domain) -> bytes:
+        """Sign what an owner has answered to a proposal, as its next version. Return its id."""
+        terms = Terms.from_json(self.get(f"/v1/proposals/{to_hex(contract)}")["counter"])
+        signature = sign_digest(operator_consent_digest(terms, domain), bytes(self.account.key))
+        body = {
+            "terms": terms.to_json(),
+            "operator_signature": to_hex(signature),
+            "answers": to_hex(contract),
+        }
+        self._request("POST", "/v1/proposals", json=body)
+        return contract_id(terms, domain)
+
+    def draft_deal(self, surface: str, deal: Mapping[str, object]) -> Any:
+        """Return a short deal as the service drafts it: terms, sentences, what to sign."""
+        return self._request("POST", f"/v1/surfaces/{surface}/drafts", json={"deal": deal})
 
     def standing(self, surface: str) -> Any:
         """Return the operator's own standing on a surface."""

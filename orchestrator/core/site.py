@@ -11,6 +11,7 @@ from orchestrator.core.errors import InputError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.limits import Limits
 from orchestrator.core.terms import Terms
+from orchestrator.core.units import format_amount
 
 
 class Addresses(NamedTuple):
@@ -66,6 +67,33 @@ class TokenInfo(NamedTuple):
             return self.least_budget_units
         units: int = limits.opening_tokens * 10**self.decimals
         return units
+
+
+class Funds(NamedTuple):
+    """An account's tokens, and how many of them it lets the escrow take."""
+
+    balance_units: int
+    allowance_units: int
+
+    def shortage(
+        self, needed_units: int, account: str, token: TokenInfo, spender: str
+    ) -> str | None:
+        """Return what is to be done before so much can be taken, or None if it can be."""
+
+        def amount(units: int) -> str:
+            shown = f"{format_amount(units, token.decimals)} {token.symbol}"
+            return f"{shown} ({units} base units)"
+
+        steps = []
+        if self.balance_units < needed_units:
+            lacking = needed_units - self.balance_units
+            steps.append(f"{account} lacks {amount(lacking)}: send it that much of {token.address}")
+        if self.allowance_units < needed_units:
+            steps.append(
+                f"the escrow may take {amount(self.allowance_units)} only: have {account} call "
+                f"approve({spender}, {needed_units}) on {token.address}"
+            )
+        return "; ".join(steps) or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,7 @@ _FIELDS = (
     ("salt", "salt", "bytes32"),
 )
 _NAMES = tuple(name for name, _, _ in _FIELDS)
+TERM_NAMES = _NAMES
 
 # The terms that a surface and its service set; a proposal with others is refused.
 SET_BY_SURFACE = (

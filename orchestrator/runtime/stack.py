@@ -205,6 +205,7 @@ class Stack(ResourceGroup):
                 self.chain.agent_accounts,
                 lambda: self._forked_at_s(self.api),
                 lambda terms: read_cautions(self.chain, terms),
+                self.chain.funds_of,
             ),
             info=ServiceInfo(
                 public_url=self._public_url,

@@ -30,7 +30,7 @@ from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal
 from orchestrator.core.errors import ChainError, ReplayError
 from orchestrator.core.policy import parse
 from orchestrator.core.resource import ResourceGroup
-from orchestrator.core.units import DAY_MS, DAY_S
+from orchestrator.core.units import DAY_MS, DAY_S, format_amount
 from orchestrator.runtime.serve import Progress
 from orchestrator.runtime.stack import SentTransaction
 from orchestrator.simulation import cdnow, disputes, integrations
@@ -67,6 +67,8 @@ OPERATORS = ("ada", "bo", "cy", "dee", "eve", cdnow.FORECASTER)
 ERASED_CUSTOMER = "customer-0001"
 # One is an agent of ERC-8004's registry; another works on an ERC-8183 job at the same time.
 AGENT, PROVIDER = "ada", "bo"
+# The owner answers its proposal with a lower price.
+BARGAIN = next(offer for offer in OFFERS if offer.unit_price_units and offer.operator != AGENT)
 SILENT_DEADLINE_S = OPENS_S + cdnow.SILENT_DAYS * DAY_S
 # Claims open when the time for statements is over.
 CLAIMS_OPEN_MS = (SILENT_DEADLINE_S + disputes.SILENT_GRACE_S) * 1000
@@ -208,7 +210,15 @@ class Demo(ResourceGroup):
             if offer.operator == AGENT:
                 terms["agent_id_plus_one"] = str(agent_id + 1)
             operator = self.operators[offer.operator]
-            proposed = operator.propose(self.surface, self.stack.escrow_domain, **terms)
+            asked = dict(terms)
+            if offer is BARGAIN:
+                # It asks for twice the price first, and the owner answers with the one that holds.
+                asked["unit_price_units"] = str(2 * int(str(terms["unit_price_units"])))
+            proposed = operator.propose(self.surface, self.stack.escrow_domain, **asked)
+            if offer is BARGAIN:
+                price = format_amount(int(str(terms["unit_price_units"]))).replace(",", "")
+                self.owner.counter(proposed, outcome=str(terms["outcome"]), price=price)
+                proposed = operator.sign_counter(proposed, self.stack.escrow_domain)
             self.offers[proposed] = offer
         self.owner.accept_all(self.surface, self.stack.escrow_domain)
         self._sandbox.come_to_rest()

@@ -32,7 +32,7 @@ from orchestrator.client.accounts import AccountClient, EventReport, OwnerClient
 from orchestrator.core.entry import ZERO_ADDRESS, address_word
 from orchestrator.core.limits import Limits
 from orchestrator.core.requests import Genesis
-from orchestrator.core.site import TokenInfo
+from orchestrator.core.site import Funds, TokenInfo
 from orchestrator.core.terms import Domain
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
@@ -83,7 +83,13 @@ def serve(url: str, log_id: bytes, limits: Limits, port: int, stop: Event) -> No
             now_ms=now_ms,
             escrow_domain=domain,
             event_log_domain=domain,
-            chain=ChainReads(lambda *_: False, lambda _: (), lambda: None, lambda _: []),
+            chain=ChainReads(
+                is_valid_signature=lambda *_: False,
+                agent_accounts=lambda _: (),
+                forked_at_s=lambda: None,
+                cautions_of=lambda _: [],
+                funds_of=lambda *_: Funds(0, 0),
+            ),
             info=ServiceInfo(
                 public_url=f"http://127.0.0.1:{port}",
                 origin="bench",

@@ -19,6 +19,7 @@ from api.context import ChainReads, ServiceInfo
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError
 from orchestrator.core.limits import Limits
+from orchestrator.core.site import Funds
 from orchestrator.storage.database import API
 from tests.support.api_service import (
     ESCROW,
@@ -59,7 +60,9 @@ def test_contracts_on_two_chains_make_no_app(database_url: str) -> None:
             now_ms=lambda: START_MS,
             escrow_domain=ESCROW,
             event_log_domain=EVENT_LOG._replace(chain_id=1),
-            chain=ChainReads(lambda *_: False, lambda _: (), lambda: None, lambda _: []),
+            chain=ChainReads(
+                lambda *_: False, lambda _: (), lambda: None, lambda _: [], lambda *_: Funds(0, 0)
+            ),
             info=ServiceInfo("http://x", "x", "", "", (), 0, ZERO_ADDRESS),
         )
 
@@ -186,6 +189,9 @@ MORE_THAN_A_SCHEMA_SAYS = {
     "POST /v1/surfaces/{surface}/touches/bulk",
     "POST /v1/proposals",
     "POST /v1/surfaces/{surface}/drafts",
+    "POST /v1/surfaces/{surface}/offers",
+    "POST /v1/surfaces/{surface}/offers/{offer}/drafts",
+    "POST /v1/proposals/{contract}/counter",
     "POST /v1/sign-in",
     "POST /v1/keys",
     "POST /v1/keys/{key}/rotation",

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import InputError
-from orchestrator.core.site import Addresses, Site, TokenInfo
+from orchestrator.core.site import Addresses, Funds, Site, TokenInfo
 from tests.support.terms import ESCROW, FEES, LOG, OPERATOR, OWNER, PLAIN, TOKEN, VERIFIER
 
 SITE = Site(
@@ -90,3 +90,20 @@ def test_what_is_no_object_is_refused(document: object) -> None:
 def test_a_site_serves_contracts_by_token_and_fee(changes: dict[str, Any], serves: bool) -> None:
     terms = dataclasses.replace(PLAIN, fee_bps=250, fee_recipient=FEES)
     assert SITE.serves(dataclasses.replace(terms, **changes)) is serves
+
+
+def test_a_shortage_says_what_to_do() -> None:
+    token = TokenInfo(TOKEN, "USDC", 6)
+
+    def shortage(balance: int, allowance: int) -> str | None:
+        return Funds(balance, allowance).shortage(5_000_000, OWNER, token, ESCROW)
+
+    assert shortage(5_000_000, 5_000_000) is None
+    assert shortage(4_999_999, 5_000_000) == (
+        f"{OWNER} lacks 0.000001 USDC (1 base units): send it that much of {TOKEN}"
+    )
+    assert shortage(5_000_000, 1_000_000) == (
+        f"the escrow may take 1.00 USDC (1000000 base units) only: have {OWNER} call "
+        f"approve({ESCROW}, 5000000) on {TOKEN}"
+    )
+    assert "; " in (shortage(0, 0) or "")

@@ -49,6 +49,7 @@ PUBLIC = {
     "tallies",
     "surfaces",
     "surface_names",
+    "offers",
     "operators",
     "contracts",
     "chain_events",
@@ -56,7 +57,6 @@ PUBLIC = {
     "simulated_clock",
     "request_rights",
     "inbox_limits",
-    "deferred_openings",
 }
 ONLY_GROW = {
     "logs",

@@ -509,8 +509,6 @@ ATTACKS = {
     "another's room": "SELECT * FROM room_of(%(log)s, %(victim)s, true)",
     "places": "SELECT * FROM take_places(%(log)s, %(victim)s, ARRAY[%(surface)s::bytea],"
     " ARRAY[-9::bigint], 0, true)",
-    "an opening that is put off": "INSERT INTO deferred_openings VALUES"
-    " (%(log)s, sha256('c'), 'openings_a_day', 9223372036854775807)",
     "another's keys": "SELECT key FROM api_keys WHERE account <> %(me)s",
     "the hashes of secrets": "SELECT secret_hash FROM api_keys",
     "another's keys, revoked": "UPDATE api_keys SET revoked_ms = 1 WHERE account <> %(me)s",
@@ -585,6 +583,12 @@ ATTACKS = {
     "the operator's signature": "UPDATE proposals SET operator_signature = 't'",
     "the owner of a proposal": "UPDATE proposals SET owner = %(me)s",
     "a proposal, removed": "DELETE FROM proposals",
+    "an answer in the owner's name": "INSERT INTO counters SELECT log_id, sha256('c'), '{}', 1"
+    " FROM proposals",
+    "another's offer": "INSERT INTO offers VALUES"
+    " (%(log)s, sha256('o'), %(surface)s, %(victim)s, '{}', 0, 1, 1, 1, 1, 1, 0)",
+    "another's offer, withdrawn": "UPDATE offers SET withdrawn_ms = 1",
+    "another's opening, put off": "UPDATE openings SET next_ms = 9",
     # the chain
     "the chain's events": "DELETE FROM chain_events",
     "an event of the chain": "INSERT INTO chain_events VALUES (1, %(me)s, sha256('b'),"

@@ -26,7 +26,7 @@ from orchestrator.core.kinds import decode
 from orchestrator.core.limits import Limits, inbox_limits
 from orchestrator.core.requests import Genesis, OpenContract, Request
 from orchestrator.core.sign_in import Audience
-from orchestrator.core.site import TokenInfo
+from orchestrator.core.site import Funds, TokenInfo
 from orchestrator.core.terms import (
     Domain,
     Terms,
@@ -113,6 +113,8 @@ class ApiService:
         self.forked_at_s: int | None = None
         # What the tests' chain says of terms.
         self.cautions_of: Callable[[Terms], list[str]] = lambda _: []
+        # What every owner has on the tests' chain, and lets the escrow take.
+        self.funds = Funds(2**80, 2**80)
         self._clients = ExitStack()
         self.http = self._client({})
 
@@ -286,6 +288,7 @@ def _app(
             agent_accounts=lambda agent: service.agents.get(agent, ()),
             forked_at_s=lambda: service.forked_at_s,
             cautions_of=service.read_cautions,
+            funds_of=lambda *_: service.funds,
         ),
         info=ServiceInfo(
             public_url=service.url,

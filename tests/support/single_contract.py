@@ -43,6 +43,11 @@ class SingleContract(Parties):
 
     def propose(self, operator: OperatorClient, **deal: object) -> bytes:
         """Let an operator propose a contract of this price; return its id."""
+        domain = self.sandbox.stack.escrow_domain
+        return operator.propose(self.surface, domain, **self.deal(**deal))
+
+    def deal(self, **changes: object) -> dict[str, object]:
+        """Return the terms of a contract of this price that the surface leaves open."""
         now_s = self.sandbox.clock() // 1000
         defaults: dict[str, object] = {
             "outcome": "active",
@@ -53,7 +58,7 @@ class SingleContract(Parties):
             "attribution_window_s": 7 * DAY_S,
             "grace_s": 7 * DAY_S,
         }
-        return operator.propose(self.surface, self.sandbox.stack.escrow_domain, **(defaults | deal))
+        return defaults | changes
 
     def accept(self) -> None:
         """Let the owner accept all proposals, and wait until they are open."""

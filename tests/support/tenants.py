@@ -96,3 +96,15 @@ def populate(log: Ledger) -> None:
             "INSERT INTO proposals VALUES (%s, %s, %s, %s, %s, '{}', 's', NULL, 0)",
             (log.log_id, word("proposal"), SURFACE, OPERATOR, OWNER),
         )
+        admin.execute(
+            "INSERT INTO counters VALUES (%s, %s, '{}', 0)",
+            (log.log_id, word("proposal")),
+        )
+        admin.execute(
+            "INSERT INTO offers VALUES (%s, %s, %s, %s, '{}', 0, 1, 1, 1, 1, 0, 0)",
+            (log.log_id, word("offer"), SURFACE, OWNER),
+        )
+        admin.execute(
+            "INSERT INTO openings VALUES (%s, %s, 1, 0, NULL, NULL, 'r', 0)",
+            (log.log_id, word("proposal")),
+        )

@@ -5,6 +5,9 @@ allowance; neither signs the contract's bare id. The pipeline opens it on chain;
 log it is a contract, public like all of them.
 """
 
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -16,15 +19,22 @@ from api.http.auth import Caller, acting, check_surface, needs
 from api.http.fields import ContractId, Limit, ProposalCursor, SurfaceId
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
-from api.routes.deals.drafts import find_cautions, policy_in_force, token_of
+from api.routes.deals.drafts import (
+    find_cautions,
+    frame_of,
+    owner_consent,
+    policy_in_force,
+    shown_draft,
+    token_of,
+)
 from api.routes.surfaces.operators import terms_parameters
 from api.routes.surfaces.owners import own_surface
-from orchestrator.core.deal import deal_of
+from orchestrator.core.deal import changes_between, deal_of, draft_terms
 from orchestrator.core.document import canonical_json
 from orchestrator.core.errors import TermsError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.sentences import sentences_of
-from orchestrator.core.site import pays_opening
+from orchestrator.core.site import TokenInfo, pays_opening
 from orchestrator.core.terms import (
     SET_BY_SURFACE,
     Terms,
@@ -35,7 +45,12 @@ from orchestrator.core.terms import (
     recover,
 )
 from orchestrator.core.wallet_signature import unwrap
-from orchestrator.storage.database import Row, Session
+from orchestrator.storage.database import DatabaseError, Row, Session
+
+# A deal may say a term by another key.
+_SAME = {"opens_in": "opens_at", "closes_in": "closes_at", "at_most": "budget"}
+# What the database says of a proposal that what it answers, or its offer, does not admit.
+_UNBOUND = "TS409"
 
 Proposer = Annotated[Caller, needs("operator:propose")]
 Reviewer = Annotated[Caller, needs("owner:review")]
@@ -75,8 +90,9 @@ def propose(service: TheService, operator: Proposer, body: bodies.NewProposal) -
     signature = from_hex(body.operator_signature)
     consent = operator_consent_digest(terms, service.escrow_domain)
     _check_signature(service, "operator_signature", terms.operator, consent, signature)
-    with acting(service, operator) as session:
-        _check_room(service, session, operator, terms)
+    answered = None if body.answers is None else from_hex(body.answers)
+    with binding(), acting(service, operator) as session:
+        _check_room(service, session, operator, terms, answered)
         session.run(
             "api.add_proposal",
             log_id=service.log_id,
@@ -87,6 +103,8 @@ def propose(service: TheService, operator: Proposer, body: bodies.NewProposal) -
             terms=canonical_json(terms.to_json()).decode(),
             operator_signature=signature,
             now_ms=service.now_ms(),
+            answers=answered,
+            offer=None if body.offer is None else from_hex(body.offer),
         )
         return _proposal(service, _known_proposal(service, session, operator, digest))
 
@@ -128,8 +146,16 @@ def surface_proposals(
 @router.get("/proposals/{contract}", responses=documented(401, 403, 404))
 def proposal(service: TheService, caller: Reader, contract: ContractId) -> answers.ReviewedProposal:
     """Return a proposal, to its parties, with what to look at before it is signed."""
+    digest = from_hex(contract)
     with acting(service, caller) as session:
-        row = _known_proposal(service, session, caller, from_hex(contract))
+        row = _known_proposal(service, session, caller, digest)
+        log = {"log_id": service.log_id}
+        next_ = session.one("api.next_version", **log, contract_id=digest)
+        answered = session.one("api.counter", **log, contract_id=digest)
+        before = row.answers and _find_proposal(service, session, caller, row.answers)
+        offered = row.offer and session.one(
+            "api.offer", **log, surface=row.surface, offer=row.offer, operator=row.operator
+        )
         rules = policy_in_force(service, session, bytes(row.surface))
     found, terms = _proposal(service, row), Terms.from_json(row.terms)
     token = token_of(service, terms)
@@ -140,7 +166,45 @@ def proposal(service: TheService, caller: Reader, contract: ContractId) -> answe
         sentences=sentences_of(terms, token),
         deal=deal_of(terms, token),
         cautions=list(find_cautions(service, terms, rules)) if is_open else None,
+        since_answered=_changes(before.terms, row.terms, token) if before else None,
+        since_offer=_changes(row.terms | offered.terms, row.terms, token) if offered else None,
+        counter=answered.terms if answered else None,
+        counter_changes=_changes(row.terms, answered.terms, token) if answered else None,
+        answered_by=to_hex(next_.contract_id) if next_ else None,
     )
+
+
+@contextmanager
+def binding() -> Iterator[None]:
+    """Turn what the database refuses to bind to an offer or an earlier version into a refusal."""
+    try:
+        yield
+    except DatabaseError as error:
+        if error.sqlstate != _UNBOUND:
+            raise
+        code, reason = error.diag.message_primary, error.diag.message_detail
+        raise Refusal(409, str(code), str(reason)) from None
+
+
+def _changes(
+    before: Mapping[str, object], after: Mapping[str, object], token: TokenInfo
+) -> list[answers.TermChange]:
+    """Return what differs between two versions of terms, in plain units."""
+    found = changes_between(Terms.from_json(before), Terms.from_json(after), token)
+    return [answers.TermChange(**one._asdict()) for one in found]
+
+
+@router.get("/proposals/{contract}/acceptance", responses=documented(401, 403, 404, 409))
+def acceptance(service: TheService, owner: OwnerReader, contract: ContractId) -> answers.Acceptance:
+    """Return what the owner of a proposal signs to accept it, and whether it can pay."""
+    with acting(service, owner) as session:
+        row = _known_proposal(service, session, owner, from_hex(contract))
+        _check_undecided(service, row)
+        terms = Terms.from_json(row.terms)
+        promised = _promised(service, session, terms)
+    consent = owner_consent(service, terms)
+    lacking = _lacking(service, terms, promised)
+    return answers.Acceptance(**consent.model_dump(), lacking=lacking)
 
 
 @router.post("/proposals/{contract}/accept", responses=documented(401, 403, 404, 409))
@@ -158,6 +222,8 @@ def accept(
         _check_undecided(service, row)
         terms = Terms.from_json(row.terms)
         _check_terms(service, session, terms)
+        promised = _promised(service, session, terms)
+    _check_funds(service, terms, promised)
     consent = owner_consent_digest(terms, service.escrow_domain)
     _check_signature(service, "owner_signature", terms.owner, consent, signature)
     _check_openable(service, "owner_signature", terms.owner, consent, signature)
@@ -194,6 +260,53 @@ def withdraw(service: TheService, operator: Proposer, contract: ContractId) -> a
     The consent that you signed stays good on chain until it is revoked there.
     """
     return _end(service, operator, from_hex(contract), "api.withdraw_proposal", "withdrawn_ms")
+
+
+@router.post("/proposals/{contract}/counter", responses=documented(401, 403, 404, 409))
+def counter(
+    service: TheService, owner: Reviewer, contract: ContractId, body: bodies.NewCounter
+) -> answers.Draft:
+    """Answer a proposal with the terms that you would sign instead; it is declined by that.
+
+    The answer is not signed: the operator signs and proposes it, and then you accept.
+    """
+    digest = from_hex(contract)
+    with acting(service, owner) as session:
+        row = _known_proposal(service, session, owner, digest)
+        if row.owner != owner.account:
+            raise Refusal(403, "not-the-owner", "an operator answers by another proposal")
+        _check_undecided(service, row)
+        frame = frame_of(service, session, bytes(row.surface))
+    prior = Terms.from_json(row.terms)
+    told = body.deal.model_dump(by_alias=True, exclude_none=True)
+    named = told.keys() | {_SAME.get(key, key) for key in told}
+    # What the answer does not speak of stays as it was proposed.
+    kept = {
+        key: value
+        for key, value in deal_of(prior, token_of(service, prior)).items()
+        if key not in named
+    }
+    operator, salt = prior.operator, secrets.token_bytes(32)
+    made = draft_terms(kept | told, frame, operator, service.now_ms() // 1000, salt)
+    with acting(service, owner) as session:
+        changed = session.run(
+            "api.decline_proposal",
+            log_id=service.log_id,
+            contract_id=digest,
+            account=owner.account,
+            now_ms=service.now_ms(),
+        )
+        if not changed:
+            _check_undecided(service, _known_proposal(service, session, owner, digest))
+            raise Refusal(409, "proposal-decided", "this proposal was decided meanwhile")
+        session.run(
+            "api.add_counter",
+            log_id=service.log_id,
+            contract_id=digest,
+            terms=canonical_json(made.terms.to_json()).decode(),
+            now_ms=service.now_ms(),
+        )
+    return shown_draft(service, made, frame.policy)
 
 
 def _end(
@@ -241,10 +354,13 @@ def _check_terms(service: Service, session: Session, terms: Terms) -> None:
         raise TermsError("outcome-unknown", f"no transition leads into {terms.outcome!r}")
 
 
-def _check_room(service: Service, session: Session, operator: Caller, terms: Terms) -> None:
+def _check_room(
+    service: Service, session: Session, operator: Caller, terms: Terms, answered: bytes | None
+) -> None:
     """Raise `Refusal` if the operator has as many proposals open as it may, or this one too early.
 
-    An owner decides about them, and a long list hides the one that is worth it.
+    An owner decides about them, and a long list hides the one that is worth it. The one that is
+    answered is not counted: this one takes its place.
     """
     limits, now_ms = service.limits, service.now_ms()
     if terms.opens_at_s * 1000 > now_ms + limits.opens_ahead_s * 1000:
@@ -262,6 +378,7 @@ def _check_room(service: Service, session: Session, operator: Caller, terms: Ter
         operator=operator.account,
         owner=terms.owner.lower(),
         now_s=now_ms // 1000,
+        answered=answered,
         limit=limits.open_proposals,
     )
     for count, most, whose in (
@@ -325,6 +442,8 @@ def _status(service: Service, row: Row) -> str:
         return "declined"
     if row.withdrawn_ms is not None:
         return "withdrawn"
+    if row.terms["policy"] != to_hex(row.policy_hash):
+        return "lapsed"
     if row.terms["opens_at_s"] * 1000 <= service.now_ms():
         return "expired"
     return "proposed" if row.accepted_ms is None else "accepted"
@@ -332,21 +451,72 @@ def _status(service: Service, row: Row) -> str:
 
 def _proposal(service: Service, row: Row) -> answers.Proposal:
     is_ours = pays_opening(service.info.tokens, Terms.from_json(row.terms), service.limits)
+    status = _status(service, row)
     return answers.Proposal.model_validate(
         {
             "contract_id": to_hex(row.contract_id),
-            "status": _status(service, row),
+            "status": status,
             "terms": row.terms,
             "operator_signature": to_hex(row.operator_signature),
             "owner_signature": _optional_hex(row.owner_signature),
+            "answers": None if row.answers is None else to_hex(row.answers),
+            "version": row.version,
+            "offer": None if row.offer is None else to_hex(row.offer),
             "created_ms": row.created_ms,
             "accepted_ms": row.accepted_ms,
             "declined_ms": row.declined_ms,
             "withdrawn_ms": row.withdrawn_ms,
             "opened_by": "service" if is_ours else "parties",
-            "opening_waits_for": row.waits_for,
+            "opening": _opening(row, status),
         }
     )
+
+
+def _opening(row: Row, status: str) -> answers.OpeningState | None:
+    if row.tries is None:
+        return None
+    # What has been opened, or cannot be any more, is looked at no more.
+    next_ms = row.next_ms if status == "accepted" else None
+    waits_for = row.waits_for if status == "accepted" else None
+    return answers.OpeningState(
+        tries=row.tries, reason=row.opening_reason, waits_for=waits_for, next_ms=next_ms
+    )
+
+
+def _promised(service: Service, session: Session, terms: Terms) -> Row:
+    """Return how many other contracts the owner has accepted that are not open yet, and their sum.
+
+    Only those in the same token count.
+    """
+    (row,) = session.all(
+        "api.promised_units",
+        log_id=service.log_id,
+        owner=terms.owner.lower(),
+        token=terms.token,
+        contract_id=contract_id(terms, service.escrow_domain),
+        now_ms=service.now_ms(),
+    )
+    return row
+
+
+def _check_funds(service: Service, terms: Terms, promised: Row) -> None:
+    """Raise `Refusal` unless the escrow can take the budget now, and those that were promised.
+
+    It pulls each budget when it opens the contract, from the owner's allowance.
+    """
+    lacking = _lacking(service, terms, promised)
+    if lacking is not None:
+        before = f", with {promised.count} accepted before it that are not open yet" * bool(
+            promised.count
+        )
+        raise Refusal(409, "funds-short", f"the budget{before} cannot be taken: {lacking}")
+
+
+def _lacking(service: Service, terms: Terms, promised: Row) -> str | None:
+    """Return what the owner is to do before these budgets can be taken; None if they can be."""
+    funds, token = service.funds_of(terms.token, terms.owner), token_of(service, terms)
+    needed, escrow = terms.budget_units + promised.units, service.escrow_domain.verifying_contract
+    return funds.shortage(needed, terms.owner, token, escrow)
 
 
 def _find_proposal(service: Service, session: Session, caller: Caller, digest: bytes) -> Row | None:

@@ -7,7 +7,9 @@ from tests.support.api_service import ApiService
 def test_names_are_a_verb_and_a_noun_and_stand_once() -> None:
     names = [tool.name for tool in TOOLS]
     assert len({*names}) == len(names)
-    assert all(name.count("_") == 1 or name in {"whoami", "explain"} for name in names)
+    assert all(
+        name.count("_") == 1 or name in {"whoami", "explain", "draft_from_offer"} for name in names
+    )
 
 
 def test_every_route_exists(service: ApiService) -> None:
@@ -26,7 +28,8 @@ def test_descriptions_fit_a_context_window() -> None:
 def test_what_is_read_only_changes_nothing() -> None:
     for tool in TOOLS:
         methods = {method for method, _ in tool.routes.values()}
-        assert tool.is_read_only == (methods == {"GET"})
+        is_drafting = all(path.endswith("/drafts") for _, path in tool.routes.values())
+        assert tool.is_read_only == (methods == {"GET"} or is_drafting)
         assert not (tool.is_read_only and tool.is_final)
         if len(tool.routes) > 1:
             assert "" not in tool.routes

@@ -39,19 +39,22 @@ def listed(service: ApiService, key: str) -> dict[str, Tool]:
 READING = {
     "whoami", "list_surfaces", "get_surface", "read_funnel", "read_history", "explain",
     "search_log", "get_receipt", "get_request", "get_standing", "list_standings",
-    "list_contracts", "get_contract", "list_payouts",
+    "list_contracts", "get_contract", "list_payouts", "list_offers",
 }  # fmt: skip
 BY_SET = {
-    "reader": READING | {"list_leads", "list_proposals", "get_proposal"},
+    "reader": READING | {"list_leads", "list_proposals", "get_proposal", "get_acceptance"},
     "reviewer": READING
-    | {"list_leads", "list_proposals", "get_proposal", "accept_proposal", "decline_proposal"}
+    | {"list_leads", "list_proposals", "get_proposal", "get_acceptance", "draft_contract"}
+    | {"accept_proposal", "decline_proposal", "counter_proposal"}
     | {"suspend_operator", "restore_operator"},
     "owner": READING
-    | {"list_leads", "list_proposals", "get_proposal", "accept_proposal", "decline_proposal"}
+    | {"list_leads", "list_proposals", "get_proposal", "get_acceptance", "draft_contract"}
+    | {"accept_proposal", "decline_proposal", "counter_proposal"}
     | {"suspend_operator", "restore_operator", "report_event", "erase_lead"},
     "operator": READING
     | {"list_leads", "list_proposals", "get_proposal", "submit_forecast", "ask_judgement"}
-    | {"read_memory", "write_memory", "erase_memory", "propose_contract", "withdraw_proposal"},
+    | {"read_memory", "write_memory", "erase_memory", "propose_contract", "withdraw_proposal"}
+    | {"draft_contract", "draft_from_offer"},
 }
 
 

@@ -227,18 +227,6 @@ GRANT EXECUTE ON FUNCTION inbox_room TO tallystick_worker, tallystick_api;
 CREATE INDEX proposals_open ON proposals (log_id, operator, ((terms ->> 'opens_at_s')::bigint))
     WHERE accepted_ms IS NULL AND declined_ms IS NULL AND withdrawn_ms IS NULL;
 
--- Contracts that both parties have signed and that we do not open for now, or never: `waits_for` names
--- the limit, `until_ms` says when to look again. Public: it names what is signed, and no account.
-CREATE TABLE deferred_openings (
-    log_id word NOT NULL,
-    contract_id word NOT NULL,
-    waits_for text NOT NULL,
-    until_ms bigint NOT NULL,
-    PRIMARY KEY (log_id, contract_id)
-);
-GRANT SELECT ON deferred_openings TO tallystick_worker, tallystick_api;
-GRANT INSERT, UPDATE, DELETE ON deferred_openings TO tallystick_worker;
-
 -- The pipeline counts the openings that it pays, of each owner and of all.
 GRANT INSERT, UPDATE ON rate_limits TO tallystick_worker;
 CREATE POLICY opener ON rate_limits TO tallystick_worker

@@ -323,34 +323,108 @@ WHERE log_id = %(log_id)s AND request_id = %(request_id)s LIMIT 1;
 -- name: add_proposal
 -- Keep a proposal; the same terms are the same proposal.
 INSERT INTO proposals
-    (log_id, contract_id, surface, operator, owner, terms, operator_signature, created_ms)
+    (log_id, contract_id, surface, operator, owner, terms, operator_signature, created_ms, answers,
+    offer)
 VALUES (%(log_id)s, %(contract_id)s, %(surface)s, %(operator)s, %(owner)s, %(terms)s::jsonb,
-    %(operator_signature)s, %(now_ms)s)
+    %(operator_signature)s, %(now_ms)s, %(answers)s, %(offer)s)
 ON CONFLICT (log_id, contract_id) DO NOTHING;
 
 -- name: open_proposals
--- How many proposals of an operator its owners can still accept: of all owners, and of this one.
+-- How many proposals of an operator its owners can still accept, but for the one that is answered: of
+-- all owners, and of this one.
 SELECT count(*) AS of_all, count(*) FILTER (WHERE owner = %(owner)s) AS to_owner FROM (
     SELECT owner FROM proposals
     WHERE log_id = %(log_id)s AND operator = %(operator)s
         AND accepted_ms IS NULL AND declined_ms IS NULL AND withdrawn_ms IS NULL
         AND (terms ->> 'opens_at_s')::bigint > %(now_s)s
+        AND contract_id IS DISTINCT FROM %(answered)s::bytea
     LIMIT %(limit)s
 ) AS open;
 
 -- name: proposal
 -- One proposal, for its parties.
-SELECT p.*, c.contract_id IS NOT NULL AS is_opened, d.waits_for
-FROM proposals p LEFT JOIN contracts c USING (log_id, contract_id)
-LEFT JOIN deferred_openings d USING (log_id, contract_id)
+SELECT p.*, c.contract_id IS NOT NULL AS is_opened, s.policy_hash,
+    o.tries, o.waits_for, o.reason AS opening_reason, o.next_ms
+FROM proposals p JOIN surfaces s USING (log_id, surface)
+LEFT JOIN contracts c USING (log_id, contract_id)
+LEFT JOIN openings o USING (log_id, contract_id)
 WHERE p.log_id = %(log_id)s AND p.contract_id = %(contract_id)s
     AND %(account)s IN (p.owner, p.operator);
 
+-- name: next_version
+-- The proposal that answers another, if there is one.
+SELECT contract_id, terms FROM proposals
+WHERE log_id = %(log_id)s AND answers = %(contract_id)s;
+
+-- name: add_counter
+-- Keep the terms by which an owner answers a proposal.
+INSERT INTO counters (log_id, contract_id, terms, created_ms)
+VALUES (%(log_id)s, %(contract_id)s, %(terms)s::jsonb, %(now_ms)s);
+
+-- name: counter
+-- The terms by which an owner has answered a proposal, if it has.
+SELECT terms, created_ms FROM counters
+WHERE log_id = %(log_id)s AND contract_id = %(contract_id)s;
+
+-- name: add_offer
+-- Publish a standing offer.
+INSERT INTO offers (log_id, offer, surface, owner, terms, lasts_s, first_budget_units, budget_units,
+    places, level, ends_ms, created_ms)
+VALUES (%(log_id)s, %(offer)s, %(surface)s, %(owner)s, %(terms)s::jsonb, %(lasts_s)s,
+    %(first_budget_units)s, %(budget_units)s, %(places)s, %(level)s,
+    clock_ms() + %(ends_in_ms)s, clock_ms());
+
+-- name: offer
+-- One standing offer, with what of it is taken.
+SELECT o.*, u.others, u.waiting, u.unused, u.budget_units AS next_budget_units
+FROM offers o, offer_use(o.log_id, o.offer, %(operator)s) u
+WHERE o.log_id = %(log_id)s AND o.surface = %(surface)s AND o.offer = %(offer)s;
+
+-- name: offer_page
+-- The standing offers of a surface, oldest first, with what of each is taken.
+SELECT o.*, u.others
+FROM (
+    SELECT * FROM offers
+    WHERE log_id = %(log_id)s AND surface = %(surface)s
+        AND (created_ms, offer) > (%(after_ms)s, %(after)s::bytea)
+    ORDER BY created_ms, offer LIMIT %(limit)s
+) o, offer_use(o.log_id, o.offer, '') u
+ORDER BY o.created_ms, o.offer;
+
+-- name: offers_beside
+-- The open offers of a surface for the same outcome; and whether the owner has room for one more.
+SELECT (SELECT count(*) FROM (SELECT FROM offers
+        WHERE log_id = %(log_id)s AND owner = %(owner)s LIMIT %(most)s) AS had) < %(most)s AS has_room,
+    EXISTS (SELECT FROM offers
+        WHERE log_id = %(log_id)s AND surface = %(surface)s AND withdrawn_ms IS NULL
+            AND ends_ms > clock_ms() AND terms ->> 'outcome' = %(outcome)s
+            AND (%(exclusive)s OR (terms ->> 'exclusive')::boolean)) AS is_contested;
+
+-- name: withdraw_offer
+-- Take a standing offer back; contracts from it stay.
+UPDATE offers SET withdrawn_ms = clock_ms()
+WHERE log_id = %(log_id)s AND offer = %(offer)s AND withdrawn_ms IS NULL;
+
+-- name: promised_units
+-- The contracts of an owner in a token that it has accepted and that may still be opened, but for
+-- this one: their number, and the sum of their budgets.
+SELECT count(*) AS count, coalesce(sum((p.terms ->> 'budget_units')::numeric), 0) AS units
+FROM proposals p JOIN surfaces s USING (log_id, surface)
+WHERE p.log_id = %(log_id)s AND p.owner = %(owner)s AND p.accepted_ms IS NOT NULL
+    AND p.contract_id <> %(contract_id)s AND p.terms ->> 'token' = %(token)s
+    AND (p.terms ->> 'opens_at_s')::bigint * 1000 > %(now_ms)s
+    AND p.terms ->> 'policy' = '0x' || encode(s.policy_hash, 'hex')
+    AND NOT EXISTS (
+        SELECT FROM contracts c WHERE c.log_id = p.log_id AND c.contract_id = p.contract_id
+    );
+
 -- name: proposal_page
 -- An account's proposals as owner and as operator, oldest first; the surface may be left open.
-SELECT p.*, c.contract_id IS NOT NULL AS is_opened, d.waits_for
-FROM proposals p LEFT JOIN contracts c USING (log_id, contract_id)
-LEFT JOIN deferred_openings d USING (log_id, contract_id)
+SELECT p.*, c.contract_id IS NOT NULL AS is_opened, s.policy_hash,
+    o.tries, o.waits_for, o.reason AS opening_reason, o.next_ms
+FROM proposals p JOIN surfaces s USING (log_id, surface)
+LEFT JOIN contracts c USING (log_id, contract_id)
+LEFT JOIN openings o USING (log_id, contract_id)
 WHERE p.log_id = %(log_id)s
     AND (p.operator = %(operator)s::text OR p.owner = %(owner)s::text)
     AND (%(surface)s::bytea IS NULL OR p.surface = %(surface)s::bytea)

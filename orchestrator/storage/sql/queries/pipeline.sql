@@ -1,33 +1,44 @@
 -- Queries of the settlement pipeline.
 
--- name: defer_opening
--- Look at this contract's opening again only at a time, and say which limit it waits for.
-INSERT INTO deferred_openings (log_id, contract_id, waits_for, until_ms)
-VALUES (%(log_id)s, %(contract_id)s, %(waits_for)s, %(until_ms)s)
-ON CONFLICT (log_id, contract_id) DO UPDATE
-SET waits_for = excluded.waits_for, until_ms = excluded.until_ms;
-
--- name: forget_deferral
--- Forget that a contract's opening was put off.
-DELETE FROM deferred_openings WHERE log_id = %(log_id)s AND contract_id = %(contract_id)s;
+-- name: failed_openings
+-- Openings whose transaction has ended without one, with the reason.
+SELECT o.contract_id, o.tries, o.asked, t.reason
+FROM openings AS o
+JOIN chain_transactions AS t ON t.chain_id = %(chain_id)s AND t.sender = %(sender)s
+    AND t.intent_key = o.intent_key
+WHERE o.log_id = %(log_id)s AND t.fate IN ('refused', 'reverted')
+ORDER BY o.contract_id
+LIMIT %(limit)s;
 
 -- name: accepted
--- Proposals that both parties signed and no intent opens on chain yet, oldest first; not those put off.
-SELECT p.contract_id, p.owner, p.terms, p.owner_signature, p.operator_signature
+-- Proposals that both parties signed and whose openings are due, the one that waits for longest first.
+-- Those that have expired, or whose policy is not in force any more, are left alone.
+SELECT p.contract_id, p.owner, p.terms, p.owner_signature, p.operator_signature,
+    coalesce(o.tries, 0) AS tries, coalesce(o.asked, 0) AS asked
 FROM proposals AS p
+JOIN surfaces AS s ON s.log_id = p.log_id AND s.surface = p.surface
+    AND '0x' || encode(s.policy_hash, 'hex') = p.terms ->> 'policy'
+LEFT JOIN openings AS o ON o.log_id = p.log_id AND o.contract_id = p.contract_id
 WHERE p.log_id = %(log_id)s
     AND p.owner_signature IS NOT NULL
+    AND (p.terms ->> 'opens_at_s')::bigint * 1000 > %(now_ms)s
+    AND (o.contract_id IS NULL OR o.next_ms <= %(now_ms)s)
     AND NOT EXISTS (
-        SELECT FROM chain_transactions AS t
-        WHERE t.chain_id = %(chain_id)s
-            AND t.intent_key = 'open:' || encode(p.contract_id, 'hex')
+        SELECT FROM contracts AS c WHERE c.log_id = p.log_id AND c.contract_id = p.contract_id
     )
-    AND NOT EXISTS (
-        SELECT FROM deferred_openings AS d
-        WHERE d.log_id = p.log_id AND d.contract_id = p.contract_id AND d.until_ms > %(now_ms)s
-    )
-ORDER BY p.accepted_ms, p.contract_id
+ORDER BY coalesce(o.next_ms, p.accepted_ms), p.contract_id
 LIMIT %(limit)s;
+
+-- name: note_opening
+-- Keep the state of an opening. Why it failed last stays until it fails again.
+INSERT INTO openings AS o
+    (log_id, contract_id, tries, asked, intent_key, waits_for, reason, next_ms)
+VALUES (%(log_id)s, %(contract_id)s, %(tries)s, %(asked)s, %(intent_key)s, %(waits_for)s,
+    %(reason)s, %(next_ms)s)
+ON CONFLICT (log_id, contract_id) DO UPDATE SET
+    tries = excluded.tries, asked = excluded.asked, intent_key = excluded.intent_key,
+    waits_for = excluded.waits_for, reason = coalesce(excluded.reason, o.reason),
+    next_ms = excluded.next_ms;
 
 -- name: forecasts_to_score
 -- Forecasts whose windows have passed, oldest first, with what they were sealed with: a word that

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.limits import Limits
 from orchestrator.core.requests import OpenContract
 from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
+from orchestrator.core.site import Funds
 from orchestrator.core.terms import (
     Terms,
     contract_id,
@@ -26,6 +28,7 @@ from orchestrator.storage.database import API
 from tests.support.api_service import (
     ESCROW,
     LOG_ID,
+    POLICY,
     START_MS,
     ApiService,
     draft_terms,
@@ -450,14 +453,21 @@ def test_the_proposal_says_who_opens_it(database_url: str) -> None:
         terms = terms_of(parameters, 2, budget_units=str(9_999_999))
         assert propose(operator, large).json()["opened_by"] == "service"
         reply = propose(operator, terms).json()
-        assert (reply["opened_by"], reply["opening_waits_for"]) == ("parties", None)
+        assert (reply["opened_by"], reply["opening"]) == ("parties", None)
+        assert accept(owner, terms).status_code == 200
         with service.admin() as admin:
             admin.execute(
-                "INSERT INTO deferred_openings VALUES (%s, %s, 'openings_a_day', 1)",
+                "INSERT INTO openings (log_id, contract_id, tries, asked, waits_for, next_ms)"
+                " VALUES (%s, %s, 0, 0, 'openings_a_day', 9)",
                 (LOG_ID, contract_id(terms, ESCROW)),
             )
-        reply = owner.get(f"/v1/proposals/{hex_id(terms)}").json()
-        assert reply["opening_waits_for"] == "openings_a_day"
+        for reader in (owner, operator):
+            assert reader.get(f"/v1/proposals/{hex_id(terms)}").json()["opening"] == {
+                "tries": 0,
+                "reason": None,
+                "waits_for": "openings_a_day",
+                "next_ms": 9,
+            }
 
 
 def test_where_the_parties_pay_no_proposal_is_opened_by_us(database_url: str) -> None:
@@ -467,3 +477,119 @@ def test_where_the_parties_pay_no_proposal_is_opened_by_us(database_url: str) ->
         parameters = operator.get(f"/v1/surfaces/{surface}").json()["terms"]
         assert not parameters["openings_paid"]
         assert propose(operator, terms_of(parameters, 1)).json()["opened_by"] == "parties"
+
+
+# --- Funds ----------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_paid_is_not_accepted_and_the_owner_is_told_what_to_do(
+    service: ApiService,
+    owner: httpx.Client,
+    operator: httpx.Client,
+    parameters: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Contracts that were accepted before, and are not open yet, will be paid first.
+    before = sum(
+        int(one["terms"]["budget_units"])
+        for one in owner.get("/v1/proposals", params={"limit": 1000}).json()["proposals"]
+        if one["status"] == "accepted"
+    )
+    terms = terms_of(parameters, 60)
+    propose(operator, terms)
+    needed = before + terms.budget_units
+    for funds, parts in (
+        (Funds(needed, needed - 1), [f"approve({ESCROW.verifying_contract}, {needed})", "only"]),
+        (Funds(needed - 1, needed), [f"{OWNER.address} lacks 0.000001 TUSD (1 base units)"]),
+        (Funds(0, 0), ["lacks", "approve("]),
+    ):
+        monkeypatch.setattr(service, "funds", funds)
+        problem = problem_of(accept(owner, terms), 409, "funds-short")
+        assert all(part in str(problem["detail"]) for part in parts), problem
+    monkeypatch.setattr(service, "funds", Funds(needed, needed))
+    assert accept(owner, terms).status_code == 200
+    # What is accepted counts from then on.
+    another = terms_of(parameters, 61)
+    propose(operator, another)
+    problem_of(accept(owner, another), 409, "funds-short")
+
+
+def test_dead_proposals_bind_no_policy_and_are_accepted_no_more(
+    service: ApiService, owner: httpx.Client, operator: httpx.Client
+) -> None:
+    surface = open_surface(owner, "another policy")
+    parameters = operator.get(f"/v1/surfaces/{surface}").json()["terms"]
+    accepted, open_one = (terms_of(parameters, n) for n in (70, 71))
+    for terms in (accepted, open_one):
+        propose(operator, terms)
+    assert accept(owner, accepted).json()["status"] == "accepted"
+    published = owner.post(
+        f"/v1/surfaces/{surface}/policy",
+        json={"policy": POLICY | {"touches_per_lead": 7}},
+        headers={"Idempotency-Key": "next"},
+    )
+    assert published.status_code == 200, published.text
+    for terms in (accepted, open_one):
+        seen = owner.get(f"/v1/proposals/{hex_id(terms)}").json()
+        assert (seen["status"], seen["cautions"]) == ("lapsed", None)
+    problem_of(accept(owner, open_one), 409, "proposal-decided")
+
+
+# --- Versions -------------------------------------------------------------------------------------
+
+
+def answering(operator: httpx.Client, terms: Terms, answered: str) -> httpx.Response:
+    return operator.post("/v1/proposals", json=proposal_of(terms, OPERATOR) | {"answers": answered})
+
+
+def test_an_owner_answers_with_terms_that_the_operator_signs(
+    owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any], service: ApiService
+) -> None:
+    first = terms_of(parameters, 80)
+    propose(operator, first)
+    path = f"/v1/proposals/{hex_id(first)}"
+    answer = owner.post(f"{path}/counter", json={"deal": {"outcome": "activated", "price": "7"}})
+    assert answer.status_code == 200, answer.text
+    draft = answer.json()
+    second = Terms.from_json(draft["terms"])
+    assert second == replace(first, unit_price_units=7_000_000, salt=second.salt)
+    seen = operator.get(path).json()
+    assert (seen["status"], seen["counter"]) == ("declined", draft["terms"])
+    change = {"term": "price", "before": "8.00", "after": "7.00"}
+    assert seen["counter_changes"] == [change]
+    # The owner has signed nothing: it accepts what the operator has signed.
+    assert seen["owner_signature"] is None
+    reply = answering(operator, second, hex_id(first)).json()
+    assert (reply["version"], reply["answers"]) == (2, hex_id(first))
+    assert operator.get(path).json()["answered_by"] == hex_id(second)
+    assert owner.get(f"/v1/proposals/{hex_id(second)}").json()["since_answered"] == [change]
+    assert accept(owner, second).json()["status"] == "accepted"
+    again = owner.post(f"{path}/counter", json={"deal": {"outcome": "activated"}})
+    problem_of(again, 409, "proposal-decided")
+
+
+def test_an_operator_answers_itself_and_the_former_version_ends(
+    service: ApiService, owner: httpx.Client, operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    first, second = terms_of(parameters, 81), terms_of(parameters, 82, unit_price_units="9000000")
+    propose(operator, first)
+    assert answering(operator, second, hex_id(first)).status_code == 201
+    problem_of(accept(owner, first), 409, "proposal-decided")
+    late = terms_of(parameters, 83)
+    problem_of(answering(operator, late, hex_id(first)), 409, "answered-already")
+    problem_of(answering(operator, late, "0x" + "77" * 32), 409, "answer-unknown")
+    assert accept(owner, second).status_code == 200
+    problem_of(answering(operator, late, hex_id(second)), 409, "answer-accepted")
+    both = service.sign_in(OPERATOR, "operator", "owner")
+    path = f"/v1/proposals/{hex_id(second)}/counter"
+    problem_of(both.post(path, json={"deal": {"outcome": "activated"}}), 403, "not-the-owner")
+
+
+def test_a_deal_has_at_most_ten_versions(
+    operator: httpx.Client, parameters: dict[str, Any]
+) -> None:
+    chain = [terms_of(parameters, 90 + n) for n in range(11)]
+    propose(operator, chain[0])
+    for before, after in pairwise(chain[:10]):
+        assert answering(operator, after, hex_id(before)).status_code == 201
+    problem_of(answering(operator, chain[10], hex_id(chain[9])), 409, "versions-too-many")

@@ -1,0 +1,1 @@
+"""The commands of deals: drafting one in words, and accepting by an owner's own rules."""

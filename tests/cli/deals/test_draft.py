@@ -1,0 +1,30 @@
+"""The command prints a deal as a contract would have it."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator.cli.main import app
+from tests.support.api_service import open_surface, running_service, wallet
+
+
+def test_a_deal_is_printed_in_words(database_url: str, tmp_path: Path) -> None:
+    key, deal = tmp_path / "key", tmp_path / "deal.yaml"
+    key.write_text(bytes(wallet("operator").key).hex())
+    key.chmod(0o600)
+    deal.write_text("outcome: activated\nprice: '8.00'\nat_most: 50\n")
+    with running_service(database_url) as service:
+        surface = open_surface(service.sign_in(wallet("owner"), "owner"), "drafts")
+        options = ["--api", service.url, "--key-file", str(key)]
+        found = CliRunner().invoke(app, ["draft", surface, str(deal), *options])
+    assert found.exit_code == 0, found.output
+    assert "Pays 8.00 TUSD for each lead, once, that enters 'activated'" in found.output
+    assert "default (usual): window 7 days" in found.output
+    assert "look at this: touches before" in found.output
+
+
+def test_a_deal_needs_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TALLYSTICK_KEY_FILE", raising=False)
+    found = CliRunner().invoke(app, ["draft", "0x00", str(tmp_path / "none")])
+    assert found.exit_code != 0
