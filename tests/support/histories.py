@@ -22,6 +22,7 @@ from orchestrator.core.opening import Record, payload_of
 from orchestrator.core.requests import (
     Arrival,
     CloseContract,
+    EndCode,
     Genesis,
     IssueCode,
     OpenContract,
@@ -202,20 +203,24 @@ def refunded_histories(draw: st.DrawFn) -> History:
 
 
 def _reporting(random: Any, now: int) -> Step:
-    """Return a step that issues a code, asks for an action, or tells what one of those brings.
+    """Return a step that issues or ends a code, asks for an action, or tells what these bring.
 
     That is a touch, or the arrival of a lead with an event.
     """
 
-    def make(world: World) -> IssueCode | RequestAction | ReportTouch | Arrival:
+    def make(world: World) -> IssueCode | EndCode | RequestAction | ReportTouch | Arrival:
         lead, operator, nothing = random.choice(LEADS), random.choice(OPERATORS), (ZERO_WORD,) * 3
-        kind = random.choice(["code", "request", "report", "report", "arrive", "arrive"])
+        kinds = ["code", "request", *["report"] * 3, *["arrive"] * 4, "end"]
+        kind = random.choice(kinds)
         if kind == "code" or not world.causes:
-            return IssueCode(SURFACE, word(f"code {now}"), operator, 9, now + 90_000, *nothing)
+            uses, lasts_ms = random.choice([1, 9, 9]), random.choice([4000, 90_000, 90_000])
+            return IssueCode(SURFACE, word(f"code {now}"), operator, uses, now + lasts_ms, *nothing)
         if kind == "request":
             return RequestAction(SURFACE, lead, operator, "call", now + 90_000, *nothing)
         position, cause = random.choice(list(world.causes.items()))
         at = cause.since_ms
+        if kind == "end" and isinstance(cause, Code):
+            return EndCode(SURFACE, OWNER, cause.code, "spam")
         if kind == "arrive" and isinstance(cause, Code):
             name = random.choice(["signup", "buy", "refund", "noise"])
             value, at = random.choice([0, 9]), max(0, now - random.choice([0, 99, 4000]))

@@ -25,9 +25,10 @@ from orchestrator.core.evidence.exhibits import (
 )
 from orchestrator.core.evidence.history import PublicEntry, public_entry
 from orchestrator.core.evidence.rules import check_proven_reversal, check_refutation, claim_of
-from orchestrator.core.opening import EventOpening
+from orchestrator.core.opening import EventOpening, Record
 from orchestrator.core.requests import (
     CloseContract,
+    Erasure,
     IssueCode,
     ProductEvent,
     ReportTouch,
@@ -53,7 +54,7 @@ from tests.support.histories import (
     rethread,
     rivalry,
 )
-from tests.support.worlds import SURFACE, policy, rules, seeds, word
+from tests.support.worlds import OWNER, SURFACE, policy, rules, seeds, word
 
 # --- Claims ---------------------------------------------------------------------------------------
 
@@ -409,6 +410,7 @@ def clicked(**changes: Any) -> tuple[History, list[PublicEntry]]:
     steps: list[tuple[int, Any]] = [
         (500, Touch(SURFACE, X, BOB, "email")),
         (600, IssueCode(SURFACE, word("code"), ANN, 9, 90_000, *(bytes(32),) * 3)),
+        (700, Erasure(SURFACE, X, OWNER)),
         (1000, _click),
         (2000, ProductEvent(SURFACE, X, "signup", 0, 2000)),
         (3000, ProductEvent(SURFACE, X, "buy", 0, 3000)),
@@ -441,13 +443,42 @@ def test_a_claim_by_a_report_that_nothing_bears_is_refuted(
     )
 
 
-def test_a_report_that_the_server_does_not_open_is_reported() -> None:
-    found, items = clicked()
-    bare = [item._replace(opening=b"") for item in items]
+@pytest.mark.parametrize(
+    ("expires_ms", "end", "shown"),
+    [(800, None, None), (799, None, 2), (800, "code", 3), (800, "another", None)],
+)
+def test_a_claim_by_a_code_that_was_over_is_refuted(
+    expires_ms: int, end: str | None, shown: int | None
+) -> None:
+    found, _ = clicked()
+    places = {record.entry.kind: at for at, record in enumerate(found.records)}
+    records, code = [*found.records], places["code.issued"]
+    records[code] = reopened(records[code], expires_ms=expires_ms)
+    if end is not None:
+        at, issued = places["erasure"], records[code].entry
+        lie = issued._replace(kind="code.ended", subject=word(end), label="", payload=bytes(32))
+        records[at] = Record(lie, None)
+    items = [public_entry(record) for record in records]
     (claim,) = find_claims(items, found.contracts, word("ann"), ENDLESS)
-    claims, unopened = {claim.key(found.contracts[word("ann")].rules): claim}, set[int]()
-    cases = find_refutations(bare, found.contracts, word("ann"), claims, bare.__getitem__, unopened)
-    assert (list(cases), unopened) == ([], {claim.touch})
+    case = refutation(items, found.contracts, word("ann"), claim)
+    assert (None if case is None else (case.kind, len(case.exhibits))) == (
+        None if shown is None else ("cause", shown)
+    )
+
+
+def test_a_report_or_a_code_that_the_server_does_not_open_is_reported() -> None:
+    found, items = clicked()
+    (claim,) = find_claims(items, found.contracts, word("ann"), ENDLESS)
+    claims = {claim.key(found.contracts[word("ann")].rules): claim}
+    code = [record.entry.kind for record in found.records].index("code.issued")
+    for closed in (claim.touch, code):
+        bare = [*items]
+        bare[closed] = items[closed]._replace(opening=b"")
+        cases, unopened = list[Any](), set[int]()
+        cases += find_refutations(
+            bare, found.contracts, word("ann"), claims, bare.__getitem__, unopened
+        )
+        assert (cases, unopened) == ([], {closed})
 
 
 def test_every_reversal_of_a_settled_outcome_can_be_proven() -> None:
