@@ -101,7 +101,8 @@ contract Evidence {
     ///                opening, and an outcome below it
     ///   touch        outcome; the entry it names as its touch
     ///   cause        outcome; the reported touch it names, opened, that contradicts itself; or with
-    ///                the entry that this names as its cause
+    ///                the entry that this names as its cause, opened if it is a code; or with the
+    ///                code's end below the touch, too
     ///   touch_order  outcome; the touch of the same operator that should have been named
     ///   rival        outcome; the better touch of another contract's operator; that contract's
     ///                opening; if it is not repeatable, the transition, opened, and where others
@@ -478,7 +479,8 @@ contract Evidence {
     }
 
     /// Returns true if the exhibit at `index`, a reported touch, contradicts itself, or the entry
-    /// behind it, which it names as its cause.
+    /// behind it, which it names as its cause: a code, if it is a click, that had neither expired at
+    /// its time nor ended below it. The end, if it is shown, stands behind the code.
     function _isReportFalse(Context memory context, Exhibit[] calldata exhibits, uint256 index)
         private
         pure
@@ -496,7 +498,26 @@ contract Evidence {
             return cause.subject != touch.subject || cause.label != touch.label
                 || cause.timeMs != touch.timeMs;
         }
-        return cause.kind != "code.issued" || touch.label != "click" || cause.timeMs > touch.timeMs;
+        if (cause.kind != "code.issued" || touch.label != "click" || cause.timeMs > touch.timeMs) {
+            return true;
+        }
+        if (exhibits.length > index + 2) {
+            return _isEndBetween(cause, exhibits[index + 2], said.cause, exhibit.position);
+        }
+        return touch.timeMs > exhibits[index + 1].codeOpening().expiresMs;
+    }
+
+    /// Returns true if the exhibit ends the code, and stands above its issue and below a click.
+    function _isEndBetween(
+        Entry calldata code,
+        Exhibit calldata exhibit,
+        uint256 issued,
+        uint256 clicked
+    ) private pure returns (bool) {
+        Entry calldata end = exhibit.read();
+        return end.kind == "code.ended" && end.surface == code.surface
+            && end.subject == code.subject && issued < exhibit.position
+            && exhibit.position < clicked;
     }
 
     /// Returns true if the contract has an outcome below its opening: the log records an opening

@@ -40,6 +40,14 @@ struct ReportedTouchOpening {
     bytes32 commitment;
 }
 
+/// @dev The opening of a code's issue.
+struct CodeOpening {
+    uint256 expiresMs; // the last time of a click by it
+    bytes32 requestHash;
+    bytes32 commitment;
+    bytes32 key;
+}
+
 /// @dev What an event takes back of an outcome that the verifier has settled.
 struct ProvenReversal {
     uint64 happened; // position of the event

@@ -2,7 +2,13 @@
 pragma solidity 0.8.37;
 
 import {Entry, MerkleLog} from "../log/MerkleLog.sol";
-import {EventOpening, Exhibit, ReportedTouchOpening, TransitionOpening} from "./EvidenceTypes.sol";
+import {
+    CodeOpening,
+    EventOpening,
+    Exhibit,
+    ReportedTouchOpening,
+    TransitionOpening
+} from "./EvidenceTypes.sol";
 
 /// @title Access to exhibits
 /// @notice Checks that exhibits are in the log, and reads their entries and openings.
@@ -14,6 +20,7 @@ library Exhibits {
     uint256 private constant TRANSITION_BYTES = 6 * 32;
     uint256 private constant EVENT_BYTES = 9 * 32;
     uint256 private constant REPORTED_TOUCH_BYTES = 4 * 32;
+    uint256 private constant CODE_BYTES = 4 * 32;
 
     error MissingExhibit(uint256 index);
     error WrongExhibit(uint256 expectedPosition, uint64 shownPosition);
@@ -117,6 +124,18 @@ library Exhibits {
         returns (ReportedTouchOpening calldata opening)
     {
         bytes calldata words = _openingOf(exhibit, REPORTED_TOUCH_BYTES);
+        assembly ("memory-safe") {
+            opening := words.offset
+        }
+    }
+
+    /// Returns the opening of a code's issue. Reverts if it is not shown.
+    function codeOpening(Exhibit calldata exhibit)
+        internal
+        pure
+        returns (CodeOpening calldata opening)
+    {
+        bytes calldata words = _openingOf(exhibit, CODE_BYTES);
         assembly ("memory-safe") {
             opening := words.offset
         }

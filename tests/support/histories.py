@@ -21,7 +21,9 @@ from orchestrator.core.evidence.history import PublicEntry, public_entry
 from orchestrator.core.opening import Record, payload_of
 from orchestrator.core.requests import (
     AnswerAction,
+    Arrival,
     CloseContract,
+    EndCode,
     Genesis,
     IssueCode,
     OpenContract,
@@ -40,7 +42,6 @@ from orchestrator.core.world import World
 from tests.support.worlds import (
     LEADS,
     OPERATORS,
-    ORDERS,
     OWNER,
     SURFACE,
     VERIFIER,
@@ -168,27 +169,52 @@ def histories(draw: st.DrawFn, *, closings: bool = True) -> History:
 
 @st.composite
 def refunded_histories(draw: st.DrawFn) -> History:
-    """Draw purchases with orders, of which refunds give back one part after another."""
+    """Draw purchases with orders, of which refunds give back one part after another.
+
+    Not all fit into the budget, and a refund may be heard of later than it happened.
+    """
     random = draw(seeds)
     governing = policy()
-    shares = {"revenue_share_bps": random.choice([500, 3333, 10_000]), "repeatable": True}
-    contract = rules("c", governing, holdback_period_ms=random.choice([2000, 90_000]), **shares)
-    steps: list[tuple[int, Step]] = [(0, Touch(SURFACE, LEADS[0], OPERATORS[0], "email"))]
+    contract = rules(
+        "c",
+        governing,
+        repeatable=True,
+        unit_price_units=random.choice([0, 10, 10]),
+        revenue_share_bps=random.choice([500, 3333, 10_000]),
+        budget_units=random.choice([20, 1000]),
+        holdback_period_ms=random.choice([2000, 90_000]),
+    )
+    steps: list[tuple[int, Step]] = [
+        (0, Touch(SURFACE, LEADS[0], OPERATORS[0], "email")),
+        (0, ProductEvent(SURFACE, LEADS[0], "signup", 0, 0)),
+    ]
+    orders = [bytes(32)]
     for now in range(1000, 12_000, random.choice([500, 1000])):
-        name = random.choice(["signup", "buy", "buy", "refund", "refund", "refund"])
-        order, whole = random.choice([bytes(32), *ORDERS[:3]]), random.random() < 0.2
-        value = random.choice([0, 7, 40, 99]) if name == "buy" else random.randint(0, 60)
-        event = ProductEvent(SURFACE, LEADS[0], name, value, now, order=order, whole=whole)
+        if random.random() < 0.4:
+            name, value, at = "buy", random.choice([0, 7, 40, 99]), now
+            orders.append(random.choice([bytes(32), word(f"order {now}")]))
+            order = orders[-1]
+        else:
+            name, value, order = "refund", random.randint(0, 60), random.choice(orders)
+            at = max(0, now - random.choice([0, 0, 0, 1, 2500]))
+        whole = random.random() < 0.2
+        event = ProductEvent(SURFACE, LEADS[0], name, value, at, order=order, whole=whole)
         steps.append((now, event))
     return history(governing, [contract], *steps)
 
 
 def _reporting(random: Any, now: int) -> Step:
-    """Return a step that issues a code, asks for an action, or reports a touch by one of those."""
+    """Return a step that issues or ends a code, asks for an action, or tells what these bring.
 
-    def make(world: World) -> IssueCode | RequestAction | AnswerAction | ReportTouch:
+    That is a touch, an answer, or the arrival of a lead with an event.
+    """
+
+    def make(
+        world: World,
+    ) -> IssueCode | EndCode | RequestAction | AnswerAction | ReportTouch | Arrival:
         lead, operator, nothing = random.choice(LEADS), random.choice(OPERATORS), (ZERO_WORD,) * 3
-        kind = random.choice(["code", "request", "request", "answer", "answer", "answer", "report"])
+        kinds = ["code", "request", "request", *["answer"] * 3, *["report"] * 3, "end"]
+        kind = random.choice([*kinds, *["arrive"] * 4])
         waiting = [
             (name, errand)
             for name, known in world.leads.items()
@@ -202,8 +228,15 @@ def _reporting(random: Any, now: int) -> Step:
             answer = random.choice(["taken", "taken", "failed"])
             return AnswerAction(SURFACE, name, OWNER, errand.position, answer)
         if kind == "code" or not world.causes:
-            return IssueCode(SURFACE, word(f"code {now}"), operator, 9, now + 90_000, *nothing)
+            uses, lasts_ms = random.choice([1, 9, 9]), random.choice([4000, 90_000, 90_000])
+            return IssueCode(SURFACE, word(f"code {now}"), operator, uses, now + lasts_ms, *nothing)
         position, cause = random.choice(list(world.causes.items()))
+        if kind == "end":
+            return EndCode(SURFACE, OWNER, cause.code, "spam")
+        if kind == "arrive":
+            name = random.choice(["signup", "buy", "refund", "noise"])
+            value, at = random.choice([0, 9]), max(0, now - random.choice([0, 99, 4000]))
+            return Arrival(SURFACE, lead, cause.code, False, False, name, value, at)
         at = max(cause.since_ms, now - random.choice([0, 0, 1, 4000]))
         told = (position, now, ZERO_WORD, ZERO_WORD)
         return ReportTouch(SURFACE, lead, cause.operator, "click", at, *told)

@@ -50,8 +50,10 @@ def find_claims(
     In log order, each within what is left of `room_units` (the budget less the final net and what
     is claimed); `filed` are the keys that were claimed already. Left out is what the rules do not
     give: transitions from before the log knew the contract or under another policy, those that a
-    competitor wins, and what the log has taken back as a whole. Of what it has taken back in part
-    all is claimed, and anyone can have the claim lowered.
+    competitor wins, those that are worth nothing, and what events have taken back as a whole. Of
+    what they have taken back in part all is claimed, and anyone can have the claim lowered. An
+    outcome that was over the budget is owed like any other, as far as there is room again; of its
+    purchase only refunds by order take, and no reversal says so.
     """
     record = contracts[contract_id]
     if record.closed_at_s:
@@ -64,7 +66,7 @@ def find_claims(
         key = claim.key(record.rules)
         if key in search.answered or key in filed or claim.amount > room_units:
             continue
-        if claim.transition in search.taken_back:
+        if claim.amount == 0 or claim.transition in search.taken_back:
             continue
         room_units -= claim.amount
         claims.append(claim)

@@ -159,6 +159,7 @@ TOUCH = ascii_word("touch")
 REPORTED = ascii_word("touch.reported")
 REQUESTED = ascii_word("action.requested")
 CODE = ascii_word("code.issued")
+CODE_END = ascii_word("code.ended")
 TRANSITION = ascii_word("lead.transition")
 PRODUCT_EVENT = ascii_word("product.event")
 OUTCOME = ascii_word("outcome")
@@ -301,7 +302,16 @@ class ReportWords(NamedTuple):
     commitment: int
 
 
-OpeningWords = TypeVar("OpeningWords", TransitionWords, EventWords, ReportWords)
+class CodeWords(NamedTuple):
+    """The words of the opening of a code's issue; `expires_ms` is the last time of a click."""
+
+    expires_ms: int
+    request_hash: int
+    commitment: int
+    key: int
+
+
+OpeningWords = TypeVar("OpeningWords", TransitionWords, EventWords, ReportWords, CodeWords)
 
 
 def opening_words(make: type[OpeningWords], opening: bytes) -> OpeningWords | None:

@@ -16,6 +16,8 @@ from orchestrator.core.attribution import TouchAt
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
+    CODE,
+    CODE_END,
     MAX_EXHIBITS,
     OPENED,
     OUTCOME,
@@ -73,6 +75,7 @@ class LogHistory:
         default_factory=lambda: defaultdict(TouchIndex)
     )  # by surface, lead, operator
     reported: set[int] = field(default_factory=set)  # the positions of those that others reported
+    ended: dict[tuple[bytes, bytes], int] = field(default_factory=dict)  # where, by surface, code
     recent: deque[PublicEntry] = field(default_factory=lambda: deque(maxlen=RECENT))
 
     def __post_init__(self) -> None:
@@ -96,6 +99,8 @@ class LogHistory:
         elif entry.kind == OPENED:
             # The first opening counts: a second entry cannot make the log know of it later.
             self.opened.setdefault(entry.subject, entry.position)
+        elif entry.kind == CODE_END:
+            self.ended.setdefault((entry.surface, entry.subject), entry.position)
         return entry
 
     def entry_at(self, position: int) -> PublicEntry:
@@ -201,15 +206,25 @@ class LogHistory:
                 )
 
     def report_cases(self, case: Case, touch: int) -> Iterator[Case]:
-        """Yield `case` as one of kind `cause`, with a touch if that was reported, and its cause."""
+        """Yield `case` as one of kind `cause`, with a touch if that was reported, and its cause.
+
+        If that is a code, its end follows, if it has one.
+        """
         if touch not in self.reported:
             return
         shown = self.opened_exhibit(touch)
         case = case._replace(kind="cause", exhibits=(*case.exhibits, shown))
         yield case
         said = opening_words(ReportWords, shown.opening)
-        if said is not None and said.cause < touch:
-            yield case._replace(exhibits=(*case.exhibits, self.exhibit(said.cause)))
+        if said is None or said.cause >= touch:
+            return
+        cause = self.opened_exhibit(said.cause)
+        case = case._replace(exhibits=(*case.exhibits, cause))
+        yield case
+        code = words_of(cause)
+        end = self.ended.get((code.surface, code.subject))
+        if end is not None:
+            yield case._replace(exhibits=(*case.exhibits, self.exhibit(end)))
 
     def _rival_exhibits(
         self, rival: EscrowRecord, lead: bytes, touch: int, transition: int, at_ms: int
@@ -265,4 +280,5 @@ def lacks_opening(case: Case, check: Callable[[Case], object]) -> int | None:
 
 
 def _is_unopened(shown: Exhibit) -> bool:
-    return not shown.opening and words_of(shown).kind in (TRANSITION, PRODUCT_EVENT, REPORTED)
+    kinds = (TRANSITION, PRODUCT_EVENT, REPORTED, CODE)
+    return not shown.opening and words_of(shown).kind in kinds

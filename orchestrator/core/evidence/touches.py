@@ -8,6 +8,7 @@ from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
     CLICK,
     CODE,
+    CODE_END,
     OPENED,
     OUTCOME,
     OVER,
@@ -16,6 +17,7 @@ from orchestrator.core.evidence.exhibits import (
     TOUCH,
     TOUCHES,
     TRANSITION,
+    CodeWords,
     EscrowRecord,
     OpenedCase,
     ReportWords,
@@ -100,7 +102,9 @@ def _not_better(entitled: Entitlement, touch: Words) -> EvidenceError:
 def is_report_false(opened: OpenedCase, entitled: Entitlement, place: int) -> bool:
     """Return whether the touch at this place, if it was reported, is borne out by nothing.
 
-    It contradicts itself, or the exhibit behind it, which it names as its cause.
+    It contradicts itself, or the exhibit behind it, which it names as its cause: a code, if it is a
+    click, that had neither expired at its time nor ended below it. The end, if it is shown, stands
+    behind the code.
     """
     touch = opened.exhibit_at(place, entitled.touch)
     if touch.kind != REPORTED:
@@ -114,7 +118,22 @@ def is_report_false(opened: OpenedCase, entitled: Entitlement, place: int) -> bo
     if cause.kind == REQUESTED:
         asked = (cause.subject, cause.label, cause.time_ms)
         return asked != (touch.subject, touch.label, touch.time_ms)
-    return cause.kind != CODE or touch.label != CLICK or cause.time_ms > touch.time_ms
+    if cause.kind != CODE or touch.label != CLICK or cause.time_ms > touch.time_ms:
+        return True
+    return _is_code_over(opened, touch, place + 1)
+
+
+def _is_code_over(opened: OpenedCase, click: Words, place: int) -> bool:
+    """Return whether the code at this place had expired at a click's time, or ended below it."""
+    code = opened.entries[place]
+    if len(opened.entries) > place + 1:
+        end = opened.entries[place + 1]
+        return (
+            end.kind == CODE_END
+            and (end.surface, end.subject) == (code.surface, code.subject)
+            and code.position < end.position < click.position
+        )
+    return click.time_ms > opened.opening(CodeWords, place).expires_ms
 
 
 # --- Another contract's touch ---------------------------------------------------------------------

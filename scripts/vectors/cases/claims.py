@@ -210,11 +210,13 @@ def _by_cause() -> Iterator[Vector]:
         return _refutation(name, error, "cause", "share", "click", *shown, log=log,
                            claimed="transition 1", units=13)  # fmt: skip
 
-    yield case("an honest click", "NoContradiction", "click+", "code")
+    yield case("an honest click", "NoContradiction", "click+", "code+")
     yield case("an honest click, alone", "MissingExhibit", "click+")
     yield case("another touch", "WrongExhibit", "answer+", "request")
     yield case("another's code", "", "click+", "code",
                log=ORDERS.with_lie("code", actor=address_word(BOB)))  # fmt: skip
+    yield case("a code that had expired", "", "click+", "code+",
+               log=ORDERS.with_opening("code", expires_ms=START_S * 1000 + 899))  # fmt: skip
     yield case("a click received before it happened", "", "click+",
                log=ORDERS.with_opening("click", received_ms=START_S * 1000 + 899))  # fmt: skip
 

@@ -382,10 +382,31 @@ def _of_cause() -> Iterator[Vector]:
     def case(name: str, error: str, *shown: str, log: Log = ORDERS) -> Vector:
         return Vector(name, error, log, "cause", "share", ("outcome 1", *shown))
 
-    click, code = "click+", "code"
+    click, code = "click+", "code+"
     yield case("an honest click", "NoContradiction", click, code)
     yield case("an honest click, without its code", "MissingExhibit", click)
     yield case("an honest click, unopened", "OpeningLength", "click", code)
+    yield case("an honest click, its code unopened", "OpeningLength", click, "code")
+    yield case("a click at its code's last time", "NoContradiction", click, code,
+               log=ORDERS.with_opening("code", expires_ms=start_ms + 900))  # fmt: skip
+    yield case("a click after its code's last time", "", click, code,
+               log=ORDERS.with_opening("code", expires_ms=start_ms + 899))  # fmt: skip
+    # The request stands between the code and the click.
+    end: Json = {"kind": "code.ended", "subject": word("code"), "label": "", "payload": bytes(32)}
+    over = ORDERS.with_lie("request", **end)
+    yield case("a click after its code's end", "", click, "code", "request", log=over)
+    ends: dict[str, Json] = {
+        "another code's end": {"subject": word("another")},
+        "an end elsewhere": {"surface": word("other surface")},
+        "no end": {"kind": "code.issued"},
+    }
+    for name, lie in ends.items():
+        yield case(f"a click after {name}", "NoContradiction", click, code, "request",
+                   log=over.with_lie("request", **lie))  # fmt: skip
+    late = ORDERS.with_lie("outcome 1", **end)
+    yield Vector("a click before its code's end", "NoContradiction", late.with_outcome(
+        "outcome 2", "share", "click"), "cause", "share", ("outcome 2", click, code, "outcome 1"),
+    )  # fmt: skip
     yield case("an honest click, with another entry", "WrongExhibit", click, "request")
     yield case("another touch", "WrongExhibit", "answer+", "request")
     other = ORDERS.with_lie("click", payload=word("another opening"))

@@ -582,6 +582,22 @@ contract ClaimTest is EvidenceFixture {
         }
     }
 
+    function test_refute_cause_ofACodeThatWasOver() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_terms());
+            uint256 code = _write(_codeEntry(ann, 50));
+            uint256 end = _write(_codeEndEntry(code, 60));
+            uint256 clickedS = i == 0 ? 55 : 51 + CODE_S;
+            touch = _write(_reportedEntry(code, LEAD, clickedS, clickedS + 9));
+            transition = _transition(clickedS + 100);
+            bytes32 key = _claim();
+            if (i == 0) _refute(key, "cause", _show(touch, code, end));
+            else _refute(key, "cause", _show(touch, code));
+            vm.revertToState(snapshot);
+        }
+    }
+
     function test_refute_cause_notOfATouchThatTheLogRecorded() public {
         _begin(_terms());
         bytes32 key = _claim();

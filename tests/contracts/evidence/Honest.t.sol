@@ -97,10 +97,17 @@ contract HonestTest is EvidenceFixture {
             causes.push(_write(entry));
             return;
         }
-        uint256 cause = causes[_roll(causes.length)];
+        uint256 place = _roll(causes.length);
+        uint256 cause = causes[place];
         Entry memory from = entries[cause];
         uint256 fromS = (from.timeMs - _ms(0)) / 1000;
         bool isRequest = from.kind == "action.requested";
+        if (!isRequest && (_roll(4) == 0 || happenedS > fromS + CODE_S)) {
+            _write(_codeEndEntry(cause, nowS)); // nothing comes by it any more
+            causes[place] = causes[causes.length - 1];
+            causes.pop();
+            return;
+        }
         // A click comes after its code, and an action has the time of its request.
         uint256 atS = isRequest || happenedS < fromS ? fromS : happenedS;
         touches.push(_write(_reportedEntry(cause, isRequest ? from.subject : lead, atS, nowS)));

@@ -483,6 +483,52 @@ contract OutcomeTest is EvidenceFixture {
         }
     }
 
+    function test_cause_ofAClickWhoseCodeHadExpired() public {
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_terms());
+            Entry memory issued = _codeEntry(ann, 100);
+            uint256 code = _write(issued);
+            // The last of its time is in time.
+            Entry memory click = _reportedEntry(code, LEAD, 100 + CODE_S, 200 + CODE_S);
+            if (i > 0) click.timeMs += 1;
+            touch = _write(click);
+            transition = _transition(300 + CODE_S);
+            uint256 outcome = _lie(_honest());
+            if (i == 0) _provesNothing("cause", _show(outcome, touch, code));
+            if (i == 1) _proves("cause", _show(outcome, touch, code));
+            if (i == 2) {
+                delete openings[issued.payload];
+                bytes memory reason =
+                    abi.encodeWithSelector(Exhibits.OpeningLength.selector, code, 128, 0);
+                _refuses(reason, "cause", _show(outcome, touch, code));
+            }
+            vm.revertToState(snapshot);
+        }
+    }
+
+    function test_cause_ofAClickWhoseCodeHadEnded() public {
+        for (uint256 i = 0; i < 6; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_terms());
+            uint256 code = _write(_codeEntry(ann, 100));
+            Entry memory ended = _codeEndEntry(code, 150);
+            if (i == 1) ended.subject = "another code";
+            if (i == 2) ended.surface = "other";
+            if (i == 3) ended.kind = "code.issued";
+            uint256 end = _write(ended);
+            // It happened before the end, but came to the log behind it.
+            touch = _write(_reportedEntry(code, LEAD, 120, 160));
+            if (i == 4) end = _write(ended);
+            transition = _transition(200);
+            uint256 outcome = _lie(_honest());
+            if (i == 0) _proves("cause", _show(outcome, touch, code, end));
+            else if (i < 5) _provesNothing("cause", _show(outcome, touch, code, end));
+            else _provesNothing("cause", _show(outcome, touch, code, code));
+            vm.revertToState(snapshot);
+        }
+    }
+
     // ------------------------------------------------------------ over, and where it stands
 
     /// An outcome that was over answers claims, so it is accused like one that is paid.

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {TestTree} from "./TestTree.sol";
 import {
+    CodeOpening,
     EventOpening,
     Exhibit,
     ReportedTouchOpening,
@@ -18,6 +19,8 @@ abstract contract LogBook {
     bytes32 internal constant REQUEST = keccak256("request");
     bytes32 internal constant COMMITMENT = keccak256("commitment");
     bytes32 internal constant NO_ORDER = 0;
+    bytes32 internal constant NO_KEY = 0;
+    uint256 internal constant CODE_S = 5000; // a code's life
     uint256 private constant EVENT_BYTES = 9 * 32;
     uint256 private constant EPOCH = 1_800_000_000;
 
@@ -124,11 +127,7 @@ abstract contract LogBook {
     }
 
     /// A code of this operator, with which leads click.
-    function _codeEntry(address operator, uint256 afterS)
-        internal
-        view
-        returns (Entry memory entry)
-    {
+    function _codeEntry(address operator, uint256 afterS) internal returns (Entry memory entry) {
         entry.kind = "code.issued";
         entry.surface = _deal().surface;
         entry.actor = _word(operator);
@@ -136,7 +135,22 @@ abstract contract LogBook {
         entry.label = "click";
         entry.value = 1000;
         entry.timeMs = _ms(afterS);
-        entry.payload = keccak256("code opening");
+        entry.payload =
+            _commit(abi.encode(CodeOpening(_ms(afterS + CODE_S), REQUEST, COMMITMENT, NO_KEY)));
+    }
+
+    /// The end of a code that was issued at a position.
+    function _codeEndEntry(uint256 code, uint256 afterS)
+        internal
+        view
+        returns (Entry memory entry)
+    {
+        entry = entries[code - base];
+        entry.kind = "code.ended";
+        entry.label = "spam";
+        entry.value = 0;
+        entry.timeMs = _ms(afterS);
+        entry.payload = 0;
     }
 
     /// An action that the operator asks of the owner.

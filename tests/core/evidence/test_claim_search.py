@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from orchestrator.core.entry import unpack_outcome, unpack_reversal
+from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal
 from orchestrator.core.errors import EvidenceError
 from orchestrator.core.evidence.claim_search import (
     find_claims,
@@ -25,8 +25,10 @@ from orchestrator.core.evidence.exhibits import (
 )
 from orchestrator.core.evidence.history import PublicEntry, public_entry
 from orchestrator.core.evidence.rules import check_proven_reversal, check_refutation, claim_of
+from orchestrator.core.opening import EventOpening, Record
 from orchestrator.core.requests import (
     CloseContract,
+    Erasure,
     IssueCode,
     ProductEvent,
     ReportTouch,
@@ -34,6 +36,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
+from orchestrator.core.units import BPS
 from orchestrator.core.world import World
 from tests.support.depth import examples
 from tests.support.histories import (
@@ -51,7 +54,7 @@ from tests.support.histories import (
     rethread,
     rivalry,
 )
-from tests.support.worlds import SURFACE, policy, rules, seeds, word
+from tests.support.worlds import OWNER, SURFACE, policy, rules, seeds, word
 
 # --- Claims ---------------------------------------------------------------------------------------
 
@@ -69,64 +72,156 @@ def refutation(
 
 
 def owed(found: History, name: bytes, last_final: int = 0) -> list[Claim]:
-    """Return what the fold gave a contract above the last final statement, and did not reverse."""
-    entries = [record.entry for record in found.records]
-    back = taken_back(found)
+    """Return what the fold gave a contract above the last final statement, and did not take back.
+
+    What is worth nothing is no debt.
+    """
+    left = units_left(found)
+    return [claim for claim in awarded(found, name, last_final) if left[claim.transition] > 0]
+
+
+def awarded(found: History, name: bytes, last_final: int = -1) -> list[Claim]:
+    """Return what the fold gave a contract above the last final statement, paid or over."""
     return [
         Claim(entry.subject, entry.value, said.transition, said.touch, entry.time_ms)
-        for at, entry in enumerate(entries)
+        for at, (entry, _) in enumerate(found.records)
         if entry.kind in ("outcome", "outcome.over") and entry.actor == name
         for said in [unpack_outcome(entry.payload)]
-        if at > last_final and not (said.transition in back and not back[said.transition][1])
+        if at > last_final
     ]
 
 
-def taken_back(found: History) -> dict[int, tuple[int, int]]:
-    """Return by transition the outcome of which reversals took something, and what they left."""
+def units_left(found: History) -> dict[int, int]:
+    """Return what is left of each outcome, paid or over, by its transition.
+
+    Of a paid one the fold's reversals take. One that was over was never paid, so nothing is
+    reversed of it; what refunds give back of its purchase, the events themselves say.
+    """
     entries = [record.entry for record in found.records]
-    left: dict[int, tuple[int, int]] = {}
-    for entry in entries:
-        if entry.kind == "outcome.reversed":
-            at = unpack_reversal(entry.payload).outcome
-            transition = unpack_outcome(entries[at].payload).transition
-            before = left.get(transition, (at, entries[at].value))[1]
-            left[transition] = at, before - entry.value
+    left: dict[int, int] = {}
+    over: dict[int, Entry] = {}
+    for entry, opening in found.records:
+        if entry.kind in ("outcome", "outcome.over"):
+            transition = unpack_outcome(entry.payload).transition
+            left[transition] = entry.value
+            if entry.kind == "outcome.over":
+                over[transition] = entry
+        elif entry.kind == "outcome.reversed":
+            outcome = entries[unpack_reversal(entry.payload).outcome]
+            left[unpack_outcome(outcome.payload).transition] -= entry.value
+        elif isinstance(opening, EventOpening) and opening.of in over:
+            unpaid, refunded = over[opening.of], opening.refunded_after_units
+            terms = found.contracts[unpaid.actor].rules
+            if entry.time_ms > unpaid.time_ms + terms.holdback_period_ms:
+                continue
+            is_all = refunded >= entries[opening.of].value
+            kept = 0 if is_all else unpaid.value - refunded * terms.revenue_share_bps // BPS
+            left[opening.of] = min(left[opening.of], kept)
     return left
 
 
+def check_claims(found: History, last_final: int) -> Counter[str]:
+    """Hold the claims that the search finds, and what it finds against them, to the fold.
+
+    Two implementations: `decide` wrote the log, the search reads only its facts.
+    """
+    items, left = found.public, units_left(found)
+    contracts, seen = found.signed(last_final=last_final), Counter[str]()
+    over = {at - 1 for at, (entry, _) in enumerate(found.records) if entry.kind == "outcome.over"}
+    for name, record in contracts.items():
+        claims = find_claims(items, contracts, name, ENDLESS)
+        assert claims == owed(found, name, last_final)
+        for item in claims:
+            shown = [Exhibit(at, items[at].data) for at in (item.transition, item.touch)]
+            assert claim_of(record, *shown) == item
+        # What was taken back as a whole is not claimed, and would be lowered to nothing.
+        for item in awarded(found, name, last_final):
+            case = refutation(items, contracts, name, item)
+            kept, kind = left[item.transition], "claimed"
+            if kept < item.amount:
+                assert case is not None
+                assert (case.kind, check_refutation(case, item, contracts)) == ("reversed", kept)
+                kind = "lowered" if kept else "dropped"
+            else:
+                assert case is None
+            seen[f"{kind} over" if item.transition in over else kind] += 1
+        seen["nothing"] += not claims and last_final == 0
+    return seen
+
+
 def test_an_operator_can_claim_what_the_fold_awards_and_nothing_else() -> None:
-    """Two implementations: `decide` wrote the log, the search reads only its facts."""
     amounts: Counter[str] = Counter()
 
     @examples(200)
     @given(histories(closings=False), seeds)
     def claim(found: History, random: Any) -> None:
-        items = found.public
-        last_final = random.choice([0, 0, random.randrange(len(items))])
-        for name, record in found.signed(last_final=last_final).items():
-            contracts = found.signed(last_final=last_final)
-            claims = find_claims(items, contracts, name, ENDLESS)
-            assert claims == owed(found, name, last_final)
-            for item in claims:
-                shown = [Exhibit(at, items[at].data) for at in (item.transition, item.touch)]
-                assert claim_of(record, *shown) == item
-                case = refutation(items, contracts, name, item)
-                _, left = taken_back(found).get(item.transition, (0, item.amount))
-                if left < item.amount:
-                    assert case is not None
-                    assert (case.kind, check_refutation(case, item, contracts)) == (
-                        "reversed",
-                        left,
-                    )
-                    amounts["lowered"] += 1
-                else:
-                    assert case is None
-                    amounts["claimed"] += 1
-            if last_final == 0:
-                amounts["nothing"] += not claims
+        amounts.update(
+            check_claims(found, random.choice([0, 0, random.randrange(len(found.records))]))
+        )
 
     claim()
     assert amounts["claimed"] >= 100, amounts
+
+
+def test_refunds_leave_the_same_of_a_claim_as_the_fold_does() -> None:
+    """Of outcomes paid and over, in parts, late, and in another order than they happened."""
+    amounts: Counter[str] = Counter()
+
+    @examples(200)
+    @given(refunded_histories())
+    def claim(found: History) -> None:
+        amounts.update(check_claims(found, 0))
+
+    claim()
+    kinds = ("claimed", "lowered", "dropped")
+    assert min(amounts[f"{kind}{over}"] for kind in kinds for over in ("", " over")) >= 15, amounts
+
+
+def test_an_outcome_over_the_budget_is_not_owed_once_its_purchase_was_refunded() -> None:
+    """No reversal says so, for it was not paid; the event that names its order does."""
+    governing = policy()
+    terms = rules("ann", governing, repeatable=True, budget_units=10, holdback_period_ms=1000)
+    order = word("order")
+
+    def claimed(back: int, at_ms: int, *, whole: bool = False) -> list[int]:
+        found = history(
+            governing,
+            [terms],
+            (1000, Touch(SURFACE, X, ANN, "email")),
+            (2000, ProductEvent(SURFACE, X, "signup", 0, 2000)),
+            (3000, ProductEvent(SURFACE, X, "buy", 5, 3000)),
+            (3000, ProductEvent(SURFACE, X, "buy", 5, 3000, order=order)),
+            (5000, ProductEvent(SURFACE, X, "refund", back, at_ms, order=order, whole=whole)),
+        )
+        over = [at for at, (one, _) in enumerate(found.records) if one.kind == "outcome.over"]
+        (refund,) = (one for one, _ in found.records if one.kind == "product.event")
+        assert not any(one.kind == "outcome.reversed" for one, _ in found.records)
+        assert (len(over), refund.time_ms) == (1, at_ms)
+        check_claims(found, 0)
+        claims = find_claims(found.public, found.contracts, word("ann"), ENDLESS)
+        return [claim.transition - over[0] for claim in claims]
+
+    assert claimed(5, 4000) == [-3]
+    assert claimed(0, 4000, whole=True) == [-3]
+    assert claimed(4, 4000) == [-3, -1]  # the price goes with the last part
+    assert claimed(5, 4001) == [-3, -1]  # happened when nothing could be taken back any more
+
+
+def test_an_outcome_that_is_worth_nothing_is_not_claimed() -> None:
+    """With a refund in part or without, of which the fold has nothing to reverse."""
+    governing, order = policy(), word("order")
+    terms = rules("ann", governing, unit_price_units=0, revenue_share_bps=1, holdback_period_ms=9)
+    steps: list[tuple[int, Request]] = [
+        (1000, Touch(SURFACE, X, ANN, "email")),
+        (2000, ProductEvent(SURFACE, X, "signup", 0, 2000)),
+        (3000, ProductEvent(SURFACE, X, "buy", 9, 3000, order=order)),
+        (3001, ProductEvent(SURFACE, X, "refund", 1, 3001, order=order, whole=False)),
+    ]
+    for told in (steps[:3], steps):
+        found = history(governing, [terms], *told)
+        assert [one.amount for one in awarded(found, word("ann"))] == [0]
+        check_claims(found, 0)
+        assert find_claims(found.public, found.contracts, word("ann"), ENDLESS) == []
 
 
 def test_a_log_that_leaves_an_outcome_out_owes_it_still() -> None:
@@ -168,7 +263,7 @@ def test_claims_against_an_honest_log_are_refuted() -> None:
         events = [at for at, entry in enumerate(entries) if entry.kind == "lead.transition"]
         touches = [at for at, entry in enumerate(entries) if entry.kind.startswith("touch")]
         for name in contracts:
-            awarded = {item[:1] + item[2:] for item in owed(found, name, -1)}
+            given_by_fold = {item[:1] + item[2:] for item in owed(found, name, -1)}
             for event in events:
                 for touch in touches:
                     item = _claimed(contracts[name], items, event, touch)
@@ -178,7 +273,7 @@ def test_claims_against_an_honest_log_are_refuted() -> None:
                     if case is not None:
                         check_refutation(case, item, contracts)
                         seen[case.kind] += 1
-                    elif item[:1] + item[2:] in awarded:
+                    elif item[:1] + item[2:] in given_by_fold:
                         assert last_final == 0, "a final answer was not found"
                     else:
                         why = _why_undecided(found, name, item)
@@ -237,16 +332,16 @@ def test_claims_stay_within_the_room_that_is_left() -> None:
             item.amount for item in find_claims(found.public, contracts, word("ann"), room, filed)
         ]
 
-    assert amounts(ENDLESS) == [5, 8, 3, 0, 1]
-    assert amounts(17) == [5, 8, 3, 0, 1]
-    assert amounts(16) == [5, 8, 3, 0]
-    assert amounts(12) == [5, 3, 0, 1]
-    assert amounts(0) == [0]
+    assert amounts(ENDLESS) == [5, 8, 3, 1]
+    assert amounts(17) == [5, 8, 3, 1]
+    assert amounts(16) == [5, 8, 3]
+    assert amounts(12) == [5, 3, 1]
+    assert amounts(0) == []
     first = find_claims(found.public, found.contracts, word("ann"), 5)[0]
-    assert amounts(16, [first.key(terms)]) == [8, 3, 0, 1]
+    assert amounts(16, [first.key(terms)]) == [8, 3, 1]
     assert amounts(ENDLESS, closed_at_s=9) == []
     settled = [at for at, record in enumerate(found.records) if record.entry.kind == "outcome"]
-    assert amounts(ENDLESS, last_final=settled[1]) == [3, 0, 1]
+    assert amounts(ENDLESS, last_final=settled[1]) == [3, 1]
     assert amounts(ENDLESS, last_final=len(found.records)) == []
 
 
@@ -315,6 +410,7 @@ def clicked(**changes: Any) -> tuple[History, list[PublicEntry]]:
     steps: list[tuple[int, Any]] = [
         (500, Touch(SURFACE, X, BOB, "email")),
         (600, IssueCode(SURFACE, word("code"), ANN, 9, 90_000, *(bytes(32),) * 3)),
+        (700, Erasure(SURFACE, X, OWNER)),
         (1000, _click),
         (2000, ProductEvent(SURFACE, X, "signup", 0, 2000)),
         (3000, ProductEvent(SURFACE, X, "buy", 0, 3000)),
@@ -347,13 +443,42 @@ def test_a_claim_by_a_report_that_nothing_bears_is_refuted(
     )
 
 
-def test_a_report_that_the_server_does_not_open_is_reported() -> None:
-    found, items = clicked()
-    bare = [item._replace(opening=b"") for item in items]
+@pytest.mark.parametrize(
+    ("expires_ms", "end", "shown"),
+    [(800, None, None), (799, None, 2), (800, "code", 3), (800, "another", None)],
+)
+def test_a_claim_by_a_code_that_was_over_is_refuted(
+    expires_ms: int, end: str | None, shown: int | None
+) -> None:
+    found, _ = clicked()
+    places = {record.entry.kind: at for at, record in enumerate(found.records)}
+    records, code = [*found.records], places["code.issued"]
+    records[code] = reopened(records[code], expires_ms=expires_ms)
+    if end is not None:
+        at, issued = places["erasure"], records[code].entry
+        lie = issued._replace(kind="code.ended", subject=word(end), label="", payload=bytes(32))
+        records[at] = Record(lie, None)
+    items = [public_entry(record) for record in records]
     (claim,) = find_claims(items, found.contracts, word("ann"), ENDLESS)
-    claims, unopened = {claim.key(found.contracts[word("ann")].rules): claim}, set[int]()
-    cases = find_refutations(bare, found.contracts, word("ann"), claims, bare.__getitem__, unopened)
-    assert (list(cases), unopened) == ([], {claim.touch})
+    case = refutation(items, found.contracts, word("ann"), claim)
+    assert (None if case is None else (case.kind, len(case.exhibits))) == (
+        None if shown is None else ("cause", shown)
+    )
+
+
+def test_a_report_or_a_code_that_the_server_does_not_open_is_reported() -> None:
+    found, items = clicked()
+    (claim,) = find_claims(items, found.contracts, word("ann"), ENDLESS)
+    claims = {claim.key(found.contracts[word("ann")].rules): claim}
+    code = [record.entry.kind for record in found.records].index("code.issued")
+    for closed in (claim.touch, code):
+        bare = [*items]
+        bare[closed] = items[closed]._replace(opening=b"")
+        cases, unopened = list[Any](), set[int]()
+        cases += find_refutations(
+            bare, found.contracts, word("ann"), claims, bare.__getitem__, unopened
+        )
+        assert (cases, unopened) == ([], {closed})
 
 
 def test_every_reversal_of_a_settled_outcome_can_be_proven() -> None:
@@ -370,7 +495,8 @@ def test_every_reversal_of_a_settled_outcome_can_be_proven() -> None:
         for entry, _ in found.records:
             if entry.kind == "outcome.reversed":
                 said = unpack_reversal(entry.payload)
-                if said.outcome <= final < said.event:
+                # What takes nothing, there is nothing of to prove.
+                if said.outcome <= final < said.event and entry.value:
                     expected[said.event] = entry.value
         shown: dict[int, int] = {}
         for name in contracts:

@@ -24,6 +24,7 @@ from orchestrator.core.evidence.exhibits import MAX_EXHIBITS
 from orchestrator.core.evidence.history import PublicEntry, public_entry
 from orchestrator.core.evidence.rules import disproves
 from orchestrator.core.opening import (
+    CodeOpening,
     EventOpening,
     Record,
     ReportedTouchOpening,
@@ -338,6 +339,8 @@ def lie_of_cause(random: Any, records: list[Record]) -> bool:
     if random.random() < 0.3:
         records[at] = reopened(records[at], received_ms=entry.time_ms - 1)
         return bool(entry.time_ms)
+    if random.random() < 0.3:
+        return _is_over(random, records, opening.cause, at)
     others = [
         place
         for place in range(at + 1)
@@ -345,6 +348,22 @@ def lie_of_cause(random: Any, records: list[Record]) -> bool:
     ]
     records[at] = reopened(records[at], cause=random.choice(others))
     return True
+
+
+def _is_over(random: Any, records: list[Record], code: int, click: int) -> bool:
+    """Let a code be over before a click by it; return whether it is one, and was not."""
+    issued, opening = records[code]
+    if not isinstance(opening, CodeOpening):
+        return False
+    if random.random() < 0.5:
+        records[code] = reopened(records[code], expires_ms=records[click].entry.time_ms - 1)
+        return records[click].entry.time_ms > 0
+    for at in range(code + 1, click):
+        if records[at].entry.kind in ("erasure", "payout", "lead.refused"):
+            end = issued._replace(kind="code.ended", label="spam", payload=bytes(32))
+            records[at] = Record(end, None)
+            return True
+    return False
 
 
 def _bears(cause: Entry, touch: Entry) -> bool:

@@ -35,7 +35,7 @@ from orchestrator.core.evidence.rules import (
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.kinds import decode
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
-from orchestrator.core.opening import TransitionOpening
+from orchestrator.core.opening import ReportedTouchOpening, TransitionOpening
 from orchestrator.core.terms import TERMS_TYPE, Terms
 from tests.support.depth import examples
 from tests.support.histories import History, histories, refunded_histories
@@ -86,6 +86,16 @@ def rival_cases(found: History, shown: list[Exhibit], transition: int) -> Iterat
             yield Case(b"", "rival", tuple(shown[at] for at in picked), rival)
 
 
+def cause_cases(found: History, shown: list[Exhibit], touch: int) -> Iterator[Case]:
+    """Yield the cases against a touch by any other entry, or by its cause and any other."""
+    for other in shown:
+        yield Case(b"", "cause", (shown[touch], other))
+    opening = found.records[touch].opening
+    if isinstance(opening, ReportedTouchOpening):
+        for other in shown:
+            yield Case(b"", "cause", (shown[touch], shown[opening.cause], other))
+
+
 def reversal_cases(found: History, shown: list[Exhibit], at: int) -> Iterator[Case]:
     """Yield the cases against a reversal by what its event says, and any other entry."""
     facts = unpack_reversal(found.records[at].entry.payload)
@@ -128,8 +138,8 @@ def disproofs(found: History) -> Iterator[Case]:
             said = unpack_outcome(entry.payload)
             for case in rival_cases(found, shown, said.transition):
                 yield case._replace(contract_id=name, exhibits=(shown[at], *case.exhibits))
-            touch = (shown[at], shown[said.touch])
-            yield from (Case(name, "cause", (*touch, other)) for other in shown)
+            for case in cause_cases(found, shown, said.touch):
+                yield case._replace(contract_id=name, exhibits=(shown[at], *case.exhibits))
         if entry.kind == "outcome.reversed":
             for case in reversal_cases(found, shown, at):
                 yield case._replace(contract_id=name)
@@ -174,7 +184,7 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
             cases = [
                 *(Case(entry.actor, "touch_order", (other,)) for other in shown),
                 *(Case(entry.actor, "answered", (other,)) for other in shown),
-                *(Case(entry.actor, "cause", (shown[said.touch], other)) for other in shown),
+                *cause_cases(found, shown, said.touch),
                 *(
                     Case(entry.actor, "taken", (other, touch, opened), rival)
                     for rival in contracts
