@@ -3,6 +3,7 @@
 All is read from the API's own OpenAPI description, so that no schema is written twice.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from typing import Any, NamedTuple
@@ -64,7 +65,11 @@ class Operation(NamedTuple):
             raise ArgumentError(f"missing: {', '.join(missing)}")
         path = self.path
         for name in self.in_path:
-            path = path.replace(f"{{{name}}}", quote(_as_text(name, arguments[name]), safe=""))
+            part = _as_text(name, arguments[name])
+            # Nothing quotes these: a URL that holds them is that of another route.
+            if part in {"", ".", ".."}:
+                raise ArgumentError(f"{name} must be an id, not {part!r}")
+            path = path.replace(f"{{{name}}}", quote(part, safe=""))
         query = {
             name: _as_text(name, arguments[name])
             for name in self.in_query
@@ -77,6 +82,14 @@ class Operation(NamedTuple):
             body = {name: arguments[name] for name in self.in_body if name in arguments}
         intent = _as_text(INTENT, arguments[INTENT]) if self.has_intent else None
         return Call(self.method, path, query, body, intent)
+
+
+def check_json(arguments: Mapping[str, Any]) -> None:
+    """Raise `ArgumentError` for numbers that JSON has no words for, which the decoder lets by."""
+    try:
+        json.dumps(dict(arguments), allow_nan=False)
+    except ValueError:
+        raise ArgumentError("numbers must be finite; send decimals as text") from None
 
 
 def _as_text(name: str, value: object) -> str:

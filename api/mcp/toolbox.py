@@ -16,6 +16,7 @@ from api.mcp.operations import (
     ArgumentError,
     Operation,
     Schema,
+    check_json,
     read_operation,
     with_definitions,
 )
@@ -95,6 +96,7 @@ class Toolbox:
         try:
             operation = _chosen(entry, given)
             call = operation.call(given)
+            check_json(given)
         except ArgumentError as error:
             return _error(f"arguments-wrong: {error}")
         if entry.tool.is_final:

@@ -1,11 +1,18 @@
 """Routes as tools see them: flat arguments, a request made of them, schemas that stand alone."""
 
+import math
 from typing import Any
 
 import jsonschema_rs
 import pytest
 
-from api.mcp.operations import ArgumentError, Call, read_operation, with_definitions
+from api.mcp.operations import (
+    ArgumentError,
+    Call,
+    check_json,
+    read_operation,
+    with_definitions,
+)
 
 DESCRIPTION: dict[str, Any] = {
     "paths": {
@@ -98,6 +105,9 @@ def test_a_page_is_small_unless_asked() -> None:
     [
         ({"size": 1, "intent": "x"}, "missing: thing"),
         ({"thing": "x", "size": 1, "intent": "x", "why": 1}, "no argument 'why'"),
+        ({"thing": "..", "size": 1, "intent": "x"}, "thing must be an id, not '..'"),
+        ({"thing": ".", "size": 1, "intent": "x"}, "thing must be an id, not '.'"),
+        ({"thing": "", "size": 1, "intent": "x"}, "thing must be an id, not ''"),
         ({"thing": None, "size": 1, "intent": "x"}, "thing must be text"),
         ({"thing": ["x"], "size": 1, "intent": "x"}, "thing must be text"),
         ({"thing": "x", "size": 1, "intent": 1.5}, "intent must be text"),
@@ -106,6 +116,12 @@ def test_a_page_is_small_unless_asked() -> None:
 def test_arguments_that_are_none_are_refused(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(ArgumentError, match=said):
         read_operation(DESCRIPTION, "PUT", PATH).call(arguments)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_numbers_that_json_has_not_are_refused(number: float) -> None:
+    with pytest.raises(ArgumentError, match="must be finite"):
+        check_json({"one": {"two": [number]}})
 
 
 def test_one_name_in_two_places_is_a_fault_of_ours() -> None:
