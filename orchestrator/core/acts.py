@@ -12,8 +12,8 @@ from orchestrator.core.entry import AMOUNT_LIMIT, CLICK, WORD_BYTES, ZERO_WORD, 
 from orchestrator.core.errors import RequestError, shown
 from orchestrator.core.forecast import Question, check_opening_time, forecast_day
 from orchestrator.core.opening import (
+    ActOpening,
     ForecastOpening,
-    TouchOpening,
     TrustOpening,
 )
 from orchestrator.core.surface_settings import SELF, SURFACE, SurfaceSettings
@@ -231,7 +231,7 @@ def _write_suspension(
         request.operator,
         request.reason,
         0,
-        opening=TouchOpening(request.request_hash, request.commitment, request.key),
+        opening=ActOpening(request.request_hash, request.commitment, request.key),
     )
 
 
@@ -267,7 +267,7 @@ def make_forecast(writer: Writer, request: requests.MakeForecast) -> None:
         ascii_word(request.from_state),
         request.to_state,
         request.horizon_days,
-        opening=TouchOpening(request.request_hash, request.commitment, request.key),
+        opening=ActOpening(request.request_hash, request.commitment, request.key),
     )
 
 
@@ -320,7 +320,7 @@ def touch(writer: Writer, request: requests.Touch) -> None:
         request.lead,
         request.action,
         previous,
-        opening=TouchOpening(request.request_hash, request.commitment, request.key),
+        opening=ActOpening(request.request_hash, request.commitment, request.key),
     )
 
 
@@ -385,5 +385,5 @@ def request_action(writer: Writer, request: requests.RequestAction) -> None:
         request.lead,
         request.action,
         writer.now_ms + request.lasts_ms,
-        opening=TouchOpening(request.request_hash, request.commitment, request.key),
+        opening=ActOpening(request.request_hash, request.commitment, request.key),
     )

@@ -541,7 +541,7 @@ ATTACKS = {
     "another's results": "SELECT * FROM results WHERE account <> %(me)s",
     "the rights of requests": "UPDATE request_rights SET sender = 'tallystick_api'",
     "a right of requests": "INSERT INTO request_rights VALUES"
-    " ('x', 'tallystick_api', 'owner:read', 'x', false, false, false, '{}')",
+    " ('x', 'tallystick_api', 'owner:read', 'x', false, false, false)",
     "the scope of a right": "UPDATE request_rights SET scope = 'owner:read'",
     # keys, accounts and limits
     "the limits": "UPDATE inbox_limits SET waiting_requests = 9223372036854775807",
