@@ -329,22 +329,17 @@ def _check_touch(
     request: requests.Touch | requests.RequestAction | requests.ReportTouch,
     lead: Lead | None,
 ) -> int:
-    """Return 1 + the position of the operator's touch of the lead before this one, 0 for none.
-
-    What it has requested and may still be done counts as a touch: else it could not become one.
-    """
+    """Return 1 + the position of the operator's touch of the lead before this one, 0 for none."""
     here = surface_of(world, request.surface)
     check_home(lead, request.surface, request.lead)
     if lead is None:
         return 0
-    touches, most = lead.touches.get(request.operator), here.policy.touches_per_lead
-    count = touches.count if touches else 0
-    asked = sum(one.operator == request.operator for one in lead.errands)
-    if count + asked >= most:
+    acts = lead.acts_by(request.operator)
+    if acts >= here.policy.touches_per_lead:
         raise RequestError(
             "touch-limit",
-            f"operator 0x{request.operator.hex()} has touched this lead {count} times and "
-            f"requested {asked} actions on it, together the most that the policy allows",
+            f"operator 0x{request.operator.hex()} has touched this lead or requested actions on it "
+            f"{acts} times, the most that the policy allows",
         )
     return lead.next_touch(request.operator)
 
