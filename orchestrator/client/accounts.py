@@ -140,6 +140,11 @@ class AccountClient(Client):
         self.sign_in()
         return super()._request(method, path, **arguments)
 
+    def post(self, path: str, body: object, *, key: str | None = None, wait_s: int = 0) -> Any:
+        """Post a document; a request to the log has an idempotency `key`. Return the answer."""
+        headers = {} if key is None else _request_headers(key, wait_s)
+        return self._request("POST", path, json=body, headers=headers)
+
     def _post_lines(self, path: str, lines: Sequence[Mapping[str, object]]) -> list[Any]:
         """Post lines of NDJSON, a bulk at a time. Return the result of each line."""
         results: list[Any] = []
