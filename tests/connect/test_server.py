@@ -1,14 +1,16 @@
 """The server on stdio against the real service, by the SDK's own client."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
+from orchestrator.core.limits import Limits
+from orchestrator.core.units import NS_PER_MS
 from tests.support.api_service import (
     POLICY,
     ApiService,
@@ -26,6 +28,8 @@ CEILINGS = ("--outstanding", "100", "--a-day", "60", "--confirm", "never")
 @pytest.fixture(scope="module")
 def service(module_database_url: str) -> Iterator[ApiService]:
     with running_service(module_database_url) as running:
+        # The command is a process of its own, and makes terms by the time of its machine.
+        running.clock.now_ms = time.time_ns() // NS_PER_MS
         yield running
 
 
@@ -125,9 +129,8 @@ def test_the_payee_is_that_of_the_configuration(
 def test_an_expired_key_is_renewed_without_a_word(service: ApiService, tmp_path: Path) -> None:
     async def twice(client: Client) -> list[str]:
         keys = [answer_of(await client.call_tool("whoami", {}))["key"]]
-        with psycopg.connect(service.database_url, autocommit=True) as admin:
-            admin.execute("UPDATE api_keys SET revoked_ms = created_ms WHERE revoked_ms IS NULL")
-        keys.append(answer_of(await client.call_tool("whoami", {}))["key"])
+        with service.clock.moved_by(Limits().key_ttl_ms):
+            keys.append(answer_of(await client.call_tool("whoami", {}))["key"])
         return keys
 
     before, after = _connector(tmp_path, "r", service, "renewed").run(twice)
