@@ -1,7 +1,5 @@
 """The server on stdio against the real service, by the SDK's own client."""
 
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +8,8 @@ from mcp import Client
 from mcp.shared.exceptions import MCPError
 
 from orchestrator.core.limits import Limits
-from orchestrator.core.units import NS_PER_MS
 from tests.support.api_service import (
-    POLICY,
     ApiService,
-    open_surface,
-    running_service,
     wallet,
 )
 from tests.support.connecting import Connector, answer_of
@@ -23,20 +17,6 @@ from tests.support.mcp_client import ERAS, Era, text_of, text_of_content
 
 DEAL = {"outcome": "activated", "price": "8.00", "at_most": 5, "closes_in": "14 days"}
 CEILINGS = ("--outstanding", "100", "--a-day", "60", "--confirm", "never")
-
-
-@pytest.fixture(scope="module")
-def service(module_database_url: str) -> Iterator[ApiService]:
-    with running_service(module_database_url) as running:
-        # The command is a process of its own, and makes terms by the time of its machine.
-        running.clock.now_ms = time.time_ns() // NS_PER_MS
-        yield running
-
-
-@pytest.fixture(scope="module")
-def surface(service: ApiService) -> str:
-    owner = service.sign_in(wallet("owner"), "owner")
-    return open_surface(owner, "connected", attribution=POLICY["attribution"])
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -97,23 +77,28 @@ def test_ceilings_hold_across_processes_and_nothing_is_sent_beyond_them(
     assert len(_proposals(service, "ceiling")) == 1
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ({"deal": DEAL | {"payee": wallet("thief").address}}, "payee-configured: "),
-        ({"deal": "all of it"}, "arguments-wrong: deal must be of type object"),
-        ({"deal": DEAL, "key": "0x"}, "arguments-wrong: 'key' is none of its arguments"),
-        ({"answers": "../me"}, "arguments-wrong: answers must be 0x and 64 small hex digits"),
-        ({}, "deal-missing: "),
-    ],
-)
 def test_the_model_chooses_neither_payee_nor_path(
-    service: ApiService, surface: str, tmp_path: Path, arguments: dict[str, Any], says: str
+    service: ApiService, surface: str, tmp_path: Path
 ) -> None:
-    connector = _connector(tmp_path, "p", service, "operator", *CEILINGS)
-    result = connector.call("sign_and_propose", surface=surface, **arguments)
-    assert result.is_error
-    assert text_of(result).startswith(says)
+    wrong = {
+        "payee-configured: ": {"deal": DEAL | {"payee": wallet("thief").address}},
+        "arguments-wrong: deal must be of type object": {"deal": "all of it"},
+        "arguments-wrong: 'key' is none of its arguments": {"deal": DEAL, "key": "0x"},
+        "arguments-wrong: answers must be 0x and 64 small": {"answers": "../me"},
+        "deal-missing: ": {},
+    }
+
+    async def try_all(client: Client) -> list[str]:
+        results = [
+            await client.call_tool("sign_and_propose", {"surface": surface, **arguments})
+            for arguments in wrong.values()
+        ]
+        assert all(result.is_error for result in results)
+        return [text_of(result) for result in results]
+
+    said = _connector(tmp_path, "p", service, "operator", *CEILINGS).run(try_all)
+    for text, beginning in zip(said, wrong, strict=True):
+        assert text.startswith(beginning)
 
 
 def test_the_payee_is_that_of_the_configuration(
