@@ -29,3 +29,12 @@ def client_setups(command: str, arguments: Sequence[str]) -> list[ClientSetup]:
         ClientSetup("VS Code", ".vscode/mcp.json", code),
         ClientSetup("any other client (stdio)", "as the command of a server", line),
     ]
+
+
+def connect_hint(url: str) -> str:
+    """Return in one line how an agent with a wallet connects to a service."""
+    return (
+        f"agents connect by MCP: tallystick connect --api {url} --key-file WALLET (add "
+        f"--print-config for the configuration of Claude, Cursor, VS Code and others), or with a "
+        f"key at {url}/mcp"
+    )

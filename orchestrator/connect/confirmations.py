@@ -1,4 +1,4 @@
-"""What a person confirms outside the model: requests that wait in files of the user's own.
+"""Requests that a person confirms outside the model; they wait in files of the user's own.
 
 A request is written by the server that a model speaks to, and confirmed by a command that a person
 runs. It holds all that will be done, so nothing can be put in its place, and goes when it is done.

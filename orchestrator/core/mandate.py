@@ -1,4 +1,4 @@
-"""What a wallet lets a program sign for it: where the money goes, how much, and what is confirmed.
+"""Mandates: what a wallet lets a program sign for it, up to how much, and who is paid.
 
 A mandate stands on the wallet's own machine, as the pins do: the facts of a deployment that are
 taken down at first use, so that no server can have something signed for another chain, escrow, log

@@ -59,7 +59,7 @@ def test_an_id_is_no_path(tmp_path: Path, id_: str) -> None:
     assert refused(Confirmations(tmp_path / "waiting"), id_) == "confirmation-unknown"
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"id": 1}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "[]", '{"id": 1}', pytest.param("[" * 100_000, id="deep")])
 def test_what_is_no_request_is_told(tmp_path: Path, text: str) -> None:
     path = tmp_path / f"{'0' * 12}.json"
     path.touch(0o600)
