@@ -328,6 +328,13 @@ class OperatorClient(AccountClient):
             for lead in self.pages(path, "leads", state=state, limit=PAGE)
         ]
 
+    def request_action(
+        self, surface: str, lead: str, action: str, occasion: str, wait_s: int = 0
+    ) -> Any:
+        """Ask the owner to take an action on a lead; with the same `occasion` it counts once."""
+        path, body = f"/v1/surfaces/{surface}/actions", {"lead": lead, "action": action}
+        return self.post(path, body, key=occasion, wait_s=wait_s)
+
     def touch(
         self, surface: str, leads: Sequence[LeadSummary], action: str, occasion: str
     ) -> list[Any]:

@@ -1,6 +1,7 @@
 """Deals at a server that is a stranger: terms are made here, by what it serves and is pinned."""
 
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -38,9 +39,9 @@ def served_pins(client: Client) -> Pins:
         return Pins.from_json(log)
 
 
-def served_frame(client: Client, pins: Pins, surface: bytes) -> Frame:
+def served_frame(client: Client, pins: Pins, surface: str) -> Frame:
     """Return what a surface sets of terms; the deployment's part is as it was pinned."""
-    detail = client.get(f"/v1/surfaces/{to_hex(surface)}")
+    detail = client.get(f"/v1/surfaces/{surface}")
     with reading(client, "what the surface asks of terms"):
         asked = detail["terms"]
         policy_hash = from_hex(asked["policy"], WORD_BYTES)
@@ -53,7 +54,7 @@ def served_frame(client: Client, pins: Pins, surface: bytes) -> Frame:
     return Frame(
         owner=owner,
         log_id=from_hex(pins.log_id),
-        surface=surface,
+        surface=from_hex(surface, WORD_BYTES),
         policy=policy,
         verifier=pins.verifier,
         fee_bps=fee_bps,
@@ -65,21 +66,21 @@ def served_frame(client: Client, pins: Pins, surface: bytes) -> Frame:
 
 
 def draft(
-    client: Client,
+    client: AccountClient,
     pins: Pins,
-    surface: bytes,
+    surface: str,
     deal: Mapping[str, object],
-    operator: str,
-    now_s: int,
+    now_s: int | None = None,
 ) -> Draft:
-    """Return complete terms of a short deal, made here."""
+    """Return complete terms of a short deal with the client's wallet as operator, made here."""
     frame = served_frame(client, pins, surface)
-    return draft_terms(deal, frame, operator, now_s, secrets.token_bytes(32))
+    by_clock = int(time.time()) if now_s is None else now_s
+    return draft_terms(deal, frame, client.address, by_clock, secrets.token_bytes(32))
 
 
-def offered_deal(client: AccountClient, surface: bytes, offer: str) -> dict[str, object]:
+def offered_deal(client: AccountClient, surface: str, offer: str) -> dict[str, object]:
     """Return the deal of a standing offer as the server has it now, in plain units."""
-    path = f"/v1/surfaces/{to_hex(surface)}/offers/{offer}/drafts"
+    path = f"/v1/surfaces/{surface}/offers/{offer}/drafts"
     made = client.post(path, {})
     with reading(client, "what the offer is"):
         return dict(made["deal"])
@@ -106,20 +107,22 @@ def proposed_terms(client: AccountClient, pins: Pins, contract: str) -> Terms:
     return terms
 
 
-def propose(
-    client: AccountClient, pins: Pins, terms: Terms, key: bytes, **beside: str | None
-) -> Proposed:
+def propose(client: AccountClient, pins: Pins, terms: Terms, **beside: str | None) -> Proposed:
     """Sign terms as their operator and propose them; `beside` are `answers` and `offer`."""
-    signature = sign_digest(operator_consent_digest(terms, pins.domain), key)
-    body = {"terms": terms.to_json(), "operator_signature": to_hex(signature), **beside}
+    signature = _signature(client, operator_consent_digest(terms, pins.domain))
+    body = {"terms": terms.to_json(), "operator_signature": signature, **beside}
     return _proposed(client, pins, terms, client.post("/v1/proposals", body))
 
 
-def accept(client: AccountClient, pins: Pins, terms: Terms, key: bytes) -> Proposed:
+def accept(client: AccountClient, pins: Pins, terms: Terms) -> Proposed:
     """Sign terms as their owner, to be paid from its allowance, and accept the proposal."""
-    signature = sign_digest(owner_consent_digest(terms, pins.domain), key)
+    signature = _signature(client, owner_consent_digest(terms, pins.domain))
     path = f"/v1/proposals/{to_hex(contract_id(terms, pins.domain))}/accept"
-    return _proposed(client, pins, terms, client.post(path, {"owner_signature": to_hex(signature)}))
+    return _proposed(client, pins, terms, client.post(path, {"owner_signature": signature}))
+
+
+def _signature(client: AccountClient, digest: bytes) -> str:
+    return to_hex(sign_digest(digest, bytes(client.account.key)))
 
 
 def _proposed(client: Client, pins: Pins, terms: Terms, answer: Any) -> Proposed:

@@ -12,7 +12,7 @@ from orchestrator.client import deals
 from orchestrator.client.accounts import AccountClient
 from orchestrator.connect.confirmations import Confirmations, how_to_confirm
 from orchestrator.core.errors import EscrowError, InputError
-from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.mandate import Mandate, Pins, check_mandate, signed_budget
 from orchestrator.core.sentences import operator_sentences, owner_sentences, sentences_of
 from orchestrator.core.site import TokenInfo
@@ -61,11 +61,8 @@ class Signer:
     ) -> dict[str, Any]:
         """Make terms of a short deal, of an offer or of an owner's answer, and propose them."""
         pins = self._pins()
-        told = self._deal(pins, from_hex(surface, 32), deal, offer, answers)
-        now_s = int(time.time())
-        made = deals.draft(
-            self._client, pins, from_hex(surface, 32), told, self.mandate.wallet, now_s
-        )
+        told = self._deal(pins, surface, deal, offer, answers)
+        made = deals.draft(self._client, pins, surface, told)
         beside = {"offer": offer, "answers": answers}
         return self._release(PROPOSAL, pins, made.terms, beside)
 
@@ -95,7 +92,7 @@ class Signer:
     def _deal(
         self,
         pins: Pins,
-        surface: bytes,
+        surface: str,
         deal: Mapping[str, Any] | None,
         offer: str | None,
         answers: str | None,
@@ -147,11 +144,10 @@ class Signer:
             check_mandate(self.mandate, pins, terms, others, now_s)
             if len(others) == len(earlier):
                 add_budget(file, signed_budget(name, terms, now_s))
-        key = bytes(self._client.account.key)
         if kind == PROPOSAL:
-            done = deals.propose(self._client, pins, terms, key, **beside)
+            done = deals.propose(self._client, pins, terms, **beside)
         else:
-            done = deals.accept(self._client, pins, terms, key)
+            done = deals.accept(self._client, pins, terms)
         sentences = sentences_of(terms, pins.token(terms.token))
         return {"contract_id": done.contract, "status": done.status, "sentences": sentences}
 

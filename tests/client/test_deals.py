@@ -19,7 +19,7 @@ from tests.support.deals import SURFACE_POLICY
 from tests.support.http_server import Request, serving_json
 from tests.support.terms import ESCROW, FEES, NOW_S, OWNER, PAYEE, PLAIN, TOKEN, VERIFIER
 
-SURFACE, POLICY = b"\2" * 32, policies.parse(SURFACE_POLICY)
+SURFACE, POLICY = "0x" + "02" * 32, policies.parse(SURFACE_POLICY)
 PINS = Pins(31337, ESCROW, PAYEE, "0x" + "10" * 32, VERIFIER, (TokenInfo(TOKEN, "USDC", 6),))
 ASKED: dict[str, Any] = {
     "owner": OWNER,
@@ -40,7 +40,7 @@ class Server:
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {
-            f"/v1/surfaces/{to_hex(SURFACE)}": {"terms": ASKED, "settings_hash": None},
+            f"/v1/surfaces/{SURFACE}": {"terms": ASKED, "settings_hash": None},
             f"/v1/policies/{to_hex(POLICY.hash)}": {"document": SURFACE_POLICY},
         }
         self.posted: list[Request] = []
@@ -62,7 +62,7 @@ def serving_deals() -> Iterator[tuple[Server, OperatorClient]]:
 
 
 def drafted(client: OperatorClient) -> Terms:
-    return deals.draft(client, PINS, SURFACE, DEAL, client.address, NOW_S).terms
+    return deals.draft(client, PINS, SURFACE, DEAL, NOW_S).terms
 
 
 def test_terms_hold_what_is_pinned_whatever_the_server_says() -> None:
@@ -86,7 +86,7 @@ def test_a_policy_that_is_another_is_refused() -> None:
 )
 def test_what_is_no_surface_is_told(changes: dict[str, object]) -> None:
     with serving_deals() as (server, client):
-        server.answers[f"/v1/surfaces/{to_hex(SURFACE)}"]["terms"] = ASKED | changes
+        server.answers[f"/v1/surfaces/{SURFACE}"]["terms"] = ASKED | changes
         with pytest.raises(DomainError):
             drafted(client)
 
@@ -106,7 +106,7 @@ def test_what_is_proposed_is_signed_for_the_pinned_escrow() -> None:
     with serving_deals() as (server, client):
         terms = drafted(client)
         server.answers["/v1/proposals"] = {"status": "proposed"}
-        done = deals.propose(client, PINS, terms, b"\2" * 32, answers=None)
+        done = deals.propose(client, PINS, terms, answers=None)
         body = json.loads(server.posted[-1].body)
     signer = recover(
         operator_consent_digest(terms, PINS.domain), from_hex(body["operator_signature"])
