@@ -102,6 +102,12 @@ class AccountClient(Client):
             self._http.headers["Authorization"] = f"Bearer {answer['key']}"
         return answer
 
+    def sign_out(self) -> None:
+        """End the key that this client has, if it has one."""
+        if "Authorization" in self._http.headers:
+            super()._request("DELETE", "/v1/keys/current")
+            self._http.headers.pop("Authorization")
+
     def check_message(self, message: str) -> None:
         """Raise an error if the message is not to be signed."""
 

@@ -122,6 +122,12 @@ def test_an_expired_key_is_renewed_without_a_word(service: ApiService, tmp_path:
     assert before != after
 
 
+def test_its_key_ends_with_it(service: ApiService, tmp_path: Path) -> None:
+    me = answer_of(_connector(tmp_path, "e", service, "leaver").call("whoami"))
+    keys = service.sign_in(wallet("leaver"), "operator").get("/v1/keys").json()["keys"]
+    assert {key["id"]: key["revoked_ms"] is None for key in keys}[me["key"]] is False
+
+
 def test_what_the_service_refuses_is_told_as_it_told_it(
     service: ApiService, surface: str, tmp_path: Path
 ) -> None:

@@ -7,13 +7,14 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from orchestrator.cli.options import NOTHING_DONE, Api, Json, KeyFile, address_option
-from orchestrator.core.errors import InputError
+from orchestrator.core.errors import InputError, ServerError
 from orchestrator.core.mandate import ALWAYS, Mandate
 from orchestrator.core.scopes import ScopeSet
 from orchestrator.core.units import format_second, parse_percent_bps
@@ -176,6 +177,9 @@ def _serve(
         remote.scopes = scopes
         signer = Signer(remote, mandate, lambda: pinned(folder, url, remote), folder, vault)
         anyio.run(serve, remote, LocalTools(signer))
+        # A key that no process has any more is no use to its account.
+        with suppress(ServerError):
+            remote.sign_out()
 
 
 def _say(line: str) -> None:
