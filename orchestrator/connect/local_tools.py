@@ -20,6 +20,10 @@ _DEAL = {
 }
 
 
+# No tool of the service has one of these names, whether ours is there or not.
+RESERVED = frozenset({"sign_and_propose", "sign_acceptance", "sign_confirmed", "withdraw"})
+
+
 class _Tool(NamedTuple):
     title: str
     use: str
@@ -67,8 +71,14 @@ class LocalTools:
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> types.CallToolResult:
         """Return a tool's result; what is refused has one too, which says why."""
-        tool = self._tools[name]
+        tool = self._tools.get(name)
         try:
+            if tool is None:
+                raise InputError(
+                    "tool-not-configured",
+                    f"{name} is not configured here: signing needs --outstanding and --a-day, "
+                    f"withdrawing --rpc; only the person who runs this can give them",
+                )
             _check_arguments(tool, arguments)
             done = tool.act(**arguments)
         except DomainError as error:

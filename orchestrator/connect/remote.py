@@ -19,6 +19,7 @@ from orchestrator.core.errors import ServerError
 VERSION = "2026-07-28"
 MAX_TOOLS = 100
 MAX_DESCRIPTION = 2_000
+MAX_TOOL_BYTES = 262_144
 _TOOL = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # They take a signature, which a model never has: ours make it and call their routes.
 SIGNED_TOOLS = frozenset({"propose_contract", "accept_proposal"})
@@ -73,7 +74,9 @@ class RemoteServer(AccountClient):
         return [
             tool.model_copy(update={"description": (tool.description or "")[:MAX_DESCRIPTION]})
             for tool in listed
-            if _TOOL.fullmatch(tool.name) and tool.name not in hidden
+            if _TOOL.fullmatch(tool.name)
+            and tool.name not in hidden
+            and len(tool.model_dump_json()) <= MAX_TOOL_BYTES
         ]
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> types.CallToolResult:

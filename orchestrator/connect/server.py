@@ -12,7 +12,7 @@ from mcp.server.lowlevel.server import Server
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 
-from orchestrator.connect.local_tools import LocalTools
+from orchestrator.connect.local_tools import RESERVED, LocalTools
 from orchestrator.connect.remote import RemoteServer
 from orchestrator.core.errors import DomainError
 
@@ -57,14 +57,14 @@ def _server(remote: RemoteServer, local: LocalTools) -> Server[Any]:
         return handle
 
     async def list_tools(_: Context, __: object) -> types.ListToolsResult:
-        tools = await in_turn(lambda: remote.tools(local.names))
+        tools = await in_turn(lambda: remote.tools(RESERVED))
         return types.ListToolsResult(
             tools=[*local.listed(), *tools], ttl_ms=60_000, cache_scope="private"
         )
 
     async def call_tool(_: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         arguments: Mapping[str, Any] = params.arguments or {}
-        if params.name in local.names:
+        if params.name in RESERVED:
             return await run_sync(local.call, params.name, arguments, limiter=turns)
         try:
             return await run_sync(remote.call, params.name, arguments, limiter=turns)

@@ -120,7 +120,7 @@ class Signer:
         """Sign terms, or have a person confirm them first."""
         now_s, token = int(time.time()), pins.token(terms.token)
         with open_ledger(self._ledger) as (earlier, _):
-            check_mandate(self.mandate, pins, terms, earlier, now_s)
+            check_mandate(self.mandate, pins, terms, earlier, now_s, is_owner=kind == ACCEPTANCE)
         if not self.mandate.is_confirmed_by_a_person(terms.budget_units, token):
             return self._sign(kind, pins, terms, beside)
         lines = [
@@ -141,7 +141,7 @@ class Signer:
         name, now_s = to_hex(contract_id(terms, pins.domain)), int(time.time())
         with open_ledger(self._ledger) as (earlier, file):
             others = [one for one in earlier if one.contract_id != name]
-            check_mandate(self.mandate, pins, terms, others, now_s)
+            check_mandate(self.mandate, pins, terms, others, now_s, is_owner=kind == ACCEPTANCE)
             if len(others) == len(earlier):
                 add_budget(file, signed_budget(name, terms, now_s))
         if kind == PROPOSAL:

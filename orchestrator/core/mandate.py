@@ -5,16 +5,22 @@ taken down at first use, so that no server can have something signed for another
 or token later. A server's word, and that of a model, add nothing to either.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from eth_utils.address import to_checksum_address
+
+from orchestrator.core.entry import WORD_BYTES
 from orchestrator.core.errors import InputError, TermsError
 from orchestrator.core.escrow_model import times_of
-from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.terms import Domain, Terms
 from orchestrator.core.units import DAY_S, format_amount, format_percent, parse_amount
 
+_SYMBOL = re.compile(r"[!-~]{1,16}")
+_MOST_DECIMALS = 36
 ALWAYS, NEVER, ABOVE = "always", "never", "above="
 
 
@@ -46,14 +52,13 @@ class Pins(NamedTuple):
 
         Raises LookupError, TypeError, ValueError or AttributeError for a garbled member.
         """
-        tokens = [
-            TokenInfo(str(token["address"]), str(token["symbol"]), int(token["decimals"]))
-            for token in document["tokens"]
-        ]
         return cls(
             chain_id=int(document["chain_id"]),
-            tokens=tuple(sorted(tokens)),
-            **{name: str(document[name]) for name in ("escrow", "event_log", "log_id", "verifier")},
+            escrow=to_checksum_address(document["escrow"]),
+            event_log=to_checksum_address(document["event_log"]),
+            log_id=to_hex(from_hex(document["log_id"], WORD_BYTES)),
+            verifier=to_checksum_address(document["verifier"]),
+            tokens=tuple(sorted(map(_token, document["tokens"]))),
         )
 
     def to_json(self) -> dict[str, object]:
@@ -126,13 +131,19 @@ def signed_budget(contract_id: str, terms: Terms, now_s: int) -> SignedBudget:
 
 
 def check_mandate(
-    mandate: Mandate, pins: Pins, terms: Terms, signed: Iterable[SignedBudget], now_s: int
+    mandate: Mandate,
+    pins: Pins,
+    terms: Terms,
+    signed: Iterable[SignedBudget],
+    now_s: int,
+    *,
+    is_owner: bool,
 ) -> None:
-    """Raise TermsError that says why terms are not signed.
+    """Raise TermsError that says why terms are not signed, as their owner or as their operator.
 
     `signed` is all that was signed before.
     """
-    _check_facts(mandate, pins, terms)
+    _check_facts(mandate, pins, terms, is_owner=is_owner)
     token = pins.token(terms.token)
     earlier = [one for one in signed if one.token == terms.token]
     spent = {
@@ -151,17 +162,27 @@ def check_mandate(
             )
 
 
-def _check_facts(mandate: Mandate, pins: Pins, terms: Terms) -> None:
+def _token(document: Mapping[str, Any]) -> TokenInfo:
+    """Return a token. Its symbol is shown to people: one that could hide anything is refused."""
+    address, symbol = to_checksum_address(document["address"]), document["symbol"]
+    decimals = int(document["decimals"])
+    if not _SYMBOL.fullmatch(symbol) or not 0 <= decimals <= _MOST_DECIMALS:
+        raise ValueError(f"{symbol!r} with {decimals} decimals is no token")
+    return TokenInfo(address, symbol, decimals)
+
+
+def _check_facts(mandate: Mandate, pins: Pins, terms: Terms, *, is_owner: bool) -> None:
     is_known = any(terms.token == token.address for token in pins.tokens)
     facts = {
         "log_id": (terms.log_id, from_hex(pins.log_id)),
         "verifier": (terms.verifier, pins.verifier),
         "token": (terms.token, terms.token if is_known else "one that was pinned at first use"),
     }
-    if terms.operator == mandate.wallet:
-        facts["payee"] = (terms.payee, mandate.payee)
-    else:
+    if is_owner:
         facts["owner"] = (terms.owner, mandate.wallet)
+    else:
+        facts["operator"] = (terms.operator, mandate.wallet)
+        facts["payee"] = (terms.payee, mandate.payee)
     for name, (told, wanted) in facts.items():
         if told != wanted:
             raise TermsError(

@@ -49,7 +49,7 @@ def test_a_receipt_that_holds_is_returned() -> None:
     [
         None,
         [],
-        changed(lambda one: one["entries"].pop(0)),
+        changed(lambda one: one["entries"].pop(2)),
         changed(lambda one: one["checkpoint"].update(root="0x" + "00" * 32)),
         changed(lambda one: one["entries"][0].update(position=9)),
     ],

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.connect.local_tools import LocalTools
+from orchestrator.connect.local_tools import RESERVED, LocalTools
 from orchestrator.connect.remote import RemoteServer
 from orchestrator.connect.signer import Signer, Vault
 from orchestrator.core.errors import ChainError
@@ -58,6 +58,12 @@ def test_what_fails_is_a_result_that_says_why(tmp_path: Path) -> None:
     )
     assert result.is_error
     assert text_of(result) == "node-unreachable: the node did not answer"
+
+
+def test_what_is_not_configured_says_who_can_configure_it(tmp_path: Path) -> None:
+    for name in sorted(RESERVED):
+        assert text_of(tools(tmp_path, "0").call(name, {})).startswith("tool-not-configured: ")
+    assert tools(tmp_path, "1", Vault(no_node, lambda *_: "", ME)).names == RESERVED
 
 
 def test_a_withdrawal_names_no_address_and_no_amount(tmp_path: Path) -> None:

@@ -50,10 +50,11 @@ def test_no_tool_takes_the_place_of_ours_or_has_a_name_of_its_own_making() -> No
 
 def test_listings_are_cut_in_number_and_length() -> None:
     tools = [tool(f"t{number}", "x" * 100_000) for number in range(MAX_TOOLS + 7)]
+    tools[0] |= {"inputSchema": {"type": "object", "description": "x" * 300_000}}
     listing = {"tools": tools, "ttlMs": 0, "cacheScope": "private"}
     with remote(result_of(listing)) as server:
         found = server.tools(())
-    assert len(found) == MAX_TOOLS
+    assert len(found) == MAX_TOOLS - 1
     assert {len(one.description or "") for one in found} == {MAX_DESCRIPTION}
 
 

@@ -80,7 +80,7 @@ def test_ceilings_hold_across_processes_and_nothing_is_sent_beyond_them(
 def test_the_model_chooses_neither_payee_nor_path(
     service: ApiService, surface: str, tmp_path: Path
 ) -> None:
-    wrong = {
+    wrong: dict[str, dict[str, Any]] = {
         "payee-configured: ": {"deal": DEAL | {"payee": wallet("thief").address}},
         "arguments-wrong: deal must be of type object": {"deal": "all of it"},
         "arguments-wrong: 'key' is none of its arguments": {"deal": DEAL, "key": "0x"},
@@ -109,6 +109,26 @@ def test_the_payee_is_that_of_the_configuration(
     answer_of(connector.call("sign_and_propose", surface=surface, deal=DEAL))
     (proposal,) = _proposals(service, "payee")
     assert proposal["terms"]["payee"] == cold
+
+
+def test_a_pin_that_changes_stops_signing_and_then_the_start(
+    service: ApiService, surface: str, tmp_path: Path
+) -> None:
+    connector = _connector(tmp_path, "s", service, "pinned", *CEILINGS)
+
+    async def change(client: Client) -> str:
+        answer_of(await client.call_tool("whoami", {}))
+        path = connector.folder / "pins.json"
+        was = service.get("/v1/log")["escrow"]
+        path.write_text(path.read_text().replace(was, wallet("other escrow").address))
+        arguments = {"surface": surface, "deal": DEAL}
+        return text_of(await client.call_tool("sign_and_propose", arguments))
+
+    assert connector.run(change).startswith("pin-changed: escrow was 0x")
+    assert _proposals(service, "pinned") == []
+    code, said = connector.failure()
+    assert code == 2
+    assert "escrow was 0x" in said
 
 
 def test_an_expired_key_is_renewed_without_a_word(service: ApiService, tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_an_offer_and_an_owners_answer_are_signed_to_the_payee(
 def test_only_the_owner_of_terms_accepts_them(bench: Bench, surface: str) -> None:
     signer = bench.signer(confirm="never")
     proposed = signer.propose(surface, DEAL)["contract_id"]
-    assert refused(signer.accept, proposed) == "http-403"
+    assert refused(signer.accept, proposed) == "owner-differs"
 
 
 def test_a_credit_goes_to_the_configured_address_once(bench: Bench) -> None:

@@ -19,10 +19,14 @@ MANDATE = Mandate(OPERATOR, PAYEE, outstanding="100", a_day="60", most_fee_bps=T
 
 
 def refusal(
-    mandate: Mandate = MANDATE, signed: tuple[SignedBudget, ...] = (), **changes: Any
+    mandate: Mandate = MANDATE,
+    signed: tuple[SignedBudget, ...] = (),
+    is_owner: bool = False,
+    **changes: Any,
 ) -> str | None:
     try:
-        check_mandate(mandate, PINS, replace(TERMS, **changes), signed, NOW_S)
+        terms = replace(TERMS, **changes)
+        check_mandate(mandate, PINS, terms, signed, NOW_S, is_owner=is_owner)
     except TermsError as error:
         return error.code
     return None
@@ -30,7 +34,10 @@ def refusal(
 
 def test_terms_within_it_are_signed_by_either_party() -> None:
     assert refusal() is None
-    assert refusal(MANDATE._replace(wallet=OWNER)) is None
+    owner = MANDATE._replace(wallet=OWNER)
+    assert refusal(owner, is_owner=True) is None
+    assert refusal(is_owner=True) == "owner-differs"
+    assert refusal(owner) == "operator-differs"
 
 
 @pytest.mark.parametrize(
@@ -40,7 +47,7 @@ def test_terms_within_it_are_signed_by_either_party() -> None:
         ({"log_id": bytes(32)}, "log-id-differs"),
         ({"verifier": ARBITER}, "verifier-differs"),
         ({"token": ARBITER}, "token-differs"),
-        ({"operator": ARBITER}, "owner-differs"),
+        ({"operator": ARBITER}, "operator-differs"),
         ({"fee_bps": TERMS.fee_bps + 1}, "fee-too-high"),
         ({"budget_units": 60_000_001}, "ceiling-a-day"),
         ({"budget_units": 100_000_001}, "ceiling-outstanding"),
@@ -119,3 +126,22 @@ def test_a_token_that_changes_is_named_and_a_new_one_is_not_taken() -> None:
 
 def test_pins_are_read_as_they_are_written() -> None:
     assert Pins.from_json(PINS.to_json() | {"size": 7}) == PINS
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        {"symbol": "\x1b[2J"},
+        {"symbol": "USDC\nsign"},
+        {"symbol": ""},
+        {"symbol": "x" * 17},
+        {"symbol": 7},
+        {"decimals": 37},
+        {"decimals": -1},
+        {"address": "0x12"},
+    ],
+)
+def test_a_token_that_could_mislead_a_person_is_not_pinned(token: dict[str, object]) -> None:
+    document = PINS.to_json() | {"tokens": [TOKEN._asdict() | token]}
+    with pytest.raises((ValueError, TypeError)):
+        Pins.from_json(document)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ from tests.support.mcp_client import Era, text_of
 
 ROOT = Path(__file__).parents[2]
 COMMAND = ("-c", "from orchestrator.cli.main import main; main()")
+ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
 Found = TypeVar("Found")
 
 
@@ -33,10 +35,18 @@ class Connector:
 
     def parameters(self) -> StdioServerParameters:
         """Return how an MCP client starts it."""
-        environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
         return StdioServerParameters(
-            command=sys.executable, args=[*COMMAND, *self.options], env=environment
+            command=sys.executable, args=[*COMMAND, *self.options], env=ENVIRONMENT
         )
+
+    def failure(self) -> tuple[int, str]:
+        """Return the exit code and the error of a start that must fail."""
+        command = [sys.executable, *COMMAND, *self.options]
+        done = subprocess.run(
+            command, input="", capture_output=True, text=True, check=False, env=ENVIRONMENT
+        )
+        assert not done.stdout
+        return done.returncode, done.stderr
 
     @asynccontextmanager
     async def connected(self, era: Era = "2026-07-28") -> AsyncIterator[Client]:

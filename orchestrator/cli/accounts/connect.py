@@ -126,7 +126,8 @@ def confirm_request(
         return
     asked = confirmations.read(request, now_s)
     for line in (f"{asked.kind} by {asked.wallet}", *asked.lines):
-        typer.echo(line, err=json_out)
+        # What a service had a part in must not steer a terminal.
+        typer.echo("".join(x if x.isprintable() else "?" for x in line), err=json_out)
     # A person answers at a terminal. It keeps out what pipes a yes into the command.
     if not sys.stdin.isatty():
         raise InputError("terminal-missing", "a request is confirmed by a person at a terminal")
@@ -159,13 +160,14 @@ def _serve(
 ) -> None:
     import anyio
 
+    from orchestrator.client.http import Client
     from orchestrator.connect.local_tools import LocalTools
     from orchestrator.connect.pins import pinned
     from orchestrator.connect.remote import RemoteServer
     from orchestrator.connect.server import serve
     from orchestrator.connect.signer import Signer
 
-    with RemoteServer(url, account, "connect") as first:
+    with Client(url) as first:
         pins = pinned(folder, url, first)
     rpc, to = withdrawing
     vault = None

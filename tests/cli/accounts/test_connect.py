@@ -14,7 +14,7 @@ import pytest
 from orchestrator.cli.main import main
 from orchestrator.connect.confirmations import Asked, Confirmations
 from orchestrator.core.mandate import Mandate
-from tests.support.connecting import COMMAND
+from tests.support.connecting import COMMAND, ENVIRONMENT
 
 LINE = "By signing, 0xaa agrees to these terms."
 
@@ -29,7 +29,9 @@ def at_terminal(folder: Path, id_: str, answer: str) -> tuple[int, str]:
     """Run the command at a terminal, and answer its question. Return its code and what it said."""
     ours, theirs = pty.openpty()
     arguments = [sys.executable, *COMMAND, "connect", "confirm", id_, "--folder", str(folder)]
-    with subprocess.Popen(arguments, stdin=theirs, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        arguments, stdin=theirs, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
         os.write(ours, f"{answer}\n".encode())
         said, _ = process.communicate(timeout=60)
     os.close(ours)
@@ -62,8 +64,18 @@ def test_a_no_takes_the_request_away(tmp_path: Path, asked: Asked) -> None:
 
 
 def test_a_yes_that_is_piped_in_confirms_nothing(tmp_path: Path, asked: Asked) -> None:
-    arguments = [sys.executable, *COMMAND, "connect", "confirm", asked.id, "--folder", tmp_path]
-    done = subprocess.run(arguments, input="y\n", capture_output=True, text=True, check=False)
+    arguments = [
+        sys.executable,
+        *COMMAND,
+        "connect",
+        "confirm",
+        asked.id,
+        "--folder",
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        arguments, input="y\n", capture_output=True, text=True, check=False, env=ENVIRONMENT
+    )
     assert done.returncode == 2
     assert "by a person at a terminal" in done.stderr
     assert state_of(tmp_path, asked.id) == [False]
