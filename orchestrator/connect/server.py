@@ -18,6 +18,7 @@ from orchestrator.core.errors import DomainError
 
 Found = TypeVar("Found")
 Context = ServerRequestContext[Any, Any]
+Handler = Callable[[Context, Any], Awaitable[Any]]
 
 _INSTRUCTIONS = (
     "Tallystick pays operators for outcomes that a public log can prove. This connection acts for "
@@ -31,58 +32,65 @@ _INSTRUCTIONS = (
 
 async def serve(remote: RemoteServer, local: LocalTools) -> None:
     """Serve one client on stdin and stdout until it ends."""
-    server = _server(remote, local)
+    server = _server(_Bridge(remote, local))
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())
 
 
-def _server(remote: RemoteServer, local: LocalTools) -> Server[Any]:
-    # One at a time: the wallet's key and the client's connection are used by one thread.
-    turns = anyio.CapacityLimiter(1)
+class _Bridge:
+    """The two sources of tools, asked one at a time: key and connection are used by one thread."""
 
-    async def in_turn(act: Callable[[], Found]) -> Found:
+    def __init__(self, remote: RemoteServer, local: LocalTools) -> None:
+        self._remote, self._local = remote, local
+        self._turns = anyio.CapacityLimiter(1)
+
+    async def list_tools(self, _: Context, __: object) -> types.ListToolsResult:
+        tools = await self._in_turn(lambda: self._remote.tools(RESERVED))
+        return types.ListToolsResult(
+            tools=[*self._local.listed(), *tools], ttl_ms=60_000, cache_scope="private"
+        )
+
+    async def call_tool(
+        self, _: Context, params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        source = self._local if params.name in RESERVED else self._remote
+        arguments: Mapping[str, Any] = params.arguments or {}
         try:
-            return await run_sync(act, limiter=turns)
+            return await run_sync(source.call, params.name, arguments, limiter=self._turns)
         except DomainError as error:
-            raise MCPError(types.INTERNAL_ERROR, f"{error.code}: {error.message}") from None
+            return LocalTools.refused(error)
 
-    def passed(method: str, result: type[Any]) -> Callable[[Context, Any], Awaitable[Any]]:
+    def passed(self, method: str, result: type[Any]) -> Handler:
+        """Return a handler that has the service answer a method as it is."""
+
         async def handle(_: Context, params: Any) -> Any:
             told = (
                 params.model_dump(mode="json", by_alias=True, exclude_none=True) if params else {}
             )
             told.pop("_meta", None)
-            return await in_turn(lambda: remote.ask(method, told, result))
+            return await self._in_turn(lambda: self._remote.ask(method, told, result))
 
         return handle
 
-    async def list_tools(_: Context, __: object) -> types.ListToolsResult:
-        tools = await in_turn(lambda: remote.tools(RESERVED))
-        return types.ListToolsResult(
-            tools=[*local.listed(), *tools], ttl_ms=60_000, cache_scope="private"
-        )
-
-    async def call_tool(_: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-        arguments: Mapping[str, Any] = params.arguments or {}
-        if params.name in RESERVED:
-            return await run_sync(local.call, params.name, arguments, limiter=turns)
+    async def _in_turn(self, act: Callable[[], Found]) -> Found:
         try:
-            return await run_sync(remote.call, params.name, arguments, limiter=turns)
+            return await run_sync(act, limiter=self._turns)
         except DomainError as error:
-            return LocalTools.refused(error)
+            raise MCPError(types.INTERNAL_ERROR, f"{error.code}: {error.message}") from None
 
+
+def _server(bridge: _Bridge) -> Server[Any]:
+    templates = "resources/templates/list"
     return Server(
         "tallystick",
         title="Tallystick",
         version=version("tallystick"),
         instructions=_INSTRUCTIONS,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-        on_list_resources=passed("resources/list", types.ListResourcesResult),
-        on_list_resource_templates=passed(
-            "resources/templates/list", types.ListResourceTemplatesResult
-        ),
-        on_read_resource=passed("resources/read", types.ReadResourceResult),
-        on_list_prompts=passed("prompts/list", types.ListPromptsResult),
-        on_get_prompt=passed("prompts/get", types.GetPromptResult),
+        on_list_tools=bridge.list_tools,
+        on_call_tool=bridge.call_tool,
+        on_list_resources=bridge.passed("resources/list", types.ListResourcesResult),
+        on_list_resource_templates=bridge.passed(templates, types.ListResourceTemplatesResult),
+        on_read_resource=bridge.passed("resources/read", types.ReadResourceResult),
+        on_list_prompts=bridge.passed("prompts/list", types.ListPromptsResult),
+        on_get_prompt=bridge.passed("prompts/get", types.GetPromptResult),
     )

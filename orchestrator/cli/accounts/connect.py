@@ -9,13 +9,13 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from orchestrator.cli.options import NOTHING_DONE, Api, Json, KeyFile, address_option
 from orchestrator.core.errors import InputError, ServerError
-from orchestrator.core.mandate import ALWAYS, Mandate
+from orchestrator.core.mandate import ALWAYS, Mandate, Pins
 from orchestrator.core.scopes import ScopeSet
 from orchestrator.core.units import format_second, parse_percent_bps
 from orchestrator.runtime.settings import read_settings
@@ -28,12 +28,79 @@ connect = typer.Typer(
     help="An MCP server on this machine for one wallet: agents read and act by it, and it signs.",
 )
 
+Role = Annotated[
+    list[str] | None,
+    typer.Option("--as", help="operator or owner; may be repeated. Else operator."),
+]
+Payee = Annotated[
+    str | None, address_option(help_text="Who is paid by contracts; else the wallet.")
+]
+Outstanding = Annotated[
+    str, typer.Option(metavar="TOKENS", help="The most of signed budgets that can be bound.")
+]
+ADay = Annotated[str, typer.Option(metavar="TOKENS", help="The most of budgets signed in a day.")]
+Confirm = Annotated[
+    str, typer.Option(help="What you confirm yourself: always, above=TOKENS or never.")
+]
+MostFee = Annotated[str, typer.Option(help="The highest fee that is signed.")]
+Node = Annotated[str | None, typer.Option(help="A node of the chain; only withdrawals need one.")]
+WithdrawTo = Annotated[
+    str | None, address_option(help_text="Where withdrawals go; else the wallet.")
+]
 Folder = Annotated[
     Path | None,
     typer.Option(
         help="Folder of pins and of what was signed; else tallystick, with your settings."
     ),
 ]
+PrintConfig = Annotated[
+    bool, typer.Option("--print-config", help="Print what MCP clients need, and end.")
+]
+
+
+class _Setup(NamedTuple):
+    """The options of one connection, as they were given."""
+
+    url: str
+    key_file: Path
+    roles: list[ScopeSet]
+    payee: str | None
+    outstanding: str
+    a_day: str
+    confirm: str
+    most_fee: str
+    rpc: str | None
+    withdraw_to: str | None
+    folder: Path | None
+
+    def mandate(self, wallet: str) -> Mandate:
+        """Return what these options let a wallet sign. Raises InputError."""
+        try:
+            most_fee_bps = parse_percent_bps(self.most_fee)
+        except ValueError as error:
+            raise InputError("percent-malformed", f"--most-fee {error}") from None
+        payee = self.payee or wallet
+        mandate = Mandate(wallet, payee, self.outstanding, self.a_day, self.confirm, most_fee_bps)
+        mandate.check()
+        return mandate
+
+    def arguments(self) -> list[str]:
+        """Return the arguments that mean the same in any folder."""
+        named = {
+            "--api": self.url,
+            "--key-file": self.key_file.absolute(),
+            "--outstanding": self.outstanding,
+            "--a-day": self.a_day,
+            "--confirm": self.confirm,
+            "--most-fee": self.most_fee,
+            "--payee": self.payee,
+            "--rpc": self.rpc,
+            "--withdraw-to": self.withdraw_to,
+            "--folder": self.folder and self.folder.absolute(),
+        }
+        roles = [part for role in self.roles for part in ("--as", role)]
+        told = [(name, str(value)) for name, value in named.items() if value is not None]
+        return ["connect", *roles, *(part for pair in told for part in pair)]
 
 
 @connect.callback(invoke_without_command=True)
@@ -41,66 +108,31 @@ def serve_wallet(
     context: typer.Context,
     api: Api = None,
     key_file: KeyFile = None,
-    role: Annotated[
-        list[str] | None,
-        typer.Option("--as", help="operator or owner; may be repeated. Else operator."),
-    ] = None,
-    payee: Annotated[
-        str | None, address_option(help_text="Who is paid by contracts; else the wallet.")
-    ] = None,
-    outstanding: Annotated[
-        str, typer.Option(metavar="TOKENS", help="The most of signed budgets that can be bound.")
-    ] = "0",
-    a_day: Annotated[
-        str, typer.Option(metavar="TOKENS", help="The most of budgets signed in a day.")
-    ] = "0",
-    confirm: Annotated[
-        str, typer.Option(help="What you confirm yourself: always, above=TOKENS or never.")
-    ] = ALWAYS,
-    most_fee: Annotated[str, typer.Option(help="The highest fee that is signed.")] = "5%",
-    rpc: Annotated[
-        str | None, typer.Option(help="A node of the chain; only withdrawals need one.")
-    ] = None,
-    withdraw_to: Annotated[
-        str | None, address_option(help_text="Where withdrawals go; else the wallet.")
-    ] = None,
+    role: Role = None,
+    payee: Payee = None,
+    outstanding: Outstanding = "0",
+    a_day: ADay = "0",
+    confirm: Confirm = ALWAYS,
+    most_fee: MostFee = "5%",
+    rpc: Node = None,
+    withdraw_to: WithdrawTo = None,
     folder: Folder = None,
-    print_config: Annotated[
-        bool, typer.Option("--print-config", help="Print what MCP clients need, and end.")
-    ] = False,
+    print_config: PrintConfig = False,
     json_out: Json = False,
 ) -> None:
     """Serve an MCP client on stdin and stdout, for one wallet and within these ceilings."""
     if context.invoked_subcommand is not None:
         return
-    settings = read_settings(os.environ)
-    key_path, url = key_file or settings.key_file, api or settings.public_url
+    settings, roles = read_settings(os.environ), _roles(role or ["operator"])
+    key_path = key_file or settings.key_file
     if key_path is None:
         raise InputError("key-missing", "there is no wallet to sign in with: give --key-file")
-    scopes = _roles(role or ["operator"])
+    url, rules = api or settings.public_url, (outstanding, a_day, confirm, most_fee)
+    setup = _Setup(url, key_path, roles, payee, *rules, rpc, withdraw_to, folder)
     if print_config:
-        told: dict[str, object] = {
-            "--outstanding": outstanding,
-            "--a-day": a_day,
-            "--confirm": confirm,
-        }
-        told |= {"--payee": payee, "--rpc": rpc, "--withdraw-to": withdraw_to, "--folder": folder}
-        _print_config(url, key_path, scopes, told, as_json=json_out)
-        return
-    from orchestrator.client.accounts import wallet
-
-    key = read_key(key_path)
-    account = wallet(key)
-    mandate = Mandate(
-        account.address,
-        payee or account.address,
-        outstanding,
-        a_day,
-        confirm,
-        _bps("--most-fee", most_fee),
-    )
-    mandate.check()
-    _serve(url, account, scopes, mandate, config_folder(folder), (rpc, withdraw_to))
+        _print_config(setup, as_json=json_out)
+    else:
+        _serve(setup)
 
 
 @connect.command("confirm")
@@ -116,13 +148,7 @@ def confirm_request(
 
     confirmations, now_s = Confirmations(config_folder(folder) / "waiting"), int(time.time())
     if request is None:
-        waiting = confirmations.waiting(now_s)
-        if json_out:
-            typer.echo(json.dumps([one._asdict() for one in waiting]))
-            return
-        for one in waiting:
-            state = "confirmed" if one.is_confirmed else "waits"
-            typer.echo(f"{one.id}  {one.kind}, asked {format_second(one.asked_s)}: {state}")
+        _print_waiting(confirmations.waiting(now_s), as_json=json_out)
         return
     asked = confirmations.read(request, now_s)
     for line in (f"{asked.kind} by {asked.wallet}", *asked.lines):
@@ -132,10 +158,7 @@ def confirm_request(
     if not sys.stdin.isatty():
         raise InputError("terminal-missing", "a request is confirmed by a person at a terminal")
     is_confirmed = typer.confirm("Confirm this?", err=json_out)
-    if is_confirmed:
-        confirmations.confirm(asked)
-    else:
-        confirmations.drop(asked)
+    (confirmations.confirm if is_confirmed else confirmations.drop)(asked)
     if json_out:
         typer.echo(json.dumps({"id": asked.id, "confirmed": is_confirmed}))
     if not is_confirmed:
@@ -150,16 +173,10 @@ def config_folder(named: Path | None) -> Path:
     return folder
 
 
-def _serve(
-    url: str,
-    account: Any,
-    scopes: list[ScopeSet],
-    mandate: Mandate,
-    folder: Path,
-    withdrawing: tuple[str | None, str | None],
-) -> None:
+def _serve(setup: _Setup) -> None:
     import anyio
 
+    from orchestrator.client.accounts import wallet
     from orchestrator.client.http import Client
     from orchestrator.connect.local_tools import LocalTools
     from orchestrator.connect.pins import pinned
@@ -167,21 +184,28 @@ def _serve(
     from orchestrator.connect.server import serve
     from orchestrator.connect.signer import Signer
 
-    with Client(url) as first:
-        pins = pinned(folder, url, first)
-    rpc, to = withdrawing
-    vault = None
-    if rpc is not None:
-        from orchestrator.connect.credit import open_vault
-
-        vault = open_vault(rpc, pins, bytes(account.key), to or mandate.wallet, _say)
-    with RemoteServer(url, account, "connect", pins.chain_id) as remote:
-        remote.scopes = scopes
-        signer = Signer(remote, mandate, lambda: pinned(folder, url, remote), folder, vault)
+    account = wallet(read_key(setup.key_file))
+    mandate, folder = setup.mandate(account.address), config_folder(setup.folder)
+    with Client(setup.url) as stranger:
+        pins = pinned(folder, setup.url, stranger)
+    with RemoteServer(setup.url, account, "connect", pins.chain_id) as remote:
+        remote.scopes = setup.roles
+        vault = _vault(setup, pins, account)
+        signer = Signer(remote, mandate, lambda: pinned(folder, setup.url, remote), folder, vault)
         anyio.run(serve, remote, LocalTools(signer))
         # A key that no process has any more is no use to its account.
         with suppress(ServerError):
             remote.sign_out()
+
+
+def _vault(setup: _Setup, pins: Pins, account: Any) -> Any:
+    """Return the way to the account's credit; None without a node."""
+    if setup.rpc is None:
+        return None
+    from orchestrator.connect.credit import open_vault
+
+    to = setup.withdraw_to or account.address
+    return open_vault(setup.rpc, pins, bytes(account.key), to, _say)
 
 
 def _say(line: str) -> None:
@@ -199,26 +223,21 @@ def _roles(names: list[str]) -> list[ScopeSet]:
     return roles
 
 
-def _bps(name: str, text: str) -> int:
-    try:
-        return parse_percent_bps(text)
-    except ValueError as error:
-        raise InputError("percent-malformed", f"{name} {error}") from None
+def _print_waiting(waiting: list[Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([one._asdict() for one in waiting]))
+        return
+    for one in waiting:
+        state = "confirmed" if one.is_confirmed else "waits"
+        typer.echo(f"{one.id}  {one.kind}, asked {format_second(one.asked_s)}: {state}")
 
 
-def _print_config(
-    url: str, key_path: Path, scopes: list[ScopeSet], told: dict[str, object], *, as_json: bool
-) -> None:
+def _print_config(setup: _Setup, *, as_json: bool) -> None:
     from orchestrator.connect.clients import client_setups
 
-    arguments = ["connect", "--api", url, "--key-file", str(key_path.absolute())]
-    arguments += [part for role in scopes for part in ("--as", role)]
-    arguments += [
-        part for name, value in told.items() if value is not None for part in (name, str(value))
-    ]
-    setups = client_setups(str(Path(sys.argv[0]).absolute()), arguments)
+    setups = client_setups(str(Path(sys.argv[0]).absolute()), setup.arguments())
     if as_json:
-        typer.echo(json.dumps([setup._asdict() for setup in setups]))
+        typer.echo(json.dumps([one._asdict() for one in setups]))
         return
-    for setup in setups:
-        typer.echo(f"{setup.client} ({setup.where}):\n{setup.text}\n")
+    for one in setups:
+        typer.echo(f"{one.client} ({one.where}):\n{one.text}\n")

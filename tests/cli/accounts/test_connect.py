@@ -94,8 +94,11 @@ def test_what_waits_is_listed(
 def test_configurations_have_what_was_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    options = ["--api", "https://a.example", "--key-file", str(tmp_path / "key"), "--as", "owner"]
-    given = [*options, "--outstanding", "500", "--a-day", "50", "--confirm", "above=20"]
+    cold = "0x00000000000000000000000000000000000000AA"
+    given = ["--as", "owner", "--api", "https://a.example", "--key-file", str(tmp_path / "key")]
+    given += ["--outstanding", "500", "--a-day", "50", "--confirm", "above=20"]
+    given += ["--most-fee", "3%", "--payee", cold, "--rpc", "http://localhost:8545"]
+    given += ["--withdraw-to", cold, "--folder", str(tmp_path)]
     assert run(monkeypatch, *given, "--print-config", "--json") == 0
     setups = json.loads(capsys.readouterr().out)
     arguments = json.loads(setups[0]["text"])["mcpServers"]["tallystick"]["args"]
