@@ -8,7 +8,7 @@ from orchestrator.client.deals import served_pins
 from orchestrator.client.http import Client
 from orchestrator.core.errors import InputError
 from orchestrator.core.mandate import Pins
-from orchestrator.storage.files import read_text, write_private
+from orchestrator.storage.files import locked, read_text, write_private
 
 
 def pinned(folder: Path, url: str, client: Client) -> Pins:
@@ -16,13 +16,14 @@ def pinned(folder: Path, url: str, client: Client) -> Pins:
 
     Raises InputError `pin-changed` where the server says something else now.
     """
-    path = folder / "pins.json"
-    known = _read(path)
-    now = served_pins(client)
-    if url not in known:
-        known[url] = now.to_json()
-        write_private(path, json.dumps(known, indent=2) + "\n")
-        return now
+    path, now = folder / "pins.json", served_pins(client)
+    # Several clients of one user may start at once.
+    with locked(folder / "pins.lock"):
+        known = _read(path)
+        if url not in known:
+            known[url] = now.to_json()
+            write_private(path, json.dumps(known, indent=2) + "\n")
+            return now
     before = _parse(path, known[url])
     before.check_same(now, f"{url} in {path}")
     return before

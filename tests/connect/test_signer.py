@@ -1,7 +1,9 @@
 """The wallet's part against the real service: what is signed, counted, confirmed by a person."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ class Bench:
 
     def __init__(self, service: ApiService, folder: Path, who: str) -> None:
         self.folder = folder
+        self.name = who
         self.account = wallet(who)
         self.remote = RemoteServer(service.url, self.account, who)
         self.remote.scopes = ("operator", "owner")
@@ -109,6 +112,24 @@ def test_ceilings_are_looked_at_again_when_it_is_signed(bench: Bench, surface: s
         bench.confirm(id_)
     signer.finish(waiting[0])
     assert refused(signer.finish, waiting[1]) == "ceiling-a-day"
+
+
+def test_two_at_once_keep_the_ceilings_together(
+    bench: Bench, service: ApiService, surface: str
+) -> None:
+    def one_of_them(_: int) -> str:
+        other = Bench(service, bench.folder, bench.name)
+        with other.remote:
+            try:
+                done = other.signer(confirm="never").propose(surface, DEAL)
+            except DomainError as error:
+                return error.code
+        return str(done["status"])
+
+    with ThreadPoolExecutor(4) as pool:
+        said = Counter(pool.map(one_of_them, range(4)))
+    assert said == {"proposed": 2, "ceiling-outstanding": 2}
+    assert len(bench.signed()) == 2
 
 
 def test_the_signature_binds_the_pinned_escrow_and_never_comes_back(
