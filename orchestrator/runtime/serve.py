@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from orchestrator.connect.clients import connect_hint
 from orchestrator.core.errors import DomainError, InputError
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.core.terms import address_of
@@ -132,6 +133,7 @@ def run_parts(
             sock = listen(settings.host, settings.port)
             url = exits.enter_context(http_server(stack.app, sock))
             report_progress(f"API on {url} (description: {url}/v1/openapi.json)")
+            report_progress(connect_hint(settings.public_url))
         workers: list[tuple[str, Callable[[], object], float]] = []
         if "registrar" in parts:
             workers.append(("registrar", lambda: stack.registrar.attend(STEP_S), ATTEND_S))
