@@ -27,8 +27,8 @@ from orchestrator.storage.database import (
     WORKER,
     Database,
     DatabaseUrls,
-    secure_logins,
     migrate,
+    secure_logins,
 )
 from tests.support.keys import give_key
 from tests.support.servers import fresh_database, server_folder
