@@ -12,10 +12,10 @@ from eth_utils.address import to_checksum_address
 
 from orchestrator.chain.abi import LIBRARIES, artifact, error_text
 from orchestrator.chain.deployment import Chain, log_id_of
+from orchestrator.chain.nodes.node import Node
 from orchestrator.chain.rpc import (
     Block,
     Json,
-    Node,
     NodeError,
     ReplyError,
     members,

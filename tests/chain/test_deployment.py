@@ -44,11 +44,15 @@ def test_another_chain_is_refused(chain: Chain) -> None:
     assert "is on chain 31337, and the deployment is on 10" in message
 
 
+def url_of(chain: Chain) -> str:
+    return chain.node.nodes[0]._http._url
+
+
 def check_of(chain: Chain, addresses: Addresses) -> Callable[[], None]:
     """The start-up check of other addresses through the same node."""
 
     def check() -> None:
-        with Chain(chain.node._url, addresses) as other:
+        with Chain(url_of(chain), addresses) as other:
             other.check()
 
     return check
@@ -162,7 +166,7 @@ def test_feedback_that_only_looks_like_ours_is_refused(
     assert other.stand_ins.identities in refused("other-agents", lambda: chain.registry_of(forged))
     assert chain.is_feedback_given(bytes(32)) is False
     for address, expected in ((None, None), (PAYEE, None), (chain.addresses.escrow, None)):
-        with Chain(chain.node._url, chain.addresses._replace(feedback=address)) as beside:
+        with Chain(url_of(chain), chain.addresses._replace(feedback=address)) as beside:
             assert beside.is_feedback_given(bytes(32)) is expected
 
 
@@ -184,7 +188,7 @@ def test_rounds_that_only_look_like_ours_are_refused(
     ):
         forged = copied(clock, ours, {old: new}, first=False)
         assert new in refused("other-rounds", partial(chain.check_rounds, forged))
-    with Chain(chain.node._url, chain.addresses._replace(rounds=None)) as without:
+    with Chain(url_of(chain), chain.addresses._replace(rounds=None)) as without:
         without.check_companions()
         checkpoint = SignedCheckpoint(WORD, 1, WORD, b"")
         refused("rounds-missing", lambda: without.settle_round(checkpoint, [], []))
