@@ -53,6 +53,11 @@ class NodeError(ChainError):
         super().__init__(code, message)
         self.retry_after_s = retry_after_s
 
+    @property
+    def is_of_all(self) -> bool:
+        """True if the node answers nothing now, whatever it is asked."""
+        return self.code in ("node-unreachable", "node-silent", "node-busy", "node-denied")
+
 
 class ReplyError(ChainError):
     """An error that the node answered with: its number, its text, and a contract's revert data.
