@@ -20,13 +20,18 @@ _LACKS = (Refusal.METHOD, Refusal.STATE)
 _NEXT_URL = re.compile(r"\s*,\s*(?=[a-zA-Z][a-zA-Z0-9+.-]*://)")
 
 
+def split_urls(rpc_urls: str) -> list[str]:
+    """Return the URLs of a list with commas."""
+    return _NEXT_URL.split(rpc_urls.strip())
+
+
 class NodePool(ResourceGroup):
     """The nodes at these URLs, with commas between; the first is asked as long as it answers."""
 
     def __init__(self, rpc_urls: str) -> None:
         super().__init__()
         self.pause: Callable[[float], object] = time.sleep
-        urls = _NEXT_URL.split(rpc_urls.strip())
+        urls = split_urls(rpc_urls)
         if len(urls) > MOST_NODES or len(set(urls)) != len(urls):
             raise ChainError(
                 "rpc-url-malformed",
