@@ -348,7 +348,7 @@ class Caller(Resource):
         data = simulation(wallet, wrapped, _wallet_question(digest, wrapped.signature))
         request = {"data": to_hex(data), "gas": hex(_DEPLOYMENT_GAS + _GAS_PER_BYTE * len(data))}
         (answer,) = self.batch([("eth_call", [request, "latest"])])
-        return not isinstance(answer, ReplyError) and octets(answer) == _YES + (1).to_bytes(32)
+        return not _has_failed(answer) and octets(answer) == _YES + (1).to_bytes(32)
 
     def _accepts(self, wallet: str, digest: bytes, signature: bytes) -> bool:
         """Return whether a wallet that is there accepts a signature."""
@@ -359,7 +359,7 @@ class Caller(Resource):
         code, answer = self.batch(
             [("eth_getCode", [wallet, "latest"]), ("eth_call", [request, "latest"])]
         )
-        if isinstance(answer, ReplyError):
+        if _has_failed(answer):
             return False
         # An account without code answers every call, with nothing.
         return bool(octets(code)) and octets(answer) == _YES
@@ -374,6 +374,11 @@ def _with_final(request: Request, block: str) -> Request:
     return method, [
         block if isinstance(one, str) and one in _FINAL_TAGS else one for one in parameters
     ]
+
+
+def _has_failed(answer: Json) -> bool:
+    """Return whether a call of a stranger's code failed. Raises what is the node's own trouble."""
+    return isinstance(answer, ReplyError) and not (answer.is_of_node and result(answer))
 
 
 def _wallet_question(digest: bytes, signature: bytes) -> bytes:
@@ -393,4 +398,6 @@ def token_at(address: str) -> Contract:
 
 def is_mismatch(error: ChainError) -> bool:
     """Return whether a call failed as it does when the contract is of another kind, or none."""
-    return isinstance(error, ReplyError) or error.code in _MISMATCH_CODES
+    if isinstance(error, ReplyError):
+        return not error.is_of_node
+    return error.code in _MISMATCH_CODES

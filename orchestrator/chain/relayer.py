@@ -100,6 +100,8 @@ class Relayer:
         self._now_ms = now_ms
         self._rules = rules
         self.sender: str = self._key.address
+        # The reason why the last round could begin nothing of what was asked for, if it could not.
+        self.hindrance: str | None = None
         self._account_key = {"chain_id": chain.addresses.chain_id, "sender": self.sender.lower()}
 
     def __repr__(self) -> str:
@@ -160,6 +162,10 @@ class Relayer:
         account = Account(stored.next_nonce, stored.finalized_block)
         view = self._observe(work)
         steps = plan(work.intents, account, view, self._rules)
+        # Told only where it holds up all: what is signed in the same round goes on.
+        idle = [step.reason for step in steps if isinstance(step, Untried)]
+        has_begun = any(isinstance(step, Sign) for step in steps)
+        self.hindrance = idle[0] if idle and not has_begun else None
         if not steps:
             return []
         next_nonces = [step.nonce + 1 for step in steps if isinstance(step, Sign)]
@@ -415,15 +421,13 @@ class Relayer:
             replies = [error] * len(sends)
         with self._database.transaction() as session:
             for send, reply in zip(sends, replies, strict=True):
-                kind = reply.kind if isinstance(reply, ReplyError) else None
-                is_unknown = isinstance(reply, ChainError) and kind in (None, *_NO_REFUSAL)
                 session.run(
                     "chain.note_reply",
                     **self._account_key,
                     tx_hash=send.tx_hash,
                     reply=reply.message if isinstance(reply, ChainError) else "sent",
-                    is_refused=None if is_unknown else kind not in (None, Refusal.KNOWN),
-                    is_underpriced=kind is Refusal.FEE,
+                    is_refused=_is_refused(reply),
+                    is_underpriced=isinstance(reply, ReplyError) and reply.kind is Refusal.FEE,
                 )
 
     def _stored(self, session: Session, intent_key: str) -> StoredIntent:
@@ -438,12 +442,16 @@ def _is_pooled(reply: Json) -> bool:
     return result(reply) is not None and members(reply, "it").get("blockHash") is None
 
 
-# Refusals that say something of the node, and nothing of the call or the transaction.
-_NODE_TROUBLE = (Refusal.BUSY, Refusal.LIMIT, Refusal.METHOD, Refusal.STATE)
+def _is_refused(reply: Json) -> bool | None:
+    """Return whether a node would not take a transaction; None where its answer does not tell.
 
-
-# Nor does a node that has seen another nonce than the one that we look at now.
-_NO_REFUSAL = (*_NODE_TROUBLE, Refusal.NONCE)
+    A node that has seen another nonce than we do tells nothing of the transaction.
+    """
+    if not isinstance(reply, ChainError):
+        return False
+    if not isinstance(reply, ReplyError) or reply.is_of_node or reply.kind is Refusal.NONCE:
+        return None
+    return reply.kind is not Refusal.KNOWN
 
 
 def _is_tried(reply: Json) -> bool:
@@ -452,7 +460,7 @@ def _is_tried(reply: Json) -> bool:
     A refusal in words that we do not know counts as the call's: it is refused for good only if it
     still is once today's block is final, and other calls were answered meanwhile.
     """
-    return not (isinstance(reply, ReplyError) and reply.kind in _NODE_TROUBLE)
+    return not (isinstance(reply, ReplyError) and reply.is_of_node)
 
 
 def _is_clear(reply: Json) -> bool:

@@ -72,6 +72,11 @@ class ReplyError(ChainError):
         self.words = message if words is None else words
         self.kind: Refusal = kind_of(number, self.words, data)
 
+    @property
+    def is_of_node(self) -> bool:
+        """True if this says something of the node, and nothing of what was asked."""
+        return self.kind in (Refusal.BUSY, Refusal.LIMIT, Refusal.METHOD, Refusal.STATE)
+
 
 # --- Requests -------------------------------------------------------------------------------------
 

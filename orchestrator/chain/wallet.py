@@ -15,8 +15,10 @@ from eth_utils.address import to_checksum_address
 
 from orchestrator.chain.abi import Call, error_text
 from orchestrator.chain.deployment import Chain
+from orchestrator.chain.nodes.refusal import Refusal
 from orchestrator.chain.rpc import (
     FEE_REQUESTS,
+    Json,
     NodeError,
     ReplyError,
     nonce_request,
@@ -119,17 +121,10 @@ def quote(chain: Chain, sender: str, call: Call) -> Quote:
 
     Raises EscrowError `would-revert` with the contract's own reason if it would fail.
     """
-    request = call.from_account(sender)
-    tried, estimate, *market = chain.batch(
-        [
-            ("eth_call", [request, "pending"]),
-            ("eth_estimateGas", [request, "pending"]),
-            *FEE_REQUESTS,
-        ]
-    )
+    tried, estimate, *market = _trial(chain, call.from_account(sender))
     for reply in (tried, estimate):
-        if isinstance(reply, ReplyError) and reply.data:
-            reason = error_text(reply.data)
+        if isinstance(reply, ReplyError) and reply.kind is Refusal.REVERT:
+            reason = error_text(reply.data) if reply.data else reply.message
             raise EscrowError("would-revert", f"the chain would refuse this now: {reason}")
     gas = quantity(estimate)
     if gas >= GAS_CAP:
@@ -146,6 +141,23 @@ def quote(chain: Chain, sender: str, call: Call) -> Quote:
             f"try again later",
         )
     return Quote(gas, base_fee_wei, fees, is_legacy)
+
+
+def _trial(chain: Chain, request: Json) -> list[Json]:
+    """Return the replies to a call, its estimate and the prices, on the block to come.
+
+    Nodes without a pending block try it on the latest.
+    """
+
+    def on(block: str) -> list[Json]:
+        return chain.batch(
+            [("eth_call", [request, block]), ("eth_estimateGas", [request, block]), *FEE_REQUESTS]
+        )
+
+    replies = on("pending")
+    tried = replies[0]
+    is_clear = not isinstance(tried, ReplyError) or tried.kind is Refusal.REVERT
+    return replies if is_clear else on("latest")
 
 
 class Sender:
@@ -197,7 +209,9 @@ class Sender:
                 ("eth_getBalance", [self.address, "latest"]),
             ]
         )
-        nonce, next_nonce, balance_wei = quantity(latest), quantity(pending), quantity(balance)
+        nonce, balance_wei = quantity(latest), quantity(balance)
+        # A node without a pending block shows none under way.
+        next_nonce = nonce if isinstance(pending, ReplyError) else quantity(pending)
         # Another transaction now could take the place of one whose fate is not known yet.
         if next_nonce != nonce:
             raise ChainError(

@@ -36,7 +36,7 @@ from orchestrator.chain.indexer import Indexer
 from orchestrator.chain.relayer import Relayer
 from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import address_word
-from orchestrator.core.errors import LogError, ReplayError, TermsError
+from orchestrator.core.errors import ChainError, LogError, ReplayError, TermsError
 from orchestrator.core.forecast import OPENING_DAYS
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import decode
@@ -460,8 +460,16 @@ class Pipeline:
         )
 
     def submit(self) -> None:
-        """Move every transaction on, by what the chain shows now."""
+        """Move every transaction on, by what the chain shows now.
+
+        Raises ChainError `intents-untried` where nothing new can begin, as without money for gas.
+        """
         self._relayer.advance()
+        if self._relayer.hindrance is not None:
+            raise ChainError(
+                "intents-untried",
+                f"the relayer {self._relayer.sender} can begin nothing: {self._relayer.hindrance}",
+            )
 
     def watch(self) -> int:
         """Bring what became final on chain into the log; return how many events."""

@@ -14,7 +14,7 @@ from orchestrator.runtime.local_chain import LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_bench import Bench, limited_to, rewritten
 from tests.support.chain_deal import open_contract
-from tests.support.dialects import DIALECTS, Dialect, failure, range_of
+from tests.support.dialects import DIALECTS, Dialect, answering, failure, range_of
 from tests.support.rpc_proxy import Answer, Ask, Fault, Forward, RpcProxy
 
 
@@ -103,7 +103,7 @@ def test_a_node_that_has_gone_shortens_nothing(bench: Bench) -> None:
     bench.clock.mine(75)
     scan = scan_of(bench, 64)
     for answer in UNHELPFUL:
-        bench.proxy.fault = lambda _, __, answer=answer: answer
+        bench.proxy.fault = answering(answer)
         with pytest.raises((NodeError, ReplyError)):
             scan.page(0, 64)
         assert scan.span_blocks == 64

@@ -184,4 +184,9 @@ def limited(calls: list[int], *, status: int = 429, retry_after: str | None = "1
     return fault
 
 
+def answering(answer: Answer | bytes | None) -> Fault:
+    """Return a server that answers everything with this, or not at all."""
+    return lambda _, __: answer
+
+
 DIALECTS = {one.__name__: one for one in (geth, erigon, nethermind, besu, jsonrpsee, sequencer)}

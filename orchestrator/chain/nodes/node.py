@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from orchestrator.chain.nodes.endpoint import Endpoint
 from orchestrator.chain.nodes.refusal import Refusal, is_of_batch
-from orchestrator.chain.nodes.sizes import AdaptiveSize, Patience
+from orchestrator.chain.nodes.sizes import PATIENCE_S, AdaptiveSize, Patience
 from orchestrator.chain.rpc import (
     OCTETS,
     Json,
@@ -33,13 +33,19 @@ _SIZE_SUSPECTS = ("node-garbled", "reply-too-large")
 class Node(Resource):
     """One node, by its URL, which is a secret: it may hold an access key.
 
-    `pause` waits for some seconds.
+    `pause` waits for some seconds, and `patience_s` is how many a question may wait in all.
     """
 
-    def __init__(self, rpc_url: str, pause: Callable[[float], object] = time.sleep) -> None:
+    def __init__(
+        self,
+        rpc_url: str,
+        pause: Callable[[float], object] = time.sleep,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._http = Endpoint(rpc_url)
         self.name = self._http.name
         self._pause = pause
+        self._patience_s = patience_s
         self._size = AdaptiveSize(MOST_AT_ONCE)
 
     def __repr__(self) -> str:
@@ -64,7 +70,7 @@ class Node(Resource):
         A request that the node refused has its `ReplyError` in its place. Raises `NodeError`.
         """
         found: dict[int, Json] = {}
-        patience = Patience(self._pause)
+        patience = Patience(self._pause, self._patience_s)
         left = list(range(len(requests)))
         while left:
             page = left[: self._size.size]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from orchestrator.chain.nodes.node import Node
 from orchestrator.chain.nodes.refusal import Refusal
+from orchestrator.chain.nodes.sizes import PATIENCE_S
 from orchestrator.chain.rpc import Json, NodeError, ReplyError, Request, result
 from orchestrator.core.errors import ChainError
 from orchestrator.core.resource import ResourceGroup
@@ -37,8 +38,12 @@ class NodePool(ResourceGroup):
                 "rpc-url-malformed",
                 f"there may be {MOST_NODES} RPC URLs, each once; there are {len(urls)}",
             )
+        # Where there is another, a busy one is not waited for as long.
+        patience_s = PATIENCE_S if len(urls) == 1 else PATIENCE_S / 10
         with self._opening():
-            self.nodes = [self._exits.enter_context(Node(url, self._pause)) for url in urls]
+            self.nodes = [
+                self._exits.enter_context(Node(url, self._pause, patience_s)) for url in urls
+            ]
         self._current = 0
 
     def __repr__(self) -> str:

@@ -58,9 +58,9 @@ class Patience:
     A node that names a time is taken at its word, as far as the patience reaches.
     """
 
-    def __init__(self, pause: Callable[[float], object]) -> None:
+    def __init__(self, pause: Callable[[float], object], most_s: float = PATIENCE_S) -> None:
         self._pause = pause
-        self._left_s = PATIENCE_S
+        self._left_s = most_s
         self._next_s = FIRST_PAUSE_S
         self.pauses = 0
 

@@ -8,12 +8,12 @@ from email.utils import format_datetime
 import pytest
 
 from orchestrator.chain.nodes.endpoint import MAX_REPLY_BYTES, Endpoint
-from orchestrator.chain.rpc import NodeError
+from orchestrator.chain.rpc import NodeError, Request
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_deal import refused
 from tests.support.rpc_proxy import Answer, RpcProxy
 
-ASK = [("eth_chainId", [])]
+ASK: list[Request] = [("eth_chainId", [])]
 
 
 @pytest.fixture

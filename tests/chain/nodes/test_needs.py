@@ -1,4 +1,4 @@
-"""What the pipeline needs of a node, tried on nodes that lack some of it."""
+"""The needs of the pipeline, tried on nodes that lack some of it."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

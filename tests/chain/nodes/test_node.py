@@ -9,7 +9,7 @@ from orchestrator.chain.nodes.node import MOST_AT_ONCE, Node
 from orchestrator.chain.nodes.refusal import Refusal
 from orchestrator.chain.rpc import NodeError, ReplyError, quantity
 from orchestrator.runtime.local_servers import LocalAnvil
-from tests.support.dialects import DIALECTS, Dialect, always, failure, limited, refusal
+from tests.support.dialects import DIALECTS, Dialect, always, answering, failure, limited, refusal
 from tests.support.rpc_proxy import Answer, Ask, Forward, RpcProxy
 
 BALANCES = [("eth_getBalance", [f"0x{n:040x}", "latest"]) for n in range(1, 131)]
@@ -200,7 +200,7 @@ def test_what_may_have_been_sent_is_not_sent_again(room: Room) -> None:
     sends = [("eth_sendRawTransaction", [f"0x{n:02x}"]) for n in range(8)]
     for answer in (b"<html>504</html>", None):
         room.proxy.batches.clear()
-        room.proxy.fault = lambda _, __, answer=answer: answer
+        room.proxy.fault = answering(answer)
         with pytest.raises(NodeError):
             room.node.batch(sends)
         assert len(room.proxy.batches) == 1

@@ -2,18 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import partial
 from typing import NamedTuple
 
 import pytest
 
 from orchestrator.chain.nodes.pool import MOST_NODES, NodePool
-from orchestrator.chain.rpc import NodeError, ReplyError
+from orchestrator.chain.rpc import NodeError, ReplyError, Request
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_deal import refused
 from tests.support.dialects import Dialect, always, no_method
 from tests.support.rpc_proxy import RpcProxy, honest
 
-ASKS = [("eth_chainId", []), ("eth_blockNumber", [])]
+ASKS: list[Request] = [("eth_chainId", []), ("eth_blockNumber", [])]
 
 
 class Pair(NamedTuple):
@@ -92,7 +93,7 @@ def test_urls_that_are_none(pair: Pair) -> None:
         f"{url},ftp://host",
         ",".join(f"http://127.0.0.{n}" for n in range(MOST_NODES + 1)),
     ):
-        refused("rpc-url-malformed", lambda urls=urls: NodePool(urls))
+        refused("rpc-url-malformed", partial(NodePool, urls))
     with NodePool(f"{url}/a,b") as pool:
         assert len(pool.nodes) == 1
         assert "127.0.0.1" in repr(pool)

@@ -1,4 +1,4 @@
-"""What refusals mean, in the words and codes of the clients that are in use."""
+"""The meanings of refusals in the words and codes of the clients that are in use."""
 
 import pytest
 
