@@ -365,8 +365,10 @@ def test_without_money_for_gas_nothing_is_signed_and_that_is_told(bench: Bench) 
         bench.clock.mine()
     assert bench.proxy.sent() == []
     assert "has 1000000000 wei for gas" in bench.find("mint-0").reason
+    assert bench.relayer.hindrance == bench.find("mint-0").reason
     bench.clock.fund(SENDER, 10**24)
     bench.finish()
+    assert bench.relayer.hindrance is None
     bench.check_each_once()
 
 
