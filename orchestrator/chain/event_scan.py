@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from orchestrator.chain.abi import ChainEvent, Event, decode_event, event_topics
 from orchestrator.chain.caller import Caller
-from orchestrator.chain.nodes.refusal import Refusal
 from orchestrator.chain.nodes.sizes import AdaptiveSize
 from orchestrator.chain.rpc import (
     Block,
@@ -20,6 +19,7 @@ from orchestrator.chain.rpc import (
     read_block,
 )
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.refusal import Refusal
 
 SPAN_BLOCKS = 10_000
 MAX_PAGES = 10_000

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from orchestrator.chain.abi import Call, error_text
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.nodes.refusal import Refusal
 from orchestrator.chain.rpc import (
     FEE_REQUESTS,
     Json,
@@ -26,6 +25,7 @@ from orchestrator.chain.rpc import (
 from orchestrator.chain.wallet import SignedTransaction, SigningKey
 from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.refusal import Refusal
 from orchestrator.core.tx_plan import (
     Account,
     Attempt,

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.chain.nodes.refusal import Refusal, kind_of
 from orchestrator.core.errors import ChainError
+from orchestrator.core.refusal import Refusal, kind_of
 from orchestrator.core.tx_plan import Mined
 
 Json = Any

@@ -15,7 +15,6 @@ from eth_utils.address import to_checksum_address
 
 from orchestrator.chain.abi import Call, error_text
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.nodes.refusal import Refusal
 from orchestrator.chain.rpc import (
     FEE_REQUESTS,
     Json,
@@ -28,6 +27,7 @@ from orchestrator.chain.rpc import (
 )
 from orchestrator.core.errors import ChainError, EscrowError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.refusal import Refusal
 from orchestrator.core.tx_plan import GAS_CAP, Fees, Mined, Rules, View, first_fees, gas_limit
 
 MAX_TIP_WEI = 50 * 10**9  # per gas: a node's suggestion is not followed beyond that

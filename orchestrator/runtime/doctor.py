@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.nodes.needs import examine_node
 from orchestrator.chain.nodes.pool import split_urls
 from orchestrator.core.errors import DomainError
 from orchestrator.core.site import Site
@@ -21,6 +20,7 @@ from orchestrator.runtime.local_servers import find_anvil, find_postgres
 from orchestrator.runtime.serve import now_ms
 from orchestrator.runtime.settings import Settings, read_site
 from orchestrator.runtime.stack import check_clock
+from orchestrator.settlement.needs import examine_node
 from orchestrator.storage.database import Database, DatabaseError
 from orchestrator.storage.files import read_key
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self, TypeVar
 
-from orchestrator.chain.nodes.refusal import Refusal
 from orchestrator.chain.rpc import NodeError, ReplyError
 from orchestrator.core.errors import DomainError
+from orchestrator.core.refusal import Refusal
 
 Value = TypeVar("Value")
 

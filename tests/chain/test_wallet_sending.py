@@ -75,6 +75,7 @@ def test_a_transaction_is_sent_once(chain: Chain) -> None:
 
 
 def test_a_node_without_pending_blocks_prices_and_sends(chain: Chain, anvil: LocalAnvil) -> None:
+    lines: list[str] = []
     rule = at(("pending",), -32602, "unsupported block tag: pending")
     methods = ("eth_call", "eth_estimateGas", "eth_getTransactionCount")
     with RpcProxy(anvil.rpc_url) as proxy, Chain(proxy.url, chain.addresses) as asked:
@@ -82,7 +83,7 @@ def test_a_node_without_pending_blocks_prices_and_sends(chain: Chain, anvil: Loc
         sender = Sender(asked, KEY)
         chain.node.call("anvil_setBalance", sender.address, hex(10**18))
         call = asked.register("mine.example", sender.address)
-        assert sender.send(call, quote(asked, sender.address, call), str).gas_used > 21_000
+        assert sender.send(call, quote(asked, sender.address, call), lines.append).gas_used > 21_000
         # The same once more would fail, and does so in words of its own.
         vm_error = always(-32015, "VM execution error.", "Reverted")
         proxy.fault = Dialect(100, lambda _: [], {"eth_call": vm_error})
@@ -92,6 +93,7 @@ def test_a_node_without_pending_blocks_prices_and_sends(chain: Chain, anvil: Loc
 
 
 def test_a_legacy_chain_gets_legacy_transactions(chain: Chain, anvil: LocalAnvil) -> None:
+    lines: list[str] = []
     with RpcProxy(anvil.rpc_url) as proxy, Chain(proxy.url, chain.addresses) as asked:
         proxy.fault = legacy()
         sender = Sender(asked, KEY)
@@ -99,6 +101,6 @@ def test_a_legacy_chain_gets_legacy_transactions(chain: Chain, anvil: LocalAnvil
         call = asked.register("mine.example", sender.address)
         price = quote(asked, sender.address, call)
         assert price.is_legacy
-        sent = sender.send(call, price, str)
+        sent = sender.send(call, price, lines.append)
         mined = chain.node.call("eth_getTransactionByHash", to_hex(sent.tx_hash))
         assert mined.get("type", "0x0") == "0x0"

@@ -14,10 +14,10 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from orchestrator.chain.nodes.refusal import Refusal, kind_of
 from orchestrator.chain.rpc import Json, NodeError, Request, shown
 from orchestrator.client.http import tls_settings
 from orchestrator.core.errors import ChainError
+from orchestrator.core.refusal import Refusal, kind_of
 from orchestrator.core.resource import Resource
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024

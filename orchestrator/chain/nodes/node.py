@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from orchestrator.chain.nodes.endpoint import Endpoint
-from orchestrator.chain.nodes.refusal import Refusal, is_of_batch
 from orchestrator.chain.nodes.sizes import PATIENCE_S, AdaptiveSize, Patience
 from orchestrator.chain.rpc import (
     OCTETS,
@@ -20,6 +19,7 @@ from orchestrator.chain.rpc import (
     octets,
     result,
 )
+from orchestrator.core.refusal import Refusal, is_of_batch
 from orchestrator.core.resource import Resource
 
 MOST_AT_ONCE = 100

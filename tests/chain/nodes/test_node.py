@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from orchestrator.chain.nodes.node import MOST_AT_ONCE, Node
-from orchestrator.chain.nodes.refusal import Refusal
 from orchestrator.chain.rpc import NodeError, ReplyError, quantity
+from orchestrator.core.refusal import Refusal
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.dialects import DIALECTS, Dialect, always, answering, failure, limited, refusal
 from tests.support.rpc_proxy import Answer, Ask, Forward, RpcProxy

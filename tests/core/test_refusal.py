@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.chain.nodes.refusal import Refusal, is_of_batch, kind_of
+from orchestrator.core.refusal import Refusal, is_of_batch, kind_of
 
 
 @pytest.mark.parametrize(

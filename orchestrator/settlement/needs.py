@@ -9,7 +9,6 @@ from typing import NamedTuple
 from orchestrator.chain.caller import FINAL
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.event_scan import EventScan
-from orchestrator.chain.nodes.refusal import Refusal
 from orchestrator.chain.rpc import (
     FEE_REQUESTS,
     NodeError,
@@ -21,6 +20,7 @@ from orchestrator.chain.rpc import (
 )
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError
+from orchestrator.core.refusal import Refusal
 
 # As many requests as a step of the pipeline may send at once, and blocks as a page of events has.
 TRIED_AT_ONCE = 100
