@@ -102,11 +102,13 @@ def test_a_node_that_has_gone_shortens_nothing(bench: Bench) -> None:
     """Whatever it answers, if it answers so to everything the range has no part in it."""
     bench.clock.mine(75)
     scan = scan_of(bench, 64)
+    bench.proxy.batches.clear()
     for answer in UNHELPFUL:
         bench.proxy.fault = answering(answer)
         with pytest.raises((NodeError, ReplyError)):
             scan.page(0, 64)
         assert scan.span_blocks == 64
+    assert len(bench.proxy.batches) <= 20
 
 
 def test_a_node_that_refuses_even_one_block_is_given_up(bench: Bench) -> None:

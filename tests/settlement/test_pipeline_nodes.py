@@ -167,3 +167,17 @@ def test_a_node_that_is_away_is_waited_for_once_a_step(database_url: str) -> Non
         proxy.fault = honest
         market.sandbox.come_to_rest()
         assert market.paid_outcomes() == 1
+
+
+def test_a_relayer_without_money_for_gas_is_told_and_what_is_owed_waits(database_url: str) -> None:
+    with single_contract(database_url) as market:
+        sender = market.sandbox.stack.relayer.sender
+        market.convert(1)
+        market.chain.node.call("anvil_setBalance", sender, hex(10**9))
+        with pytest.raises(ChainError, match=f"{sender} can begin nothing.*send it more") as caught:
+            market.sandbox.settle("day")
+        assert caught.value.code == "intents-untried"
+        assert market.paid_outcomes() == 0
+        market.chain.node.call("anvil_setBalance", sender, hex(10**24))
+        market.sandbox.come_to_rest()
+        assert market.paid_outcomes() == 1
