@@ -72,7 +72,11 @@ class Chain(EscrowCaller):
     # --- Start-up checks --------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raise ChainError unless the contracts are those this program was built with."""
+        """Raise ChainError unless the contracts are those this program was built with.
+
+        Nodes of two chains, or that show two final chains, are refused first.
+        """
+        self.check_agreement()
         for name, contract in (("EventLog", self._event_log), ("OutcomeEscrow", self._escrow)):
             self.check_code(name, contract.address)
             self.domain_of(name, contract)

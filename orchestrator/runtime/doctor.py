@@ -67,7 +67,7 @@ def examine(read_settings: Callable[[], Settings]) -> list[Finding]:
 
 
 def _examine_nodes(settings: Settings, rpc_urls: str, site: Site) -> list[Finding]:
-    """Try what the pipeline needs of each node, and whether they agree on what is final."""
+    """Try what the pipeline needs of each node; that they agree was checked with the chain."""
     depth, findings = settings.final_depth, list[Finding]()
     key_file = settings.keys / "relayer"
     payer = address_of(read_key(key_file)) if key_file.is_file() else None
@@ -78,14 +78,6 @@ def _examine_nodes(settings: Settings, rpc_urls: str, site: Site) -> list[Findin
                 Finding(f"{name}, {need.what}", need.ok, need.detail)
                 for need in examine_node(chain, payer)
             ]
-
-    def compare() -> str:
-        with Chain(rpc_urls, site.addresses, depth) as chain:
-            chain.check_agreement()
-            return f"{len(chain.node.nodes)} nodes, which show one final chain"
-
-    if len(split_urls(rpc_urls)) > 1:
-        findings.append(_check("nodes", compare))
     return findings
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 from eth_abi.abi import encode as abi_encode
@@ -15,6 +16,7 @@ from orchestrator.core.site import Addresses
 from orchestrator.core.terms import DOMAIN_TYPE, Terms
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
+from tests.support.chain_bench import rewritten
 from tests.support.chain_deal import (
     DEPLOYER,
     ORIGIN,
@@ -29,6 +31,7 @@ from tests.support.chain_deal import (
     refused,
     send,
 )
+from tests.support.rpc_proxy import RpcProxy
 
 
 def test_own_deployment_is_recognised(chain: Chain, deployment: Deployment) -> None:
@@ -42,6 +45,25 @@ def test_another_chain_is_refused(chain: Chain) -> None:
     addresses = chain.addresses._replace(chain_id=10)
     message = refused("wrong-chain", check_of(chain, addresses))
     assert "is on chain 31337, and the deployment is on 10" in message
+
+
+def test_nodes_that_show_two_chains_are_refused(chain: Chain) -> None:
+    """A second node is compared at the start; one that is away says nothing."""
+
+    def forked(block: Any) -> Any:
+        return {**block, "hash": "0x" + "ee" * 32}
+
+    url = url_of(chain)
+    with RpcProxy(url, "127.0.0.2") as proxy, Chain(f"{url},{proxy.url}", chain.addresses) as both:
+        both.check()
+        for method, change, code in (
+            ("eth_chainId", lambda _: "0xa", "wrong-chain"),
+            ("eth_getBlockByNumber", forked, "nodes-disagree"),
+        ):
+            proxy.fault = rewritten(method, change)
+            assert "127.0.0.2" in refused(code, both.check)
+        proxy.fault = lambda _, __: None
+        both.check()
 
 
 def url_of(chain: Chain) -> str:

@@ -140,7 +140,7 @@ def test_each_node_is_tried_and_they_are_compared(tmp_path: Path, anvil: LocalAn
             return findings_of(**environment, RPC_URL=urls)
 
         found = examined()
-        assert found["nodes"] == Finding("nodes", True, "2 nodes, which show one final chain")
+        assert found["chain"].ok
         (dry,) = {one.detail for what, one in found.items() if what.endswith(", gas money")}
         assert f"the relayer {address_of('relayer')} has 0 wei for gas, and should have" in dry
         proxy.fault = Dialect(99, lambda _: [], {"eth_getLogs": always(4444, "pruned history")})
@@ -149,7 +149,7 @@ def test_each_node_is_tried_and_they_are_compared(tmp_path: Path, anvil: LocalAn
         assert not found["node at 127.0.0.2, events"].ok
         assert "pruned history" in found["node at 127.0.0.2, events"].detail
         proxy.fault = rewritten("eth_getBlockByNumber", lambda one: {**one, "hash": "0x" + WORD})
-        assert "127.0.0.2 shows 0xeeee" in examined()["nodes"].detail
+        assert "127.0.0.2 shows 0xeeee" in examined()["chain"].detail
 
 
 WORD = "ee" * 32
