@@ -76,7 +76,7 @@ def test_every_event_is_read_of_every_kind_of_node(
 def test_one_refusal_for_the_rate_costs_next_to_nothing(bench: Bench, words: str) -> None:
     bench.clock.mine(1_500)
     latest = bench.chain.block().number
-    refusals = iter([words] * 3)
+    refusals = iter([words] * 6)
 
     def rule(ask: Ask) -> dict[str, Any] | None:
         word = next(refusals, None)
@@ -85,7 +85,7 @@ def test_one_refusal_for_the_rate_costs_next_to_nothing(bench: Bench, words: str
     bench.proxy.fault = Dialect(100, lambda _: [], {"eth_getLogs": rule})
     bench.proxy.asks.clear()
     assert read_to_the_end(scan_of(bench, 1_000), latest) == [Registered]
-    assert len(bench.proxy.asks) < 60
+    assert len(bench.proxy.asks) < 75
 
 
 def test_a_limit_that_stands_is_seldom_tried(bench: Bench) -> None:
