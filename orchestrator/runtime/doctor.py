@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.chain.deployment import Chain
+from orchestrator.chain.nodes.pool import split_urls
 from orchestrator.core.errors import DomainError
+from orchestrator.core.site import Site
+from orchestrator.core.terms import address_of
 from orchestrator.core.units import MAX_AHEAD_MS, format_second
 from orchestrator.runtime.local_servers import find_anvil, find_postgres
 from orchestrator.runtime.serve import now_ms
 from orchestrator.runtime.settings import Settings, read_site
 from orchestrator.runtime.stack import check_clock
+from orchestrator.settlement.needs import examine_node
 from orchestrator.storage.database import Database, DatabaseError
+from orchestrator.storage.files import read_key
 
 FREE_BYTES = 2**30
 
@@ -55,6 +60,24 @@ def examine(read_settings: Callable[[], Settings]) -> list[Finding]:
         findings.append(_check("anvil", lambda: f"{find_anvil()}, for a local chain"))
     else:
         findings.append(_check("chain", lambda: _describe_chain(settings)))
+        # Without our contracts there is nothing to try the nodes with.
+        if findings[-1].ok and settings.site is not None:
+            findings += _examine_nodes(settings, settings.rpc_url, read_site(settings.site))
+    return findings
+
+
+def _examine_nodes(settings: Settings, rpc_urls: str, site: Site) -> list[Finding]:
+    """Try what the pipeline needs of each node; that they agree was checked with the chain."""
+    depth, findings = settings.final_depth, list[Finding]()
+    key_file = settings.keys / "relayer"
+    payer = address_of(read_key(key_file)) if key_file.is_file() else None
+    for rpc_url in split_urls(rpc_urls):
+        with Chain(rpc_url, site.addresses, depth) as chain:
+            name = chain.node.name.removeprefix("the ")
+            findings += [
+                Finding(f"{name}, {need.what}", need.ok, need.detail)
+                for need in examine_node(chain, payer)
+            ]
     return findings
 
 
@@ -97,7 +120,7 @@ def _describe_chain(settings: Settings) -> str:
     if settings.site is None or settings.rpc_url is None:
         raise DomainError("site-missing", "set TALLYSTICK_SITE to the deployment's JSON file")
     site = read_site(settings.site)
-    with Chain(settings.rpc_url, site.addresses) as chain:
+    with Chain(settings.rpc_url, site.addresses, settings.final_depth) as chain:
         chain.check()
         chain.check_companions()
         anchor = chain.checkpoint(site.log_id)

@@ -8,7 +8,8 @@
 | TALLYSTICK_API_DATABASE_URL | the same database, for the API |
 | TALLYSTICK_REGISTRAR_DATABASE_URL | the same database, for the registrar |
 | TALLYSTICK_SCHEMA_DATABASE_URL | the same database, as the owner of the schema; `migrate` alone |
-| TALLYSTICK_RPC_URL | an EVM node; a local chain of our own, with our contracts |
+| TALLYSTICK_RPC_URL | EVM nodes, with commas between; a local chain with our contracts |
+| TALLYSTICK_FINAL_DEPTH | blocks below the latest that count as final; what the nodes call final |
 | TALLYSTICK_SITE | JSON file: the contracts and the log; goes with TALLYSTICK_RPC_URL |
 | TALLYSTICK_KEYS | folder with `publisher`, `verifier`, `relayer`: hex keys; made in HOME |
 | TALLYSTICK_KEY_FILE | file with the hex key of a person who acts on a contract; none |
@@ -43,6 +44,7 @@ NAMES = (
     "TALLYSTICK_REGISTRAR_DATABASE_URL",
     "TALLYSTICK_SCHEMA_DATABASE_URL",
     "TALLYSTICK_RPC_URL",
+    "TALLYSTICK_FINAL_DEPTH",
     "TALLYSTICK_SITE",
     "TALLYSTICK_KEYS",
     "TALLYSTICK_KEY_FILE",
@@ -57,6 +59,7 @@ NAMES = (
 _LISTEN = re.compile(r"([0-9A-Za-z.\-]+):([0-9]{1,5})")
 _ORIGIN = re.compile(r"https?://[0-9a-z.\-]+(:[0-9]{1,5})?")
 MAX_SETTLE_EVERY_S = 7 * DAY_S
+MAX_FINAL_DEPTH = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Settings:
     limits: Path | None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     origins: tuple[str, ...] = ()
+    final_depth: int | None = None
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -130,7 +134,20 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         limits=Path(values["TALLYSTICK_LIMITS"]) if "TALLYSTICK_LIMITS" in values else None,
         trusted_proxies=_networks(values.get("TALLYSTICK_TRUSTED_PROXIES", "")),
         origins=_origins(values.get("TALLYSTICK_ORIGINS", "")),
+        final_depth=_final_depth(values.get("TALLYSTICK_FINAL_DEPTH")),
     )
+
+
+def _final_depth(text: str | None) -> int | None:
+    """Return the depth below which blocks count as final. Raises InputError for what is none."""
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text[:9]) > MAX_FINAL_DEPTH:
+        raise InputError(
+            "setting-final-depth",
+            f"TALLYSTICK_FINAL_DEPTH must be from 0 to {MAX_FINAL_DEPTH} blocks, not {text!r}",
+        )
+    return int(text)
 
 
 def _origins(text: str) -> tuple[str, ...]:

@@ -89,10 +89,15 @@ class SentTransaction(NamedTuple):
 
 
 class Believed(NamedTuple):
-    """Proxies that are believed who sent a request, and origins whose pages may send keys."""
+    """Proxies that are believed who sent a request, and origins whose pages may send keys.
+
+    Blocks are believed to be final that lie `final_depth` below the latest, or else those that the
+    nodes call so.
+    """
 
     proxies: tuple[Network, ...] = ()
     origins: tuple[str, ...] = ()
+    final_depth: int | None = None
 
 
 NOTHING_BELIEVED = Believed()
@@ -130,8 +135,8 @@ class Stack(ResourceGroup):
         self._is_simulated = is_simulated
         self.limits = limits or Limits()
         with self._opening():
-            self._open_chain(rpc_url)
             self._public_url, self._believed = public_url, believed
+            self._open_chain(rpc_url)
             self._check_databases()
 
     def _open_chain(self, rpc_url: str) -> None:
@@ -140,7 +145,8 @@ class Stack(ResourceGroup):
         This comes before the database is touched: a wrong site must leave no trace in it.
         """
         site = self.site
-        self.chain = self._exits.enter_context(Chain(rpc_url, site.addresses))
+        chain = Chain(rpc_url, site.addresses, self._believed.final_depth)
+        self.chain = self._exits.enter_context(chain)
         self.chain.check()
         self.chain.check_companions()
         self.publisher = self.chain.check_log(site.log_id, site.registrant, site.origin)

@@ -8,6 +8,7 @@ import pytest
 from orchestrator.core.errors import InputError
 from orchestrator.runtime import settings
 from orchestrator.runtime.settings import (
+    MAX_FINAL_DEPTH,
     MAX_SETTLE_EVERY_S,
     NAMES,
     Settings,
@@ -46,6 +47,7 @@ def test_every_variable_has_its_setting() -> None:
         "TALLYSTICK_HOME": "/srv/tallystick",
         **DATABASES,
         "TALLYSTICK_RPC_URL": RPC_URL,
+        "TALLYSTICK_FINAL_DEPTH": "64",
         "TALLYSTICK_SITE": "site.json",
         "TALLYSTICK_KEYS": "keys",
         "TALLYSTICK_KEY_FILE": "key",
@@ -74,6 +76,7 @@ def test_every_variable_has_its_setting() -> None:
         limits=Path("limits.json"),
         trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("fd00::1/128")),
         origins=("https://app.example", "http://localhost:3000"),
+        final_depth=64,
     )
 
 
@@ -109,6 +112,10 @@ def test_urls_with_passwords_are_not_shown() -> None:
         ("TALLYSTICK_SETTLE_EVERY_S", "-1", "setting-settle"),
         ("TALLYSTICK_SETTLE_EVERY_S", "1.5", "setting-settle"),
         ("TALLYSTICK_SETTLE_EVERY_S", str(MAX_SETTLE_EVERY_S + 1), "setting-settle"),
+        ("TALLYSTICK_FINAL_DEPTH", "-1", "setting-final-depth"),
+        ("TALLYSTICK_FINAL_DEPTH", "deep", "setting-final-depth"),
+        ("TALLYSTICK_FINAL_DEPTH", str(MAX_FINAL_DEPTH + 1), "setting-final-depth"),
+        ("TALLYSTICK_FINAL_DEPTH", "1" * 5_000, "setting-final-depth"),
         ("TALLYSTICK_SITE", "site.json", "setting-site"),
         ("TALLYSTICK_TRUSTED_PROXIES", "everyone", "setting-proxies"),
         ("TALLYSTICK_TRUSTED_PROXIES", "10.0.0.1/8", "setting-proxies"),
@@ -125,6 +132,8 @@ def test_the_bounds_themselves_are_taken() -> None:
     longest = read_settings({"TALLYSTICK_SETTLE_EVERY_S": str(MAX_SETTLE_EVERY_S)})
     assert longest.settle_every_s == MAX_SETTLE_EVERY_S
     assert read_settings({"TALLYSTICK_LISTEN": "localhost:65535"}).port == 65_535
+    for depth in (0, MAX_FINAL_DEPTH):
+        assert read_settings({"TALLYSTICK_FINAL_DEPTH": str(depth)}).final_depth == depth
 
 
 def test_every_setting_is_documented() -> None:
