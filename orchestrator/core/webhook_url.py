@@ -1,0 +1,132 @@
+"""The URLs of webhooks: which an account may name, and which addresses we connect to.
+
+A name is resolved when it is sent to, and all of its addresses are judged then. What is refused is
+every address that is not one host of the public Internet: our own networks, the metadata services of
+clouds, and forms of IPv6 that hide an address of IPv4.
+"""
+
+import re
+from collections.abc import Sequence
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from orchestrator.core.errors import InputError, shown
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+MAX_URL_BYTES = 1_024
+_VISIBLE = re.compile(r"[!-\[\]-~]+")
+_LABEL = re.compile(r"[a-z0-9_-]{1,63}")
+_PORTS = {"https": 443, "http": 80}
+
+# IANA's special-purpose registry, multicast, and a service of a cloud that has a public address.
+_CLOSED_IPV4 = tuple(
+    map(
+        IPv4Network,
+        (
+            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+            *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24"),
+            *("192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24"),
+            *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
+            "168.63.129.16/32",
+        ),
+    )
+)
+# Of IPv6 only what is routed at all is open, and of that not what embeds or documents addresses.
+_OPEN_IPV6 = IPv6Network("2000::/3")
+_CLOSED_IPV6 = tuple(
+    map(
+        IPv6Network,
+        ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20"),
+    )
+)
+
+
+class WebhookUrl(NamedTuple):
+    """A URL in its parts. `host` is a name, or an address without brackets."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def authority(self) -> str:
+        """The value of the Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def read_webhook_url(text: str, networks: Sequence[Network] = ()) -> WebhookUrl:
+    """Return the parts of a URL that an account names. Raises InputError.
+
+    `networks` are those that a deployment lets webhooks reach although they are closed; plain http
+    is for them alone.
+    """
+    if len(text) > MAX_URL_BYTES or not _VISIBLE.fullmatch(text):
+        raise _refused(f"must be at most {MAX_URL_BYTES} visible ASCII characters", text)
+    try:
+        split = urlsplit(text)
+        port = split.port
+    except ValueError:
+        raise _refused("is no URL", text) from None
+    if split.scheme not in (_PORTS if networks else ("https",)):
+        raise _refused("must begin with https://", text)
+    if "@" in split.netloc or split.fragment or port == 0:
+        raise _refused("must have no user, password, fragment or port 0", text)
+    host = _host_of(split, text)
+    address = address_in(host)
+    if address is not None and not is_open(address, networks):
+        raise InputError(
+            "webhook-address", f"{address} is not of the public Internet; webhooks do not go there"
+        )
+    path = (split.path or "/") + (f"?{split.query}" if split.query else "")
+    return WebhookUrl(split.scheme, host, port or _PORTS[split.scheme], path)
+
+
+def address_in(host: str) -> Address | None:
+    """Return the address that a host is written as, or None for a name."""
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def is_open(address: Address, networks: Sequence[Network] = ()) -> bool:
+    """Return whether webhooks may go to an address."""
+    if any(address in network for network in networks):
+        return True
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _CLOSED_IPV4)
+    return (
+        address.scope_id is None
+        and address in _OPEN_IPV6
+        and not any(address in network for network in _CLOSED_IPV6)
+    )
+
+
+def read_networks(text: str) -> tuple[Network, ...]:
+    """Return the networks of a list with commas. Raises ValueError."""
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _host_of(split: SplitResult, text: str) -> str:
+    host = (split.hostname or "").lower()
+    is_literal = ":" in host and address_in(host) is not None
+    labels = host.removesuffix(".").split(".")
+    if not is_literal and (len(host) > 253 or not all(map(_LABEL.fullmatch, labels))):
+        raise _refused("must name a host in ASCII; write others in their xn-- form", text)
+    return host
+
+
+def _refused(rule: str, text: str) -> InputError:
+    return InputError("webhook-url", f"a webhook's URL {rule}, not {shown(text)}")
