@@ -16,6 +16,7 @@ from orchestrator.core import names
 from orchestrator.core.kinds import KINDS
 from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
 from orchestrator.core.units import parse_amount, parse_time_ns
+from orchestrator.core.webhook import WEBHOOK_EVENTS
 
 MAX_PAGE = 1_000
 # Of the directory, whose items are large.
@@ -66,6 +67,7 @@ PATTERN_RULES = {
 
 _WORD = "0x" + "1b" * 32
 _KINDS = "|".join(kind.replace(".", r"\.") for kind in KINDS)
+_EVENTS = "|".join(event.replace(".", r"\.") for event in WEBHOOK_EVENTS)
 _ADDRESS = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 
 
@@ -108,6 +110,14 @@ Names = Annotated[
 ContractId = Annotated[Word, Path(description="A contract's id: the digest of its terms.")]
 OperatorAddress = Annotated[
     str, Path(pattern=_ADDRESS_PATTERN, description="An operator's address.", examples=[_ADDRESS])
+]
+WebhookEvent = Annotated[
+    str,
+    Field(
+        pattern=f"^({_EVENTS})$",
+        description="A kind of entry that is told.",
+        examples=["action.requested"],
+    ),
 ]
 KeyId = Annotated[
     str,
@@ -200,6 +210,11 @@ DirectoryLimit = Annotated[
 AfterWord = Annotated[Word | None, Query(description="`next` of the page before.")]
 AfterPosition = Annotated[Position, Query(description="`next` of the page before.")]
 ActionState = Literal["requested", "taken", "done", "failed", "expired"]
+DeliveryState = Literal["waiting", "delivered", "dead", "moot"]
+WebhookId = Annotated[
+    str,
+    Path(pattern=_WORD_PATTERN, description="A webhook's random id.", examples=[_WORD]),
+]
 LeadCursor = Annotated[
     str,
     Field(

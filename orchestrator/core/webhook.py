@@ -35,6 +35,8 @@ WEBHOOK_EVENTS: Mapping[str, tuple[Audience, ...]] = {
 }
 # The event that asks for something, which the first 2xx takes.
 REQUEST_EVENT = "action.requested"
+# The event that says what became of it, and names it by its position.
+ANSWER_EVENT = "action.answered"
 
 # The most deliveries of a webhook that wait at one time. The rest waits in the log.
 MAX_WAITING = 16
@@ -61,7 +63,7 @@ def wait_ms(seed: bytes, tries: int) -> int:
     The part given or taken, a quarter, is another for each seed and try, so that what failed
     together is not tried again together. A seed has the same waits on every machine.
     """
-    whole_ms = min(_FIRST_WAIT_MS * 3 ** min(tries - 1, 20), _MOST_WAIT_MS)
+    whole_ms: int = min(_FIRST_WAIT_MS * 3 ** min(tries - 1, MAX_TRIES), _MOST_WAIT_MS)
     chance = int.from_bytes(sha256(seed + tries.to_bytes(4)).digest()[:4])
     return whole_ms * 3 // 4 + whole_ms // 2 * chance // 2**32
 

@@ -1,8 +1,8 @@
 """The URLs of webhooks: which an account may name, and which addresses we connect to.
 
 A name is resolved when it is sent to, and all of its addresses are judged then. What is refused is
-every address that is not one host of the public Internet: our own networks, the metadata services of
-clouds, and forms of IPv6 that hide an address of IPv4.
+every address that is not one host of the public Internet: our own networks, the metadata services
+of clouds, and forms of IPv6 that hide an address of IPv4.
 """
 
 import re

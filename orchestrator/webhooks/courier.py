@@ -52,20 +52,10 @@ class Courier:
         """Read on for a webhook that is behind, as long as it has room."""
         for _ in range(_PAGES):
             with self._database.transaction() as session:
-                (courier, row) = self._locked(session, webhook)
+                row = session.one("webhooks.lock", webhook=webhook)
             if row is None or row.cursor is None:
                 return
-            page = self._feed.read(row.cursor)
-            with self._database.transaction() as session:
-                (courier, again) = self._locked(session, webhook)
-                if again is None or again.cursor != row.cursor:
-                    return
-                told = [one for one in page.entries if one.position <= courier]
-                last = told[-1].position if told else courier
-                cursors = self._put(session, told, webhook)
-                cursor = cursors.get(webhook, None if last == courier else last)
-                session.run("webhooks.put_cursor", webhook=webhook, cursor=cursor)
-            if cursors:
+            if not self._read_for(webhook, row.cursor, self._feed.read(row.cursor)):
                 return
 
     def end_look(self, webhook: bytes) -> None:
@@ -77,25 +67,42 @@ class Courier:
     def disable(self, webhook: bytes, reason: str) -> None:
         """Send nothing more to a webhook, until its account has it go on from here."""
         with self._database.transaction() as session:
-            row = session.one("webhooks.lock_courier", log_id=self._log_id)
-            cursor = -1 if row is None else row.cursor
+            cursor = self._lock(session)
             session.run("webhooks.disable", webhook=webhook, reason=reason, cursor=cursor)
 
-    def _locked(self, session: Session, webhook: bytes) -> tuple[int, object]:
-        row = session.one("webhooks.lock_courier", log_id=self._log_id)
-        return (-1 if row is None else row.cursor), session.one("webhooks.lock", webhook=webhook)
+    def _lock(self, session: Session) -> int:
+        """Return how far was read; nothing reads on until the transaction ends."""
+        (row,) = session.all("webhooks.lock_courier", log_id=self._log_id)
+        return int(row.cursor)
+
+    def _read_for(self, webhook: bytes, cursor: int, page: Page) -> bool:
+        """Tell a page to a webhook that has this cursor; return whether it has room for more."""
+        with self._database.transaction() as session:
+            end = self._lock(session)
+            row = session.one("webhooks.lock", webhook=webhook)
+            if row is None or row.cursor != cursor:
+                return False
+            told = [one for one in page.entries if one.position <= end]
+            last = told[-1].position if told else end
+            full_at = self._put(session, told, webhook).get(webhook)
+            reached = last if full_at is None else full_at
+            is_level = reached >= end
+            session.run(
+                "webhooks.put_cursor", webhook=webhook, cursor=None if is_level else reached
+            )
+        return full_at is None and not is_level
 
     def _read_on(self) -> bool:
         """Find the webhooks of the next page of entries; return whether there was one."""
         with self._database.transaction() as session:
-            row = session.one("webhooks.courier", log_id=self._log_id)
+            (row,) = session.all("webhooks.courier", log_id=self._log_id)
         page = self._page(row.cursor)
         if not page.entries:
             return False
         with self._database.transaction() as session:
-            again = session.one("webhooks.lock_courier", log_id=self._log_id)
-            if again.cursor == row.cursor:
-                self._put(session, page.entries)
+            if self._lock(session) == row.cursor:
+                for webhook, full_at in self._put(session, page.entries).items():
+                    session.run("webhooks.put_cursor", webhook=webhook, cursor=full_at)
                 last = page.entries[-1].position
                 session.run("webhooks.put_courier", log_id=self._log_id, cursor=last)
         return True
@@ -107,7 +114,7 @@ class Courier:
     def _put(
         self, session: Session, told: Sequence[Told], webhook: bytes | None = None
     ) -> dict[bytes, int]:
-        """Have entries told to webhooks; return the cursors of those that had no room for all."""
+        """Have entries told to webhooks; return up to where, for those that had no room for all."""
         rows = [_row(one) for one in told if one.entry.kind in WEBHOOK_EVENTS]
         if not rows:
             return {}
@@ -121,16 +128,12 @@ class Courier:
         for key, group in groupby(matched, lambda row: bytes(row.webhook)):
             mine, room = list(group), max(0, MAX_WAITING - waiting.get(key, 0))
             deliveries += [
-                {"webhook": key, "position": row.position, "event": row.kind}
-                for row in mine[:room]
+                {"webhook": key, "position": row.position, "event": row.kind} for row in mine[:room]
             ]
             if len(mine) > room:
                 cursors[key] = mine[room].position - 1
         session.run_each("webhooks.put_delivery", deliveries)
-        for key in found:
-            if webhook is None and key in cursors:
-                session.run("webhooks.put_cursor", webhook=key, cursor=cursors[key])
-            session.run("webhooks.wake", webhook=key)
+        session.run("webhooks.wake", webhooks=list(found))
         return cursors
 
 

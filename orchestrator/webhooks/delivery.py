@@ -7,18 +7,18 @@ a request of an action takes it: that is written to the inbox in the same transa
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from anyio.to_thread import run_sync
 from standardwebhooks.webhooks import Webhook
 
-from orchestrator.core.entry import TAKEN
-from orchestrator.core.errors import LogError
+from orchestrator.core.entry import Entry
 from orchestrator.core.requests import ConfirmAction
 from orchestrator.core.units import format_ms
 from orchestrator.core.webhook import (
+    ANSWER_EVENT,
     FAILING_MS,
     LEASE_MS,
     MAX_KEPT,
@@ -108,16 +108,30 @@ class Deliverer:
     def _prepare(self, taken: _Try) -> tuple[Mapping[str, str], bytes] | None:
         """Return a message with its headers; None if there is nothing left to ask for."""
         with self._database.transaction() as session:
-            secrets = [bytes(row.secret) for row in self._secrets(session, taken)]
+            rows = session.all("webhooks.secrets", webhook=taken.webhook)
             request = self._request(session, taken) if taken.asks else {}
-            answered = self._answered(session, taken)
-        if request is None:
+        (told,) = self._feed.read(taken.position - 1, 1).entries or (None,)
+        if request is None or told is None:
             return None
-        body = self._message(taken, request, answered)
-        return self._headers(taken, secrets, body), body
+        operator = told.operator or self._asker(told.entry)
+        parties = {"contract": told.contract, "operator": operator}
+        body = message(self._log_id, taken.position, told.entry, parties, request)
+        return self._headers(taken, [bytes(row.secret) for row in rows], body), body
 
-    def _secrets(self, session: Session, taken: _Try) -> list[Row]:
-        return session.all("webhooks.secrets", webhook=taken.webhook)
+    def _headers(self, taken: _Try, secrets: Sequence[bytes], body: bytes) -> dict[str, str]:
+        """Return the headers of Standard Webhooks, with a signature by each secret in force."""
+        name, now = (
+            message_id(taken.webhook, taken.position),
+            datetime.fromtimestamp(self._now_s(), UTC),
+        )
+        signatures = [Webhook(one).sign(name, now, body.decode()) for one in secrets]
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": "Tallystick",
+            "webhook-id": name,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": " ".join(signatures),
+        }
 
     def _request(self, session: Session, taken: _Try) -> dict[str, Any] | None:
         """Return what an owner is told of an action; None if it is not to be carried out."""
@@ -134,3 +148,56 @@ class Deliverer:
             "external_id": row.external_id,
             "parameters": json.loads(bytes(row.parameters)),
         }
+
+    def _asker(self, entry: Entry) -> bytes | None:
+        """Return the operator whose request an entry answers; None if it answers none."""
+        if entry.kind != ANSWER_EVENT:
+            return None
+        row = self._action(entry.value)
+        return None if row is None else bytes(row.operator)
+
+    def _action(self, position: int) -> Row | None:
+        with self._database.transaction() as session:
+            return session.one("webhooks.action", log_id=self._log_id, position=position)
+
+    def _end(self, taken: _Try, state: str, reply: Reply) -> None:
+        """Keep what came of a try; disable the webhook if it has failed for too long."""
+        is_waiting = state == "waiting"
+        name = taken.webhook + taken.position.to_bytes(8)
+        with self._database.transaction(self._account) as session:
+            if state == "delivered" and taken.asks:
+                self._confirm(session, taken.position)
+            session.run(
+                "webhooks.end_try",
+                webhook=taken.webhook,
+                position=taken.position,
+                tries=taken.tries,
+                state=state,
+                status=reply.status,
+                fault=reply.fault,
+                wait_ms=wait_ms(name, taken.tries) if is_waiting else None,
+            )
+            if not is_waiting:
+                session.run("webhooks.drop_old", webhook=taken.webhook, most=MAX_KEPT)
+            reason = self._note(session, taken, reply) if state != "moot" else None
+        if reason is not None:
+            self._courier.disable(taken.webhook, reason)
+
+    def _note(self, session: Session, taken: _Try, reply: Reply) -> str | None:
+        """Keep whether the webhook works; return the reason to disable it, or None."""
+        if reply.is_taken:
+            session.run("webhooks.note_success", webhook=taken.webhook)
+            return None
+        row = session.one("webhooks.note_failure", webhook=taken.webhook)
+        if reply.status == _GONE:
+            return "gone"
+        return "failing" if row is not None and row.failing_ms >= FAILING_MS else None
+
+    def _confirm(self, session: Session, position: int) -> None:
+        """Have the log told that the owner's webhook has taken a request."""
+        row = session.one("webhooks.action", log_id=self._log_id, position=position)
+        if row is None or row.state != "requested":
+            return
+        request = ConfirmAction(bytes(row.surface), bytes(row.lead), position)
+        submission = Submission(f"confirm-{position}", request, b"{}")
+        submit(session, self._log_id, self._account, [submission])

@@ -82,10 +82,9 @@ class Poster:
     async def _pinned(self, target: WebhookUrl) -> Address:
         """Return the address to connect to. Raises InputError if one of the host's is closed."""
         literal = address_in(target.host)
-        found = [literal] if literal else [
-            address_in(text) for text in await self._resolve(target.host, target.port)
-        ]
-        if not found or any(one is None or not is_open(one, self._networks) for one in found):
+        named = [target.host] if literal else await self._resolve(target.host, target.port)
+        found = [one for one in map(address_in, named) if one and is_open(one, self._networks)]
+        if not found or len(found) < len(named):
             # Where they lead is not said: it would tell an account of our network.
             raise InputError("webhook-address", "its host is not of the public Internet alone")
         address = found[0]

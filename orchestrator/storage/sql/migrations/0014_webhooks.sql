@@ -94,7 +94,8 @@ CREATE POLICY reader ON webhooks FOR SELECT TO tallystick_api
     USING (account = (SELECT current_account()) AND may_hear(audience, surface));
 CREATE POLICY maker ON webhooks FOR INSERT TO tallystick_api WITH CHECK (
     account = (SELECT current_account()) AND (SELECT is_wallet_key())
-    AND may_hear(audience, surface) AND created_ms = (SELECT clock_ms()));
+    AND may_hear(audience, surface) AND created_ms = (SELECT clock_ms())
+    AND (audience = 'operator' OR key_may('owner:answer', surface)));
 CREATE POLICY changer ON webhooks FOR UPDATE TO tallystick_api
     USING (account = (SELECT current_account()) AND (SELECT is_wallet_key()))
     WITH CHECK (account = (SELECT current_account()));

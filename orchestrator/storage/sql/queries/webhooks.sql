@@ -37,8 +37,8 @@ ORDER BY w.webhook, t.position
 FOR UPDATE OF w;
 
 -- name: lock
--- A webhook; no other transaction changes it until this one ends.
-SELECT cursor, disabled_ms, failing_since_ms FROM webhooks
+-- The cursor of a webhook that is not disabled; nothing changes it until this transaction ends.
+SELECT cursor FROM webhooks
 WHERE webhook = %(webhook)s AND disabled_ms IS NULL
 FOR UPDATE;
 
@@ -179,8 +179,9 @@ ORDER BY w.created_ms, w.webhook
 LIMIT 100;
 
 -- name: change
--- Give a webhook another URL and other events, and have it sent to again.
-UPDATE webhooks SET url = %(url)s, events = %(events)s, disabled_ms = NULL, reason = NULL,
+-- Give a webhook another URL and other events, where they are named, and have it sent to again.
+UPDATE webhooks SET url = coalesce(%(url)s::text, url),
+    events = coalesce(%(events)s::text[], events), disabled_ms = NULL, reason = NULL,
     failing_since_ms = NULL, due_ms = clock_ms()
 WHERE webhook = %(webhook)s;
 
@@ -195,6 +196,11 @@ WHERE webhook = %(webhook)s AND (%(state)s::text IS NULL OR state = %(state)s)
     AND position < %(before)s
 ORDER BY position DESC LIMIT %(limit)s;
 
+-- name: delivery
+-- A webhook's delivery about an entry.
+SELECT position, event, state, tries, created_ms, next_ms, tried_ms, status, fault FROM deliveries
+WHERE webhook = %(webhook)s AND position = %(position)s;
+
 -- name: send_again
 -- Have a delivery that is over tried again, now, as if it were new.
 UPDATE deliveries SET state = 'waiting', tries = 0, next_ms = clock_ms()
@@ -203,5 +209,6 @@ WHERE webhook = %(webhook)s AND position = %(position)s AND state <> 'waiting'
         WHERE w.webhook = %(webhook)s AND w.state = 'waiting') < %(most)s;
 
 -- name: wake
--- Have a webhook looked at now.
-UPDATE webhooks SET due_ms = clock_ms() WHERE webhook = %(webhook)s AND disabled_ms IS NULL;
+-- Have webhooks looked at now.
+UPDATE webhooks SET due_ms = clock_ms()
+WHERE webhook = ANY (%(webhooks)s::bytea[]) AND disabled_ms IS NULL;
