@@ -82,6 +82,9 @@ class Me(BaseModel):
     highest_level: int = Field(
         ge=0, le=3, description="The highest trust level on any surface where it is not suspended."
     )
+    disabled_webhooks: int = Field(
+        description="How many of your webhooks were disabled, since they failed for too long."
+    )
 
 
 class KeyInfo(BaseModel):

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 
@@ -12,6 +12,8 @@ import httpx
 from standardwebhooks.webhooks import Webhook
 
 from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.requests import ExpireAction
+from orchestrator.core.units import DAY_MS
 from orchestrator.log.feed import Feed
 from orchestrator.storage.database import WORKER
 from orchestrator.webhooks.courier import Courier
@@ -36,7 +38,8 @@ from tests.support.api_service import (
 from tests.support.http_server import send, serving
 from tests.support.servers import open_as
 
-LETTER = {"level": 1, "by": "surface", "expires_s": 30 * 86_400, "returns": ["industry"]}
+LETTER_MS = 30 * DAY_MS
+LETTER = {"level": 1, "by": "surface", "expires_s": LETTER_MS // 1000, "returns": ["industry"]}
 MANY = {"lead": 16, "operator": 60, "surface": 60}
 
 
@@ -60,7 +63,7 @@ class Receiver:
         self.refused: list[str] = []
         # Called with each message; what it returns is the status of the answer.
         self.judge: Callable[[dict[str, Any]], int] = lambda _: self.status
-        self.answer: Callable[[BaseHTTPRequestHandler], None] = self.take
+        self.answer: Callable[[BaseHTTPRequestHandler], object] = self.take
         self._lock = threading.Lock()
 
     def take(self, handler: BaseHTTPRequestHandler) -> None:
@@ -73,6 +76,36 @@ class Receiver:
             if 200 <= status < 300:
                 self.received.append(Received(document, headers, body))
         send(handler, b"", status=status)
+
+    @contextmanager
+    def misbehaving(self, how: str, elsewhere: str) -> Iterator[None]:
+        """Answer otherwise until the block ends: `hang`, `drip`, `redirect` or `nonsense`."""
+        over = threading.Event()
+
+        def drip(handler: BaseHTTPRequestHandler) -> None:
+            # One byte of the head after another: no single read takes long.
+            with suppress(OSError):
+                handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+                while not over.wait(0.05):
+                    handler.wfile.write(b"x")
+
+        def redirect(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(302)
+            handler.send_header("Location", elsewhere)
+            handler.end_headers()
+
+        answers: dict[str, Callable[[BaseHTTPRequestHandler], object]] = {
+            "hang": lambda _: over.wait(30),
+            "drip": drip,
+            "redirect": redirect,
+            "nonsense": lambda handler: handler.wfile.write(b"nonsense\r\n\r\n"),
+        }
+        self.answer = answers[how]
+        try:
+            yield
+        finally:
+            over.set()
+            self.answer = self.take
 
     @property
     def positions(self) -> list[int]:
@@ -103,7 +136,8 @@ class Bench:
         give_level(service, self.surface, wallet("operator"))
         for name in ("user-1", "user-2", "user-3"):
             report(self.owner, self.surface, name, event(name))
-        self.leads = [one["lead"] for one in leads(self.operator, self.surface)]
+        named = {one["external_id"]: one["lead"] for one in leads(self.owner, self.surface)}
+        self.leads = [named[name] for name in sorted(named)]
         self.database = exits.enter_context(open_as(service.database_url, WORKER))
         self.feed = exits.enter_context(Feed(self.database, LOG_ID))
         self.courier = Courier(self.database, LOG_ID, self.feed)
@@ -111,14 +145,31 @@ class Bench:
         self.deliverer = self.another()
         self.courier.step()
 
-    def another(self) -> Deliverer:
+    def another(self, poster: Poster | None = None) -> Deliverer:
         """Return one more deliverer of the same log."""
-        parts = (self.database, LOG_ID, self.feed, self.courier, self.poster)
+        parts = (self.database, LOG_ID, self.feed, self.courier, poster or self.poster)
         return Deliverer(*parts, PUBLISHER.address)
 
-    def register(
-        self, receiver: Receiver, client: httpx.Client | None = None, **body: Any
-    ) -> str:
+    @contextmanager
+    def hurrying(self) -> Iterator[None]:
+        """Give receivers little time until the block ends."""
+        patient = self.deliverer
+        self.deliverer = self.another(Poster(LOOPBACK, deadline_s=0.3))
+        try:
+            yield
+        finally:
+            self.deliverer = patient
+
+    def expire(self, position: int) -> None:
+        """Have a request expire, as the pipeline does."""
+        row = self.action(position)
+        expired = ExpireAction(from_hex(self.surface), from_hex(row["lead"]), position)
+        with self.service.clock.moved_by(LETTER_MS + 1):
+            self.service.submit(f"expire {position}", expired)
+            self.service.decide_waiting()
+        assert self.action(position)["state"] == "expired"
+
+    def register(self, receiver: Receiver, client: httpx.Client | None = None, **body: Any) -> str:
         """Register a receiver as a webhook, of the owner unless told otherwise; return its id."""
         told = {"url": receiver.url, "audience": "owner"} | body
         answer = (client or self.owner).post("/v1/webhooks", json=told)

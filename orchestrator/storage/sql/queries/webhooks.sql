@@ -178,6 +178,10 @@ WHERE w.log_id = %(log_id)s AND (%(webhook)s::bytea IS NULL OR w.webhook = %(web
 ORDER BY w.created_ms, w.webhook
 LIMIT 100;
 
+-- name: disabled
+-- How many of the caller's webhooks were disabled.
+SELECT count(*) AS count FROM webhooks WHERE log_id = %(log_id)s AND disabled_ms IS NOT NULL;
+
 -- name: change
 -- Give a webhook another URL and other events, where they are named, and have it sent to again.
 UPDATE webhooks SET url = coalesce(%(url)s::text, url),
