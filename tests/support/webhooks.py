@@ -28,9 +28,11 @@ from tests.support.api_service import (
     event,
     give_level,
     leads,
+    ndjson,
     open_surface,
     publish_settings,
     report,
+    report_lines,
     request_action,
     running_service,
     wallet,
@@ -191,6 +193,12 @@ class Bench:
             found = answer.json()
             positions.append(found["first_position"] + found["count"] - 1)
         return positions
+
+    def report_others(self, count: int, run: int) -> None:
+        """Have the log say much that no webhook hears of."""
+        lines = [event(f"other-{run}-{n}") | {"id": f"other-{run}-{n}"} for n in range(count)]
+        answer = report_lines(self.owner, self.surface, ndjson(*lines))
+        assert answer.is_success, answer.text
 
     def look(self) -> int:
         """Look at each webhook that is due, once; return how many messages were tried."""
