@@ -13,7 +13,6 @@ from ipaddress import (
     IPv6Address,
     IPv6Network,
     ip_address,
-    ip_network,
 )
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -112,11 +111,6 @@ def is_open(address: Address, networks: Sequence[Network] = ()) -> bool:
         and address in _OPEN_IPV6
         and not any(address in network for network in _CLOSED_IPV6)
     )
-
-
-def read_networks(text: str) -> tuple[Network, ...]:
-    """Return the networks of a list with commas. Raises ValueError."""
-    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 def _host_of(split: SplitResult, text: str) -> str:

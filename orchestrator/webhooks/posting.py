@@ -57,11 +57,12 @@ class Poster:
         *,
         deadline_s: float = DEADLINE_S,
         resolve: Resolve = resolve,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._networks = networks
         self._deadline_s = deadline_s
         self._resolve = resolve
-        self._tls = ssl.create_default_context()
+        self._tls = tls or ssl.create_default_context()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send a message, and return what came of it."""

@@ -1,11 +1,11 @@
 """URLs of webhooks: what an account may name, and where we connect to."""
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from orchestrator.core.errors import InputError
-from orchestrator.core.webhook_url import WebhookUrl, is_open, read_networks, read_webhook_url
+from orchestrator.core.webhook_url import WebhookUrl, is_open, read_webhook_url
 
 CLOSED = [
     # This host, private, shared, link-local with the metadata of clouds, and loopback.
@@ -94,7 +94,7 @@ def test_the_parts_of_a_url() -> None:
 
 
 def test_networks_that_a_deployment_opens() -> None:
-    networks = read_networks("127.0.0.0/8, fd00::/8")
+    networks = (ip_network("127.0.0.0/8"), ip_network("fd00::/8"))
     assert is_open(ip_address("127.0.0.1"), networks)
     assert is_open(ip_address("fd00::1"), networks)
     assert not is_open(ip_address("10.0.0.1"), networks)
@@ -102,5 +102,3 @@ def test_networks_that_a_deployment_opens() -> None:
     assert read_webhook_url("http://127.0.0.1:80/", networks).authority == "127.0.0.1"
     with pytest.raises(InputError):
         read_webhook_url("http://127.0.0.1/")
-    with pytest.raises(ValueError, match="host bits"):
-        read_networks("127.0.0.1/8")
