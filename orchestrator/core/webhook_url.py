@@ -15,7 +15,6 @@ from ipaddress import (
     ip_address,
 )
 from typing import NamedTuple
-from urllib.parse import SplitResult, urlsplit
 
 from orchestrator.core.errors import InputError, shown
 
@@ -23,7 +22,11 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 MAX_URL_BYTES = 1_024
-_VISIBLE = re.compile(r"[!-\[\]-~]+")
+# Scheme, host, port, path with query; nothing that two readers could take for different hosts.
+_URL = re.compile(
+    r"(https?)://(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?"
+    r"((?:[/?][!-\"$-\[\]-~]*)?)"
+)
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}")
 _PORTS = {"https": 443, "http": 80}
 
@@ -71,25 +74,26 @@ def read_webhook_url(text: str, networks: Sequence[Network] = ()) -> WebhookUrl:
     `networks` are those that a deployment lets webhooks reach although they are closed; plain http
     is for them alone.
     """
-    if len(text) > MAX_URL_BYTES or not _VISIBLE.fullmatch(text):
-        raise _refused(f"must be at most {MAX_URL_BYTES} visible ASCII characters", text)
-    try:
-        split = urlsplit(text)
-        port = split.port
-    except ValueError:
-        raise _refused("is no URL", text) from None
-    if split.scheme not in (_PORTS if networks else ("https",)):
-        raise _refused("must begin with https://", text)
-    if "@" in split.netloc or split.fragment or port == 0:
-        raise _refused("must have no user, password, fragment or port 0", text)
-    host = _host_of(split, text)
+    found = _URL.fullmatch(text) if len(text) <= MAX_URL_BYTES else None
+    if found is None:
+        raise _refused(
+            f"is https:// with a host in ASCII, of at most {MAX_URL_BYTES} characters, without "
+            f"user, password or fragment",
+            text,
+        )
+    scheme, host, port, path = found[1], found[2].lower(), int(found[3] or 0), found[4]
+    if scheme not in (_PORTS if networks else ("https",)):
+        raise _refused("begins with https://", text)
+    if not (port or found[3] is None) or port > 65_535:
+        raise _refused("has a port from 1 to 65535", text)
+    host = _host(host, text)
     address = address_in(host)
     if address is not None and not is_open(address, networks):
         raise InputError(
             "webhook-address", f"{address} is not of the public Internet; webhooks do not go there"
         )
-    path = (split.path or "/") + (f"?{split.query}" if split.query else "")
-    return WebhookUrl(split.scheme, host, port or _PORTS[split.scheme], path)
+    rooted = path if path.startswith("/") else f"/{path}"
+    return WebhookUrl(scheme, host, port or _PORTS[scheme], rooted)
 
 
 def address_in(host: str) -> Address | None:
@@ -113,12 +117,13 @@ def is_open(address: Address, networks: Sequence[Network] = ()) -> bool:
     )
 
 
-def _host_of(split: SplitResult, text: str) -> str:
-    host = (split.hostname or "").lower()
-    is_literal = ":" in host and address_in(host) is not None
+def _host(written: str, text: str) -> str:
+    """Return a host without brackets. Raises InputError for what is neither name nor address."""
+    host = written.strip("[]")
     labels = host.removesuffix(".").split(".")
-    if not is_literal and (len(host) > 253 or not all(map(_LABEL.fullmatch, labels))):
-        raise _refused("must name a host in ASCII; write others in their xn-- form", text)
+    is_name = len(host) <= 253 and all(map(_LABEL.fullmatch, labels))
+    if not (address_in(host) if written.startswith("[") else is_name):
+        raise _refused("names a host", text)
     return host
 
 

@@ -31,7 +31,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 class Reply(NamedTuple):
-    """What came of a try: the status of an answer, or why there was none that counts."""
+    """The outcome of a try: the status of an answer, or why there was none that counts."""
 
     status: int | None
     fault: str | None
