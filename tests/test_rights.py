@@ -438,8 +438,8 @@ def forgetful(app: FastAPI) -> None:
     def everything(service: TheService, caller: AnyCaller, relation: str) -> list[str]:
         # No login reads a key's secret or its hash, so none reads whole rows of these.
         named = {"api_keys": "t.key", "source_secrets": "t.key", "webhook_secrets": "t.webhook"}
-        rows = f"SELECT ({named.get(relation, 't')})::text FROM {{}} t"
-        query = sql.SQL(rows).format(sql.Identifier(relation))  # type: ignore[arg-type]
+        shown = sql.SQL(named.get(relation, "t"))
+        query = sql.SQL("SELECT ({})::text FROM {} t").format(shown, sql.Identifier(relation))
         with acting(service, caller) as session:
             return [row[0] for row in session._connection.execute(query).fetchall()]
 

@@ -594,8 +594,8 @@ ATTACKS = {
     "where another's webhook leads": "UPDATE webhooks SET url = 'https://mine.example'"
     " WHERE account <> %(me)s",
     "another's webhook, removed": "DELETE FROM webhooks WHERE account <> %(me)s",
-    "a webhook for another": "INSERT INTO webhooks (webhook, log_id, account, audience, events, url,"
-    " created_ms) VALUES (sha256('w'), %(log)s, %(victim)s, 'owner', '{action.requested}',"
+    "a webhook for another": "INSERT INTO webhooks (webhook, log_id, account, audience, events,"
+    " url, created_ms) VALUES (sha256('w'), %(log)s, %(victim)s, 'owner', '{action.requested}',"
     " 'https://mine.example', clock_ms())",
     "whose a webhook is": "UPDATE webhooks SET account = %(me)s",
     "how far a webhook has heard": "UPDATE webhooks SET cursor = 0",

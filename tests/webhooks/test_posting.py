@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 
 from orchestrator.webhooks.posting import Poster, Reply, resolve
+from tests.support.certificates import contexts_for
+from tests.support.http_server import send, serving
 from tests.support.webhooks import Receiver
 
 LOOPBACK = (IPv4Network("127.0.0.0/8"),)
@@ -78,11 +82,12 @@ def test_a_name_is_resolved_once_and_the_address_kept(receiver: Receiver) -> Non
         return ["127.0.0.1"] if len(asked) == 1 else ["10.0.0.1"]
 
     hosts = []
-    receiver.answer = lambda handler: (
-        hosts.append(handler.headers["Host"]),
-        handler.send_response(204),
-        handler.end_headers(),
-    )
+
+    def note(handler: BaseHTTPRequestHandler) -> None:
+        hosts.append(handler.headers["Host"])
+        send(handler, b"", status=204)
+
+    receiver.answer = note
     port = receiver.url.split(":")[2].split("/")[0]
     poster = Poster(LOOPBACK, deadline_s=5, resolve=rebinding)
     assert post(poster, f"http://rebound.example:{port}/hook") == Reply(204, None)
@@ -100,12 +105,31 @@ def test_plain_http_goes_to_opened_networks_alone(receiver: Receiver) -> None:
     assert receiver.tries == 0
 
 
-def test_a_receiver_without_a_certificate_of_its_name_gets_nothing(receiver: Receiver) -> None:
-    url = receiver.url.replace("http:", "https:")
-    fault = post(Poster(LOOPBACK, deadline_s=5), url).fault
-    assert fault is not None
-    assert fault.startswith("ConnectError")
-    assert receiver.tries == 0
+def test_a_receiver_needs_a_certificate_of_the_name_that_was_named(tmp_path: Path) -> None:
+    """Show that the name is what is verified, although the connection goes to its address."""
+    served, trusting = contexts_for("hook.example", tmp_path)
+    answered = []
+
+    async def here(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    def note(handler: BaseHTTPRequestHandler) -> None:
+        answered.append(handler.headers["Host"])
+        send(handler, b"", status=204)
+
+    with serving(note, tls=served) as url:
+        port = url.rpartition(":")[2]
+        poster = Poster(LOOPBACK, deadline_s=5, resolve=here, tls=trusting)
+        assert post(poster, f"https://hook.example:{port}/") == Reply(204, None)
+        strangers = Poster(LOOPBACK, deadline_s=5, resolve=here)
+        for refused in (
+            post(poster, f"https://another.example:{port}/"),
+            post(poster, f"https://127.0.0.1:{port}/"),
+            post(strangers, f"https://hook.example:{port}/"),
+        ):
+            assert refused.fault is not None
+            assert refused.fault.startswith("ConnectError")
+    assert answered == [f"hook.example:{port}"]
 
 
 def test_a_resolver_that_hangs_has_the_same_deadline() -> None:
