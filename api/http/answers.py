@@ -161,10 +161,11 @@ class Delivery(BaseModel):
     """A message about an entry, on its way to a webhook or no more."""
 
     message: str = Field(description="Its `webhook-id`, the same for each try.")
-    position: Position
+    position: Position | None = Field(description="The entry that it is about; null for an offer.")
+    offer: Word | None
     event: str
     state: DeliveryState = Field(
-        description="`dead`: given up; `moot`: what it asked for was done, expired or erased."
+        description="`dead`: given up; `moot`: what it asked for was answered, or is over."
     )
     tries: int
     created_ms: TimeMs
@@ -175,10 +176,9 @@ class Delivery(BaseModel):
 
 
 class Deliveries(BaseModel):
-    """A page of deliveries, of the newest entries first. The newest that are over are kept."""
+    """Deliveries, newest first. The newest that are over are kept."""
 
     deliveries: list[Delivery]
-    next: Position | None = Field(description="Give it as `before` to go on; null at the end.")
 
 
 # --- Operators ------------------------------------------------------------------------------------

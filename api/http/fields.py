@@ -44,6 +44,7 @@ _MOMENT_PATTERN = (
     r"(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 )
 _KEY_PATTERN = r"^[!-~]{1,128}$"
+_MESSAGE_PATTERN = r"^msg_[0-9a-f]{16}_(offer_)?[0-9]{1,13}$"
 _KEY_ID_PATTERN = r"^(current|0x[0-9a-f]{64})$"
 _MEMORY_KEY_PATTERN = r"^[0-9A-Za-z._:-]{1,128}$"
 # The rule behind each pattern that a request may break, as a refusal says it.
@@ -60,6 +61,7 @@ PATTERN_RULES = {
     _MOMENT_CURSOR_PATTERN: "must be the `next` of the page before",
     _AMOUNT_PATTERN: 'must be a decimal amount as text with at most 6 decimals, such as "29.90"',
     _MOMENT_PATTERN: "must be RFC 3339 with a time zone, such as 2026-03-01T12:30:00Z",
+    _MESSAGE_PATTERN: "must be the id of a message, such as msg_1b1b1b1b1b1b1b1b_1234",
     _KEY_ID_PATTERN: "must be `current`, or 0x and 64 lower-case hex digits",
     _MEMORY_KEY_PATTERN: "must be 1 to 128 letters, digits, dots, colons, hyphens or underscores",
     _KEY_PATTERN: "must be 1 to 128 visible ASCII characters, without spaces",
@@ -210,6 +212,14 @@ DirectoryLimit = Annotated[
 AfterWord = Annotated[Word | None, Query(description="`next` of the page before.")]
 AfterPosition = Annotated[Position, Query(description="`next` of the page before.")]
 ActionState = Literal["requested", "taken", "done", "failed", "expired"]
+MessageId = Annotated[
+    str,
+    Path(
+        pattern=_MESSAGE_PATTERN,
+        description="A message's id, as its `webhook-id` has it.",
+        examples=["msg_1b1b1b1b1b1b1b1b_1234"],
+    ),
+]
 DeliveryState = Literal["waiting", "delivered", "dead", "moot"]
 WebhookId = Annotated[
     str,

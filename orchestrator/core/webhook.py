@@ -32,7 +32,10 @@ WEBHOOK_EVENTS: Mapping[str, tuple[Audience, ...]] = {
     "trust.changed": ("operator",),
     "operator.suspended": ("operator",),
     "operator.restored": ("operator",),
+    "offer.published": ("operator",),
 }
+# Offers are no entries: the log is followed for the others alone.
+OFFER_EVENT = "offer.published"
 # The event that asks for something, which the first 2xx takes.
 REQUEST_EVENT = "action.requested"
 # The event that says what became of it, and names it by its position.
@@ -69,8 +72,18 @@ def wait_ms(seed: bytes, tries: int) -> int:
 
 
 def message_id(webhook: bytes, position: int) -> str:
-    """Return the id of a message, the same for each try."""
-    return f"msg_{webhook[:8].hex()}_{position}"
+    """Return the id of a message, the same for each try.
+
+    The position of a message about an offer is minus the offer's number.
+    """
+    subject = str(position) if position >= 0 else f"offer_{-position}"
+    return f"msg_{webhook[:8].hex()}_{subject}"
+
+
+def position_in(message: str) -> int:
+    """Return the position in a message's id."""
+    *rest, number = message.split("_")
+    return -int(number) if rest[-1] == "offer" else int(number)
 
 
 def message(
@@ -97,9 +110,16 @@ def message(
         "label": entry.label,
         "value": str(entry.value),
     }
-    document = {
-        "type": entry.kind,
-        "timestamp": format_ms(entry.time_ms),
-        "data": data | dict(request or {}),
-    }
-    return canonical_json(document)
+    return _written(entry.kind, entry.time_ms, data | dict(request or {}))
+
+
+def offer_message(
+    log_id: bytes, surface: bytes, created_ms: int, offer: Mapping[str, Any]
+) -> bytes:
+    """Return the body of a message about a standing offer."""
+    data = {"log_id": to_hex(log_id), "surface": to_hex(surface)} | dict(offer)
+    return _written(OFFER_EVENT, created_ms, data)
+
+
+def _written(event: str, time_ms: int, data: Mapping[str, Any]) -> bytes:
+    return canonical_json({"type": event, "timestamp": format_ms(time_ms), "data": data})

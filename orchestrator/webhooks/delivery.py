@@ -15,6 +15,7 @@ from anyio.to_thread import run_sync
 from standardwebhooks.webhooks import Webhook
 
 from orchestrator.core.entry import Entry
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.requests import ConfirmAction
 from orchestrator.core.units import format_ms
 from orchestrator.core.webhook import (
@@ -26,6 +27,7 @@ from orchestrator.core.webhook import (
     REQUEST_EVENT,
     message,
     message_id,
+    offer_message,
     wait_ms,
 )
 from orchestrator.log.feed import Feed
@@ -110,13 +112,37 @@ class Deliverer:
         with self._database.transaction() as session:
             rows = session.all("webhooks.secrets", webhook=taken.webhook)
             request = self._request(session, taken) if taken.asks else {}
+            offer = self._offer(session, -taken.position) if taken.position < 0 else None
+        body = offer if taken.position < 0 or request is None else self._entry(taken, request)
+        if body is None:
+            return None
+        return self._headers(taken, [bytes(row.secret) for row in rows], body), body
+
+    def _entry(self, taken: _Try, request: Mapping[str, Any]) -> bytes | None:
+        """Return the message about an entry."""
         (told,) = self._feed.read(taken.position - 1, 1).entries or (None,)
-        if request is None or told is None:
+        if told is None:
             return None
         operator = told.operator or self._asker(told.entry)
         parties = {"contract": told.contract, "operator": operator}
-        body = message(self._log_id, taken.position, told.entry, parties, request)
-        return self._headers(taken, [bytes(row.secret) for row in rows], body), body
+        return message(self._log_id, taken.position, told.entry, parties, request)
+
+    def _offer(self, session: Session, number: int) -> bytes | None:
+        """Return the message about an offer; None if it is over."""
+        row = session.one("webhooks.offer", log_id=self._log_id, number=number)
+        if row is None or row.is_over:
+            return None
+        offer = {
+            "offer": to_hex(row.offer),
+            "level": row.level,
+            "places": row.places,
+            "first_budget_units": str(row.first_budget_units),
+            "budget_units": str(row.budget_units),
+            "lasts_s": row.lasts_s,
+            "ends": format_ms(row.ends_ms),
+            "terms": row.terms,
+        }
+        return offer_message(self._log_id, row.surface, row.created_ms, offer)
 
     def _headers(self, taken: _Try, secrets: Sequence[bytes], body: bytes) -> dict[str, str]:
         """Return the headers of Standard Webhooks, with a signature by each secret in force."""
@@ -163,7 +189,7 @@ class Deliverer:
     def _end(self, taken: _Try, state: str, reply: Reply) -> None:
         """Keep what came of a try; disable the webhook if it has failed for too long."""
         is_waiting = state == "waiting"
-        name = taken.webhook + taken.position.to_bytes(8)
+        name = taken.webhook + taken.position.to_bytes(8, signed=True)
         with self._database.transaction(self._account) as session:
             if state == "delivered" and taken.asks:
                 self._confirm(session, taken.position)

@@ -101,7 +101,7 @@ def populate(log: Ledger) -> None:
             admin.execute(
                 "INSERT INTO sign_ins VALUES (sha256(%s), 'm', '', 'n', 0, 0)", (word(account),)
             )
-        admin.execute("INSERT INTO couriers VALUES (%s, 0)", (log.log_id,))
+        admin.execute("INSERT INTO couriers VALUES (%s, 0, 0)", (log.log_id,))
         (requested,) = admin.execute("SELECT position FROM actions").fetchone() or (0,)
         admin.execute(
             "INSERT INTO action_results VALUES (%s, %s, %s, %s, '{}')",

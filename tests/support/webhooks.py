@@ -200,6 +200,16 @@ class Bench:
         answer = report_lines(self.owner, self.surface, ndjson(*lines))
         assert answer.is_success, answer.text
 
+    def publish_offers(self, count: int, level: int = 1) -> list[str]:
+        """Publish offers on the surface, and return their ids."""
+        path, offers = f"/v1/surfaces/{self.surface}/offers", []
+        deal = {"outcome": "activated", "price": "8.00", "at_most": 50, "hold": "3 days"}
+        for _ in range(count):
+            answer = self.owner.post(path, json={"deal": deal, "level": level, "places": 2})
+            assert answer.status_code == 201, answer.text
+            offers.append(answer.json()["offer"])
+        return offers
+
     def look(self) -> int:
         """Look at each webhook that is due, once; return how many messages were tried."""
         due = self.courier.step()

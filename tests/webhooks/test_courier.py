@@ -110,3 +110,59 @@ def test_a_log_that_is_there_already_is_not_read_from_its_beginning(site: Bench)
         site.courier.step()
         (cursor,) = admin.execute("SELECT cursor FROM couriers").fetchone() or (None,)
     assert cursor == size - 1
+
+
+def test_offers_are_told_to_operators_of_their_level_in_their_order(
+    site: Bench, receiver: Receiver
+) -> None:
+    before = site.publish_offers(1)
+    site.courier.step()
+    told = {"client": site.operator, "audience": "operator", "events": ["offer.published"]}
+    webhook = site.register(receiver, **told)
+    elsewhere = open_surface(site.owner, "another")
+    silent = site.register(receiver, surface=elsewhere, **told)
+    stranger = site.service.sign_in(wallet("stranger"), "operator")
+    strangers = site.register(receiver, **told | {"client": stranger})
+    receiver.secret = site.operator.post(f"/v1/webhooks/{webhook}/rotation", json={}).json()[
+        "secret"
+    ]
+    offers = site.publish_offers(MAX_WAITING + 14)
+    too_high = site.publish_offers(1, level=2)
+    site.courier.step()
+    assert site.rows(webhook, "deliveries") == MAX_WAITING
+    assert site.rows(silent, "deliveries") == site.rows(strangers, "deliveries") == 0
+    site.service.clock.now_ms += LEASE_MS
+    assert site.work() == len(offers)
+    got = [one.document["data"]["offer"] for one in receiver.received]
+    assert got == offers
+    assert not {*before, *too_high} & {*got}
+    first = receiver.received[0].document
+    assert first["type"] == "offer.published"
+    assert first["data"]["surface"] == site.surface
+    assert first["data"]["terms"]["outcome"] == "activated"
+    # It has all by now, and the next comes at once.
+    offers += site.publish_offers(1)
+    assert site.work() == 1
+    assert receiver.received[-1].document["data"]["offer"] == offers[-1]
+
+
+def test_offers_that_came_while_a_webhook_was_disabled_are_told_later(
+    site: Bench, receiver: Receiver
+) -> None:
+    told = {"client": site.operator, "audience": "operator", "events": ["offer.published"]}
+    webhook = site.register(receiver, **told)
+    site.courier.step()
+    site.courier.disable(from_hex(webhook), "failing")
+    offers = site.publish_offers(12)
+    path = f"/v1/surfaces/{site.surface}/offers/{offers[3]}/withdraw"
+    assert site.owner.post(path).is_success
+    assert site.work() == 0
+    assert site.operator.patch(f"/v1/webhooks/{webhook}", json={}).is_success
+    site.work()
+    got = [one.document["data"]["offer"] for one in receiver.received]
+    assert got == offers[:3] + offers[4:]
+    listed = site.operator.get(f"/v1/webhooks/{webhook}/deliveries", params={"state": "moot"})
+    (moot,) = listed.json()["deliveries"]
+    assert (moot["position"], moot["offer"]) == (None, offers[3])
+    again = site.operator.post(f"/v1/webhooks/{webhook}/deliveries/{moot['message']}/repeat")
+    assert again.status_code == 202, again.text

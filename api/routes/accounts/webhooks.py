@@ -7,19 +7,17 @@ every rule here once more.
 
 import base64
 import secrets
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
 from api.http import answers, bodies
-from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, needs
 from api.http.fields import (
-    MAX_POSITION,
     DeliveryState,
-    Limit,
-    Position,
+    MessageId,
     WebhookId,
 )
 from api.http.json_input import StrictRoute
@@ -27,7 +25,7 @@ from api.http.problems import Refusal, documented, not_found
 from api.routes.surfaces.operators import known_surface
 from api.routes.surfaces.owners import own_surface
 from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.webhook import MAX_WAITING, Audience, events_of, message_id
+from orchestrator.core.webhook import MAX_WAITING, Audience, events_of, message_id, position_in
 from orchestrator.core.webhook_url import read_webhook_url
 from orchestrator.storage.database import DatabaseError, Row, Session
 
@@ -133,36 +131,29 @@ def deliveries(
     caller: Hearer,
     webhook: WebhookId,
     state: Annotated[DeliveryState | None, Query(description="Only those in this state.")] = None,
-    before: Annotated[Position, Query(description="`next` of the page before.")] = MAX_POSITION,
-    limit: Limit = 100,
 ) -> answers.Deliveries:
-    """List the deliveries of a webhook, of the newest entries first."""
+    """List a webhook's deliveries, newest first: those that wait, and the last that are over."""
     with acting(service, caller) as session:
         row = _known_webhook(service, session, webhook)
-        rows = session.all(
-            "webhooks.deliveries", webhook=row.webhook, state=state, before=before, limit=limit
-        )
-    return answers.Deliveries(
-        deliveries=[_delivery(bytes(row.webhook), each) for each in rows],
-        next=next_cursor(rows, limit, lambda last: last.position),
-    )
+        rows = session.all("webhooks.deliveries", webhook=row.webhook, state=state, position=None)
+    return answers.Deliveries(deliveries=[_delivery(bytes(row.webhook), each) for each in rows])
 
 
 @router.post(
-    "/webhooks/{webhook}/deliveries/{position}/repeat",
+    "/webhooks/{webhook}/deliveries/{message}/repeat",
     status_code=202,
     responses=documented(401, 403, 404, 409),
 )
 def repeat_delivery(
-    service: TheService, caller: Hearer, webhook: WebhookId, position: Position
+    service: TheService, caller: Hearer, webhook: WebhookId, message: MessageId
 ) -> answers.Delivery:
     """Send a message once more that was given up, or that was delivered."""
     with acting(service, caller) as session:
         row = _changeable(service, session, caller, webhook)
-        which = {"webhook": row.webhook, "position": position}
-        known = session.one("webhooks.delivery", **which)
-        if known is None:
-            raise not_found("delivery of this webhook that is kept")
+        which = {"webhook": row.webhook, "position": position_in(message)}
+        if message_id(bytes(row.webhook), which["position"]) != message:
+            raise not_found("message of this webhook")
+        known = _delivery_of(session, which)
         if known.state != "waiting" and not session.run(
             "webhooks.send_again", **which, most=MAX_WAITING
         ):
@@ -173,7 +164,7 @@ def repeat_delivery(
                 f"when some have arrived",
             )
         session.run("webhooks.wake", webhooks=[row.webhook])
-        return _delivery(bytes(row.webhook), session.one("webhooks.delivery", **which))
+        return _delivery(bytes(row.webhook), _delivery_of(session, which))
 
 
 def _check_may(caller: Caller, audience: Audience) -> None:
@@ -233,5 +224,16 @@ def _facts(row: Row) -> dict[str, object]:
     return facts | {"webhook": to_hex(row.webhook), "surface": surface}
 
 
+def _delivery_of(session: Session, which: Mapping[str, object]) -> Row:
+    row = session.one("webhooks.deliveries", **which, state=None)
+    if row is None:
+        raise not_found("delivery of this webhook that is kept")
+    return row
+
+
 def _delivery(webhook: bytes, row: Row) -> answers.Delivery:
-    return answers.Delivery(message=message_id(webhook, row.position), **row._asdict())
+    facts: dict[str, object] = row._asdict()
+    facts["message"] = message_id(webhook, row.position)
+    facts["offer"] = None if row.offer is None else to_hex(row.offer)
+    facts["position"] = row.position if row.offer is None else None
+    return answers.Delivery(**facts)

@@ -1,16 +1,18 @@
 -- Webhooks: what the log says, sent to URLs of accounts. The log is the queue: a webhook has a cursor in
 -- it, and only a few deliveries that wait.
 
--- How far the courier has read a log. What it reads goes to the webhooks that have all before it.
+-- How far the courier has read a log, and its offers. What it reads goes to the webhooks that have all
+-- before it.
 CREATE TABLE couriers (
     log_id word PRIMARY KEY,
-    cursor bigint NOT NULL
+    cursor bigint NOT NULL,
+    offer bigint NOT NULL
 );
 GRANT SELECT, INSERT, UPDATE ON couriers TO tallystick_worker;
 
 -- Tenant. `audience` is the side on which its account hears of surfaces, of one or of all. `cursor` is
--- the last entry that was looked at for it, NULL while it has all that the courier has read. `due_ms` is
--- when it is to be looked at next.
+-- the last entry that was looked at for it, NULL while it has all that the courier has read, and `offer`
+-- the same of offers. `due_ms` is when it is to be looked at next.
 CREATE TABLE webhooks (
     webhook word PRIMARY KEY,
     log_id word NOT NULL,
@@ -23,6 +25,7 @@ CREATE TABLE webhooks (
     url text NOT NULL CHECK (octet_length(url) BETWEEN 1 AND 1024),
     created_ms bigint NOT NULL,
     cursor bigint,
+    offer bigint,
     due_ms bigint,
     failing_since_ms bigint,
     disabled_ms bigint,
@@ -42,8 +45,9 @@ CREATE TABLE webhook_secrets (
     PRIMARY KEY (webhook, secret)
 );
 
--- What is on its way to a webhook, or was: at most one message about an entry. `next_ms` is when it is
--- tried next, `status` and `fault` what came of the last try.
+-- What is on its way to a webhook, or was: at most one message about an entry, or about an offer, whose
+-- `position` is minus its number. `next_ms` is when it is tried next, `status` and `fault` what came of
+-- the last try.
 CREATE TABLE deliveries (
     webhook word NOT NULL REFERENCES webhooks ON DELETE CASCADE,
     position bigint NOT NULL,
@@ -72,7 +76,7 @@ BEGIN
             tenant_table);
     END LOOP;
 END $$;
-GRANT SELECT, UPDATE (cursor, due_ms, failing_since_ms, disabled_ms, reason) ON webhooks
+GRANT SELECT, UPDATE (cursor, offer, due_ms, failing_since_ms, disabled_ms, reason) ON webhooks
     TO tallystick_worker;
 GRANT SELECT ON webhook_secrets TO tallystick_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON deliveries TO tallystick_worker;
@@ -137,6 +141,21 @@ CREATE POLICY sender ON deliveries FOR UPDATE TO tallystick_api
         AND EXISTS (SELECT FROM webhooks w WHERE w.webhook = deliveries.webhook))
     WITH CHECK (state = 'waiting' AND tries = 0 AND next_ms = (SELECT clock_ms()));
 
+-- Offers are numbered in the order in which others can see them, so that the courier can follow them as
+-- it does the log.
+ALTER TABLE offers ADD number bigint NOT NULL;
+CREATE UNIQUE INDEX offers_by_number ON offers (log_id, number);
+GRANT SELECT ON offers TO tallystick_worker;
+CREATE POLICY worker ON offers FOR SELECT TO tallystick_worker USING (true);
+CREATE FUNCTION number_offer() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    -- Held until the transaction ends: a lower number never comes to light after a higher one.
+    PERFORM pg_advisory_xact_lock(hashtextextended(encode(NEW.log_id, 'hex'), 15));
+    SELECT coalesce(max(o.number), 0) + 1 INTO NEW.number FROM offers o WHERE o.log_id = NEW.log_id;
+    RETURN NEW;
+END $$;
+
 -- What an owner is told of an action that it is to carry out: its own id of the lead, and the
 -- parameters. No row once the lead is erased, or while no webhook of the owner waits for it.
 GRANT SELECT ON private_payloads TO tallystick_definer;
@@ -161,8 +180,10 @@ BEGIN ATOMIC
 END;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION bound_webhooks OWNER TO tallystick_definer;
+ALTER FUNCTION number_offer OWNER TO tallystick_definer;
 ALTER FUNCTION requested_action OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
 REVOKE ALL ON FUNCTION requested_action FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION requested_action TO tallystick_worker;
 CREATE TRIGGER bounded BEFORE INSERT ON webhooks FOR EACH ROW EXECUTE FUNCTION bound_webhooks();
+CREATE TRIGGER numbered BEFORE INSERT ON offers FOR EACH ROW EXECUTE FUNCTION number_offer();

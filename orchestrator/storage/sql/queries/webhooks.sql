@@ -1,22 +1,25 @@
 -- Queries of webhooks and their deliveries.
 
 -- name: begin_courier
--- Have the courier of a log begin behind its newest entry, unless it has begun.
-INSERT INTO couriers (log_id, cursor)
-SELECT %(log_id)s, coalesce(max(size), 0) - 1 FROM checkpoints WHERE log_id = %(log_id)s
+-- Have the courier of a log begin behind its newest entry and offer, unless it has begun.
+INSERT INTO couriers (log_id, cursor, offer)
+SELECT %(log_id)s, coalesce(max(size), 0) - 1,
+    (SELECT coalesce(max(number), 0) FROM offers WHERE log_id = %(log_id)s)
+FROM checkpoints WHERE log_id = %(log_id)s
 ON CONFLICT (log_id) DO NOTHING;
 
 -- name: courier
 -- How far the courier has read.
-SELECT cursor FROM couriers WHERE log_id = %(log_id)s;
+SELECT cursor, offer FROM couriers WHERE log_id = %(log_id)s;
 
 -- name: lock_courier
 -- How far the courier has read; no other reads on until this transaction ends.
-SELECT cursor FROM couriers WHERE log_id = %(log_id)s FOR UPDATE;
+SELECT cursor, offer FROM couriers WHERE log_id = %(log_id)s FOR UPDATE;
 
 -- name: put_courier
 -- Keep how far the courier has read.
-UPDATE couriers SET cursor = %(cursor)s WHERE log_id = %(log_id)s;
+UPDATE couriers SET cursor = coalesce(%(cursor)s, cursor), offer = coalesce(%(offer)s, offer)
+WHERE log_id = %(log_id)s;
 
 -- name: matched
 -- Which entries go to which webhooks: of those that have all before them, or to this one. An answer to a
@@ -36,9 +39,37 @@ WHERE t.kind = ANY (w.events) AND (w.surface IS NULL OR w.surface = decode(t.sur
 ORDER BY w.webhook, t.position
 FOR UPDATE OF w;
 
+-- name: last_offer
+-- The number of the last of the next offers.
+SELECT max(number) AS number FROM (
+    SELECT number FROM offers WHERE log_id = %(log_id)s AND number > %(after)s
+    ORDER BY number LIMIT %(limit)s
+) AS next;
+
+-- name: matched_offers
+-- Which offers go to which webhooks: of those that have all before them, or to this one. An offer is told
+-- to operators of its level.
+SELECT w.webhook, -o.number AS position, 'offer.published' AS kind
+FROM offers o
+JOIN standings t ON t.log_id = o.log_id AND t.surface = o.surface AND t.level >= o.level
+    AND NOT t.is_suspended
+JOIN webhooks w ON w.log_id = o.log_id AND w.word = t.operator AND w.audience = 'operator'
+WHERE o.log_id = %(log_id)s AND o.number > %(after)s AND o.number <= %(until)s
+    AND 'offer.published' = ANY (w.events) AND (w.surface IS NULL OR w.surface = o.surface)
+    AND w.disabled_ms IS NULL
+    AND CASE WHEN %(webhook)s::bytea IS NULL THEN w.offer IS NULL ELSE w.webhook = %(webhook)s END
+ORDER BY w.webhook, o.number
+FOR UPDATE OF w;
+
+-- name: offer
+-- An offer by its number.
+SELECT offer, surface, terms, lasts_s, first_budget_units, budget_units, places, level, ends_ms,
+    created_ms, withdrawn_ms IS NOT NULL OR ends_ms <= clock_ms() AS is_over
+FROM offers WHERE log_id = %(log_id)s AND number = %(number)s;
+
 -- name: lock
--- The cursor of a webhook that is not disabled; nothing changes it until this transaction ends.
-SELECT cursor FROM webhooks
+-- The cursors of a webhook that is not disabled; nothing changes them until this transaction ends.
+SELECT cursor, offer FROM webhooks
 WHERE webhook = %(webhook)s AND disabled_ms IS NULL
 FOR UPDATE;
 
@@ -58,12 +89,16 @@ ON CONFLICT (webhook, position) DO NOTHING;
 -- Keep the last entry that was looked at for a webhook; NULL when it has all that the courier has read.
 UPDATE webhooks SET cursor = %(cursor)s::bigint WHERE webhook = %(webhook)s;
 
+-- name: put_offer
+-- Keep the number of the last offer that was looked at for a webhook; NULL when it has all.
+UPDATE webhooks SET offer = %(cursor)s::bigint WHERE webhook = %(webhook)s;
+
 -- name: put_due
 -- Keep when a webhook is to be looked at next: when a delivery is due, or now if it is behind and has
 -- room.
 UPDATE webhooks AS w SET due_ms = CASE
     WHEN disabled_ms IS NOT NULL THEN NULL
-    WHEN cursor IS NOT NULL AND d.waiting < %(most)s THEN clock_ms()
+    WHEN num_nonnulls(cursor, w.offer) > 0 AND d.waiting < %(most)s THEN clock_ms()
     ELSE d.next_ms END
 FROM (
     SELECT count(*) AS waiting, min(next_ms) AS next_ms FROM deliveries
@@ -89,7 +124,7 @@ WITH due AS (
     SELECT d.position FROM deliveries d JOIN webhooks w USING (webhook)
     WHERE d.webhook = %(webhook)s AND d.state = 'waiting' AND d.next_ms <= clock_ms()
         AND w.disabled_ms IS NULL
-    ORDER BY d.next_ms, d.position LIMIT 1
+    ORDER BY d.next_ms, abs(d.position) LIMIT 1
     FOR UPDATE OF d SKIP LOCKED
 )
 UPDATE deliveries AS d SET tries = tries + 1, tried_ms = clock_ms(),
@@ -134,7 +169,7 @@ RETURNING clock_ms() - failing_since_ms AS failing_ms;
 -- name: disable
 -- Send nothing more to a webhook. What comes meanwhile waits in the log.
 UPDATE webhooks SET disabled_ms = clock_ms(), reason = %(reason)s, due_ms = NULL,
-    cursor = coalesce(cursor, %(cursor)s::bigint)
+    cursor = coalesce(cursor, %(cursor)s::bigint), offer = coalesce(offer, %(offer)s::bigint)
 WHERE webhook = %(webhook)s AND disabled_ms IS NULL;
 
 -- name: drop_old
@@ -195,15 +230,13 @@ DELETE FROM webhooks WHERE webhook = %(webhook)s;
 
 -- name: deliveries
 -- A webhook's deliveries in a state, or all, newest first.
-SELECT position, event, state, tries, created_ms, next_ms, tried_ms, status, fault FROM deliveries
-WHERE webhook = %(webhook)s AND (%(state)s::text IS NULL OR state = %(state)s)
-    AND position < %(before)s
-ORDER BY position DESC LIMIT %(limit)s;
-
--- name: delivery
--- A webhook's delivery about an entry.
-SELECT position, event, state, tries, created_ms, next_ms, tried_ms, status, fault FROM deliveries
-WHERE webhook = %(webhook)s AND position = %(position)s;
+SELECT d.position, d.event, d.state, d.tries, d.created_ms, d.next_ms, d.tried_ms, d.status, d.fault,
+    o.offer
+FROM deliveries d JOIN webhooks w USING (webhook)
+LEFT JOIN offers o ON o.log_id = w.log_id AND o.number = -d.position
+WHERE d.webhook = %(webhook)s AND (%(state)s::text IS NULL OR d.state = %(state)s)
+    AND (%(position)s::bigint IS NULL OR d.position = %(position)s)
+ORDER BY d.created_ms DESC, abs(d.position) DESC LIMIT 500;
 
 -- name: send_again
 -- Have a delivery that is over tried again, now, as if it were new.

@@ -79,7 +79,7 @@ def test_delegates_may_look_and_change_nothing(service: ApiService, someone: htt
     path = f"/v1/webhooks/{made['webhook']}"
     delegate = delegate_of(service, someone, "operator:read")
     assert delegate.get(path).status_code == 200
-    assert delegate.get(f"{path}/deliveries").json() == {"deliveries": [], "next": None}
+    assert delegate.get(f"{path}/deliveries").json() == {"deliveries": []}
     for refused in (
         add(delegate),
         delegate.patch(path, json={}),
@@ -119,7 +119,7 @@ def test_another_accounts_webhooks_are_not_there(
         owner.patch(path, json={}),
         owner.post(f"{path}/rotation", json={}),
         owner.get(f"{path}/deliveries"),
-        owner.post(f"{path}/deliveries/1/repeat"),
+        owner.post(f"{path}/deliveries/msg_{'1' * 16}_1/repeat"),
         owner.delete(path),
     ):
         problem_of(answer, 404, "not-found")
@@ -153,6 +153,11 @@ def test_no_login_gets_past_the_number(service: ApiService, someone: httpx.Clien
 
 
 def test_a_delivery_that_is_not_kept_is_not_there(someone: httpx.Client) -> None:
-    path = f"/v1/webhooks/{added(someone)['webhook']}/deliveries"
-    problem_of(someone.post(f"{path}/5/repeat"), 404, "not-found")
+    made = added(someone)
+    path = f"/v1/webhooks/{made['webhook']}/deliveries"
+    for name in (made["webhook"][2:18], "1" * 16):
+        for subject in ("5", "offer_5"):
+            answer = someone.post(f"{path}/msg_{name}_{subject}/repeat")
+            problem_of(answer, 404, "not-found")
+    problem_of(someone.post(f"{path}/5/repeat"), 422, "invalid")
     assert someone.get(path, params={"state": "dead"}).json()["deliveries"] == []
