@@ -3,9 +3,9 @@
 -- name: begin_courier
 -- Have the courier of a log begin behind its newest entry and offer, unless it has begun.
 INSERT INTO couriers (log_id, cursor, offer)
-SELECT %(log_id)s, coalesce(max(size), 0) - 1,
-    (SELECT coalesce(max(number), 0) FROM offers WHERE log_id = %(log_id)s)
-FROM checkpoints WHERE log_id = %(log_id)s
+SELECT %(log_id)s::bytea, coalesce(max(size), 0) - 1,
+    (SELECT coalesce(max(number), 0) FROM offers WHERE log_id = %(log_id)s::bytea)
+FROM checkpoints WHERE log_id = %(log_id)s::bytea
 ON CONFLICT (log_id) DO NOTHING;
 
 -- name: courier
