@@ -6,7 +6,7 @@ from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.webhook import LEASE_MS, MAX_WAITING
 from orchestrator.log.feed import PAGE_ENTRIES
 from orchestrator.webhooks.courier import Courier
-from tests.support.api_service import LOG_ID, open_surface, wallet
+from tests.support.api_service import LOG_ID, give_level, open_surface, wallet
 from tests.support.webhooks import Bench, Receiver
 
 ASKED = ["action.requested"]
@@ -166,3 +166,25 @@ def test_offers_that_came_while_a_webhook_was_disabled_are_told_later(
     assert (moot["position"], moot["offer"]) == (None, offers[3])
     again = site.operator.post(f"/v1/webhooks/{webhook}/deliveries/{moot['message']}/repeat")
     assert again.status_code == 202, again.text
+
+
+def test_both_parties_hear_of_a_contract_and_its_operator_of_its_level(
+    site: Bench, receiver: Receiver
+) -> None:
+    newcomer = wallet("newcomer")
+    theirs = site.service.sign_in(newcomer, "operator")
+    owners = site.register(receiver, events=["contract.opened"])
+    operators = site.register(receiver, client=theirs, audience="operator")
+    bystanders = site.register(receiver, client=site.operator, audience="operator")
+    give_level(site.service, site.surface, newcomer)
+    site.courier.step()
+    assert [one["event"] for one in site.deliveries(owners)] == ["contract.opened"]
+    assert site.rows(bystanders, "deliveries") == 0
+    path = f"/v1/webhooks/{operators}/deliveries"
+    assert "contract.opened" in {one["event"] for one in theirs.get(path).json()["deliveries"]}
+    answer = theirs.post(
+        f"/v1/surfaces/{site.surface}/judgements", headers={"Idempotency-Key": "judge"}
+    )
+    site.courier.step()
+    told = {one["event"] for one in theirs.get(path).json()["deliveries"]}
+    assert told == {"contract.opened", "trust.changed"}, answer.text
