@@ -1,6 +1,7 @@
 """The courier: each entry is found once, for each webhook that may hear of it."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.webhook import LEASE_MS, MAX_WAITING
@@ -117,7 +118,11 @@ def test_offers_are_told_to_operators_of_their_level_in_their_order(
 ) -> None:
     before = site.publish_offers(1)
     site.courier.step()
-    told = {"client": site.operator, "audience": "operator", "events": ["offer.published"]}
+    told: dict[str, Any] = {
+        "client": site.operator,
+        "audience": "operator",
+        "events": ["offer.published"],
+    }
     webhook = site.register(receiver, **told)
     elsewhere = open_surface(site.owner, "another")
     silent = site.register(receiver, surface=elsewhere, **told)
@@ -149,7 +154,11 @@ def test_offers_are_told_to_operators_of_their_level_in_their_order(
 def test_offers_that_came_while_a_webhook_was_disabled_are_told_later(
     site: Bench, receiver: Receiver
 ) -> None:
-    told = {"client": site.operator, "audience": "operator", "events": ["offer.published"]}
+    told: dict[str, Any] = {
+        "client": site.operator,
+        "audience": "operator",
+        "events": ["offer.published"],
+    }
     webhook = site.register(receiver, **told)
     site.courier.step()
     site.courier.disable(from_hex(webhook), "failing")
