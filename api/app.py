@@ -12,7 +12,7 @@ from api.context import ChainReads, ConcurrencyLimit, Places, Service, ServiceIn
 from api.http import answers, bodies, problems, submissions
 from api.http.middleware import CrossOrigin, RequestGuard
 from api.mcp import server as mcp
-from api.routes.accounts import keys, memory, profiles, sign_in
+from api.routes.accounts import keys, memory, profiles, sign_in, webhooks
 from api.routes.deals import drafts, offers, proposals
 from api.routes.records import directory, public, reference, stream, why
 from api.routes.surfaces import actions, codes, operators, owners, trust
@@ -93,7 +93,7 @@ def create_app(
     app.add_middleware(RequestGuard)
     parts = (
         *(public, stream, directory, why, reference),
-        *(sign_in, keys, profiles, memory),
+        *(sign_in, keys, profiles, memory, webhooks),
         *(operators, owners, actions, codes, trust, doors),
         *(drafts, offers, proposals, submissions),
     )

@@ -53,6 +53,7 @@ class ServiceInfo(NamedTuple):
     """The service's public address, and its demands on terms. Addresses have checksums.
 
     What a request from one of the `trusted_proxies` says of where it comes from is believed.
+    Webhooks may reach the `webhook_networks` although they are not of the public Internet.
     `lens` reads the escrow, `feedback` and `evaluators` are the contracts for ERC-8004 and
     ERC-8183, where there are any.
     """
@@ -68,6 +69,7 @@ class ServiceInfo(NamedTuple):
     feedback: str | None = None
     evaluators: str | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    webhook_networks: tuple[Network, ...] = ()
 
 
 class ConcurrencyLimit:

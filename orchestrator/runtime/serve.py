@@ -39,12 +39,14 @@ PARTS = {
     "registrar": (),
     "sequencer": ("publisher",),
     "pipeline": ("verifier", "relayer"),
+    "webhooks": (),
 }
 PART_LOGINS = {
     "api": (API,),
     "registrar": (REGISTRAR,),
     "sequencer": (SEQUENCER,),
     "pipeline": (WORKER,),
+    "webhooks": (WORKER,),
 }
 LOCAL_ORIGIN = "local.tallystick"
 FLUSH_S = 0.2
@@ -112,7 +114,12 @@ def open_deployment(
             now_ms=now_ms,
             public_url=settings.public_url,
             limits=limits,
-            believed=Believed(settings.trusted_proxies, settings.origins, settings.final_depth),
+            believed=Believed(
+                settings.trusted_proxies,
+                settings.origins,
+                settings.final_depth,
+                settings.webhook_networks,
+            ),
         )
         yield exits.enter_context(stack)
 
@@ -142,6 +149,8 @@ def run_parts(
         if "pipeline" in parts:
             step = _PipelineStep(stack, settings.settle_every_s)
             workers += [("pipeline", step, STEP_S), ("sweeper", stack.sweep, SWEEP_S)]
+        if "webhooks" in parts:
+            workers.append(("webhooks", lambda: stack.webhooks.run(stop), STEP_S))
         threads = [
             threading.Thread(
                 target=repeat_until_stopped, args=(*worker, stop, report_progress), name=worker[0]

@@ -37,6 +37,7 @@ from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.terms import address_of, checkpoint_digest, sign_digest
 from orchestrator.core.units import format_second
 from orchestrator.identity.registrar import Registrar
+from orchestrator.log.feed import Feed
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
 from orchestrator.log.sequencer import Sequencer
@@ -53,6 +54,10 @@ from orchestrator.storage.database import (
     inbox_limits_of,
 )
 from orchestrator.verify.log_replay import LogReplay
+from orchestrator.webhooks.courier import Courier
+from orchestrator.webhooks.delivery import Deliverer
+from orchestrator.webhooks.posting import Poster
+from orchestrator.webhooks.worker import WebhookWorker
 
 SILENT_MS = 30_000
 START_S = 30
@@ -92,12 +97,13 @@ class Believed(NamedTuple):
     """Proxies that are believed who sent a request, and origins whose pages may send keys.
 
     Blocks are believed to be final that lie `final_depth` below the latest, or else those that the
-    nodes call so.
+    nodes call so. Webhooks may go to the networks, although they are not of the public Internet.
     """
 
     proxies: tuple[Network, ...] = ()
     origins: tuple[str, ...] = ()
     final_depth: int | None = None
+    webhook_networks: tuple[Network, ...] = ()
 
 
 NOTHING_BELIEVED = Believed()
@@ -225,6 +231,7 @@ class Stack(ResourceGroup):
                 feedback=site.addresses.feedback,
                 evaluators=site.addresses.evaluators,
                 trusted_proxies=self._believed.proxies,
+                webhook_networks=self._believed.webhook_networks,
             ),
             limits=self.limits,
             origins=self._believed.origins,
@@ -288,6 +295,16 @@ class Stack(ResourceGroup):
             account=self.publisher,
             sponsorship=Sponsorship(site, self.limits),
         )
+
+    @cached_property
+    def webhooks(self) -> WebhookWorker:
+        """The worker that sends webhooks. It needs no key, and the worker's login."""
+        database, log_id = self.worker, self.site.log_id
+        feed = self._exits.enter_context(Feed(database, log_id))
+        courier = Courier(database, log_id, feed)
+        poster = Poster(self._believed.webhook_networks)
+        deliverer = Deliverer(database, log_id, feed, courier, poster, self.publisher)
+        return WebhookWorker(self._urls.by_login[WORKER], feed, courier, deliverer)
 
     def records(self, start: int, stop: int) -> Iterator[Record]:
         """Yield the log's records at positions [start, stop), as far as they are written."""

@@ -199,6 +199,9 @@ MORE_THAN_A_SCHEMA_SAYS = {
     "POST /v1/keys",
     "POST /v1/keys/{key}/rotation",
     "PATCH /v1/keys/{key}",
+    "POST /v1/webhooks",
+    "PATCH /v1/webhooks/{webhook}",
+    "POST /v1/webhooks/{webhook}/rotation",
     "PUT /v1/profile",
     "PUT /v1/surfaces/{surface}/memory/{key}",
 }
