@@ -10,7 +10,7 @@ from starlette.routing import compile_path
 
 from api.context import ChainReads, ConcurrencyLimit, Places, Service, ServiceInfo
 from api.http import answers, bodies, problems, submissions
-from api.http.middleware import CrossOrigin, RequestGuard
+from api.http.middleware import CrossOrigin, RequestGuard, SourceGuard
 from api.mcp import server as mcp
 from api.routes.accounts import keys, memory, profiles, sign_in
 from api.routes.deals import drafts, offers, proposals
@@ -90,6 +90,7 @@ def create_app(
     )
     problems.install(app)
     app.add_middleware(CrossOrigin, origins=origins)
+    app.add_middleware(SourceGuard, service=app.state.service)
     app.add_middleware(RequestGuard)
     parts = (
         *(public, stream, directory, why, reference),

@@ -5,16 +5,13 @@ does. No part starts before the site has been checked against the chain and the 
 """
 
 import socket
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
@@ -40,6 +37,7 @@ from orchestrator.identity.registrar import Registrar
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
 from orchestrator.log.sequencer import Sequencer
+from orchestrator.runtime.connections import Bounds, Gate, allow_files, bounded_server
 from orchestrator.settlement.pipeline import Pipeline
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.storage.database import (
@@ -55,12 +53,9 @@ from orchestrator.storage.database import (
 from orchestrator.verify.log_replay import LogReplay
 
 SILENT_MS = 30_000
-START_S = 30
 MAX_TRANSACTIONS = 10_000
-_POLL_S = 0.01
 # How long a registrar waits for a sign-in before it looks whether it shall stop.
 _DESK_S = 0.2
-SWITCH_S = 0.0005
 
 
 class Keys(NamedTuple):
@@ -445,37 +440,12 @@ def sign_in_desk(registrar: Registrar) -> Iterator[None]:
         raise failures[0]
 
 
-@contextmanager
-def http_server(app: FastAPI, sock: socket.socket) -> Iterator[str]:
-    """Serve the application over HTTP from a thread until the block ends, and yield its URL."""
-    # A thread that renders a long answer gives way sooner than after Python's own 5 ms: another
-    # request has a dozen steps, and would wait for it at each.
-    sys.setswitchinterval(SWITCH_S)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            lifespan="on",
-            server_header=False,
-            # It would believe any local client about where it comes from; we ask a setting.
-            proxy_headers=False,
-        )
+def http_server(app: FastAPI, sock: socket.socket) -> AbstractContextManager[str]:
+    """Serve the API over HTTP from a thread until the block ends, and give its URL."""
+    service = app.state.service
+    limits = service.limits
+    bounds = Bounds(
+        allow_files(limits.connections), limits.source_connections, service.info.trusted_proxies
     )
-    thread = threading.Thread(target=server.run, args=([sock],), name="http")
-    thread.start()
-    try:
-        # uvicorn sets the flag from its own thread and offers nothing to wait on.
-        deadline = time.monotonic() + START_S
-        while not server.started:
-            if not thread.is_alive() or time.monotonic() > deadline:
-                raise ChainError("server-down", "the HTTP server did not start")
-            time.sleep(_POLL_S)
-        host, port = sock.getsockname()[:2]
-        yield f"http://{host}:{port}"
-    finally:
-        # Streams have no end of their own, and the server waits for every answer to end.
-        app.state.service.feed.close()
-        server.should_exit = True
-        thread.join()
-        sock.close()
+    # Streams have no end of their own, and the server waits for every answer to end.
+    return bounded_server(app, sock, Gate(bounds), before_stop=[service.feed.close])

@@ -40,6 +40,7 @@ def open_stack(
         keys=keys,
         now_ms=sandbox.clock,
         public_url=sandbox.url,
+        limits=sandbox.stack.limits,
         is_simulated=is_simulated,
     )
 
