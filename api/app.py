@@ -17,6 +17,7 @@ from api.routes.deals import drafts, offers, proposals
 from api.routes.records import directory, public, reference, stream, why
 from api.routes.surfaces import actions, codes, operators, owners, trust
 from api.sources import doors
+from api.watch import Watch, health_router
 from orchestrator.core.errors import ChainError
 from orchestrator.core.limits import MOST, Limits
 from orchestrator.core.terms import Domain
@@ -101,6 +102,7 @@ def create_app(
     further = (why.own_router, actions.public_router, offers.public_router)
     for router in (*(part.router for part in parts), *further):
         app.include_router(router)
+    app.include_router(health_router(Watch(database, log_id, info.folder)))
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     mcp.install(app, app.state.service, VERSION)
     _name_allowed_methods(app)

@@ -125,6 +125,7 @@ class BoundedConnection(H11Protocol):
         self._gate = gate
         self._patience = patience
         self._phase: tuple[object, object, bool] = (None, None, False)
+        self._has_answered = False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -140,6 +141,7 @@ class BoundedConnection(H11Protocol):
         self._follow()
 
     def on_response_complete(self) -> None:
+        self._has_answered = True
         super().on_response_complete()
         self._follow()
 
@@ -170,7 +172,7 @@ class BoundedConnection(H11Protocol):
     def _time_for(self, state: object, has_begun: bool) -> float:
         if state is h11.SEND_BODY:
             return self._patience.body_s
-        is_between = self.cycle is not None and not has_begun
+        is_between = self._has_answered and not has_begun
         return self._patience.idle_s if is_between else self._patience.head_s
 
     def _give_up(self) -> None:

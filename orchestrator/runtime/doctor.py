@@ -1,7 +1,6 @@
 """Checks of everything that a deployment needs: present, reachable, and in agreement."""
 
 import platform
-import shutil
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -12,14 +11,16 @@ from typing import NamedTuple
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.core.errors import DomainError
+from orchestrator.core.health import LEAST_FREE_BYTES
 from orchestrator.core.units import MAX_AHEAD_MS, format_second
 from orchestrator.runtime.local_servers import find_anvil, find_postgres
 from orchestrator.runtime.serve import now_ms
 from orchestrator.runtime.settings import Settings, read_site
 from orchestrator.runtime.stack import check_clock
 from orchestrator.storage.database import Database, DatabaseError
+from orchestrator.storage.files import free_bytes
 
-FREE_BYTES = 2**30
+FREE_BYTES = LEAST_FREE_BYTES
 
 
 class Finding(NamedTuple):
@@ -68,14 +69,10 @@ def _check(what: str, describe: Callable[[], str]) -> Finding:
 
 
 def _describe_disk(home: Path) -> str:
-    # The home is made by the first start, so its nearest existing parent shows the file system.
-    folder = next(folder for folder in (home, *home.parents) if folder.exists())
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(home)
     if free < FREE_BYTES:
-        raise DomainError(
-            "disk-full", f"{free >> 20} MiB are free at {folder}; make it 1024 or more"
-        )
-    return f"{free >> 30} GiB free at {folder}"
+        raise DomainError("disk-full", f"{free >> 20} MiB are free at {home}; make it 1024 or more")
+    return f"{free >> 30} GiB free at {home}"
 
 
 def _describe_database(login: str, url: str) -> str:

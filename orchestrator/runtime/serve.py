@@ -23,7 +23,7 @@ from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, LocalChainClock, dep
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.migration import begin_log, prepare_schema, publisher_of
 from orchestrator.runtime.settings import Settings, read_limits_file, read_site
-from orchestrator.runtime.stack import Believed, Keys, Stack, http_server, listen
+from orchestrator.runtime.stack import Keys, Stack, Surroundings, http_server, listen
 from orchestrator.storage.database import (
     API,
     REGISTRAR,
@@ -139,7 +139,7 @@ def open_deployment(
             now_ms=now_ms,
             public_url=settings.public_url,
             limits=limits,
-            believed=Believed(settings.trusted_proxies, settings.origins),
+            around=Surroundings(settings.trusted_proxies, settings.origins, _home(settings)),
         )
         yield OpenDeployment(exits.enter_context(stack), postgres, node)
 
@@ -180,11 +180,13 @@ def run_parts(
 def _workers(stack: Stack, settings: Settings, parts: Collection[str]) -> list[Worker]:
     workers = []
     if "sequencer" in parts:
-        workers.append(Worker("sequencer", stack.drain, FLUSH_S, stack.sequencer.close))
+        act = stack.heart("sequencer", stack.drain)
+        workers.append(Worker("sequencer", act, FLUSH_S, stack.sequencer.close))
     if "registrar" in parts:
-        workers.append(Worker("registrar", lambda: stack.registrar.attend(STEP_S), ATTEND_S))
+        act = stack.heart("registrar", lambda: stack.registrar.attend(STEP_S))
+        workers.append(Worker("registrar", act, ATTEND_S))
     if "pipeline" in parts:
-        step = _PipelineStep(stack, settings.settle_every_s)
+        step = stack.heart("pipeline", _PipelineStep(stack, settings.settle_every_s))
         workers += [Worker("pipeline", step, STEP_S), Worker("sweeper", stack.sweep, SWEEP_S)]
     return workers
 

@@ -1,4 +1,4 @@
-"""What a server of our own says, kept in files that grow to a bound and are put aside whole.
+"""The words of a server of our own, kept in files that grow to a bound and are put aside whole.
 
 The server writes into a pipe, for it would hold on to a file that is renamed. A line that was
 written is never taken back: the file of the last start is there after the next one.
@@ -43,13 +43,13 @@ class ServerLog:
 
     @property
     def first(self) -> bytes:
-        """What the server said first since its start."""
+        """The first words of the server since its start."""
         with self._lock:
             return bytes(self._first)
 
     @property
     def last(self) -> str:
-        """What the server said last since its start."""
+        """The last words of the server since its start."""
         with self._lock:
             return self._last.decode(errors="replace").strip()
 

@@ -8,7 +8,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.context import ChainReads, Network, ServiceInfo
+from api.watch import Watch
 from orchestrator.actions.contract_state import read_cautions
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer, stored_fork
@@ -38,6 +40,7 @@ from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.connections import Bounds, Gate, allow_files, bounded_server
+from orchestrator.runtime.health.pulse import Figures, Heart, chain_figures, no_figures
 from orchestrator.settlement.pipeline import Pipeline
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.storage.database import (
@@ -83,14 +86,19 @@ class SentTransaction(NamedTuple):
     gas_used: int
 
 
-class Believed(NamedTuple):
-    """Proxies that are believed who sent a request, and origins whose pages may send keys."""
+class Surroundings(NamedTuple):
+    """Proxies that are believed who sent a request, origins whose pages may send keys, our folder.
+
+    The folder is on the disk that must have room.
+    """
 
     proxies: tuple[Network, ...] = ()
     origins: tuple[str, ...] = ()
+    folder: Path = Path("/")
 
 
-NOTHING_BELIEVED = Believed()
+NO_SURROUNDINGS = Surroundings()
+_LOGIN_OF_PART = {"sequencer": SEQUENCER, "pipeline": WORKER, "registrar": REGISTRAR}
 
 
 class Stack(ResourceGroup):
@@ -113,7 +121,7 @@ class Stack(ResourceGroup):
         now_ms: Callable[[], int],
         public_url: str,
         limits: Limits | None = None,
-        believed: Believed = NOTHING_BELIEVED,
+        around: Surroundings = NO_SURROUNDINGS,
         is_simulated: bool = False,
     ) -> None:
         super().__init__()
@@ -126,7 +134,7 @@ class Stack(ResourceGroup):
         self.limits = limits or Limits()
         with self._opening():
             self._open_chain(rpc_url)
-            self._public_url, self._believed = public_url, believed
+            self._public_url, self._around = public_url, around
             self._check_databases()
 
     def _open_chain(self, rpc_url: str) -> None:
@@ -213,11 +221,26 @@ class Stack(ResourceGroup):
                 lens=site.addresses.lens,
                 feedback=site.addresses.feedback,
                 evaluators=site.addresses.evaluators,
-                trusted_proxies=self._believed.proxies,
+                trusted_proxies=self._around.proxies,
+                folder=self._around.folder,
             ),
             limits=self.limits,
-            origins=self._believed.origins,
+            origins=self._around.origins,
         )
+
+    def watch(self) -> Watch:
+        """Return a look at the whole service, by whichever login we have."""
+        (login, *_) = self._urls.by_login
+        return Watch(self._database(login), self.site.log_id, self._around.folder)
+
+    def heart(self, part: str, act: Callable[[], object]) -> Heart:
+        """Return a part's work, which notes in the database that it goes well."""
+        login = _LOGIN_OF_PART[part]
+        figures: Figures = no_figures
+        if part == "pipeline":
+            sender = self.relayer.sender
+            figures = partial(chain_figures, self.chain, self.site.log_id, sender)
+        return Heart(act, self._database(login), self.site.log_id, part, figures)
 
     @cached_property
     def sequencer(self) -> Sequencer:

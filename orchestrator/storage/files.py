@@ -1,6 +1,7 @@
 """Files: read within a bound, secrets only from files closed to others, and written as such."""
 
 import os
+import shutil
 from pathlib import Path
 
 from orchestrator.core.errors import InputError, TermsError
@@ -63,3 +64,9 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free bytes of the disk that a folder is on, or is to be on."""
+    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    return shutil.disk_usage(nearest).free
