@@ -26,6 +26,7 @@ from orchestrator.cli.deals.accept import accept
 from orchestrator.cli.deals.draft import draft
 from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import NOTHING_DONE, Json, progress_writer, server_folder
+from orchestrator.cli.status.command import status
 from orchestrator.cli.why.command import why
 from orchestrator.core.errors import (
     ChainError,
@@ -197,6 +198,7 @@ def main() -> None:
 
 app.command()(backtest)
 app.command()(why)
+app.command()(status)
 add_contract_commands(app)
 app.add_typer(keys)
 app.command()(draft)

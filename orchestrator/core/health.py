@@ -54,10 +54,15 @@ class Vitals(NamedTuple):
         pulse = self.pulses.get(part)
         return None if pulse is None else max(0, self.now_ms - pulse.at_ms)
 
+    @property
+    def figures(self) -> Mapping[str, int]:
+        """The figures of the pipeline's pulse: what it saw on chain."""
+        pulse = self.pulses.get("pipeline")
+        return {} if pulse is None else pulse.figures
+
     def figure(self, name: str) -> int | None:
         """Return a figure of the pipeline's pulse; None if it has none."""
-        pulse = self.pulses.get("pipeline")
-        return None if pulse is None else pulse.figures.get(name)
+        return self.figures.get(name)
 
     @property
     def transactions_left(self) -> int | None:

@@ -15,14 +15,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.core.errors import DomainError, InputError
+from orchestrator.core.errors import ChainError, DomainError, InputError
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.core.terms import address_of
 from orchestrator.core.units import TOKEN_DECIMALS
+from orchestrator.runtime.connections import Bounds, Gate, bounded_server
+from orchestrator.runtime.health.server import create_health_app
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.migration import begin_log, prepare_schema, publisher_of
-from orchestrator.runtime.settings import Settings, read_limits_file, read_site
+from orchestrator.runtime.settings import MetricsAddress, Settings, read_limits_file, read_site
 from orchestrator.runtime.stack import Keys, Stack, Surroundings, http_server, listen
 from orchestrator.storage.database import (
     API,
@@ -60,6 +62,9 @@ BLOCK_TIME_S = 1
 
 # How long the workers have to end, once they are to stop.
 STOP_S = 10.0
+
+# Of whoever watches: few, and each with several connections at most.
+HEALTH_BOUNDS = Bounds(100, 50)
 
 _log = logging.getLogger("tallystick.serve")
 
@@ -154,6 +159,8 @@ def run_parts(
     """
     stack = deployment.stack
     with ExitStack() as exits:
+        if settings.metrics is not None:
+            exits.enter_context(_health_server(stack, settings.metrics))
         if "api" in parts:
             sock = listen(settings.host, settings.port)
             url = exits.enter_context(http_server(stack.app, sock))
@@ -175,6 +182,24 @@ def run_parts(
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 _log.warning("%s does not end; left to the end of the process", thread.name)
+
+
+@contextmanager
+def _health_server(stack: Stack, address: MetricsAddress) -> Iterator[None]:
+    """Tell how the service is until the block ends, at an address of its own."""
+    try:
+        sock = listen(address.host, address.port)
+    except ChainError as error:
+        if not address.is_default:
+            raise
+        # Another part that runs here has it, and tells of all of them.
+        _log.info("no health and metrics of this process: %s; set TALLYSTICK_METRICS", error)
+        yield
+        return
+    app = create_health_app(stack.watch())
+    with bounded_server(app, sock, Gate(HEALTH_BOUNDS)) as url:
+        _log.info("health and metrics on %s", url)
+        yield
 
 
 def _workers(stack: Stack, settings: Settings, parts: Collection[str]) -> list[Worker]:

@@ -13,6 +13,7 @@
 | TALLYSTICK_KEYS | folder with `publisher`, `verifier`, `relayer`: hex keys; made in HOME |
 | TALLYSTICK_KEY_FILE | file with the hex key of a person who acts on a contract; none |
 | TALLYSTICK_LISTEN | host:port of the API; `127.0.0.1:8700` |
+| TALLYSTICK_METRICS | host:port of health and metrics, or `off`; `127.0.0.1:8701`, if it is free |
 | TALLYSTICK_PUBLIC_URL | the API's URL as wallets are shown it; `http://` and LISTEN |
 | TALLYSTICK_ORIGINS | origins of web pages that may send keys, with commas between; none |
 | TALLYSTICK_SETTLE_EVERY_S | seconds between settlements; 60 |
@@ -27,6 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator.core.errors import InputError
 from orchestrator.core.limits import Limits, read_limits
@@ -47,6 +49,7 @@ NAMES = (
     "TALLYSTICK_KEYS",
     "TALLYSTICK_KEY_FILE",
     "TALLYSTICK_LISTEN",
+    "TALLYSTICK_METRICS",
     "TALLYSTICK_PUBLIC_URL",
     "TALLYSTICK_ORIGINS",
     "TALLYSTICK_SETTLE_EVERY_S",
@@ -57,6 +60,17 @@ NAMES = (
 _LISTEN = re.compile(r"([0-9A-Za-z.\-]+):([0-9]{1,5})")
 _ORIGIN = re.compile(r"https?://[0-9a-z.\-]+(:[0-9]{1,5})?")
 MAX_SETTLE_EVERY_S = 7 * DAY_S
+
+
+class MetricsAddress(NamedTuple):
+    """The address at which a process tells how it is; without the default one it goes on."""
+
+    host: str
+    port: int
+    is_default: bool
+
+
+METRICS = MetricsAddress("127.0.0.1", 8701, is_default=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,7 @@ class Settings:
     limits: Path | None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     origins: tuple[str, ...] = ()
+    metrics: MetricsAddress | None = METRICS
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -94,12 +109,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     values = {name: environment[name] for name in NAMES if environment.get(name)}
     home = Path(values.get("TALLYSTICK_HOME", "~/.tallystick")).expanduser().absolute()
     listen = values.get("TALLYSTICK_LISTEN", "127.0.0.1:8700")
-    match = _LISTEN.fullmatch(listen)
-    if match is None or not int(match[2]) < 65_536:
-        raise InputError(
-            "setting-listen",
-            f"TALLYSTICK_LISTEN must be host:port, such as 127.0.0.1:8700, not {listen!r}",
-        )
+    host, port = _address("TALLYSTICK_LISTEN", listen)
     every = values.get("TALLYSTICK_SETTLE_EVERY_S", "60")
     if not every.isdecimal() or not 1 <= int(every) <= MAX_SETTLE_EVERY_S:
         raise InputError(
@@ -123,14 +133,33 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         site=Path(site) if site else None,
         keys=Path(values["TALLYSTICK_KEYS"]) if "TALLYSTICK_KEYS" in values else home / "keys",
         key_file=Path(values["TALLYSTICK_KEY_FILE"]) if "TALLYSTICK_KEY_FILE" in values else None,
-        host=match[1],
-        port=int(match[2]),
+        host=host,
+        port=port,
         public_url=values.get("TALLYSTICK_PUBLIC_URL", f"http://{listen}"),
         settle_every_s=int(every),
         limits=Path(values["TALLYSTICK_LIMITS"]) if "TALLYSTICK_LIMITS" in values else None,
         trusted_proxies=_networks(values.get("TALLYSTICK_TRUSTED_PROXIES", "")),
         origins=_origins(values.get("TALLYSTICK_ORIGINS", "")),
+        metrics=_metrics(values.get("TALLYSTICK_METRICS")),
     )
+
+
+def _address(name: str, text: str) -> tuple[str, int]:
+    """Return the host and port of a setting. Raises InputError."""
+    match = _LISTEN.fullmatch(text)
+    if match is None or not int(match[2]) < 65_536:
+        code = f"setting-{name.removeprefix('TALLYSTICK_').lower()}"
+        raise InputError(code, f"{name} must be host:port, such as 127.0.0.1:8700, not {text!r}")
+    return match[1], int(match[2])
+
+
+def _metrics(text: str | None) -> MetricsAddress | None:
+    """Return where to tell how the process is; None for nowhere. Raises InputError."""
+    if text is None:
+        return METRICS
+    if text == "off":
+        return None
+    return MetricsAddress(*_address("TALLYSTICK_METRICS", text), is_default=False)
 
 
 def _origins(text: str) -> tuple[str, ...]:

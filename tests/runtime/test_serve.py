@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+import httpx
 import pytest
 
 from orchestrator.chain.deployment import Chain
@@ -132,6 +133,7 @@ def test_its_own_servers_are_started_again_and_a_stop_waits_for_no_peer() -> Non
         environment = {
             "TALLYSTICK_HOME": str(home),
             "TALLYSTICK_LISTEN": f"127.0.0.1:{port}",
+            "TALLYSTICK_METRICS": f"127.0.0.1:{free_port()}",
             "TALLYSTICK_SETTLE_EVERY_S": "1",
         }
         url = f"http://127.0.0.1:{port}"
@@ -148,11 +150,14 @@ def test_its_own_servers_are_started_again_and_a_stop_waits_for_no_peer() -> Non
             wait = threading.Event()
             assert any(size() or wait.wait(0.1) for _ in range(600))
             anchored = size()
+            own = f"http://{environment['TALLYSTICK_METRICS']}"
+            assert any(is_ready(own) or wait.wait(0.1) for _ in range(600))
             for name, title in (("postgres", "PostgreSQL"), ("anvil", "anvil")):
                 os.kill(process_of(home, name), signal.SIGKILL)
                 assert heard(output, f"{title} had ended by itself")["level"] == "warning"
                 event = EventReport(name, name, "purchase", "1.50", now_ms())
                 assert any(reports(owner, surface, event) or wait.wait(0.1) for _ in range(600))
+                assert any(is_ready(url) or wait.wait(0.1) for _ in range(600))
                 # Its chain, as its database, is as it was.
                 assert any(size() == anchored or wait.wait(0.1) for _ in range(600))
             peer = exits.enter_context(socket.create_connection(("127.0.0.1", port)))
@@ -161,6 +166,14 @@ def test_its_own_servers_are_started_again_and_a_stop_waits_for_no_peer() -> Non
         assert time.monotonic() - begun < 30
         log = (home / "postgres/postgres.log").read_text()
         assert log.count("starting PostgreSQL") == 2
+
+
+def is_ready(url: str) -> bool:
+    """Return whether all parts are well."""
+    try:
+        return httpx.get(f"{url}/readyz", timeout=30).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def process_of(home: Path, name: str) -> int:
