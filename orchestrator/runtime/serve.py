@@ -20,6 +20,7 @@ from orchestrator.core.site import Site, TokenInfo
 from orchestrator.core.terms import address_of
 from orchestrator.core.units import TOKEN_DECIMALS
 from orchestrator.runtime.connections import Bounds, Gate, bounded_server
+from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.server import create_health_app
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
@@ -157,13 +158,14 @@ def run_parts(
     A worker that fails logs the error once and goes on trying. At the end all have a bounded time:
     the writer lets go of the log first, so that another may write, and the API is closed last.
     """
-    stack = deployment.stack
+    stack, metrics = deployment.stack, Metrics()
+    logging.getLogger().addHandler(metrics.journal_handler())
     with ExitStack() as exits:
         if settings.metrics is not None:
-            exits.enter_context(_health_server(stack, settings.metrics))
+            exits.enter_context(_health_server(stack, settings.metrics, metrics))
         if "api" in parts:
             sock = listen(settings.host, settings.port)
-            url = exits.enter_context(http_server(stack.app, sock))
+            url = exits.enter_context(http_server(stack.app, sock, metrics))
             _log.info("API on %s (description: %s/v1/openapi.json)", url, url)
         threads = [
             # A thread that does not end in time must not keep the process: all that it does may
@@ -185,7 +187,7 @@ def run_parts(
 
 
 @contextmanager
-def _health_server(stack: Stack, address: MetricsAddress) -> Iterator[None]:
+def _health_server(stack: Stack, address: MetricsAddress, metrics: Metrics) -> Iterator[None]:
     """Tell how the service is until the block ends, at an address of its own."""
     try:
         sock = listen(address.host, address.port)
@@ -196,7 +198,7 @@ def _health_server(stack: Stack, address: MetricsAddress) -> Iterator[None]:
         _log.info("no health and metrics of this process: %s; set TALLYSTICK_METRICS", error)
         yield
         return
-    app = create_health_app(stack.watch())
+    app = create_health_app(stack.watch(), metrics)
     with bounded_server(app, sock, Gate(HEALTH_BOUNDS)) as url:
         _log.info("health and metrics on %s", url)
         yield

@@ -40,6 +40,7 @@ from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.connections import Bounds, Gate, allow_files, bounded_server
+from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.pulse import Figures, Heart, chain_figures, no_figures
 from orchestrator.settlement.pipeline import Pipeline
 from orchestrator.settlement.verifier import Verifier
@@ -463,12 +464,19 @@ def sign_in_desk(registrar: Registrar) -> Iterator[None]:
         raise failures[0]
 
 
-def http_server(app: FastAPI, sock: socket.socket) -> AbstractContextManager[str]:
+def http_server(
+    app: FastAPI, sock: socket.socket, metrics: Metrics | None = None
+) -> AbstractContextManager[str]:
     """Serve the API over HTTP from a thread until the block ends, and give its URL."""
     service = app.state.service
     limits = service.limits
-    bounds = Bounds(
-        allow_files(limits.connections), limits.source_connections, service.info.trusted_proxies
+    gate = Gate(
+        Bounds(
+            allow_files(limits.connections),
+            limits.source_connections,
+            service.info.trusted_proxies,
+        )
     )
+    served = app if metrics is None else metrics.counting(app, gate)
     # Streams have no end of their own, and the server waits for every answer to end.
-    return bounded_server(app, sock, Gate(bounds), before_stop=[service.feed.close])
+    return bounded_server(served, sock, gate, before_stop=[service.feed.close])

@@ -197,7 +197,7 @@ def anchored_size(chain: Chain, log_id: bytes) -> int:
 def reports(owner: OwnerClient, surface: str, event: EventReport) -> bool:
     """Return whether an event was taken and decided."""
     try:
-        return owner.report_event(surface, event, wait_s=1)["status"] == "done"
+        return bool(owner.report_event(surface, event, wait_s=1)["status"] == "done")
     except ServerError:
         return False
 

@@ -10,6 +10,7 @@ import psycopg
 
 from api.watch import Watch
 from orchestrator.runtime.connections import Bounds, Gate, bounded_server
+from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.server import create_health_app
 from orchestrator.runtime.stack import listen
 from orchestrator.storage.database import WORKER
@@ -55,6 +56,6 @@ def health_service(
     ):
         service = HealthService(f"http://127.0.0.1:{sock.getsockname()[1]}", log)
         make_ready(service)
-        app = create_health_app(Watch(database, log.log_id, Path("/")))
+        app = create_health_app(Watch(database, log.log_id, Path("/")), Metrics())
         with bounded_server(app, sock, Gate(Bounds(50, 50))):
             yield service

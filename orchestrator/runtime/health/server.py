@@ -4,12 +4,13 @@ It is apart from the API's, on loopback unless a setting says otherwise, for it 
 need not know.
 """
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from api.watch import Watch, health_router
+from orchestrator.runtime.health.metrics import CONTENT_TYPE, Metrics
 
 
-def create_health_app(watch: Watch) -> FastAPI:
+def create_health_app(watch: Watch, metrics: Metrics) -> FastAPI:
     """Return the application that tells how a service is."""
     app = FastAPI(title="Tallystick health", docs_url=None, redoc_url=None, openapi_url=None)
     app.include_router(health_router(watch))
@@ -26,5 +27,10 @@ def create_health_app(watch: Watch) -> FastAPI:
             "size": vitals and vitals.size,
             "figures": {} if vitals is None else vitals.figures,
         }
+
+    @app.get("/metrics")
+    async def numbers() -> Response:
+        """Return all numbers, for Prometheus."""
+        return Response(metrics.render(await watch.look()), media_type=CONTENT_TYPE)
 
     return app
