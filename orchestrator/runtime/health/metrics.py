@@ -90,7 +90,7 @@ class _LineCounter(logging.Handler):
 
 
 class _Seen(Collector):
-    """What was seen of the service last, as gauges."""
+    """Gauges of what was seen of the service last."""
 
     def __init__(self) -> None:
         self.sight: Sight | None = None
