@@ -28,6 +28,7 @@ from orchestrator.core.site import Site, TokenInfo
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from orchestrator.runtime.serve import (
+    MAX_WAIT_S,
     PARTS,
     Worker,
     now_ms,
@@ -246,11 +247,9 @@ def test_its_parts_run_apart_each_with_its_own_keys_and_login(database_url: str)
             env=os.environ | part("owner", {"SCHEMA": urls.owner}),
             check=True,
         )
+        writing = part("sequencer", {"SEQUENCER": urls.sequencer}, "publisher")
         with (
-            running(
-                part("sequencer", {"SEQUENCER": urls.sequencer}, "publisher"),
-                *("--only", "sequencer"),
-            ),
+            started(writing, "--only", "sequencer") as writer,
             running(
                 part("pipeline", {"WORKER": urls.worker}, "verifier", "relayer"),
                 *("--only", "pipeline"),
@@ -273,6 +272,14 @@ def test_its_parts_run_apart_each_with_its_own_keys_and_login(database_url: str)
             assert any(
                 chain.checkpoint(deployed.log_id).size or wait.wait(0.1) for _ in range(600)
             ), "the pipeline has anchored nothing"
+            with running(writing, "--only", "sequencer") as standby:
+                assert heard(standby, "standing by")["level"] == "info"
+                writer.kill()
+                begun = time.monotonic()
+                owner.open_surface("another", cdnow.POLICY, wait_s=30)
+                # Its tries are three seconds apart; the rest is what a busy machine takes.
+                assert time.monotonic() - begun < 2 * MAX_WAIT_S
+                heard(standby, "works again")
 
 
 def _signs_in(owner: OwnerClient) -> bool:
