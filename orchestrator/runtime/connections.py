@@ -29,7 +29,9 @@ from orchestrator.core.errors import ChainError
 
 START_S = 30
 SWITCH_S = 0.0005
-# The connections that the kernel keeps until we take them; asyncio takes as many at once.
+# The connections that the kernel keeps until we take them; asyncio takes as many at once, and reads
+# what they sent after that. So a place for a few times as many keeps a flood from displacing one
+# that has sent its request.
 BACKLOG = 256
 # Descriptors for all else: the database, the node, and connections that are about to be closed.
 SPARE_FILES = 4 * BACKLOG
@@ -149,6 +151,12 @@ class BoundedConnection(H11Protocol):
         self._stop_timer()
         self._gate.leave(self)
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Begin the end of the server: answers under way may end, half a request may not."""
+        super().shutdown()
+        if self.conn.their_state is h11.SEND_BODY and not self.cycle.response_started:
+            self._answer(503, "Service Unavailable")
 
     def end(self) -> None:
         """Close the connection at once, whatever its peer has still to send."""
