@@ -89,7 +89,7 @@ def test_the_page_says_what_the_database_allows(populated: Ledger) -> None:
         compare("Functions", table(["function", "runs as", "executed by"], function_rows(admin)))
         compare(
             "Requests",
-            table(["kind", "login", "the account is", "always"], request_rows(admin)),
+            table(["kind", "login", "the account is"], request_rows(admin)),
         )
     compare(
         "Rows of tenants",
@@ -267,7 +267,7 @@ def request_rows(admin: Admin) -> list[list[str]]:
         """
         SELECT kind, sender, concat_ws(', ', 'its ' || actor,
             CASE WHEN is_surface_owners THEN 'the owner of the surface' END,
-            CASE WHEN is_publishers THEN 'the publisher of the log' END), fixed::text
+            CASE WHEN is_publishers THEN 'the publisher of the log' END)
         FROM request_rights ORDER BY kind
         """
     ).fetchall()

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from orchestrator.cli.accounts.connect import connect
 from orchestrator.cli.accounts.keys import keys
 from orchestrator.cli.backtest.command import backtest
 from orchestrator.cli.contract import add_contract_commands
@@ -201,6 +202,7 @@ app.command()(why)
 app.command()(status)
 add_contract_commands(app)
 app.add_typer(keys)
+app.add_typer(connect)
 app.command()(draft)
 app.command()(accept)
 app.command()(feedback)

@@ -6,16 +6,20 @@ They know no more than a stranger: the server's URL, and its answers.
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
 
 from orchestrator.client.http import PAGE, Client
+from orchestrator.client.log_server import reading
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import ServerError
+from orchestrator.core.errors import ServerError, SignInError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.scopes import Scope, ScopeSet, scopes_of
+from orchestrator.core.sign_in import Audience, SignIn, read_message, write_message
 from orchestrator.core.terms import (
     SET_BY_SURFACE,
     Domain,
@@ -29,6 +33,8 @@ from orchestrator.core.units import format_ms
 
 # The most lines that the API takes in one bulk request.
 BULK_LINES = 1000
+# A message is written as of an hour before it expires, so that no clock of ours makes it too early.
+_ISSUED_BEFORE_MS = 3_600_000
 
 
 class LeadSummary(NamedTuple):
@@ -57,14 +63,23 @@ class EventReport(NamedTuple):
 
 
 class AccountClient(Client):
-    """A client that signs in with a wallet, and again when its key has expired."""
+    """A client that signs in with a wallet, and again when its key has expired.
 
-    scopes: Sequence[str] = ()
+    It writes the message that it signs itself, and makes it out to the server of `base_url` alone:
+    no server can have one signed that is good elsewhere. Where `chain_id` is given, a server of
+    another chain is refused.
+    """
 
-    def __init__(self, base_url: str, account: LocalAccount, name: str) -> None:
+    scopes: Sequence[Scope | ScopeSet] = ()
+
+    def __init__(
+        self, base_url: str, account: LocalAccount, name: str, chain_id: int | None = None
+    ) -> None:
         super().__init__(base_url)
         self.account = account
         self.name = name
+        self._base_url = base_url
+        self._chain_id = chain_id
 
     @property
     def address(self) -> str:
@@ -74,9 +89,8 @@ class AccountClient(Client):
         """Sign in with the wallet (EIP-4361) and keep the key that comes back."""
         # A request with an expired key would be refused before it is looked at.
         self._http.headers.pop("Authorization", None)
-        wanted = {"address": self.address, "scopes": list(self.scopes)}
         # The requests of the signing in go past our own `_request`, which would sign in for them.
-        message = super()._request("POST", "/v1/sign-in/nonce", json=wanted)["message"]
+        message = self._message(super()._request("POST", "/v1/sign-in/nonce"))
         self.check_message(message)
         signed = self.account.sign_message(encode_defunct(text=message))
         answer = super()._request(
@@ -84,11 +98,42 @@ class AccountClient(Client):
             "/v1/sign-in",
             json={"message": message, "signature": to_hex(signed.signature)},
         )
-        self._http.headers["Authorization"] = f"Bearer {answer['key']}"
+        with reading(self, "which key it has made"):
+            self._http.headers["Authorization"] = f"Bearer {answer['key']}"
         return answer
 
+    def sign_out(self) -> None:
+        """End the key that this client has, if it has one."""
+        if "Authorization" in self._http.headers:
+            super()._request("DELETE", "/v1/keys/current")
+            self._http.headers.pop("Authorization")
+
     def check_message(self, message: str) -> None:
-        """Raise an error if the message is not to be signed; what it says is the server's word."""
+        """Raise an error if the message is not to be signed."""
+
+    def _message(self, asked: Any) -> str:
+        """Return the message for a nonce. Raises ServerError for a server that is not ours."""
+        with reading(self, "what a sign-in needs"):
+            nonce, expires_ms = str(asked["nonce"]), int(asked["expires_ms"])
+            named = Audience(str(asked["domain"]), str(asked["uri"]), int(asked["chain_id"]))
+        url = self._base_url
+        chain_id = named.chain_id if self._chain_id is None else self._chain_id
+        ours = Audience(urlsplit(url).netloc, url, chain_id)
+        if named != ours:
+            raise ServerError(
+                "audience-differs",
+                f"{self.server} has wallets sign in to {named.uri} on chain {named.chain_id}, not "
+                f"to {url} on chain {chain_id}; give its own URL if you trust it",
+            )
+        issued_ms = expires_ms - _ISSUED_BEFORE_MS
+        asks = SignIn(self.address, tuple(scopes_of(self.scopes)), nonce, issued_ms, expires_ms)
+        # A nonce of the server's own making could say more than a nonce. How long a message is
+        # good is its word: what is signed opens no door but its own, and there once.
+        with reading(self, "a nonce that can be signed"):
+            message = write_message(ours, asks)
+            if not _reads_as(ours, message, asks):
+                raise ValueError(nonce)
+        return message
 
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
         try:
@@ -100,6 +145,11 @@ class AccountClient(Client):
         # safe, because the refused one was not taken.
         self.sign_in()
         return super()._request(method, path, **arguments)
+
+    def post(self, path: str, body: object, *, key: str | None = None, wait_s: int = 0) -> Any:
+        """Post a document; a request to the log has an idempotency `key`. Return the answer."""
+        headers = {} if key is None else _request_headers(key, wait_s)
+        return self._request("POST", path, json=body, headers=headers)
 
     def _post_lines(self, path: str, lines: Sequence[Mapping[str, object]]) -> list[Any]:
         """Post lines of NDJSON, a bulk at a time. Return the result of each line."""
@@ -284,6 +334,13 @@ class OperatorClient(AccountClient):
             for lead in self.pages(path, "leads", state=state, limit=PAGE)
         ]
 
+    def request_action(
+        self, surface: str, lead: str, action: str, occasion: str, wait_s: int = 0
+    ) -> Any:
+        """Ask the owner to take an action on a lead; with the same `occasion` it counts once."""
+        path, body = f"/v1/surfaces/{surface}/actions", {"lead": lead, "action": action}
+        return self.post(path, body, key=occasion, wait_s=wait_s)
+
     def touch(
         self, surface: str, leads: Sequence[LeadSummary], action: str, occasion: str
     ) -> list[Any]:
@@ -301,7 +358,7 @@ class KeyClient(AccountClient):
         self,
         base_url: str,
         account: LocalAccount,
-        scopes: Sequence[str],
+        scopes: Sequence[Scope | ScopeSet],
         check_message: Callable[[str], None],
     ) -> None:
         super().__init__(base_url, account, "keys")
@@ -358,6 +415,14 @@ def wallet(key: bytes) -> LocalAccount:
     """Return the account of a private key."""
     account: LocalAccount = Account.from_key(key)
     return account
+
+
+def _reads_as(audience: Audience, message: str, asked: SignIn) -> bool:
+    """Return whether a message says this and nothing else."""
+    try:
+        return read_message(audience, message, asked.issued_ms) == asked
+    except SignInError:
+        return False
 
 
 def _request_headers(key: str, wait_s: int) -> dict[str, str]:

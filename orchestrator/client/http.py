@@ -126,11 +126,15 @@ class Client(Resource):
         if not response.is_success:
             raise self._refused(method, path, response, json_or_none(body))
         try:
-            return json.loads(body) if body else None
+            return self._decoded(bytes(body))
         except (ValueError, RecursionError):
             raise ServerError(
                 "answer-unreadable", f"{self.server} did not answer {path} in JSON"
             ) from None
+
+    def _decoded(self, body: bytes) -> Any:
+        """Return the document of an answer's body. Raises ValueError for what is none."""
+        return json.loads(body) if body else None
 
     def _unreachable(self, error: Exception) -> ServerError:
         return ServerError(

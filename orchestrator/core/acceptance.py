@@ -10,7 +10,7 @@ from typing import NamedTuple
 from orchestrator.core.document import check_keys, read_integer, read_table
 from orchestrator.core.entry import AMOUNT_LIMIT
 from orchestrator.core.errors import DocumentError
-from orchestrator.core.escrow_model import times_of
+from orchestrator.core.mandate import SignedBudget
 from orchestrator.core.terms import TERM_NAMES, TIME_S_LIMIT, Terms
 from orchestrator.core.units import DAY_S
 
@@ -47,15 +47,6 @@ class AcceptanceRules(NamedTuple):
     outstanding_units: int
     a_day_units: int
     offers: Mapping[str, PinnedOffer]
-
-
-class SignedBudget(NamedTuple):
-    """A budget that was signed: when, and until when it can be bound."""
-
-    contract_id: str
-    budget_units: int
-    signed_s: int
-    bound_until_s: int
 
 
 def parse_rules(document: object) -> AcceptanceRules:
@@ -128,9 +119,3 @@ def reasons_against(
         if spent[name] + terms.budget_units > getattr(rules, name)
     ]
     return reasons
-
-
-def signed_budget(contract_id: str, terms: Terms, now_s: int) -> SignedBudget:
-    """Return the note of a budget that is signed now; it is bound until it can be refunded."""
-    bound_until_s = times_of(terms).claims_until_s
-    return SignedBudget(contract_id, terms.budget_units, now_s, bound_until_s)

@@ -12,8 +12,8 @@ from orchestrator.core.entry import AMOUNT_LIMIT, CLICK, WORD_BYTES, ZERO_WORD, 
 from orchestrator.core.errors import RequestError, shown
 from orchestrator.core.forecast import Question, check_opening_time, forecast_day
 from orchestrator.core.opening import (
+    ActOpening,
     ForecastOpening,
-    TouchOpening,
     TrustOpening,
 )
 from orchestrator.core.surface_settings import SELF, SURFACE, SurfaceSettings
@@ -231,7 +231,7 @@ def _write_suspension(
         request.operator,
         request.reason,
         0,
-        opening=TouchOpening(request.request_hash, request.commitment, request.key),
+        opening=ActOpening(request.request_hash, request.commitment, request.key),
     )
 
 
@@ -267,7 +267,7 @@ def make_forecast(writer: Writer, request: requests.MakeForecast) -> None:
         ascii_word(request.from_state),
         request.to_state,
         request.horizon_days,
-        opening=TouchOpening(request.request_hash, request.commitment, request.key),
+        opening=ActOpening(request.request_hash, request.commitment, request.key),
     )
 
 
@@ -320,7 +320,7 @@ def touch(writer: Writer, request: requests.Touch) -> None:
         request.lead,
         request.action,
         previous,
-        opening=TouchOpening(request.request_hash, request.commitment, request.key),
+        opening=ActOpening(request.request_hash, request.commitment, request.key),
     )
 
 
@@ -329,22 +329,17 @@ def _check_touch(
     request: requests.Touch | requests.RequestAction | requests.ReportTouch,
     lead: Lead | None,
 ) -> int:
-    """Return 1 + the position of the operator's touch of the lead before this one, 0 for none.
-
-    What it has requested and may still be done counts as a touch: else it could not become one.
-    """
+    """Return 1 + the position of the operator's touch of the lead before this one, 0 for none."""
     here = surface_of(world, request.surface)
     check_home(lead, request.surface, request.lead)
     if lead is None:
         return 0
-    touches, most = lead.touches.get(request.operator), here.policy.touches_per_lead
-    count = touches.count if touches else 0
-    asked = sum(one.operator == request.operator for one in lead.errands)
-    if count + asked >= most:
+    acts = lead.acts_by(request.operator)
+    if acts >= here.policy.touches_per_lead:
         raise RequestError(
             "touch-limit",
-            f"operator 0x{request.operator.hex()} has touched this lead {count} times and "
-            f"requested {asked} actions on it, together the most that the policy allows",
+            f"operator 0x{request.operator.hex()} has touched this lead or requested actions on it "
+            f"{acts} times, the most that the policy allows",
         )
     return lead.next_touch(request.operator)
 
@@ -385,5 +380,5 @@ def request_action(writer: Writer, request: requests.RequestAction) -> None:
         request.lead,
         request.action,
         writer.now_ms + request.lasts_ms,
-        opening=TouchOpening(request.request_hash, request.commitment, request.key),
+        opening=ActOpening(request.request_hash, request.commitment, request.key),
     )

@@ -118,8 +118,7 @@ def arrive(writer: Writer, request: requests.Arrival, at_ms: int, received_ms: i
     world = writer.world
     code = world.codes.get(request.ref)
     known = world.leads.get(request.lead)
-    touches = known.touches.get(code.operator) if known and code else None
-    if request.is_alias and touches is not None:
+    if request.is_alias and known and code and code.operator in known.touches:
         return  # The lead's click was told when it came by the code alone.
     if code is None or not _is_good(code, request.surface, at_ms):
         if request.is_alone:
@@ -130,7 +129,7 @@ def arrive(writer: Writer, request: requests.Arrival, at_ms: int, received_ms: i
             )
         return
     most = surface_of(world, request.surface).policy.touches_per_lead
-    if touches is not None and touches.count >= most:
+    if known is not None and known.acts_by(code.operator) >= most:
         return
     register_lead(writer, request.surface, request.lead, code)
     writer.add(
@@ -139,7 +138,7 @@ def arrive(writer: Writer, request: requests.Arrival, at_ms: int, received_ms: i
         code.operator,
         request.lead,
         CLICK,
-        1 + touches.latest if touches is not None and touches.count else 0,
+        known.next_touch(code.operator) if known is not None else 0,
         time_ms=at_ms,
         opening=ReportedTouchOpening(
             code.position, received_ms, request.request_hash, request.commitment

@@ -23,13 +23,13 @@ from orchestrator.core.errors import EntryError
 from orchestrator.core.forecast import Baseline, Cohort, Question, forecast_day
 from orchestrator.core.forecast import score as forecast_score
 from orchestrator.core.opening import (
+    ActOpening,
     CodeOpening,
     EventOpening,
     ForecastOpening,
     Opening,
     Record,
     ReportedTouchOpening,
-    TouchOpening,
     TransitionOpening,
     TrustOpening,
 )
@@ -357,7 +357,7 @@ def forecast(world: World, position: int, record: Record) -> None:
     day = forecast_day(entry.time_ms)
     standing = world.moved_standing(entry.surface, entry.actor)
     standing.skill.commit(question, day, entry.time_ms)
-    sealed = _opened(record, TouchOpening).commitment
+    sealed = _opened(record, ActOpening).commitment
     # One that was not opened in time is forfeited, and can be opened no more.
     standing.forecasts = [
         one for one in standing.forecasts if one.question.end(one.day) in standing.skill.unopened

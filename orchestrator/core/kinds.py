@@ -28,6 +28,7 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.errors import EntryError
 from orchestrator.core.opening import (
+    ActOpening,
     AnswerOpening,
     CodeOpening,
     EventOpening,
@@ -35,7 +36,6 @@ from orchestrator.core.opening import (
     Opening,
     Record,
     ReportedTouchOpening,
-    TouchOpening,
     TransitionOpening,
     TrustOpening,
     payload_of,
@@ -279,7 +279,7 @@ _TABLE = (
         ),
         folds.touch,
         replay_rules.touch,
-        opening=TouchOpening,
+        opening=ActOpening,
         changes=(_LEAD, _SURFACE),
         role="touch",
         listed=False,
@@ -304,7 +304,7 @@ _TABLE = (
         Words("operator", "lead", "action", "expiry, UTC ms", _COMMITMENT),
         folds.request,
         replay_rules.request,
-        opening=TouchOpening,
+        opening=ActOpening,
         changes=(_LEAD, _SURFACE),
         listed=False,
         topic=Topic.ACTION,
@@ -563,7 +563,7 @@ _TABLE = (
         Words("operator", "state to leave", "state to enter", "horizon in days", _COMMITMENT),
         folds.forecast,
         replay_rules.forecast,
-        opening=TouchOpening,
+        opening=ActOpening,
     ),
     Kind(
         "forecast.scored",
@@ -590,7 +590,7 @@ _TABLE = (
         Words("owner", "operator", "code of the reason", "0", _COMMITMENT),
         folds.suspension,
         replay_rules.suspension,
-        opening=TouchOpening,
+        opening=ActOpening,
         topic=Topic.LEVEL,
     ),
     Kind(
@@ -599,7 +599,7 @@ _TABLE = (
         Words("owner", "operator", "code of the reason", "0", _COMMITMENT),
         folds.restoration,
         replay_rules.restoration,
-        opening=TouchOpening,
+        opening=ActOpening,
         topic=Topic.LEVEL,
     ),
     Kind(

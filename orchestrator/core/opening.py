@@ -125,7 +125,7 @@ _Truth = Annotated[bool, _Form(_write_truth, _read_truth, _unchanged, _of_type(b
 # --- Openings by kind -----------------------------------------------------------------------------
 
 
-class TouchOpening(NamedTuple):
+class ActOpening(NamedTuple):
     """The opening of an act that was asked for: a touch, an action, a suspension or its end.
 
     `request_hash` names the request that was taken, `commitment` is the salted commitment to its
@@ -239,7 +239,7 @@ class ForecastOpening(NamedTuple):
 
 
 Opening = (
-    TouchOpening
+    ActOpening
     | ReportedTouchOpening
     | AnswerOpening
     | TransitionOpening

@@ -13,6 +13,7 @@ from orchestrator.core.contract import ContractRules
 from orchestrator.core.entry import EXPIRED, ascii_text, described
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.opening import (
+    ActOpening,
     AnswerOpening,
     CodeOpening,
     EventOpening,
@@ -20,7 +21,6 @@ from orchestrator.core.opening import (
     Opening,
     Record,
     ReportedTouchOpening,
-    TouchOpening,
     TransitionOpening,
 )
 from orchestrator.core.policy import Policy, Step, Verdict
@@ -66,7 +66,7 @@ class Documents(NamedTuple):
 
 
 def touch(_world: World, record: Record, _documents: Documents) -> requests.Touch:
-    entry, opening = record.entry, _opened(record, TouchOpening)
+    entry, opening = record.entry, _opened(record, ActOpening)
     return requests.Touch(entry.surface, entry.subject, entry.actor, entry.label, *opening)
 
 
@@ -78,7 +78,7 @@ def reported_touch(_world: World, record: Record, _documents: Documents) -> requ
 
 
 def request(_world: World, record: Record, _documents: Documents) -> requests.RequestAction:
-    entry, opening = record.entry, _opened(record, TouchOpening)
+    entry, opening = record.entry, _opened(record, ActOpening)
     lasts_ms = entry.value - entry.time_ms
     return requests.RequestAction(
         entry.surface, entry.subject, entry.actor, entry.label, lasts_ms, *opening
@@ -263,7 +263,7 @@ def trust_change(_world: World, record: Record, _documents: Documents) -> reques
 
 
 def forecast(_world: World, record: Record, _documents: Documents) -> requests.MakeForecast:
-    entry, opening = record.entry, _opened(record, TouchOpening)
+    entry, opening = record.entry, _opened(record, ActOpening)
     return requests.MakeForecast(
         entry.surface, entry.actor, ascii_text(entry.subject), entry.label, entry.value, *opening
     )
@@ -277,14 +277,14 @@ def score(_world: World, record: Record, _documents: Documents) -> requests.Scor
 
 
 def suspension(_world: World, record: Record, _documents: Documents) -> requests.SuspendOperator:
-    entry, opening = record.entry, _opened(record, TouchOpening)
+    entry, opening = record.entry, _opened(record, ActOpening)
     return requests.SuspendOperator(
         entry.surface, entry.actor, entry.subject, entry.label, *opening
     )
 
 
 def restoration(_world: World, record: Record, _documents: Documents) -> requests.RestoreOperator:
-    entry, opening = record.entry, _opened(record, TouchOpening)
+    entry, opening = record.entry, _opened(record, ActOpening)
     return requests.RestoreOperator(
         entry.surface, entry.actor, entry.subject, entry.label, *opening
     )

@@ -6,7 +6,6 @@ sequencer holds it to it again before it decides: what came into the inbox by an
 becomes an entry. What the key itself may do, only the database judges, to which it is presented.
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple, cast
 
 from orchestrator.core import requests
@@ -25,7 +24,7 @@ class Right(NamedTuple):
     `scope` is what the key must have by which a request comes to the API; the worker has no key.
     `actor` is the field that must hold the account as a word, if any. Where `is_surface_owners`,
     the surface must be the account's; where `is_publishers`, the account must be the log's
-    publisher. `fixed` are the fields that have one value.
+    publisher.
     """
 
     sender: str
@@ -33,7 +32,6 @@ class Right(NamedTuple):
     actor: str | None = None
     is_surface_owners: bool = False
     is_publishers: bool = False
-    fixed: Mapping[str, str] = {}
 
 
 RIGHTS: dict[type[Request], Right] = {
@@ -98,11 +96,6 @@ def check_right(world: World, request: Request, sender: Sender, publisher: str) 
             f"a {type(request).__name__} came by the login of {sender.part!r:.60}, which may make "
             f"none",
         )
-    for name, value in right.fixed.items():
-        if getattr(request, name) != value:
-            raise RequestError(
-                "request-unfixed", f"{name} of a {type(request).__name__} must be {value!r}"
-            )
     account = address_word(sender.account)
     owned = [] if right.actor is None else [getattr(request, right.actor)]
     if right.is_publishers:

@@ -73,6 +73,15 @@ class Lead:
         """The number of touches by all operators together."""
         return sum(history.count for history in self.touches.values())
 
+    def acts_by(self, operator: bytes) -> int:
+        """Return an operator's touches, with what it has requested and may still be done.
+
+        That counts, too: else it could not become a touch.
+        """
+        touches = self.touches.get(operator)
+        asked = sum(one.operator == operator for one in self.errands)
+        return asked + (touches.count if touches is not None else 0)
+
     def next_touch(self, operator: bytes) -> int:
         """Return 1 + the position of the operator's latest touch, 0 where it has none."""
         touches = self.touches.get(operator)

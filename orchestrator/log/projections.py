@@ -28,7 +28,7 @@ from orchestrator.core.errors import DomainError, LogError
 from orchestrator.core.forecast import Cohorts
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import Kind, Projection
-from orchestrator.core.opening import AnswerOpening, Record, ReportedTouchOpening, TouchOpening
+from orchestrator.core.opening import ActOpening, AnswerOpening, Record, ReportedTouchOpening
 from orchestrator.core.policy import Policy
 from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.tally import MAX_POSITIONS, Subject, Tally
@@ -130,7 +130,7 @@ def write_actions(session: Session, log_id: bytes, records: Iterable[Placed]) ->
     """Bring requested actions up to date with the records that ask for, answer or report one."""
     requested, answered = [], []
     for position, (entry, opening) in records:
-        if isinstance(opening, TouchOpening):
+        if isinstance(opening, ActOpening):
             requested.append(
                 {
                     "position": position,

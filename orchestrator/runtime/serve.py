@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from orchestrator.connect.clients import connect_hint
 from orchestrator.core.errors import ChainError, DomainError, InputError
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.core.terms import address_of
@@ -167,6 +168,7 @@ def run_parts(
             sock = listen(settings.host, settings.port)
             url = exits.enter_context(http_server(stack.app, sock, metrics))
             _log.info("API on %s (description: %s/v1/openapi.json)", url, url)
+            _log.info(connect_hint(settings.public_url))
         threads = [
             # A thread that does not end in time must not keep the process: all that it does may
             # end at any point.

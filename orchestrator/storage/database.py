@@ -386,7 +386,6 @@ def _rights() -> str:
                 "names_key": names_key(make),
                 "is_surface_owners": right.is_surface_owners,
                 "is_publishers": right.is_publishers,
-                "fixed": dict(right.fixed),
             }
             for make, right in RIGHTS.items()
         ]

@@ -1,7 +1,10 @@
 """Files: read within a bound, secrets only from files closed to others, and written as such."""
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.core.errors import InputError, TermsError
@@ -53,6 +56,17 @@ def read_key(path: Path) -> bytes:
     except (ValueError, TermsError):
         raise InputError("key-malformed", f"{path}: must hold a key, 32 bytes of hex") from None
     return key
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock, by a file of its own, against all other processes that ask for it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_private(path: Path, text: str) -> None:

@@ -18,13 +18,13 @@ from orchestrator.core.entry import (
 )
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.opening import (
+    ActOpening,
     AnswerOpening,
     CodeOpening,
     EventOpening,
     ForecastOpening,
     Opening,
     ReportedTouchOpening,
-    TouchOpening,
     TransitionOpening,
     TrustOpening,
     encode_opening,
@@ -107,9 +107,9 @@ def _openings() -> Iterator[tuple[str, Opening]]:
     order, none, at_ms = word("order"), ZERO_WORD, 1_760_000_060_000
     yield "trust.changed", TrustOpening("contract", 0, 0, 0, 0, 0, 0)
     yield "code.issued", CodeOpening(at_ms + 86_400_000, *asked)
-    yield "action.requested", TouchOpening(*asked, word("key"))
+    yield "action.requested", ActOpening(*asked, word("key"))
     yield "action.answered", AnswerOpening("bounced", reported[0])
-    yield "touch", TouchOpening(*asked)
+    yield "touch", ActOpening(*asked)
     yield "touch.reported", ReportedTouchOpening(7, at_ms, *reported)
     yield "lead.transition", TransitionOpening("signed_up", 0, at_ms, order, *reported)
     yield "lead.refused", TransitionOpening("activated", 12, at_ms, none, *reported)
@@ -121,10 +121,10 @@ def _openings() -> Iterator[tuple[str, Opening]]:
         at_ms, order, 11, 15, 1_000_000, 2_500_000, whole=False, request_hash=reported[0],
         commitment=reported[1],
     )  # fmt: skip
-    yield "forecast.made", TouchOpening(*asked, word("key"))
+    yield "forecast.made", ActOpening(*asked, word("key"))
     yield "forecast.scored", ForecastOpening(2_500, word("salt"), 40, 10, 41, 11, 400, 99)
-    yield "operator.suspended", TouchOpening(*reported)
-    yield "operator.restored", TouchOpening(*reported, word("key"))
+    yield "operator.suspended", ActOpening(*reported)
+    yield "operator.restored", ActOpening(*reported, word("key"))
     top = b"\xff" * 32
     yield (
         "trust.changed",

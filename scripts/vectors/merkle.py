@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from orchestrator.core import kinds, merkle
 from orchestrator.core.entry import Entry, address_word
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.opening import TouchOpening, payload_of
+from orchestrator.core.opening import ActOpening, payload_of
 from scripts.vectors.made_up import Json, address, hexes, word
 
 LEAVES = 33
@@ -61,7 +61,7 @@ def table() -> Json:
 
 def _leaf(i: int) -> Entry:
     operator, lead = address_word(address("operator")), word(f"lead {i}")
-    payload = payload_of(TouchOpening(word(f"request {i}"), word(f"commitment {i}")))
+    payload = payload_of(ActOpening(word(f"request {i}"), word(f"commitment {i}")))
     time_ms = 1_760_000_000_000 + i
     return Entry("touch", word("surface"), operator, lead, "email.send", 0, time_ms, payload)
 

@@ -145,6 +145,7 @@ def test_errors_media_types_and_keys_are_described(service: ApiService) -> None:
         ("get", "/v1/surfaces"),
         ("get", "/v1/surfaces/{surface}/answers"),
         ("get", "/v1/surfaces/{surface}/totals"),
+        ("get", "/v1/surfaces/{surface}/offers"),
         ("get", "/v1/operators"),
         ("get", "/v1/operators/{operator}/record"),
     }
@@ -188,6 +189,8 @@ MORE_THAN_A_SCHEMA_SAYS = {
     "POST /v1/surfaces/{surface}/erasures",
     "POST /v1/surfaces/{surface}/touches/bulk",
     "POST /v1/proposals",
+    "POST /v1/surfaces/{surface}/actions",
+    "POST /v1/surfaces/{surface}/codes",
     "POST /v1/surfaces/{surface}/drafts",
     "POST /v1/surfaces/{surface}/offers",
     "POST /v1/surfaces/{surface}/offers/{offer}/drafts",

@@ -21,6 +21,8 @@ from orchestrator.client.accounts import (
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ServerError
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.scopes import SCOPE_SETS
+from orchestrator.core.sign_in import Audience, read_message
 from orchestrator.core.terms import (
     SET_BY_SURFACE,
     Terms,
@@ -49,14 +51,17 @@ class Server:
         self.signed_in = 0
         self.left = 0
         self.requests: list[Request] = []
+        self.nonce: dict[str, object] = {}
+        self.messages: list[str] = []
         self.proposals: list[dict[str, Any]] = []
 
     def answer(self, request: Request) -> object:
         if request.path == "/v1/sign-in/nonce":
             assert "Authorization" not in request.headers
-            return {"message": f"sign in {json.loads(request.body)['address']}"}
+            return self.asked(request)
         if request.path == "/v1/sign-in":
             self.signed_in += 1
+            self.messages.append(json.loads(request.body)["message"])
             self.left = self.uses
             return {"key": f"key-{self.signed_in}"}
         if not self.left or request.headers["Authorization"] != f"Bearer key-{self.signed_in}":
@@ -64,6 +69,12 @@ class Server:
         self.left -= 1
         self.requests.append(request)
         return self.answer_account(request)
+
+    def asked(self, request: Request) -> dict[str, object]:
+        """Return what a sign-in needs, with what the test makes of it."""
+        host = request.headers["Host"]
+        facts = {"nonce": "f" * 32, "expires_ms": 1_767_225_600_000, "domain": host}
+        return facts | {"uri": f"http://{host}", "chain_id": 31337} | self.nonce
 
     def answer_account(self, request: Request) -> object:
         if request.path.endswith("/bulk"):
@@ -119,6 +130,38 @@ def test_a_key_that_is_refused_at_once_is_no_reason_to_try_for_ever() -> None:
             owner.get("/v1/anything")
     assert refused.value.code == "http-401"
     assert server.signed_in == 1
+
+
+@pytest.mark.parametrize(
+    ("nonce", "code"),
+    [
+        ({"uri": "https://elsewhere.example"}, "audience-differs"),
+        ({"domain": "elsewhere.example"}, "audience-differs"),
+        ({"chain_id": 1}, "audience-differs"),
+        ({"nonce": "f" * 32 + "\nIssued At: now"}, "answer-garbled"),
+        ({"expires_ms": 2**50}, "answer-garbled"),
+        ({"nonce": None}, "answer-garbled"),
+    ],
+)
+def test_nothing_is_signed_that_another_could_use(nonce: dict[str, object], code: str) -> None:
+    with running() as (server, url):
+        server.nonce = nonce | {"message": "a message of the server's own"}
+        client = OwnerClient(url, OWNER, "owner", chain_id=31337)
+        with client, pytest.raises(ServerError) as refused:
+            client.sign_in()
+    assert refused.value.code == code
+    assert server.messages == []
+
+
+def test_the_message_is_the_clients_own() -> None:
+    with running() as (server, url), OwnerClient(url, OWNER, "owner") as owner:
+        server.nonce = {"message": "a message of the server's own"}
+        owner.sign_in()
+    (message,) = server.messages
+    asked = read_message(
+        Audience(url.removeprefix("http://"), url, 31337), message, 1_767_225_000_000
+    )
+    assert (asked.address, asked.scopes) == (OWNER.address, SCOPE_SETS["owner"])
 
 
 def test_events_are_sent_in_bulk_and_answered_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:

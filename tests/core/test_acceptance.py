@@ -8,12 +8,11 @@ import pytest
 from orchestrator.core.acceptance import (
     OWN_TERMS,
     AcceptanceRules,
-    SignedBudget,
     parse_rules,
     reasons_against,
-    signed_budget,
 )
 from orchestrator.core.errors import DocumentError
+from orchestrator.core.mandate import SignedBudget, signed_budget
 from orchestrator.core.terms import TERM_NAMES
 from orchestrator.core.units import DAY_S
 from tests.support.terms import ESCROW, NOW_S, PAYEE, PLAIN

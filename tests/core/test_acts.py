@@ -14,9 +14,9 @@ from orchestrator.core.entry import Entry
 from orchestrator.core.errors import RequestError
 from orchestrator.core.forecast import Question
 from orchestrator.core.opening import (
+    ActOpening,
     ForecastOpening,
     Record,
-    TouchOpening,
     TrustOpening,
     payload_of,
 )
@@ -577,7 +577,7 @@ def test_a_suspended_operator_acts_no_more_until_it_is_restored() -> None:
     stopped = decide(world, suspend(), 2)
     (entry, opening) = stopped[0]
     assert entry[:7] == ("operator.suspended", SURFACE, OWNER, ANN, "complaints", 0, 2)
-    assert opening == TouchOpening(*ASKED)
+    assert opening == ActOpening(*ASKED)
     for request in (touch(), code(), request_of()):
         assert refused(world, 3, request) == "operator-suspended"
     assert refused(world, 3, suspend()) == "operator-suspended"

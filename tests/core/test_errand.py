@@ -22,12 +22,15 @@ from orchestrator.core.replay_rules import Documents
 from orchestrator.core.requests import (
     RETRYABLE,
     AnswerAction,
+    Arrival,
     ConfirmAction,
     Erasure,
     ExpireAction,
+    IssueCode,
     OpenContract,
     ProductEvent,
     PublishSettings,
+    ReportTouch,
     RequestAction,
     SuspendOperator,
 )
@@ -205,6 +208,20 @@ def test_what_is_requested_counts_against_the_touches_of_a_lead() -> None:
     assert refused(world, 1700, request()) == "touch-limit"
     # The one that was taken becomes a touch all the same.
     assert kinds_of(run(world, (5000, event("buy", 5000))))[0] == "touch.reported"
+
+
+def test_a_click_takes_no_touch_that_a_requested_action_needs() -> None:
+    """Live and in a replay alike: what is requested counts where a lead comes by a code, too."""
+    world, _, _ = world_with_request()
+    run(world, (1600, IssueCode(SURFACE, word("code"), ANN, 2, 50_000, *ASKED)))
+    world.leads[X].touches[ANN].count = FIRST.touches_per_lead - 1
+    judged = copy.deepcopy(world)
+    click = Arrival(SURFACE, X, word("code"), False, False, "looked", 0, 2000, *ASKED[:2])
+    assert kinds_of(run(world, (2000, click))) == []
+    reported = ReportTouch(SURFACE, X, ANN, "click", 2000, judged.size - 1, 2000, *ASKED[:2])
+    assert refused(judged, 2000, reported) == "touch-limit"
+    world.leads[X].errands.clear()
+    assert kinds_of(run(world, (2000, click))) == ["touch.reported"]
 
 
 def test_the_times_of_receipts_never_lie_before_a_request() -> None:

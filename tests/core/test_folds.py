@@ -12,6 +12,7 @@ from orchestrator.core.errors import EntryError
 from orchestrator.core.forecast import Question
 from orchestrator.core.kinds import KINDS, Clock, Projection, advance
 from orchestrator.core.opening import (
+    ActOpening,
     AnswerOpening,
     CodeOpening,
     EventOpening,
@@ -19,7 +20,6 @@ from orchestrator.core.opening import (
     Opening,
     Record,
     ReportedTouchOpening,
-    TouchOpening,
     TransitionOpening,
     TrustOpening,
     receipt_ms,
@@ -120,7 +120,7 @@ PARTS = {
     Projection.OPERATOR: "operators",
     Projection.SURFACE: "surfaces",
 }
-ASKED = TouchOpening(bytes(32), bytes(32), bytes(32))
+ASKED = ActOpening(bytes(32), bytes(32), bytes(32))
 REPORTED = ReportedTouchOpening(CODE, 9_000, bytes(32), bytes(32))
 MOVES = [
     entry("touch", actor=OPERATORS[0]),

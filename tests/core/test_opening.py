@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from orchestrator.core.errors import EntryError
 from orchestrator.core.opening import (
     MAX_OPENING_WORDS,
+    ActOpening,
     CodeOpening,
     EventOpening,
     ForecastOpening,
     Opening,
     ReportedTouchOpening,
-    TouchOpening,
     TransitionOpening,
     TrustOpening,
     decode_opening,
@@ -32,7 +32,7 @@ labels = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size
 positions, times = st.integers(0, 2**40 - 1), st.integers(0, 2**63 - 1)
 units = st.integers(0, 2**80 - 1)
 openings = st.one_of(
-    st.builds(TouchOpening, words, words, words),
+    st.builds(ActOpening, words, words, words),
     st.builds(ReportedTouchOpening, positions, times, words, words),
     st.builds(TransitionOpening, labels, positions, times, words, words, words),
     st.builds(
@@ -48,7 +48,7 @@ TAKEN = EventOpening(1_760_000_000_000, ORDER, 7, 9, 500, 700, False, ONE, TWO)
 RISEN = TrustOpening("results", 1, 12, 3400, 5600, 78, 2)
 SCORED = ForecastOpening(2500, ONE, 40, 10, 41, 11, 400, 99)
 EACH: list[tuple[Opening, list[str], list[Any]]] = [
-    (TouchOpening(ONE, TWO, ORDER), ["bytes32"] * 3, [ONE, TWO, ORDER]),
+    (ActOpening(ONE, TWO, ORDER), ["bytes32"] * 3, [ONE, TWO, ORDER]),
     (
         ReportedTouchOpening(4, 5, ONE, TWO),
         ["uint256", "uint256", "bytes32", "bytes32"],

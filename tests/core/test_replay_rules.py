@@ -9,6 +9,7 @@ from orchestrator.core.entry import Entry
 from orchestrator.core.errors import ReplayError
 from orchestrator.core.kinds import KINDS, advance
 from orchestrator.core.opening import (
+    ActOpening,
     AnswerOpening,
     CodeOpening,
     EventOpening,
@@ -16,7 +17,6 @@ from orchestrator.core.opening import (
     Opening,
     Record,
     ReportedTouchOpening,
-    TouchOpening,
     TransitionOpening,
     TrustOpening,
 )
@@ -37,7 +37,7 @@ from tests.support.worlds import (
 GOVERNING = policy()
 A = word("a")
 REQUEST_HASH, COMMITMENT = word("request"), word("body")
-TOUCH = TouchOpening(REQUEST_HASH, COMMITMENT, word("key"))
+TOUCH = ActOpening(REQUEST_HASH, COMMITMENT, word("key"))
 MOVED = TransitionOpening("new", 0, 9_000, word("order"), REQUEST_HASH, COMMITMENT)
 EVENT = EventOpening(9_000, word("order"), 4, 0, 0, 7, True, REQUEST_HASH, COMMITMENT)
 ASKED = (REQUEST_HASH, COMMITMENT, word("key"))

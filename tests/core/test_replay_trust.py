@@ -12,7 +12,7 @@ from orchestrator.core.decide import decide
 from orchestrator.core.document import DocumentCache
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import ReplayError
-from orchestrator.core.opening import Opening, Record, TouchOpening, TrustOpening, payload_of
+from orchestrator.core.opening import ActOpening, Opening, Record, TrustOpening, payload_of
 from orchestrator.core.replay import replay
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.requests import (
@@ -157,7 +157,7 @@ def forged_touch(action: str = "email", lead: bytes = X, **fields: Any) -> Recor
     history = WORLD.leads[lead].touches.get(ANN) if lead in WORLD.leads else None
     value = 1 + history.latest if history is not None and history.count else 0
     plain = {"subject": lead, "label": action, "value": value}
-    return said("touch", TouchOpening(*ASKED), **{**plain, **fields})
+    return said("touch", ActOpening(*ASKED), **{**plain, **fields})
 
 
 def test_the_career_is_replayed() -> None:
@@ -270,8 +270,8 @@ def test_a_level_may_be_judged_whenever_it_is_due() -> None:
         forged_touch("call"),  # needs level 2, which was lost
         forged_touch("fax"),
         forged_touch("click"),
-        said("action.requested", TouchOpening(*ASKED), label="gift", value=FALLEN_MS + 9),
-        said("action.requested", TouchOpening(*ASKED), label="fax", value=FALLEN_MS + 9),
+        said("action.requested", ActOpening(*ASKED), label="gift", value=FALLEN_MS + 9),
+        said("action.requested", ActOpening(*ASKED), label="fax", value=FALLEN_MS + 9),
         forged_touch(actor=BOB, value=0),  # has no level
         forged_touch(actor=BOB, value=0, surface=word("nowhere")),
     ],
@@ -306,7 +306,7 @@ def test_an_act_while_suspended_is_refused() -> None:
     world = World()
     records = write(world, *CAREER, (FALLEN_MS, stop))
     assert refused([*records, forged_touch()]) == "entry-impossible"
-    asked = said("action.requested", TouchOpening(*ASKED), label="letter", value=FALLEN_MS + 9)
+    asked = said("action.requested", ActOpening(*ASKED), label="letter", value=FALLEN_MS + 9)
     assert refused([*records, asked]) == "entry-impossible"
     # Who was not suspended is not restored, and only the owner does either.
     twice = [*records, records[-1]]

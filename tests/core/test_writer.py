@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from orchestrator.core.errors import RequestError
-from orchestrator.core.opening import TouchOpening, payload_of
+from orchestrator.core.opening import ActOpening, payload_of
 from orchestrator.core.world import World
 from orchestrator.core.writer import (
     Writer,
@@ -49,7 +49,7 @@ def test_entries_have_the_time_of_receipt_or_the_logs_if_that_is_later(
 def test_the_world_moves_past_each_record_as_it_is_written() -> None:
     writer = Writer(world(), 2_000)
     size = writer.world.size
-    opening = TouchOpening(word("request"), word("commitment"), word("key"))
+    opening = ActOpening(word("request"), word("commitment"), word("key"))
     register_lead(writer, SURFACE, LEADS[0])
     assert writer.world.size == size + 1
     position = writer.add("touch", SURFACE, ANN, LEADS[0], "email", 0, opening=opening)

@@ -18,7 +18,7 @@ from orchestrator.core.codec import commitment
 from orchestrator.core.entry import address_word, ascii_word
 from orchestrator.core.errors import RequestError
 from orchestrator.core.limits import BYTES_OF_ROW
-from orchestrator.core.opening import TouchOpening
+from orchestrator.core.opening import ActOpening
 from orchestrator.core.requests import (
     CloseContract,
     Erasure,
@@ -488,7 +488,7 @@ def test_a_retry_commits_to_the_salt_that_it_came_with(running: Ledger) -> None:
     running.drain()
     assert statuses(running, [name]) == [("done", None)]
     opened = running.entries()[-1].opened
-    assert isinstance(opened, TouchOpening)
+    assert isinstance(opened, ActOpening)
     with running.session(OPERATOR) as session:
         row = session.one(
             "log.private_payload", log_id=running.log_id, commitment=opened.commitment

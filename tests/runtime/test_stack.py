@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.core.errors import ChainError, InputError, LogError
+from orchestrator.core.limits import Limits
 from orchestrator.core.site import Site
 from orchestrator.runtime.stack import Keys, Stack, http_server, listen
 from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
@@ -31,6 +32,7 @@ def open_stack(
     site: Site | None = None,
     *,
     is_simulated: bool = True,
+    limits: Limits | None = None,
 ) -> Stack:
     """Open a second stack on the sandbox's chain and database, with these keys alone."""
     return Stack(
@@ -40,8 +42,8 @@ def open_stack(
         keys=keys,
         now_ms=sandbox.clock,
         public_url=sandbox.url,
-        limits=sandbox.stack.limits,
         is_simulated=is_simulated,
+        limits=limits or sandbox.stack.limits,
     )
 
 
@@ -51,6 +53,15 @@ def test_a_clock_that_is_moved_by_hand_serves_no_real_time(
     with pytest.raises(LogError, match="name another database") as refused:
         open_stack(sandbox, module_database_url, is_simulated=False)
     assert refused.value.code == "clock-simulated"
+
+
+def test_limits_that_the_database_does_not_hold_requests_to_are_refused(
+    sandbox: Sandbox, module_database_url: str
+) -> None:
+    """Callers are told of limits: they must be those that bind them."""
+    with pytest.raises(LogError, match="run tallystick migrate") as refused:
+        open_stack(sandbox, module_database_url, limits=Limits(waiting_requests=77_777))
+    assert refused.value.code == "limits-unmigrated"
 
 
 def test_another_chain_is_refused(sandbox: Sandbox, module_database_url: str) -> None:

@@ -50,6 +50,9 @@ PUBLIC = {
     "surfaces",
     "surface_names",
     "offers",
+    "codes",
+    "clicks",
+    "actions",
     "operators",
     "contracts",
     "chain_events",
@@ -453,10 +456,12 @@ def test_tenants_read_their_own_rows_and_no_others(populated: Ledger) -> None:
     assert own["lead_identities"] == (2, 0)
     assert own["order_identities"] == (1, 0)
     assert own["private_payloads"] == (1, 1)
-    assert own["requests"] == (counts["requests"] - 4, 2)
-    assert own["results"] == (counts["results"] - 4, 2)
+    assert own["requests"] == (counts["requests"] - 6, 4)
+    assert own["results"] == (counts["results"] - 6, 4)
     assert own["accounts"] == own["api_keys"] == own["rate_limits"] == (1, 1)
     assert own["proposals"] == own["operator_profiles"] == own["operator_memory"] == (1, 1)
+    assert own["counters"] == own["openings"] == own["action_results"] == (1, 1)
+    assert own["code_names"] == (0, 1)
     assert own["inbox"] == own["migrations"] == own["signin_nonces"] == (0, 0)
     for table in own:
         assert counts[table] > 0 or table.startswith("chain_"), table
@@ -504,6 +509,14 @@ WRITES_FOR_ANOTHER = {
     " (secret_hash, message, signature, name, created_ms, expires_ms)"
     " VALUES (sha256('k'), 'm', '', 'n', clock_ms(), 9)",
     "rate_limits": "INSERT INTO rate_limits VALUES (%(other)s, 'x', 0)",
+    "code_names": "INSERT INTO code_names (log_id, code, surface, account, name, request_id)"
+    " VALUES (%(log)s, sha256('c'), sha256('s'), %(other)s, repeat('0', 32), gen_random_uuid())",
+    "action_results": "INSERT INTO action_results"
+    " SELECT log_id, position + 1, surface, lead, '{}' FROM actions",
+    "counters": "INSERT INTO counters SELECT log_id, sha256('c'), '{}', 0 FROM proposals",
+    "openings": "INSERT INTO openings VALUES (%(log)s, sha256('p'), 1, 0, NULL, NULL, 'r', 0)",
+    "source_secrets": "INSERT INTO source_secrets VALUES (%(log)s, sha256('s'), 'stripe',"
+    " %(other)s, sha256('k'), sha256('s'), repeat('i', 64)::bytea, repeat('o', 64)::bytea)",
     "signin_nonces": "INSERT INTO signin_nonces (nonce, expires_ms)"
     " VALUES ('for ever', clock_ms() + 3600001)",
     "proposals": "INSERT INTO proposals VALUES"

@@ -21,9 +21,16 @@ from orchestrator.core.codec import encode_request, request_kind
 from orchestrator.core.entry import address_word, ascii_word
 from orchestrator.core.limits import Limits, inbox_limits
 from orchestrator.core.requests import (
+    AnswerAction,
+    Arrival,
     CloseContract,
+    ConfirmAction,
+    EndCode,
+    EndOwnCode,
     Erasure,
+    ExpireAction,
     Genesis,
+    IssueCode,
     JudgeTrust,
     MakeForecast,
     OpenContract,
@@ -35,6 +42,7 @@ from orchestrator.core.requests import (
     RecordRuling,
     RegisterOperator,
     Request,
+    RequestAction,
     RestoreOperator,
     ScoreForecast,
     Settle,
@@ -65,6 +73,7 @@ from tests.support.worlds import LEADS, SURFACE, word
 # The attacker is an operator with an account of its own; the victim is the owner of the surface.
 ATTACKER, VICTIM = OPERATOR, OWNER
 ATTACKER_WORD = address_word(ATTACKER)
+CODE = word("code")
 Login = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -146,6 +155,15 @@ def own_surface(name: str) -> bytes:
     return sha256(ATTACKER_WORD + ascii_word(name)).digest()
 
 
+def code_of(operator: bytes, surface: bytes = SURFACE) -> IssueCode:
+    """Return a request for a code that an operator gives out."""
+    return IssueCode(surface, word("new code"), operator, 5, 1, bytes(32), bytes(32))
+
+
+def arrival_on(surface: bytes) -> Arrival:
+    return Arrival(surface, LEADS[0], CODE, False, False, "buy", 7, 0)
+
+
 FORGED: dict[str, Request] = {
     "an event on another's surface": ProductEvent(SURFACE, LEADS[0], "buy", 7, 0),
     "an event on a surface of nobody": ProductEvent(word("nowhere"), LEADS[0], "buy", 7, 0),
@@ -165,6 +183,20 @@ FORGED: dict[str, Request] = {
         SURFACE, address_word(STRANGER), "new", "trial", 1, bytes(32), bytes(32)
     ),
     "a score": ScoreForecast(SURFACE, ATTACKER_WORD, 1, 1, bytes(32)),
+    "an arrival on another's surface": arrival_on(SURFACE),
+    "another's wish for an action": RequestAction(
+        SURFACE, LEADS[0], address_word(STRANGER), "email", 1000
+    ),
+    "another owner's answer": AnswerAction(SURFACE, LEADS[0], OWNER_WORD, 1, "taken"),
+    "an answer of mine on another's surface": AnswerAction(
+        SURFACE, LEADS[0], ATTACKER_WORD, 1, "taken"
+    ),
+    "another's code": code_of(address_word(STRANGER)),
+    "the end of a code by another": EndOwnCode(SURFACE, address_word(STRANGER), CODE, "spam"),
+    "the end of a code by another owner": EndCode(SURFACE, OWNER_WORD, CODE, "spam"),
+    "the end of a code of mine on another's surface": EndCode(SURFACE, ATTACKER_WORD, CODE, "spam"),
+    "an endpoint's word": ConfirmAction(SURFACE, LEADS[0], 1),
+    "an action's end": ExpireAction(SURFACE, LEADS[0], 1),
     "a genesis": Genesis(word("log"), ATTACKER_WORD),
     "a contract's opening": OpenContract(CONTRACT, word("transaction")),
     "a contract's closing": CloseContract(CONTRACT.contract_id, 0, word("transaction")),
@@ -200,6 +232,12 @@ def test_the_api_makes_requests_of_its_own_account(populated: Ledger) -> None:
             PublishPolicy(here, ATTACKER_WORD, POLICY),
             ProductEvent(here, LEADS[0], "buy", 7, 0),
             Erasure(here, LEADS[0], ATTACKER_WORD),
+            arrival_on(here),
+            RequestAction(SURFACE, LEADS[0], ATTACKER_WORD, "email", 1000),
+            AnswerAction(here, LEADS[0], ATTACKER_WORD, 1, "taken"),
+            code_of(ATTACKER_WORD),
+            EndOwnCode(SURFACE, ATTACKER_WORD, CODE, "spam"),
+            EndCode(here, ATTACKER_WORD, CODE, "spam"),
         ]
         assert take(populated, login, offered(*mine)) == [(True,)] * len(mine)
         login.rollback()
@@ -216,6 +254,12 @@ SCOPED: dict[str, Request] = {
     "publish_settings": PublishSettings(SURFACE, OWNER_WORD, SETTINGS),
     "suspend_operator": SuspendOperator(SURFACE, OWNER_WORD, ATTACKER_WORD, "spam"),
     "restore_operator": RestoreOperator(SURFACE, OWNER_WORD, ATTACKER_WORD, "free"),
+    "arrival": arrival_on(SURFACE),
+    "request_action": RequestAction(SURFACE, LEADS[0], ATTACKER_WORD, "email", 1000),
+    "answer_action": AnswerAction(SURFACE, LEADS[0], OWNER_WORD, 1, "taken"),
+    "issue_code": code_of(ATTACKER_WORD),
+    "end_own_code": EndOwnCode(SURFACE, ATTACKER_WORD, CODE, "spam"),
+    "end_code": EndCode(SURFACE, OWNER_WORD, CODE, "spam"),
 }
 
 
@@ -351,6 +395,8 @@ NAMING_A_SURFACE = (
         ("DELETE FROM lead_identities", "owner:erase"),
         ("DELETE FROM order_identities", "owner:erase"),
         ("DELETE FROM private_payloads", "owner:erase"),
+        ("DELETE FROM action_results", "owner:erase"),
+        ("UPDATE offers SET withdrawn_ms = 1", "owner:review"),
         (NAMING_AN_ORDER, "owner:report"),
         (NAMING_A_SURFACE, "owner:publish"),
     ],
@@ -411,6 +457,8 @@ def test_the_worker_makes_its_own_requests_as_the_publisher_alone(
         RecordDispute(CONTRACT.contract_id, OWNER_WORD, "owner", 1, word("transaction")),
         RecordRuling(CONTRACT.contract_id, OWNER_WORD, "lowered", 0, word("transaction")),
         Settle(),
+        ConfirmAction(SURFACE, LEADS[0], 1),
+        ExpireAction(SURFACE, LEADS[0], 1),
     ]
     others: list[Request] = [
         ProductEvent(SURFACE, LEADS[0], "buy", 7, 0),
@@ -493,7 +541,7 @@ ATTACKS = {
     "another's results": "SELECT * FROM results WHERE account <> %(me)s",
     "the rights of requests": "UPDATE request_rights SET sender = 'tallystick_api'",
     "a right of requests": "INSERT INTO request_rights VALUES"
-    " ('x', 'tallystick_api', 'owner:read', 'x', false, false, false, '{}')",
+    " ('x', 'tallystick_api', 'owner:read', 'x', false, false, false)",
     "the scope of a right": "UPDATE request_rights SET scope = 'owner:read'",
     # keys, accounts and limits
     "the limits": "UPDATE inbox_limits SET waiting_requests = 9223372036854775807",
@@ -568,6 +616,32 @@ ATTACKS = {
     "another's confirmations, used": "DELETE FROM confirmations WHERE key <> %(my_key)s",
     "a confirmation for another": "INSERT INTO confirmations VALUES"
     " (sha256('t'), %(victims_key)s, sha256('d'), 9223372036854775807)",
+    # codes and actions
+    "another's code, as it is handed out": "SELECT name FROM code_names WHERE account <> %(me)s",
+    "a code for another": "INSERT INTO code_names"
+    " (log_id, code, surface, account, name, request_id) VALUES"
+    " (%(log)s, sha256('c'), %(surface)s, %(stranger)s, repeat('1', 32), gen_random_uuid())",
+    "the lead that waits by a code": "UPDATE code_names SET waiting_lead = sha256('l')",
+    "the names of a surface's codes": "SELECT * FROM codes_named"
+    " (%(log)s, %(surface)s, ARRAY[repeat('0', 32)])",
+    "who waits by a surface's codes": "SELECT let_wait(%(log)s, %(surface)s,"
+    " ARRAY[sha256('c')], ARRAY[sha256('l')])",
+    "who waits, forgotten": "SELECT forget_waiting(%(log)s, %(surface)s, repeat('0', 32))",
+    "a code's uses": "UPDATE codes SET uses = 0",
+    "a code's end": "UPDATE codes SET is_ended = false",
+    "a click": "INSERT INTO clicks VALUES (%(log)s, sha256('code'), 9, sha256('l'), 0, true)",
+    "an action's state": "UPDATE actions SET state = 'done', done_position = 1",
+    "an action": "DELETE FROM actions",
+    "the result of an action": "INSERT INTO action_results"
+    " SELECT log_id, position + 1, surface, lead, '{}' FROM actions",
+    "another's results of actions, erased": "DELETE FROM action_results",
+    # what other systems sign with, and what is counted
+    "another's source": "SELECT key FROM source_secrets WHERE account <> %(me)s",
+    "another's source, gone": "DELETE FROM source_secrets WHERE account <> %(me)s",
+    "a source's secret": "SELECT secret FROM source_secrets",
+    "a source of another's surface": "INSERT INTO source_secrets VALUES (%(log)s, %(surface)s,"
+    " 'stripe', %(me)s, %(my_key)s, sha256('s'), repeat('i', 64)::bytea, repeat('o', 64)::bytea)",
+    "a tally": "UPDATE tallies SET count = 1000",
     # proposals
     "a proposal with the owner's words": _proposing(
         "%(me)s", "%(victim)s", ", owner_signature, accepted_ms", ", 's', 1"
@@ -598,6 +672,9 @@ ATTACKS = {
     "the chain's accounts": "UPDATE chain_accounts SET next_nonce = 0",
     "an endorsement": "INSERT INTO endorsements VALUES"
     " (%(log)s, 1, 1, 9, sha256('r'), decode(repeat('00', 65), 'hex'))",
+    # the service itself
+    "a pulse": "INSERT INTO pulses VALUES (%(log)s, 'sequencer', 9, '{}')",
+    "another's pulse": "UPDATE pulses SET at_ms = 9",
     # the schema
     "the clock": "UPDATE simulated_clock SET now_ms = 9",
     "a log of the attacker's": "CALL create_log(sha256('l'), 'o', 1, %(me)s, %(me)s, %(me)s)",

@@ -1,12 +1,13 @@
 """Files that the user names: bounded, and secrets only where other users cannot read them."""
 
+import fcntl
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from orchestrator.core.errors import InputError
-from orchestrator.storage.files import MAX_TEXT_BYTES, read_bytes, read_key, read_text
+from orchestrator.storage.files import MAX_TEXT_BYTES, locked, read_bytes, read_key, read_text
 
 KEY = bytes(31) + b"\7"
 
@@ -73,3 +74,11 @@ def test_what_is_no_key_is_refused_and_not_shown(tmp_path: Path, text: str) -> N
         read_key(path)
     assert caught.value.code == "key-malformed"
     assert not text.strip("0x") or text not in str(caught.value)
+
+
+def test_a_lock_is_held_until_its_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with locked(path), path.open() as other, pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with path.open() as other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)

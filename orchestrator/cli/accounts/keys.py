@@ -12,7 +12,7 @@ import typer
 
 from orchestrator.cli.options import NOTHING_DONE, Api, Json, KeyFile, Yes
 from orchestrator.core.errors import InputError
-from orchestrator.core.scopes import SCOPE_SETS, SCOPES, Scope, scopes_of
+from orchestrator.core.scopes import SCOPE_SETS, SCOPES, Scope, ScopeSet, scopes_of
 from orchestrator.core.units import format_ms
 from orchestrator.runtime.settings import read_settings
 
@@ -143,7 +143,7 @@ class _Desk:
 
         self.api, self._wallet_key, self.printer = api, wallet_key, Printer(options)
 
-    def signed_in(self, scopes: Sequence[str]) -> Any:
+    def signed_in(self, scopes: Sequence[Scope | ScopeSet]) -> Any:
         """Return a client of the wallet, which asks before it signs."""
         from orchestrator.client.accounts import KeyClient, wallet
 

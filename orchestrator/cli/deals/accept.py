@@ -4,35 +4,27 @@ What is signed is counted in one file, which is locked while it is read and adde
 one file keep its ceilings together. A budget is noted before its signature leaves the machine.
 """
 
-import fcntl
 import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 import yaml
 
 from orchestrator.cli.options import Api, Json, KeyFile
-from orchestrator.core.acceptance import (
-    AcceptanceRules,
-    SignedBudget,
-    parse_rules,
-    reasons_against,
-    signed_budget,
-)
+from orchestrator.core.acceptance import AcceptanceRules, parse_rules, reasons_against
 from orchestrator.core.errors import InputError, ServerError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.mandate import signed_budget
 from orchestrator.core.terms import Domain, Terms, contract_id, owner_consent_digest, sign_digest
 from orchestrator.runtime.settings import read_settings
 from orchestrator.storage.files import read_key, read_text
-
-MAX_LEDGER_BYTES = 16 * 1_048_576
+from orchestrator.storage.signed_budgets import add_budget, open_ledger
 
 
 def accept(
@@ -110,9 +102,7 @@ def accept_covered(
                 now_s,
             )
             if not reasons and all(one.contract_id != name for one in earlier):
-                file.write(json.dumps(signed_budget(name, terms, now_s)) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
+                add_budget(file, signed_budget(name, terms, now_s))
         if reasons:
             yield {"contract_id": name, "said": f"not signed: {'; '.join(reasons)}"}
             continue
@@ -123,26 +113,3 @@ def accept_covered(
             yield {"contract_id": name, "said": f"signed, and not taken: {error.message}"}
         else:
             yield {"contract_id": name, "said": f"signed, for {terms.budget_units} base units"}
-
-
-@contextmanager
-def open_ledger(path: Path) -> Iterator[tuple[list[SignedBudget], IO[str]]]:
-    """Open the file of signed budgets alone, to be read and added to.
-
-    Raises InputError `ledger-malformed` for a file with anything else: it is never passed over.
-    """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        text = file.read(MAX_LEDGER_BYTES + 1)
-        try:
-            earlier = [SignedBudget(*json.loads(line)) for line in text.splitlines()]
-        except (ValueError, TypeError):
-            earlier = [SignedBudget("", "", "", "")]  # type: ignore[arg-type]
-        is_whole = len(text) <= MAX_LEDGER_BYTES and (not text or text.endswith("\n"))
-        if not is_whole or not all(type(number) is int for one in earlier for number in one[1:]):
-            raise InputError(
-                "ledger-malformed",
-                f"{path}: is no whole file of signed budgets; mend it, or name another",
-            )
-        yield earlier, file

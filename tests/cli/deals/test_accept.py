@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.cli.deals.accept import accept_covered, open_ledger, read_rules
+from orchestrator.cli.deals.accept import accept_covered, read_rules
 from orchestrator.client.accounts import OwnerClient
-from orchestrator.core.errors import InputError
 from orchestrator.core.terms import Terms, operator_consent_digest
+from orchestrator.storage.signed_budgets import open_ledger
 from tests.support.api_service import (
     ESCROW,
     START_MS,
@@ -102,11 +102,3 @@ def test_what_the_rules_cover_is_signed_once_and_counted(
     both = {one["offer"]: {"terms": one["terms"], "lasts_s": one["lasts_s"]} for one in offers}
     said = look(read_rules(rules_for(offers[0], tmp_path, offers=both)))
     assert "outstanding_units would be 80000000; the rules allow 60000000" in said[other]
-
-
-@pytest.mark.parametrize("text", ["x\n", '["0x01", 1.5, 1, 1]\n', '["0x01", 1, 1, 1]', "[1]\n"])
-def test_a_file_that_is_not_whole_is_never_passed_over(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "signed"
-    path.write_text(text)
-    with pytest.raises(InputError, match="no whole file of signed budgets"), open_ledger(path):
-        pass

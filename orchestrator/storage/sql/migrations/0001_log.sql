@@ -302,7 +302,7 @@ CREATE INDEX inbox_by_rank ON inbox (log_id, rank, seq);
 -- `scope` is what the presented key must have; NULL for the worker, who presents none. `actor` is the
 -- field of the body that must hold the account as a word, NULL for none. `names_key` is true where the
 -- body must name the key itself. The rest is true where the body's surface must be the account's, or the
--- account the log's publisher. `fixed` are the fields that have one value.
+-- account the log's publisher.
 CREATE TABLE request_rights (
     kind text PRIMARY KEY,
     sender text NOT NULL,
@@ -311,7 +311,6 @@ CREATE TABLE request_rights (
     names_key boolean NOT NULL,
     is_surface_owners boolean NOT NULL,
     is_publishers boolean NOT NULL,
-    fixed jsonb NOT NULL,
     CHECK (actor IS NOT NULL OR is_surface_owners OR is_publishers),
     CHECK (scope IS NOT NULL OR is_publishers),
     CHECK (scope IS NOT NULL OR NOT names_key)
@@ -716,7 +715,6 @@ BEGIN
                     OR decode(o.body ->> 'surface', 'hex') = ANY (key_surfaces))
                 AND (NOT r.names_key OR o.body ->> 'key' = key_hex)
                 AND (r.actor IS NULL OR o.body ->> r.actor = speaker_hex)
-                AND (r.fixed = '{}' OR o.body::jsonb @> r.fixed)
                 AND (NOT r.is_publishers OR is_publisher)
                 AND (NOT r.is_surface_owners OR EXISTS (
                     SELECT FROM surface_names n

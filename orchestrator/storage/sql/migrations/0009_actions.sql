@@ -66,3 +66,7 @@ CREATE POLICY operator ON action_results FOR SELECT TO tallystick_api USING (
             AND a.operator = (SELECT current_word())
     )
 );
+CREATE POLICY within_surfaces ON action_results AS RESTRICTIVE TO tallystick_api USING (
+    (SELECT current_surfaces()) IS NULL OR surface = ANY ((SELECT current_surfaces())::bytea[]));
+CREATE POLICY eraser_scope ON action_results AS RESTRICTIVE FOR DELETE TO tallystick_api
+    USING (key_may('owner:erase', surface));

@@ -46,17 +46,16 @@ WHERE datname = current_database();
 WITH given AS (
     SELECT * FROM json_to_recordset(%(rights)s::json) AS (
         kind text, sender text, scope text, actor text, names_key boolean,
-        is_surface_owners boolean, is_publishers boolean, fixed jsonb)
+        is_surface_owners boolean, is_publishers boolean)
 ), dropped AS (
     DELETE FROM request_rights WHERE kind NOT IN (SELECT kind FROM given)
 )
 INSERT INTO request_rights
-    (kind, sender, scope, actor, names_key, is_surface_owners, is_publishers, fixed)
-SELECT kind, sender, scope, actor, names_key, is_surface_owners, is_publishers, fixed FROM given
+    (kind, sender, scope, actor, names_key, is_surface_owners, is_publishers)
+SELECT kind, sender, scope, actor, names_key, is_surface_owners, is_publishers FROM given
 ON CONFLICT (kind) DO UPDATE SET
     sender = excluded.sender, scope = excluded.scope, actor = excluded.actor,
-    names_key = excluded.names_key, is_surface_owners = excluded.is_surface_owners, is_publishers = excluded.is_publishers,
-    fixed = excluded.fixed;
+    names_key = excluded.names_key, is_surface_owners = excluded.is_surface_owners, is_publishers = excluded.is_publishers;
 
 -- name: put_inbox_limits
 -- Hold requests to these numbers from now on.

@@ -237,7 +237,7 @@ def test_openings_of_acts_have_a_place_for_the_key() -> None:
         for kind in KINDS.values()
         if kind.opening is not None and "key" in kind.opening._fields
     }
-    assert {"TouchOpening", "CodeOpening"} <= named
+    assert {"ActOpening", "CodeOpening"} <= named
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,23 @@
+"""Receipts from a server that is a stranger: each is checked here before it is returned."""
+
+from orchestrator.client.http import Client
+from orchestrator.core import receipt as receipts
+from orchestrator.core.errors import ProofError
+from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.mandate import Pins
+from orchestrator.core.receipt import Receipt
+
+
+def served_receipt(client: Client, pins: Pins, position: int) -> Receipt:
+    """Return the receipt of the entry at a position, whose proofs hold and tell one story.
+
+    That its root is the log's own only the chain says: `tallystick verify RECEIPT --rpc URL`.
+    Raises ProofError for one that is false, or of another log or deployment than the pinned.
+    """
+    receipt = receipts.parse(client.get(f"/v1/receipts/{position}"))
+    receipts.check(receipt)
+    named = (receipt.chain_id, receipt.event_log, receipt.escrow, to_hex(receipt.log_id))
+    pinned = (pins.chain_id, pins.event_log, pins.escrow, pins.log_id)
+    if named != pinned or receipt.position != position:
+        raise ProofError("receipt-other", f"{client.server} gives the receipt of another entry")
+    return receipt

@@ -1,0 +1,1 @@
+"""`tallystick connect`: an MCP server on the machine of one wallet, which signs by its mandate."""

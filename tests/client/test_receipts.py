@@ -1,0 +1,72 @@
+"""Receipts from a server: those that hold and are of the pinned log are returned, and no others."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from orchestrator.client.http import Client
+from orchestrator.client.receipts import served_receipt
+from orchestrator.core.errors import ProofError
+from orchestrator.core.mandate import Pins
+from orchestrator.core.receipt import Receipt
+from tests.support.http_server import serving_json
+from tests.support.public_log import CONTRACT_ID, public_records
+from tests.support.receipts import receipt_of
+from tests.support.terms import OWNER, VERIFIER
+
+DOCUMENT = receipt_of(public_records(), CONTRACT_ID)
+POSITION = DOCUMENT["position"]
+PINS = Pins(
+    DOCUMENT["chain_id"],
+    DOCUMENT["escrow"],
+    DOCUMENT["event_log"],
+    DOCUMENT["log_id"],
+    VERIFIER,
+    (),
+)
+
+
+def served(document: Any, pins: Pins = PINS, position: int = POSITION) -> Receipt:
+    with serving_json(lambda _: document) as url, Client(url) as client:
+        return served_receipt(client, pins, position)
+
+
+def changed(change: Callable[[Any], object]) -> Any:
+    document = copy.deepcopy(DOCUMENT)
+    change(document)
+    return document
+
+
+def test_a_receipt_that_holds_is_returned() -> None:
+    found = served(DOCUMENT)
+    assert (found.position, found.contract_id) == (POSITION, CONTRACT_ID)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        changed(lambda one: one["entries"].pop(2)),
+        changed(lambda one: one["checkpoint"].update(root="0x" + "00" * 32)),
+        changed(lambda one: one["entries"][0].update(position=9)),
+    ],
+    ids=["null", "list", "part", "root", "place"],
+)
+def test_one_that_does_not_hold_is_refused(document: Any) -> None:
+    with pytest.raises(ProofError):
+        served(document)
+
+
+@pytest.mark.parametrize("name", ["chain_id", "escrow", "event_log", "log_id"])
+def test_one_of_another_log_is_refused(name: str) -> None:
+    other = PINS._replace(**{name: 1 if name == "chain_id" else OWNER})  # type: ignore[arg-type]
+    with pytest.raises(ProofError, match="of another entry"):
+        served(DOCUMENT, other)
+
+
+def test_one_of_another_entry_is_refused() -> None:
+    with pytest.raises(ProofError, match="of another entry"):
+        served(DOCUMENT, position=POSITION + 1)

@@ -1,0 +1,146 @@
+"""The examples of docs/examples, run as they stand against a real service."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from orchestrator.core.contract import rules_of
+from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.requests import OpenContract
+from orchestrator.core.terms import Terms
+from orchestrator.core.units import NS_PER_MS
+from tests.support.api_service import (
+    POLICY,
+    ApiService,
+    open_surface,
+    running_service,
+    wallet,
+)
+from tests.support.connecting import COMMAND, ROOT
+
+EXAMPLES = ROOT / "docs/examples"
+MOST_LINES = {"agent_http.py": 40, "agent_mcp.py": 40, "owner.py": 30}
+
+
+class Stage:
+    """A service with a surface, and wallets whose keys are in files."""
+
+    def __init__(self, service: ApiService, folder: Path) -> None:
+        self.service = service
+        self.folder = folder
+        owner = service.sign_in(wallet("owner"), "owner")
+        self.surface = open_surface(owner, "examples", attribution=POLICY["attribution"])
+
+    def arguments(self, example: str, who: str, *more: str) -> list[str]:
+        key_file = self.folder / who
+        key_file.touch(0o600)
+        key_file.write_text(bytes(wallet(who).key).hex())
+        path = str(EXAMPLES / example)
+        return [sys.executable, path, self.service.url, self.surface, str(key_file), *more]
+
+    def run(self, example: str, who: str, *more: str) -> list[str]:
+        """Return the lines that an example prints."""
+        done = subprocess.run(
+            self.arguments(example, who, *more),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env=self.environment(),
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    def event(self, lead: str, name: str) -> str:
+        """Return an event of this moment, as the owner's example is told it."""
+        self.service.clock.now_ms += 1000
+        return f"{lead}:{name}:{self.service.clock.now_ms}"
+
+    def environment(self) -> dict[str, str]:
+        """Return an environment in which the command is that of this tree."""
+        command = self.folder / "bin" / "tallystick"
+        command.parent.mkdir(exist_ok=True)
+        code = COMMAND[1]
+        command.write_text(
+            f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n{code}\n"
+        )
+        command.chmod(0o700)
+        path = f"{command.parent}:{os.environ['PATH']}"
+        return {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(self.folder)}
+
+    @contextmanager
+    def running(self, example: str, who: str) -> Iterator[IO[str]]:
+        """Run an example until it ends by itself; yield what it prints as it does."""
+        process = subprocess.Popen(
+            self.arguments(example, who),
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self.environment(),
+        )
+        assert process.stdout is not None
+        try:
+            yield process.stdout
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
+            process.stdout.close()
+            process.wait()
+
+
+@pytest.fixture
+def stage(database_url: str, tmp_path: Path) -> Iterator[Stage]:
+    with running_service(database_url) as service:
+        service.clock.now_ms = time.time_ns() // NS_PER_MS
+        yield Stage(service, tmp_path)
+
+
+@pytest.mark.parametrize(("name", "most"), MOST_LINES.items())
+def test_an_example_is_short(name: str, most: int) -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == MOST_LINES.keys()
+    assert len((EXAMPLES / name).read_text().splitlines()) <= most
+
+
+def test_agent_and_owner_make_a_contract_and_one_outcome(stage: Stage) -> None:
+    with stage.running("agent_http.py", "operator") as output:
+        contract = after(output, "proposed")[0]
+        said = stage.run("owner.py", "owner", stage.event("ann", "signup"))
+        assert said == [f"accepted {contract}", "ann signup done"]
+        open_by_chain(stage.service, contract)
+        assert after(output, "touched") == ["1"]
+        said = stage.run("owner.py", "owner", stage.event("ann", "activate"))
+        assert said == ["ann activate done"]
+        position, root = after(output, "earned")
+    assert stage.service.entries(int(position), 1)[0].kind == "outcome"
+    assert len(from_hex(root)) == 32
+
+
+def test_an_agent_proposes_by_the_generic_mcp_client(stage: Stage) -> None:
+    said = stage.run("agent_mcp.py", "operator")
+    assert {"draft_contract", "sign_and_propose"} <= set(said[0].split())
+    assert said[-1].startswith("proposed 0x")
+    assert stage.run("owner.py", "owner")[0] == f"accepted {said[-1].split()[1]}"
+
+
+def after(output: IO[str], word: str) -> Sequence[str]:
+    """Return the words behind the first word of a line to come."""
+    for line in output:
+        if line.startswith(f"{word} "):
+            return line.split()[1:]
+    raise AssertionError(f"it ended before it said {word!r}")
+
+
+def open_by_chain(service: ApiService, contract: str) -> None:
+    """Have the log told that the escrow has opened a contract, and its time come."""
+    answer = service.sign_in(wallet("owner"), "owner").get(f"/v1/proposals/{contract}")
+    terms = Terms.from_json(answer.json()["terms"])
+    service.clock.now_ms = terms.opens_at_s * 1000 + 1000
+    digest = from_hex(contract)
+    service.submit(f"open {contract}", OpenContract(rules_of(terms, digest), digest))
+    service.decide_waiting()
