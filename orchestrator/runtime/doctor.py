@@ -1,7 +1,6 @@
 """Checks of everything that a deployment needs: present, reachable, and in agreement."""
 
 import platform
-import shutil
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -13,6 +12,7 @@ from typing import NamedTuple
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.nodes.pool import split_urls
 from orchestrator.core.errors import DomainError
+from orchestrator.core.health import LEAST_FREE_BYTES
 from orchestrator.core.site import Site
 from orchestrator.core.terms import address_of
 from orchestrator.core.units import MAX_AHEAD_MS, format_second
@@ -22,9 +22,9 @@ from orchestrator.runtime.settings import Settings, read_site
 from orchestrator.runtime.stack import check_clock
 from orchestrator.settlement.needs import examine_node
 from orchestrator.storage.database import Database, DatabaseError
-from orchestrator.storage.files import read_key
+from orchestrator.storage.files import free_bytes, read_key
 
-FREE_BYTES = 2**30
+FREE_BYTES = LEAST_FREE_BYTES
 
 
 class Finding(NamedTuple):
@@ -91,14 +91,10 @@ def _check(what: str, describe: Callable[[], str]) -> Finding:
 
 
 def _describe_disk(home: Path) -> str:
-    # The home is made by the first start, so its nearest existing parent shows the file system.
-    folder = next(folder for folder in (home, *home.parents) if folder.exists())
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(home)
     if free < FREE_BYTES:
-        raise DomainError(
-            "disk-full", f"{free >> 20} MiB are free at {folder}; make it 1024 or more"
-        )
-    return f"{free >> 30} GiB free at {folder}"
+        raise DomainError("disk-full", f"{free >> 20} MiB are free at {home}; make it 1024 or more")
+    return f"{free >> 30} GiB free at {home}"
 
 
 def _describe_database(login: str, url: str) -> str:

@@ -14,6 +14,7 @@
 | TALLYSTICK_KEYS | folder with `publisher`, `verifier`, `relayer`: hex keys; made in HOME |
 | TALLYSTICK_KEY_FILE | file with the hex key of a person who acts on a contract; none |
 | TALLYSTICK_LISTEN | host:port of the API; `127.0.0.1:8700` |
+| TALLYSTICK_METRICS | host:port of health and metrics, or `off`; `127.0.0.1:8701`, if it is free |
 | TALLYSTICK_PUBLIC_URL | the API's URL as wallets are shown it; `http://` and LISTEN |
 | TALLYSTICK_ORIGINS | origins of web pages that may send keys, with commas between; none |
 | TALLYSTICK_SETTLE_EVERY_S | seconds between settlements; 60 |
@@ -29,6 +30,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator.core.errors import InputError
 from orchestrator.core.limits import Limits, read_limits
@@ -50,6 +52,7 @@ NAMES = (
     "TALLYSTICK_KEYS",
     "TALLYSTICK_KEY_FILE",
     "TALLYSTICK_LISTEN",
+    "TALLYSTICK_METRICS",
     "TALLYSTICK_PUBLIC_URL",
     "TALLYSTICK_ORIGINS",
     "TALLYSTICK_SETTLE_EVERY_S",
@@ -62,6 +65,17 @@ _LISTEN = re.compile(r"([0-9A-Za-z.\-]+):([0-9]{1,5})")
 _ORIGIN = re.compile(r"https?://[0-9a-z.\-]+(:[0-9]{1,5})?")
 MAX_SETTLE_EVERY_S = 7 * DAY_S
 MAX_FINAL_DEPTH = 100_000
+
+
+class MetricsAddress(NamedTuple):
+    """The address at which a process tells how it is; without the default one it goes on."""
+
+    host: str
+    port: int
+    is_default: bool
+
+
+METRICS = MetricsAddress("127.0.0.1", 8701, is_default=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +97,7 @@ class Settings:
     origins: tuple[str, ...] = ()
     final_depth: int | None = None
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    metrics: MetricsAddress | None = METRICS
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -101,12 +116,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     values = {name: environment[name] for name in NAMES if environment.get(name)}
     home = Path(values.get("TALLYSTICK_HOME", "~/.tallystick")).expanduser().absolute()
     listen = values.get("TALLYSTICK_LISTEN", "127.0.0.1:8700")
-    match = _LISTEN.fullmatch(listen)
-    if match is None or not int(match[2]) < 65_536:
-        raise InputError(
-            "setting-listen",
-            f"TALLYSTICK_LISTEN must be host:port, such as 127.0.0.1:8700, not {listen!r}",
-        )
+    host, port = _address("TALLYSTICK_LISTEN", listen)
     every = values.get("TALLYSTICK_SETTLE_EVERY_S", "60")
     if not every.isdecimal() or not 1 <= int(every) <= MAX_SETTLE_EVERY_S:
         raise InputError(
@@ -130,8 +140,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         site=Path(site) if site else None,
         keys=Path(values["TALLYSTICK_KEYS"]) if "TALLYSTICK_KEYS" in values else home / "keys",
         key_file=Path(values["TALLYSTICK_KEY_FILE"]) if "TALLYSTICK_KEY_FILE" in values else None,
-        host=match[1],
-        port=int(match[2]),
+        host=host,
+        port=port,
         public_url=values.get("TALLYSTICK_PUBLIC_URL", f"http://{listen}"),
         settle_every_s=int(every),
         limits=Path(values["TALLYSTICK_LIMITS"]) if "TALLYSTICK_LIMITS" in values else None,
@@ -139,6 +149,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         webhook_networks=_networks(values, "TALLYSTICK_WEBHOOK_NETWORKS", "setting-webhooks"),
         origins=_origins(values.get("TALLYSTICK_ORIGINS", "")),
         final_depth=_final_depth(values.get("TALLYSTICK_FINAL_DEPTH")),
+        metrics=_metrics(values.get("TALLYSTICK_METRICS")),
     )
 
 
@@ -152,6 +163,24 @@ def _final_depth(text: str | None) -> int | None:
             f"TALLYSTICK_FINAL_DEPTH must be from 0 to {MAX_FINAL_DEPTH} blocks, not {text!r}",
         )
     return int(text)
+
+
+def _address(name: str, text: str) -> tuple[str, int]:
+    """Return the host and port of a setting. Raises InputError."""
+    match = _LISTEN.fullmatch(text)
+    if match is None or not int(match[2]) < 65_536:
+        code = f"setting-{name.removeprefix('TALLYSTICK_').lower()}"
+        raise InputError(code, f"{name} must be host:port, such as 127.0.0.1:8700, not {text!r}")
+    return match[1], int(match[2])
+
+
+def _metrics(text: str | None) -> MetricsAddress | None:
+    """Return where to tell how the process is; None for nowhere. Raises InputError."""
+    if text is None:
+        return METRICS
+    if text == "off":
+        return None
+    return MetricsAddress(*_address("TALLYSTICK_METRICS", text), is_default=False)
 
 
 def _origins(text: str) -> tuple[str, ...]:

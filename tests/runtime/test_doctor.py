@@ -43,7 +43,7 @@ def test_a_local_deployment_needs_only_what_is_installed(tmp_path: Path) -> None
     assert list(findings) == ["python", "tallystick", "settings", "disk", "postgresql", "anvil"]
     assert all(finding.ok for finding in findings.values())
     assert findings["settings"].detail == f"home {home}, API on 127.0.0.1"
-    assert findings["disk"].detail.endswith(f"GiB free at {tmp_path}")
+    assert findings["disk"].detail.endswith(f"GiB free at {home}")
     assert findings["postgresql"].detail.startswith("our own, ")
     assert not home.exists()
 

@@ -11,6 +11,7 @@ from orchestrator.runtime.settings import (
     MAX_FINAL_DEPTH,
     MAX_SETTLE_EVERY_S,
     NAMES,
+    MetricsAddress,
     Settings,
     read_settings,
     read_site,
@@ -39,6 +40,7 @@ def test_an_empty_environment_is_a_local_deployment() -> None:
         settle_every_s=60,
         limits=None,
         trusted_proxies=(),
+        metrics=MetricsAddress("127.0.0.1", 8701, True),
     )
 
 
@@ -52,6 +54,7 @@ def test_every_variable_has_its_setting() -> None:
         "TALLYSTICK_KEYS": "keys",
         "TALLYSTICK_KEY_FILE": "key",
         "TALLYSTICK_LISTEN": "0.0.0.0:80",
+        "TALLYSTICK_METRICS": "10.0.0.1:9000",
         "TALLYSTICK_PUBLIC_URL": "https://log.example",
         "TALLYSTICK_ORIGINS": "https://app.example, http://localhost:3000",
         "TALLYSTICK_SETTLE_EVERY_S": "3600",
@@ -79,6 +82,7 @@ def test_every_variable_has_its_setting() -> None:
         webhook_networks=(ip_network("127.0.0.0/8"),),
         origins=("https://app.example", "http://localhost:3000"),
         final_depth=64,
+        metrics=MetricsAddress("10.0.0.1", 9000, False),
     )
 
 
@@ -153,3 +157,11 @@ def test_a_site_file_that_is_garbled_is_named(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"{path}: ") as refused:
             read_site(path)
         assert refused.value.code == "site-malformed"
+
+
+def test_metrics_are_told_on_loopback_unless_a_setting_says_otherwise() -> None:
+    assert read_settings({"TALLYSTICK_METRICS": "off"}).metrics is None
+    for wrong in ("on", "8701", "127.0.0.1:99999"):
+        with pytest.raises(InputError, match="TALLYSTICK_METRICS must be host:port") as refused:
+            read_settings({"TALLYSTICK_METRICS": wrong})
+        assert refused.value.code == "setting-metrics"

@@ -695,6 +695,9 @@ ATTACKS = {
     "the chain's accounts": "UPDATE chain_accounts SET next_nonce = 0",
     "an endorsement": "INSERT INTO endorsements VALUES"
     " (%(log)s, 1, 1, 9, sha256('r'), decode(repeat('00', 65), 'hex'))",
+    # the service itself
+    "a pulse": "INSERT INTO pulses VALUES (%(log)s, 'sequencer', 9, '{}')",
+    "another's pulse": "UPDATE pulses SET at_ms = 9",
     # the schema
     "the clock": "UPDATE simulated_clock SET now_ms = 9",
     "a log of the attacker's": "CALL create_log(sha256('l'), 'o', 1, %(me)s, %(me)s, %(me)s)",

@@ -61,6 +61,7 @@ def populate(log: Ledger) -> None:
             "INSERT INTO code_names VALUES (%s, %s, %s, %s, %s, gen_random_uuid(), %s)",
             (log.log_id, word("code"), SURFACE, OPERATOR.lower(), "0" * 32, word("waiting")),
         )
+        admin.execute("INSERT INTO pulses VALUES (%s, 'pipeline', 0, '{}')", (log.log_id,))
         for account in (OWNER, OPERATOR):
             admin.execute("INSERT INTO rate_limits VALUES (%s, 'read', 0)", (account,))
             admin.execute("INSERT INTO signin_nonces VALUES (%s, 0)", (f"nonce {account}",))
