@@ -178,12 +178,10 @@ BEGIN ATOMIC
     WHERE w.log_id = of_log AND d.position = at_position AND d.webhook = for_webhook
         AND d.state = 'waiting';
 END;
-REVOKE ALL ON FUNCTION requested_action FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION requested_action TO tallystick_worker;
 CREATE TRIGGER bounded BEFORE INSERT ON webhooks FOR EACH ROW EXECUTE FUNCTION bound_webhooks();
 CREATE TRIGGER numbered BEFORE INSERT ON offers FOR EACH ROW EXECUTE FUNCTION number_offer();
 
--- Given away last: an owner of the schema that is no superuser grants nothing of another role's.
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION bound_webhooks OWNER TO tallystick_definer;
 ALTER FUNCTION number_offer OWNER TO tallystick_definer;

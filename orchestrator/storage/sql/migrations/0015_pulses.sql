@@ -55,9 +55,8 @@ BEGIN
             'part', p.part, 'at_ms', p.at_ms, 'figures', p.figures) ORDER BY p.part), '[]')
         INTO pulses FROM pulses p WHERE p.log_id = of_log;
 END $$;
+GRANT EXECUTE ON FUNCTION service_state
+    TO tallystick_sequencer, tallystick_worker, tallystick_api, tallystick_registrar;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION service_state OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
-REVOKE ALL ON FUNCTION service_state FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION service_state
-    TO tallystick_sequencer, tallystick_worker, tallystick_api, tallystick_registrar;
