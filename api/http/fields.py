@@ -49,6 +49,7 @@ _KEY_ID_PATTERN = r"^(current|0x[0-9a-f]{64})$"
 _MEMORY_KEY_PATTERN = r"^[0-9A-Za-z._:-]{1,128}$"
 # The rule behind each pattern that a request may break, as a refusal says it.
 SECRET_PATTERN = r"^[!-~]{16,128}$"  # noqa: S105
+_EVENT_PATTERN = "^({})$".format("|".join(event.replace(".", r"\.") for event in WEBHOOK_EVENTS))
 PATTERN_RULES = {
     SECRET_PATTERN: "must be 16 to 128 printable ASCII characters without spaces",
     _WORD_PATTERN: "must be 0x and 64 lower-case hex digits",
@@ -64,12 +65,12 @@ PATTERN_RULES = {
     _MESSAGE_PATTERN: "must be the id of a message, such as msg_1b1b1b1b1b1b1b1b_1234",
     _KEY_ID_PATTERN: "must be `current`, or 0x and 64 lower-case hex digits",
     _MEMORY_KEY_PATTERN: "must be 1 to 128 letters, digits, dots, colons, hyphens or underscores",
+    _EVENT_PATTERN: f"must be one of {', '.join(WEBHOOK_EVENTS)}",
     _KEY_PATTERN: "must be 1 to 128 visible ASCII characters, without spaces",
 }
 
 _WORD = "0x" + "1b" * 32
 _KINDS = "|".join(kind.replace(".", r"\.") for kind in KINDS)
-_EVENTS = "|".join(event.replace(".", r"\.") for event in WEBHOOK_EVENTS)
 _ADDRESS = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 
 
@@ -116,7 +117,7 @@ OperatorAddress = Annotated[
 WebhookEvent = Annotated[
     str,
     Field(
-        pattern=f"^({_EVENTS})$",
+        pattern=_EVENT_PATTERN,
         description="A kind of entry that is told.",
         examples=["action.requested"],
     ),
