@@ -3,7 +3,7 @@
 import json
 import os
 import threading
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,9 +11,11 @@ from rich.text import Text
 
 from orchestrator.cli.options import Json
 from orchestrator.cli.status.view import lines_of
-from orchestrator.client.http import Client
 from orchestrator.core.errors import InputError, ServerError
 from orchestrator.runtime.settings import read_settings
+
+if TYPE_CHECKING:
+    from orchestrator.client.http import Client
 
 UNWELL = 3
 EVERY_S = 2.0
@@ -29,6 +31,8 @@ def status(
     json_out: Json = False,
 ) -> None:
     """Show how the service is that runs here: each part, what waits, what is anchored."""
+    from orchestrator.client.http import Client
+
     where = url or _own_url()
     console = Console()
     with Client(where) as client:
@@ -44,7 +48,7 @@ def status(
         raise typer.Exit(UNWELL)
 
 
-def _watch(client: Client, where: str, console: Console) -> None:
+def _watch(client: "Client", where: str, console: Console) -> None:
     """Show it until interrupted; a service that is away is shown as such."""
     pause, is_over = threading.Event(), False
     try:
