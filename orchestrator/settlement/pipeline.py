@@ -19,6 +19,7 @@ A step reads what is durable, decides, and asks for something under a key that n
 that runs twice, or dies halfway, does nothing twice.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -78,6 +79,7 @@ RELEASES_PAGE = 100
 # A log without new statements is anchored this often all the same.
 ANCHOR_EVERY_MS = 3_600_000
 # The values of `statusOf` for contracts that pay nothing more.
+_log = logging.getLogger("tallystick.pipeline")
 _PAID_UP = ("paid_out", "refunded")
 
 
@@ -561,8 +563,9 @@ class Pipeline:
             return recount(
                 contract_id, self._chain.terms_of(contract_id), events, statements
             ).disputes
-        except ReplayError:
+        except ReplayError as error:
             # The money of others must not wait for it; every replay shows that it is missing.
+            _log.warning("no dispute of contract %s is recorded: %s", to_hex(contract_id), error)
             return []
 
     def _is_ours(self, contract_id: bytes) -> bool:
