@@ -24,9 +24,8 @@ from api.http.fields import (
     Units,
     Word,
 )
-from orchestrator.core.kinds import KINDS, ROLES
+from orchestrator.core.kinds import KINDS, ROLES, Side
 from orchestrator.core.scopes import Scope
-from orchestrator.core.webhook import Audience
 from orchestrator.core.why.reason import Code
 
 Item = TypeVar("Item")
@@ -124,7 +123,7 @@ class Webhook(BaseModel):
 
     webhook: Word
     url: str
-    audience: Audience
+    audience: Side
     surface: Word | None = Field(description="The surface that it is about; null for all.")
     events: list[str]
     created_ms: TimeMs

@@ -36,12 +36,13 @@ from orchestrator.core.document import MAX_DOCUMENT_BYTES
 from orchestrator.core.forecast import MAX_HORIZON_DAYS, MAX_QUESTIONS
 from orchestrator.core.intake.currency import MAX_CURRENCIES
 from orchestrator.core.intake.mapping import SOURCES
+from orchestrator.core.kinds import Side
 from orchestrator.core.qualification import MAX_FIELDS
 from orchestrator.core.scopes import Scope, ScopeSet
 from orchestrator.core.sign_in import MAX_MESSAGE_BYTES
 from orchestrator.core.surface_settings import MAX_CODE_USES
 from orchestrator.core.units import DAY_S
-from orchestrator.core.webhook import WEBHOOK_EVENTS, Audience
+from orchestrator.core.webhook import WEBHOOK_EVENTS
 from orchestrator.core.webhook_url import MAX_URL_BYTES
 
 
@@ -141,7 +142,7 @@ class NewWebhook(Body):
     """A URL of yours that is told of what the log says."""
 
     url: WebhookTarget
-    audience: Audience = Field(
+    audience: Side = Field(
         description="What you hear of: surfaces that you own, or your own work as an operator."
     )
     surface: Word | None = Field(default=None, description="One surface; null for all.")

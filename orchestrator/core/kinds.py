@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from functools import cached_property
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from orchestrator.core import folds, replay_rules
 from orchestrator.core.entry import (
@@ -104,6 +104,11 @@ Fold = Callable[[World, int, Record], None]
 ReplayRule = Callable[[World, Record, Documents], Any]
 
 
+# A side of a surface: its owner, or the operators.
+Side = Literal["owner", "operator"]
+_BOTH: tuple[Side, ...] = ("owner", "operator")
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of entry.
@@ -112,7 +117,8 @@ class Kind:
     where it follows from those before it. `role` names it in receipts. Entries of a kind that is
     `listed` are found by their kind; a kind of which there are as many as leads, or more, is not:
     its entries are found by their subject. `topic` says what is answered of its entries. One that
-    `moves_action` says what has become of a requested action.
+    `moves_action` says what has become of a requested action. `told_to` are the sides of a surface
+    whose webhooks are told of such entries.
     """
 
     name: str
@@ -126,6 +132,7 @@ class Kind:
     listed: bool = True
     topic: Topic | None = None
     moves_action: bool = False
+    told_to: tuple[Side, ...] = ()
 
     @property
     def word(self) -> bytes:
@@ -309,6 +316,7 @@ _TABLE = (
         listed=False,
         topic=Topic.ACTION,
         moves_action=True,
+        told_to=("owner",),
     ),
     Kind(
         "action.answered",
@@ -327,6 +335,7 @@ _TABLE = (
         listed=False,
         topic=Topic.ACTION,
         moves_action=True,
+        told_to=_BOTH,
     ),
     Kind(
         "code.issued",
@@ -474,6 +483,7 @@ _TABLE = (
         changes=(_CONTRACT,),
         role="payout",
         topic=Topic.CONTRACT,
+        told_to=_BOTH,
     ),
     Kind(
         "contract.opened",
@@ -489,6 +499,7 @@ _TABLE = (
         replay_rules.opening,
         changes=(_CONTRACT,),
         topic=Topic.CONTRACT,
+        told_to=_BOTH,
     ),
     Kind(
         "contract.closed",
@@ -504,6 +515,7 @@ _TABLE = (
         replay_rules.closing,
         changes=(_CONTRACT,),
         topic=Topic.CONTRACT,
+        told_to=_BOTH,
     ),
     Kind(
         "dispute.opened",
@@ -518,6 +530,7 @@ _TABLE = (
         folds.nothing,
         replay_rules.dispute,
         topic=Topic.CONTRACT,
+        told_to=_BOTH,
     ),
     Kind(
         "dispute.ruled",
@@ -532,6 +545,7 @@ _TABLE = (
         folds.ruling,
         replay_rules.ruling,
         topic=Topic.CONTRACT,
+        told_to=_BOTH,
     ),
     Kind(
         "operator.registered",
@@ -583,6 +597,7 @@ _TABLE = (
         opening=TrustOpening,
         changes=(_SURFACE,),
         topic=Topic.LEVEL,
+        told_to=("operator",),
     ),
     Kind(
         "operator.suspended",
@@ -592,6 +607,7 @@ _TABLE = (
         replay_rules.suspension,
         opening=ActOpening,
         topic=Topic.LEVEL,
+        told_to=("operator",),
     ),
     Kind(
         "operator.restored",
@@ -601,6 +617,7 @@ _TABLE = (
         replay_rules.restoration,
         opening=ActOpening,
         topic=Topic.LEVEL,
+        told_to=("operator",),
     ),
     Kind(
         "erasure",

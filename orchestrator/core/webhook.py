@@ -6,36 +6,22 @@ sent. Its form, its headers and its signature are those of Standard Webhooks.
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any
 
 from eth_utils.address import to_checksum_address
 
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import Entry
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import kind_of
+from orchestrator.core.kinds import KINDS, Side, kind_of
 from orchestrator.core.units import DAY_MS, format_ms
 
-# The side of a surface on which an account hears of it.
-Audience = Literal["owner", "operator"]
-
-_BOTH: tuple[Audience, ...] = ("owner", "operator")
-# By kind of entry, who is told of it: the owner of its surface, the operator that it is about.
-WEBHOOK_EVENTS: Mapping[str, tuple[Audience, ...]] = {
-    "action.requested": ("owner",),
-    "action.answered": _BOTH,
-    "contract.opened": _BOTH,
-    "contract.closed": _BOTH,
-    "payout": _BOTH,
-    "dispute.opened": _BOTH,
-    "dispute.ruled": _BOTH,
-    "trust.changed": ("operator",),
-    "operator.suspended": ("operator",),
-    "operator.restored": ("operator",),
-    "offer.published": ("operator",),
-}
 # Offers are no entries: the log is followed for the others alone.
 OFFER_EVENT = "offer.published"
+# By kind of entry, who is told of it: the owner of its surface, the operator that it is about.
+WEBHOOK_EVENTS: Mapping[str, tuple[Side, ...]] = {
+    kind.name: kind.told_to for kind in KINDS.values() if kind.told_to
+} | {OFFER_EVENT: ("operator",)}
 # The event that asks for something, which the first 2xx takes.
 REQUEST_EVENT = "action.requested"
 # The event that says what became of it, and names it by its position.
@@ -55,7 +41,7 @@ _FIRST_WAIT_MS = 10_000
 _MOST_WAIT_MS = 12 * 3_600_000
 
 
-def events_of(audience: Audience) -> tuple[str, ...]:
+def events_of(audience: Side) -> tuple[str, ...]:
     """Return the events that are told to this side."""
     return tuple(event for event, told in WEBHOOK_EVENTS.items() if audience in told)
 

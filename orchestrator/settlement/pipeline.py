@@ -79,8 +79,9 @@ RELEASES_PAGE = 100
 # A log without new statements is anchored this often all the same.
 ANCHOR_EVERY_MS = 3_600_000
 # The values of `statusOf` for contracts that pay nothing more.
-_log = logging.getLogger("tallystick.pipeline")
 _PAID_UP = ("paid_out", "refunded")
+
+_log = logging.getLogger("tallystick.pipeline")
 
 
 class _DueCheckpoint(NamedTuple):

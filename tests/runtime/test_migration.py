@@ -88,7 +88,7 @@ def test_an_owner_who_may_make_roles_prepares_a_database_and_may_do_so_again(
 
 
 def test_an_owners_database_grants_what_a_superusers_does(prepared: Deployment) -> None:
-    """What is granted on another's function, or revoked, is passed over with a warning."""
+    """Grants and revocations on another's function are passed over with a warning."""
     with psycopg.connect(prepared.superuser, autocommit=True) as admin:
         found = grants(admin)
         admin.execute("CREATE DATABASE by_superuser")

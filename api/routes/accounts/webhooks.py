@@ -25,7 +25,8 @@ from api.http.problems import Refusal, documented, not_found
 from api.routes.surfaces.operators import known_surface
 from api.routes.surfaces.owners import own_surface
 from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.webhook import MAX_WAITING, Audience, events_of, message_id, position_in
+from orchestrator.core.kinds import Side
+from orchestrator.core.webhook import MAX_WAITING, events_of, message_id, position_in
 from orchestrator.core.webhook_url import read_webhook_url
 from orchestrator.storage.database import DatabaseError, Row, Session
 
@@ -167,7 +168,7 @@ def repeat_delivery(
         return _delivery(bytes(row.webhook), _delivery_of(session, which))
 
 
-def _check_may(caller: Caller, audience: Audience) -> None:
+def _check_may(caller: Caller, audience: Side) -> None:
     """Raise `Refusal` unless this is a wallet's own key that may hear, and take, what is told."""
     if caller.parent is not None:
         raise Refusal(
@@ -183,7 +184,7 @@ def _known(service: Service, session: Session, _: Caller, surface: str) -> Row:
     return known_surface(service, session, surface)
 
 
-def _events(audience: Audience, named: list[str] | None) -> list[str]:
+def _events(audience: Side, named: list[str] | None) -> list[str]:
     """Return the events that a webhook is told of. Raises `Refusal` for one of the other side."""
     offered = events_of(audience)
     for event in named or ():
