@@ -218,7 +218,7 @@ MORE_THAN_A_SCHEMA_SAYS = {
 
 
 @description.parametrize()
-@settings(examples(8, deep=32), suppress_health_check=list(HealthCheck))
+@settings(examples(4, deep=32), suppress_health_check=list(HealthCheck))
 def test_answers_are_as_described(
     case: Case[Any],
     service: ApiService,
@@ -308,7 +308,7 @@ def roles(service: ApiService) -> dict[str, httpx.Client]:
 
 
 @drawn_description.parametrize()
-@settings(examples(2, deep=8), suppress_health_check=list(HealthCheck))
+@settings(examples(1, deep=8), suppress_health_check=list(HealthCheck))
 def test_no_role_is_shown_another_tenants_data(
     case: Case[Any],
     service: ApiService,
