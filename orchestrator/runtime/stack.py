@@ -304,10 +304,11 @@ class Stack(ResourceGroup):
             pass
 
     def sweep(self) -> None:
-        """Delete expired sign-in nonces, and rate limits whose allowance is full again."""
+        """Delete expired nonces and authorizations, and rate limits whose allowance is full again."""
         with self.worker.transaction() as session:
             session.run("api.sweep_nonces")
             session.run("api.sweep_limits")
+            session.run("authorizations.sweep")
 
     def transactions(self) -> list[SentTransaction]:
         """Return the relayer's transactions that succeeded and are final, oldest first."""
