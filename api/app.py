@@ -12,6 +12,7 @@ from api.context import ChainReads, ConcurrencyLimit, Places, Service, ServiceIn
 from api.http import answers, bodies, problems, submissions
 from api.http.middleware import CrossOrigin, RequestGuard
 from api.mcp import server as mcp
+from api.oauth import server as oauth
 from api.routes.accounts import keys, memory, profiles, sign_in
 from api.routes.deals import drafts, offers, proposals
 from api.routes.records import directory, public, reference, stream, why
@@ -101,6 +102,7 @@ def create_app(
     for router in (*(part.router for part in parts), *further):
         app.include_router(router)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
+    oauth.install(app, app.state.service)
     mcp.install(app, app.state.service, VERSION)
     _name_allowed_methods(app)
     return app

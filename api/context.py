@@ -53,6 +53,7 @@ class ServiceInfo(NamedTuple):
     """The service's public address, and its demands on terms. Addresses have checksums.
 
     What a request from one of the `trusted_proxies` says of where it comes from is believed.
+    Documents of OAuth's clients may be read in the `client_networks`, which are closed otherwise.
     `lens` reads the escrow, `feedback` and `evaluators` are the contracts for ERC-8004 and
     ERC-8183, where there are any.
     """
@@ -68,6 +69,7 @@ class ServiceInfo(NamedTuple):
     feedback: str | None = None
     evaluators: str | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    client_networks: tuple[Network, ...] = ()
 
 
 class ConcurrencyLimit:

@@ -38,8 +38,9 @@ _MESSAGE = re.compile(
     r"Resources:(?P<resources>(?:\n- [!-~]{1,200}){1,64})"
 )
 _CLIENT = re.compile(
-    r"Let client (?P<id>[!-~]{1,1200}), which is answered at (?P<host>[!-~]{1,300}), use Tallystick "
-    r"in your name, with a key for [a-z:, ]+, as request (?P<request>[0-9a-f]{32}) asks\."
+    r"Let client (?P<id>[!-~]{1,1200}), which is answered at (?P<host>[!-~]{1,300}), use "
+    r"Tallystick in your name, with a key for [a-z:, ]+, as request (?P<request>[0-9a-f]{32}) "
+    r"asks\."
 )
 
 

@@ -304,7 +304,7 @@ class Stack(ResourceGroup):
             pass
 
     def sweep(self) -> None:
-        """Delete expired nonces and authorizations, and rate limits whose allowance is full again."""
+        """Delete expired nonces and authorizations, and allowances that are full again."""
         with self.worker.transaction() as session:
             session.run("api.sweep_nonces")
             session.run("api.sweep_limits")

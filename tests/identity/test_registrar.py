@@ -229,8 +229,8 @@ def test_a_wallet_always_gets_in(desk: Desk, registrar: Registrar) -> None:
     [
         (
             "INSERT INTO api_keys (key, account, secret_hash, parent, name, scopes, created_ms,"
-            " expires_ms) SELECT sha256('d'), '0x' || repeat('0', 40), sha256('d'), key, 'n', scopes,"
-            " clock_ms(), clock_ms() FROM api_keys"
+            " expires_ms) SELECT sha256('d'), '0x' || repeat('0', 40), sha256('d'), key, 'n',"
+            " scopes, clock_ms(), clock_ms() FROM api_keys"
         ),
         (
             "INSERT INTO api_keys (key, account, secret_hash, name, scopes, created_ms, expires_ms)"
@@ -290,7 +290,8 @@ def test_an_account_with_too_many_delegates_is_told(desk: Desk, registrar: Regis
     desk.ask(message, signed(message))
     registrar.decide_waiting()
     desk.admin.execute(
-        "INSERT INTO api_keys (key, account, secret_hash, parent, name, scopes, created_ms, expires_ms)"
+        "INSERT INTO api_keys"
+        " (key, account, secret_hash, parent, name, scopes, created_ms, expires_ms)"
         " SELECT sha256(n::text::bytea), account, sha256(n::text::bytea), key, 'n', scopes,"
         " created_ms, expires_ms FROM api_keys, generate_series(1, 100) AS n"
     )
