@@ -243,6 +243,9 @@ def ask_sign_in(service: Service, message: str, signature: bytes, name: str) -> 
     `SignInError`, or `Refusal` (503) while too many wait.
     """
     asked = read_message(audience(service), message, service.now_ms())
+    if asked.client is not None:
+        # Its client gets the key for a code, with what shows that it is this client.
+        raise SignInError("message-of-client", "the message is for a client; sign in by another")
     key = new_key()
     with service.database.transaction(secret=secret_of(key)) as session:
         ask_registrar(service, session, message, signature, name)

@@ -27,7 +27,7 @@ MAX_REGISTERED_BYTES = 768
 MAX_URL_BYTES = 512
 DOCUMENTS_AT_ONCE = 8
 # A client's URL has nothing that two readers could take for two things, or one for two clients.
-_URL = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+_URL = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)+")
 
 
 class Client(NamedTuple):
@@ -38,7 +38,7 @@ class Client(NamedTuple):
     host: str | None = None
 
     def redirect_to(self, asked: str) -> RedirectUri:
-        """Return the URI that an answer may go to. Raises `OAuthError` if it is none of the client's."""
+        """Return the URI that an answer may go to. Raises `OAuthError` for another."""
         uri = _read_uri(asked)
         if not any(is_registered(uri, registered) for registered in self.redirect_uris):
             raise OAuthError("invalid_redirect_uri", "the redirect URI is none of this client's")

@@ -1,4 +1,4 @@
-"""A client, a browser and a wallet that authorize by OAuth, each step apart so that it can differ."""
+"""A client, a browser and a wallet that authorize by OAuth, in steps that a test can change."""
 
 import re
 from base64 import urlsafe_b64encode
@@ -102,7 +102,7 @@ def answered(url: str, redirect_uri: str) -> dict[str, str]:
 
 
 def exchange(
-    service: ApiService, asked: dict[str, str], code: str, **changes: str
+    service: ApiService, asked: dict[str, str], code: str, /, **changes: str
 ) -> httpx.Response:
     """Return the answer to a client that shows a code."""
     form = {
