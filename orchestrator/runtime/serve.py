@@ -112,7 +112,11 @@ def open_deployment(
             now_ms=now_ms,
             public_url=settings.public_url,
             limits=limits,
-            believed=Believed(settings.trusted_proxies, settings.origins),
+            believed=Believed(
+                settings.trusted_proxies,
+                settings.origins,
+                client_networks=settings.client_networks,
+            ),
         )
         yield exits.enter_context(stack)
 

@@ -18,6 +18,7 @@
 | TALLYSTICK_SETTLE_EVERY_S | seconds between settlements; 60 |
 | TALLYSTICK_LIMITS | JSON file: limits that differ from their defaults; none |
 | TALLYSTICK_TRUSTED_PROXIES | networks whose word on a client's address counts; none |
+| TALLYSTICK_CLIENT_NETWORKS | closed networks where OAuth clients' documents may be read; none |
 | TALLYSTICK_ANVIL | path of anvil; looked for on PATH |
 """
 
@@ -52,6 +53,7 @@ NAMES = (
     "TALLYSTICK_SETTLE_EVERY_S",
     "TALLYSTICK_LIMITS",
     "TALLYSTICK_TRUSTED_PROXIES",
+    "TALLYSTICK_CLIENT_NETWORKS",
     "TALLYSTICK_ANVIL",
 )
 _LISTEN = re.compile(r"([0-9A-Za-z.\-]+):([0-9]{1,5})")
@@ -76,6 +78,7 @@ class Settings:
     limits: Path | None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     origins: tuple[str, ...] = ()
+    client_networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -128,7 +131,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         public_url=values.get("TALLYSTICK_PUBLIC_URL", f"http://{listen}"),
         settle_every_s=int(every),
         limits=Path(values["TALLYSTICK_LIMITS"]) if "TALLYSTICK_LIMITS" in values else None,
-        trusted_proxies=_networks(values.get("TALLYSTICK_TRUSTED_PROXIES", "")),
+        trusted_proxies=_networks(values, "TALLYSTICK_TRUSTED_PROXIES", "setting-proxies"),
+        client_networks=_networks(values, "TALLYSTICK_CLIENT_NETWORKS", "setting-clients"),
         origins=_origins(values.get("TALLYSTICK_ORIGINS", "")),
     )
 
@@ -164,12 +168,14 @@ def read_limits_file(path: Path | None) -> Limits:
         raise InputError("limits-malformed", f"{path}: {error}") from None
 
 
-def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+def _networks(
+    values: Mapping[str, str], name: str, code: str
+) -> tuple[IPv4Network | IPv6Network, ...]:
     """Return the networks of a list with commas. Raises InputError."""
+    parts = values.get(name, "").split(",")
     try:
-        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+        return tuple(ip_network(part.strip()) for part in parts if part.strip())
     except ValueError as error:
         raise InputError(
-            "setting-proxies",
-            f"TALLYSTICK_TRUSTED_PROXIES must be networks such as 10.0.0.0/8,fd00::1, and {error}",
+            code, f"{name} must be networks such as 10.0.0.0/8,fd00::1, and {error}"
         ) from None

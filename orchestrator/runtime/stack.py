@@ -89,10 +89,14 @@ class SentTransaction(NamedTuple):
 
 
 class Believed(NamedTuple):
-    """Proxies that are believed who sent a request, and origins whose pages may send keys."""
+    """Proxies that are believed who sent a request, and origins whose pages may send keys.
+
+    Documents of OAuth's clients may be in these networks, although they are not public.
+    """
 
     proxies: tuple[Network, ...] = ()
     origins: tuple[str, ...] = ()
+    client_networks: tuple[Network, ...] = ()
 
 
 NOTHING_BELIEVED = Believed()
@@ -219,6 +223,7 @@ class Stack(ResourceGroup):
                 feedback=site.addresses.feedback,
                 evaluators=site.addresses.evaluators,
                 trusted_proxies=self._believed.proxies,
+                client_networks=self._believed.client_networks,
             ),
             limits=self.limits,
             origins=self._believed.origins,
