@@ -55,6 +55,7 @@ def test_every_variable_has_its_setting() -> None:
         "TALLYSTICK_SETTLE_EVERY_S": "3600",
         "TALLYSTICK_LIMITS": "limits.json",
         "TALLYSTICK_TRUSTED_PROXIES": "10.0.0.0/8, fd00::1",
+        "TALLYSTICK_CLIENT_NETWORKS": "192.168.7.0/24",
         "TALLYSTICK_ANVIL": "/usr/bin/anvil",
     }
     assert set(environment) == set(NAMES)
@@ -74,6 +75,7 @@ def test_every_variable_has_its_setting() -> None:
         limits=Path("limits.json"),
         trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("fd00::1/128")),
         origins=("https://app.example", "http://localhost:3000"),
+        client_networks=(ip_network("192.168.7.0/24"),),
     )
 
 
@@ -112,6 +114,7 @@ def test_urls_with_passwords_are_not_shown() -> None:
         ("TALLYSTICK_SITE", "site.json", "setting-site"),
         ("TALLYSTICK_TRUSTED_PROXIES", "everyone", "setting-proxies"),
         ("TALLYSTICK_TRUSTED_PROXIES", "10.0.0.1/8", "setting-proxies"),
+        ("TALLYSTICK_CLIENT_NETWORKS", "home", "setting-clients"),
     ],
 )
 def test_a_setting_that_cannot_be_right_is_refused(name: str, value: str, code: str) -> None:

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 from mcp import Client
-from mcp.client.auth import OAuthClientProvider
+from mcp.client.auth import OAuthClientProvider, OAuthFlowError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import (
     AuthorizationCodeResult,
@@ -57,8 +57,9 @@ class Storage:
 class Person:
     """A person whose browser a client opens, and whose wallet allows what it asks for."""
 
-    def __init__(self, service: ApiService) -> None:
+    def __init__(self, service: ApiService, changes: dict[str, str]) -> None:
         self.service = service
+        self.changes = changes
         self.answer: dict[str, str] = {}
 
     async def follow(self, url: str) -> None:
@@ -69,12 +70,21 @@ class Person:
         self.answer = await anyio.to_thread.run_sync(allow)
 
     async def come_back(self) -> AuthorizationCodeResult:
-        return AuthorizationCodeResult.model_validate(self.answer)
+        return AuthorizationCodeResult.model_validate(self.answer | self.changes)
 
 
-def connect(service: ApiService, storage: Storage, era: Era, url: str | None = None) -> list[str]:
-    """Return the tools that the SDK's client finds once it has authorized."""
-    person = Person(service)
+def connect(
+    service: ApiService,
+    storage: Storage,
+    era: Era = "2026-07-28",
+    url: str | None = None,
+    **changes: str,
+) -> list[str]:
+    """Return the tools that the SDK's client finds once it has authorized.
+
+    What comes back to it is changed by `changes`.
+    """
+    person = Person(service, changes)
     provider = OAuthClientProvider(
         f"{service.url}/mcp",
         OAuthClientMetadata(redirect_uris=[AnyUrl(REDIRECT_URI)], client_name="Your Bank"),
@@ -105,6 +115,16 @@ def test_the_sdks_client_registers_signs_in_and_calls(service: ApiService, era: 
     # The operator's scopes are those that the resource names to a client that asks for none.
     assert storage.tokens.scope == " ".join(me["scopes"])
     assert all(scope.startswith("operator:") for scope in me["scopes"])
+
+
+@pytest.mark.parametrize("changes", [{"iss": "https://other.example"}, {"state": "another"}])
+def test_a_client_refuses_an_answer_of_another_author(
+    service: ApiService, changes: dict[str, str]
+) -> None:
+    storage = Storage()
+    with pytest.RaisesGroup(OAuthFlowError, flatten_subgroups=True):
+        connect(service, storage, **changes)
+    assert storage.tokens is None
 
 
 def test_the_description_is_what_a_client_reads(service: ApiService) -> None:
