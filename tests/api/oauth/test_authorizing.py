@@ -3,10 +3,12 @@
 from html import unescape
 from urllib.parse import parse_qsl, urlsplit
 
+import psycopg
 import pytest
 
+from api.oauth.authorizing import code_secret, request_secret
 from orchestrator.core.sign_in import message_digest
-from orchestrator.storage.database import WORKER
+from orchestrator.storage.database import API, WORKER
 from tests.support.api_service import ApiService, problem_of, row_count, signed, wallet
 from tests.support.oauth_flow import (
     REDIRECT_URI,
@@ -17,7 +19,7 @@ from tests.support.oauth_flow import (
     register,
     request_of,
 )
-from tests.support.servers import open_as
+from tests.support.servers import open_as, urls_of
 
 ANN, EVE = wallet("ann"), wallet("eve")
 WEB = "https://app.example/callback"
@@ -269,3 +271,47 @@ def test_the_database_keeps_hashes_and_forgets_what_has_expired(service: ApiServ
         ):
             session.run("authorizations.sweep")
         assert row_count(admin, "authorizations") == 0
+
+
+def test_the_row_policies_show_and_change_a_row_by_what_is_presented_alone(
+    service: ApiService,
+) -> None:
+    asked = request_of(service, register(service))
+    with Browser(service) as browser:
+        request = browser.begin(asked)
+        code = answered(browser.consent(request, ANN).json()["redirect"], REDIRECT_URI)["code"]
+    shown, by_code = request_secret(request), code_secret(code)
+    code_again = "UPDATE authorizations SET code_hash = sha256('mine'), code_expires_ms = 1"
+    unused = "UPDATE authorizations SET used_ms = NULL, secret_hash = NULL"
+    with psycopg.connect(urls_of(service.database_url).by_login[API]) as api:
+
+        def rows(secret: bytes, statement: str) -> int:
+            api.execute("SELECT present(%s)", (secret,))
+            count = api.execute(statement.encode()).rowcount
+            api.rollback()
+            return count
+
+        assert rows(b"", "SELECT FROM authorizations") == 0
+        assert rows(b"guess", "SELECT FROM authorizations") == 0
+        assert rows(shown, "SELECT FROM authorizations") == 1
+        assert rows(by_code, "SELECT FROM authorizations") == 1
+        # The request has its code, for good.
+        assert rows(shown, code_again) == rows(shown, "DELETE FROM authorizations") == 0
+        assert rows(by_code, "DELETE FROM authorizations") == 0
+        assert exchange(service, asked, code).status_code == 200
+        assert rows(by_code, unused) == rows(shown, unused) == 0
+        for forged in (
+            # Another's request, one that is far from its end, one of another time.
+            "(sha256('another'), 'b', clock_ms(), clock_ms() + 1)",
+            "(sha256(presented()), 'b', clock_ms(), clock_ms() + 3600001)",
+            "(sha256(presented()), 'b', 0, clock_ms() + 1)",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                rows(
+                    b"mine",
+                    "INSERT INTO authorizations (request_hash, client, created_ms, expires_ms,"
+                    " browser_hash, redirect_uri, challenge, scopes, nonce) SELECT f.*,"
+                    " sha256('b'), 'u', repeat('c', 43), '{owner:read}', 'n'"
+                    f" FROM (VALUES {forged}) AS f",  # noqa: S608 - a test's own words
+                )
+            api.rollback()
