@@ -309,9 +309,9 @@ def test_the_row_policies_show_and_change_a_row_by_what_is_presented_alone(
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 rows(
                     b"mine",
-                    "INSERT INTO authorizations (request_hash, client, created_ms, expires_ms,"
+                    "INSERT INTO authorizations (request_hash, client, created_ms, expires_ms,"  # noqa: S608
                     " browser_hash, redirect_uri, challenge, scopes, nonce) SELECT f.*,"
                     " sha256('b'), 'u', repeat('c', 43), '{owner:read}', 'n'"
-                    f" FROM (VALUES {forged}) AS f",  # noqa: S608 - a test's own words
+                    f" FROM (VALUES {forged}) AS f",
                 )
             api.rollback()
