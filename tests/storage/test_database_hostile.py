@@ -583,8 +583,8 @@ ATTACKS = {
     "a code of the attacker's": "UPDATE authorizations SET code_hash = sha256('c'),"
     " code_expires_ms = 9223372036854775807",
     "a code, unused again": "UPDATE authorizations SET used_ms = NULL",
-    "an authorization of another's": "INSERT INTO authorizations (request_hash, browser_hash, client,"
-    " redirect_uri, challenge, scopes, nonce, created_ms, expires_ms) VALUES (sha256('r'),"
+    "an authorization of another's": "INSERT INTO authorizations (request_hash, browser_hash,"
+    " client, redirect_uri, challenge, scopes, nonce, created_ms, expires_ms) VALUES (sha256('r'),"
     " sha256('b'), 'c', 'u', repeat('c', 43), '{owner:read}', 'n', clock_ms(), clock_ms())",
     "another's nonce": "DELETE FROM signin_nonces",
     "the nonces": "SELECT * FROM signin_nonces",
