@@ -10,14 +10,15 @@ from starlette.routing import compile_path
 
 from api.context import ChainReads, ConcurrencyLimit, Places, Service, ServiceInfo
 from api.http import answers, bodies, problems, submissions
-from api.http.middleware import CrossOrigin, RequestGuard
+from api.http.middleware import CrossOrigin, RequestGuard, SourceGuard
 from api.mcp import server as mcp
 from api.oauth import server as oauth
-from api.routes.accounts import keys, memory, profiles, sign_in
+from api.routes.accounts import keys, memory, profiles, sign_in, webhooks
 from api.routes.deals import drafts, offers, proposals
 from api.routes.records import directory, public, reference, stream, why
 from api.routes.surfaces import actions, codes, operators, owners, trust
 from api.sources import doors
+from api.watch import Watch, health_router
 from orchestrator.core.errors import ChainError
 from orchestrator.core.limits import MOST, Limits
 from orchestrator.core.terms import Domain
@@ -91,16 +92,18 @@ def create_app(
     )
     problems.install(app)
     app.add_middleware(CrossOrigin, origins=origins)
+    app.add_middleware(SourceGuard, service=app.state.service)
     app.add_middleware(RequestGuard)
     parts = (
         *(public, stream, directory, why, reference),
-        *(sign_in, keys, profiles, memory),
+        *(sign_in, keys, profiles, memory, webhooks),
         *(operators, owners, actions, codes, trust, doors),
         *(drafts, offers, proposals, submissions),
     )
     further = (why.own_router, actions.public_router, offers.public_router)
     for router in (*(part.router for part in parts), *further):
         app.include_router(router)
+    app.include_router(health_router(Watch(database, log_id, info.folder)))
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     oauth.install(app, app.state.service)
     mcp.install(app, app.state.service, VERSION)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from threading import Lock
 from typing import Annotated, Literal, NamedTuple
 
@@ -53,9 +54,10 @@ class ServiceInfo(NamedTuple):
     """The service's public address, and its demands on terms. Addresses have checksums.
 
     What a request from one of the `trusted_proxies` says of where it comes from is believed.
+    Webhooks may reach the `webhook_networks` although they are not of the public Internet.
     Documents of OAuth's clients may be read in the `client_networks`, which are closed otherwise.
     `lens` reads the escrow, `feedback` and `evaluators` are the contracts for ERC-8004 and
-    ERC-8183, where there are any.
+    ERC-8183, where there are any. `folder` is on the disk that must have room.
     """
 
     public_url: str
@@ -69,6 +71,8 @@ class ServiceInfo(NamedTuple):
     feedback: str | None = None
     evaluators: str | None = None
     trusted_proxies: tuple[Network, ...] = ()
+    webhook_networks: tuple[Network, ...] = ()
+    folder: Path = Path("/")
     client_networks: tuple[Network, ...] = ()
 
 

@@ -364,6 +364,8 @@ def route_rows(service: ApiService) -> Iterator[list[object]]:
         "code": "0x" + "55" * 32,
         "key": "0x" + "44" * 32,
         "offer": "0x" + "55" * 32,
+        "webhook": "0x" + "66" * 32,
+        "message": "msg_" + "66" * 8 + "_1",
     }
     callers = callers_of(service)
     paths = service.get("/v1/openapi.json")["paths"]
@@ -411,6 +413,7 @@ TENANTS_OWN = (
     "code_names",
     "confirmations",
     "counters",
+    "deliveries",
     "lead_identities",
     "leads",
     "openings",
@@ -423,6 +426,8 @@ TENANTS_OWN = (
     "requests",
     "results",
     "source_secrets",
+    "webhook_secrets",
+    "webhooks",
 )
 
 
@@ -433,9 +438,9 @@ def forgetful(app: FastAPI) -> None:
     @router.get("/{relation}")
     def everything(service: TheService, caller: AnyCaller, relation: str) -> list[str]:
         # No login reads a key's secret or its hash, so none reads whole rows of these.
-        has_secrets = relation in ("api_keys", "source_secrets")
-        rows = "SELECT t.key::text FROM {} t" if has_secrets else "SELECT t::text FROM {} t"
-        query = sql.SQL(rows).format(sql.Identifier(relation))
+        named = {"api_keys": "t.key", "source_secrets": "t.key", "webhook_secrets": "t.webhook"}
+        shown = sql.SQL(named.get(relation, "t"))
+        query = sql.SQL("SELECT ({})::text FROM {} t").format(shown, sql.Identifier(relation))
         with acting(service, caller) as session:
             return [row[0] for row in session._connection.execute(query).fetchall()]
 
@@ -488,6 +493,13 @@ def test_a_handler_that_forgets_its_check_leaks_nothing_and_moves_nothing(
     assert noted.is_success, noted.text
     for client in (owner, operator):
         call(service.url, key_of(client), "withdraw_proposal", contract="0x" + "1" * 64)
+    hook = owner.post("/v1/webhooks", json={"url": "https://a.example", "audience": "owner"})
+    assert hook.status_code == 201, hook.text
+    with service.admin() as admin:
+        admin.execute(
+            "INSERT INTO deliveries (webhook, position, event, created_ms, state)"
+            " SELECT webhook, 1, 'payout', 0, 'dead' FROM webhooks"
+        )
     secret = {"secret": "whsec_of_the_guarded"}
     assert owner.put(f"/v1/surfaces/{surface}/sources/stripe", json=secret).is_success
 

@@ -198,20 +198,21 @@ def source_of(service: Service, request: Request) -> str:
     fields = [_forwarded_for(request, name) for name in ("x-forwarded-for", "forwarded")]
     hops = next((each for each in fields if each), []) if not all(fields) else []
     for earlier in reversed(hops[-MAX_HOPS:]):
-        if not _is_trusted(hop, service.info.trusted_proxies):
+        if not is_trusted(hop, service.info.trusted_proxies):
             break
         if _address(earlier) is None:
             break
         hop = earlier
-    return _network(hop)
+    return network_of(hop)
 
 
-def _is_trusted(hop: str, proxies: Iterable[Network]) -> bool:
+def is_trusted(hop: str, proxies: Iterable[Network]) -> bool:
+    """Return whether a hop is a proxy that we trust."""
     address = _address(hop)
     return address is not None and any(address in network for network in proxies)
 
 
-def _network(hop: str) -> str:
+def network_of(hop: str) -> str:
     """Return the network of a hop: an IPv4 address, or the /64 of one of IPv6."""
     address = _address(hop)
     # A caller with one address of an IPv6 network usually has all 2**64 of them.

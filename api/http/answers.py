@@ -10,6 +10,7 @@ from api.http.fields import (
     ActionState,
     Address,
     Bps,
+    DeliveryState,
     EntryHex,
     EntryKind,
     Hashes,
@@ -25,6 +26,7 @@ from api.http.fields import (
 )
 from orchestrator.core.kinds import KINDS, ROLES
 from orchestrator.core.scopes import Scope
+from orchestrator.core.webhook import Audience
 from orchestrator.core.why.reason import Code
 
 Item = TypeVar("Item")
@@ -80,6 +82,9 @@ class Me(BaseModel):
     highest_level: int = Field(
         ge=0, le=3, description="The highest trust level on any surface where it is not suspended."
     )
+    disabled_webhooks: int = Field(
+        description="How many of your webhooks were disabled, since they failed for too long."
+    )
 
 
 class KeyInfo(BaseModel):
@@ -109,6 +114,71 @@ class Keys(BaseModel):
 
     keys: list[KeyInfo]
     next: str | None = Field(description="The cursor of the next page; null on the last.")
+
+
+# --- Webhooks -------------------------------------------------------------------------------------
+
+
+class Webhook(BaseModel):
+    """A webhook, without its secret."""
+
+    webhook: Word
+    url: str
+    audience: Audience
+    surface: Word | None = Field(description="The surface that it is about; null for all.")
+    events: list[str]
+    created_ms: TimeMs
+    failing_since_ms: TimeMs | None = Field(
+        description="The first failure since the last success; null while it works."
+    )
+    disabled_ms: TimeMs | None = Field(description="When it was disabled; `PATCH` has it go on.")
+    reason: str | None = Field(
+        description="Why it was disabled: `failing`, or `gone`, by its own answer 410."
+    )
+    old_secret_until_ms: TimeMs | None = Field(
+        description="Until when messages bear a signature by the former secret too."
+    )
+    waiting: int = Field(description="How many deliveries wait; what else there is waits unread.")
+    dead: int = Field(description="How many were given up, of those that are kept.")
+
+
+class FreshWebhook(Webhook):
+    """A webhook with its secret, which is shown this once."""
+
+    # An error about this model must not carry the secret.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    secret: str = Field(description="The key of its signatures, as Standard Webhooks writes it.")
+
+
+class Webhooks(BaseModel):
+    """The webhooks of an account, oldest first."""
+
+    webhooks: list[Webhook]
+
+
+class Delivery(BaseModel):
+    """A message about an entry, on its way to a webhook or no more."""
+
+    message: str = Field(description="Its `webhook-id`, the same for each try.")
+    position: Position | None = Field(description="The entry that it is about; null for an offer.")
+    offer: Word | None
+    event: str
+    state: DeliveryState = Field(
+        description="`dead`: given up; `moot`: what it asked for was answered, or is over."
+    )
+    tries: int
+    created_ms: TimeMs
+    tried_ms: TimeMs | None
+    next_ms: TimeMs | None = Field(description="When it is tried next.")
+    status: int | None = Field(description="The status of the last answer.")
+    fault: str | None = Field(description="Why the last try failed.")
+
+
+class Deliveries(BaseModel):
+    """Deliveries, newest first. The newest that are over are kept."""
+
+    deliveries: list[Delivery]
 
 
 # --- Operators ------------------------------------------------------------------------------------

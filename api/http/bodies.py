@@ -27,6 +27,7 @@ from api.http.fields import (
     TimeMs,
     TimeS,
     Units,
+    WebhookEvent,
     Word,
 )
 from api.http.problems import MAX_FAULTS
@@ -40,6 +41,8 @@ from orchestrator.core.scopes import Scope, ScopeSet
 from orchestrator.core.sign_in import MAX_MESSAGE_BYTES
 from orchestrator.core.surface_settings import MAX_CODE_USES
 from orchestrator.core.units import DAY_S
+from orchestrator.core.webhook import WEBHOOK_EVENTS, Audience
+from orchestrator.core.webhook_url import MAX_URL_BYTES
 
 
 class Body(BaseModel):
@@ -115,6 +118,51 @@ class KeyChange(Body):
     """Another name for a key."""
 
     name: KeyName
+
+
+# --- Webhooks -------------------------------------------------------------------------------------
+
+WebhookTarget = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_URL_BYTES,
+        description="An https URL of a host of the public Internet.",
+        examples=["https://example.com/tallystick"],
+    ),
+]
+WebhookEvents = Annotated[
+    list[WebhookEvent],
+    Field(min_length=1, max_length=len(WEBHOOK_EVENTS), examples=[["action.requested"]]),
+]
+
+
+class NewWebhook(Body):
+    """A URL of yours that is told of what the log says."""
+
+    url: WebhookTarget
+    audience: Audience = Field(
+        description="What you hear of: surfaces that you own, or your own work as an operator."
+    )
+    surface: Word | None = Field(default=None, description="One surface; null for all.")
+    events: WebhookEvents | None = Field(
+        default=None, description="Kinds of entries; null for all that your side hears of."
+    )
+
+
+class WebhookChange(Body):
+    """Another URL, or other events, of a webhook; it goes on if it was disabled."""
+
+    url: WebhookTarget | None = None
+    events: WebhookEvents | None = None
+
+
+class SecretRotation(Body):
+    """The exchange of a webhook's secret for a new one."""
+
+    overlap_s: Annotated[int, Field(ge=0, le=7 * DAY_S)] = Field(
+        default=DAY_S, description="How long messages are signed with the old secret as well."
+    )
 
 
 # --- Operators ------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from orchestrator.core import names
 from orchestrator.core.kinds import KINDS
 from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
 from orchestrator.core.units import parse_amount, parse_time_ns
+from orchestrator.core.webhook import WEBHOOK_EVENTS
 
 MAX_PAGE = 1_000
 # Of the directory, whose items are large.
@@ -43,10 +44,12 @@ _MOMENT_PATTERN = (
     r"(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})$"
 )
 _KEY_PATTERN = r"^[!-~]{1,128}$"
+_MESSAGE_PATTERN = r"^msg_[0-9a-f]{16}_(offer_)?[0-9]{1,13}$"
 _KEY_ID_PATTERN = r"^(current|0x[0-9a-f]{64})$"
 _MEMORY_KEY_PATTERN = r"^[0-9A-Za-z._:-]{1,128}$"
 # The rule behind each pattern that a request may break, as a refusal says it.
 SECRET_PATTERN = r"^[!-~]{16,128}$"  # noqa: S105
+_EVENT_PATTERN = "^({})$".format("|".join(event.replace(".", r"\.") for event in WEBHOOK_EVENTS))
 PATTERN_RULES = {
     SECRET_PATTERN: "must be 16 to 128 printable ASCII characters without spaces",
     _WORD_PATTERN: "must be 0x and 64 lower-case hex digits",
@@ -59,8 +62,10 @@ PATTERN_RULES = {
     _MOMENT_CURSOR_PATTERN: "must be the `next` of the page before",
     _AMOUNT_PATTERN: 'must be a decimal amount as text with at most 6 decimals, such as "29.90"',
     _MOMENT_PATTERN: "must be RFC 3339 with a time zone, such as 2026-03-01T12:30:00Z",
+    _MESSAGE_PATTERN: "must be the id of a message, such as msg_1b1b1b1b1b1b1b1b_1234",
     _KEY_ID_PATTERN: "must be `current`, or 0x and 64 lower-case hex digits",
     _MEMORY_KEY_PATTERN: "must be 1 to 128 letters, digits, dots, colons, hyphens or underscores",
+    _EVENT_PATTERN: f"must be one of {', '.join(WEBHOOK_EVENTS)}",
     _KEY_PATTERN: "must be 1 to 128 visible ASCII characters, without spaces",
 }
 
@@ -108,6 +113,14 @@ Names = Annotated[
 ContractId = Annotated[Word, Path(description="A contract's id: the digest of its terms.")]
 OperatorAddress = Annotated[
     str, Path(pattern=_ADDRESS_PATTERN, description="An operator's address.", examples=[_ADDRESS])
+]
+WebhookEvent = Annotated[
+    str,
+    Field(
+        pattern=_EVENT_PATTERN,
+        description="A kind of entry that is told.",
+        examples=["action.requested"],
+    ),
 ]
 KeyId = Annotated[
     str,
@@ -200,6 +213,19 @@ DirectoryLimit = Annotated[
 AfterWord = Annotated[Word | None, Query(description="`next` of the page before.")]
 AfterPosition = Annotated[Position, Query(description="`next` of the page before.")]
 ActionState = Literal["requested", "taken", "done", "failed", "expired"]
+MessageId = Annotated[
+    str,
+    Path(
+        pattern=_MESSAGE_PATTERN,
+        description="A message's id, as its `webhook-id` has it.",
+        examples=["msg_1b1b1b1b1b1b1b1b_1234"],
+    ),
+]
+DeliveryState = Literal["waiting", "delivered", "dead", "moot"]
+WebhookId = Annotated[
+    str,
+    Path(pattern=_WORD_PATTERN, description="A webhook's random id.", examples=[_WORD]),
+]
 LeadCursor = Annotated[
     str,
     Field(

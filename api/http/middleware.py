@@ -8,11 +8,14 @@ from collections.abc import Collection
 from contextlib import ExitStack
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.context import ConcurrencyLimit, Service
 from api.http import allowances, problems
 from api.http.problems import Refusal
+from orchestrator.core.limits import MOST
 
 MAX_BODY_BYTES = 262_144
 MAX_BULK_BYTES = 4 * 1_048_576
@@ -85,12 +88,20 @@ class RequestGuard:
             with ExitStack() as exits:
                 scope[allowances.EXITS] = exits
                 await self.app(scope, _bounded(receive, most), send_with_headers)
+        except ClientDisconnect:
+            # Half a request, whose sender is gone or was given up.
+            return
         except Exception:
-            logger.exception("%s %s failed", scope["method"], scope["path"])
+            # The route and not the path, in which callers write what they like.
+            logger.exception("%s %s failed", scope["method"], _route_of(scope))
             # Half an answer cannot be taken back; the server then drops the connection.
             if started:
                 raise
             await problems.internal()(scope, receive, send_with_headers)
+
+
+def _route_of(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", "of no route"))
 
 
 def _check_once(headers: Headers) -> None:
@@ -100,6 +111,37 @@ def _check_once(headers: Headers) -> None:
             raise Refusal(
                 400, "header-doubled", f"the header {name} stands more than once; send it once"
             )
+
+
+class SourceGuard:
+    """A guard that lets so many requests of a source come by proxies at a time.
+
+    Behind a proxy a source has no connections of its own that the server could count.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self.app = app
+        self._service = service
+        self._most = service.limits.source_connections
+        self._held = ConcurrencyLimit(MOST, self._most)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        peer = (scope.get("client") or ("",))[0]
+        is_proxied = allowances.is_trusted(peer, self._service.info.trusted_proxies)
+        if scope["type"] != "http" or not is_proxied:
+            await self.app(scope, receive, send)
+            return
+        source = allowances.source_of(self._service, Request(scope))
+        if not self._held.acquire(source):
+            detail = f"{self._most} requests of your network are under way; wait for one"
+            headers = {"Connection": "close", "Retry-After": "1"}
+            answer = problems.response(429, "connections-many", detail, headers)
+            await answer(scope, receive, send)
+            return
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._held.release(source)
 
 
 class CrossOrigin:

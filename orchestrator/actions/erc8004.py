@@ -119,6 +119,10 @@ def _document(
     }
 
 
+# Failures of a node at a range of blocks that is too much for it, even in parts.
+_UNABLE = ("events-many", "node-refused", "reply-too-large", "node-silent", "node-garbled")
+
+
 def _last_payment(chain: Chain, state: ContractState) -> bytes | None:
     """Return the hash of the transaction that last paid the payee, or None if the node is unable.
 
@@ -137,7 +141,7 @@ def _last_payment(chain: Chain, state: ContractState) -> bytes | None:
                 # The token refused the transfer: the sum is only owed to the payee.
                 paid.pop()
     except ChainError as error:
-        if error.code not in ("events-many", "node-refused", "reply-too-large"):
+        if error.code not in _UNABLE:
             raise
         return None
     return paid[-1] if paid else None

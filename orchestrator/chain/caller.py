@@ -1,6 +1,6 @@
-"""Calldata for contracts of one chain, and typed reads of them through one node.
+"""Calldata for contracts of one chain, and typed reads of them through its nodes.
 
-Nothing else imports web3. It encodes; the requests go through `Node`, since web3 repeats
+Nothing else imports web3. It encodes; the requests go through `NodePool`, since web3 repeats
 `eth_sendRawTransaction` on its own and reads replies of any length.
 """
 
@@ -17,10 +17,11 @@ from web3.exceptions import Web3Exception
 from web3.providers import BaseProvider
 
 from orchestrator.chain.abi import Call, artifact, error_text
+from orchestrator.chain.nodes.node import Node
+from orchestrator.chain.nodes.pool import NodePool
 from orchestrator.chain.rpc import (
     Block,
     Json,
-    Node,
     NodeError,
     ReplyError,
     Request,
@@ -42,7 +43,10 @@ from orchestrator.core.wallet_signature import simulation, unwrap
 
 # The errors, beside a `ReplyError`, of a call to a contract of another kind.
 _MISMATCH_CODES = ("call-reverted", "call-malformed", "node-unreadable")
-_PAGE_BLOCKS = 100
+_PAGE_BLOCKS = 1_000
+FINAL = "finalized"
+# The tags that stand for blocks which a reorganization does not reach.
+_FINAL_TAGS = ("safe", FINAL)
 _SHOWN_CHARS = 200
 # ERC-1271: the selector of isValidSignature(bytes32,bytes), and what it returns for yes.
 _IS_VALID_SIGNATURE = bytes.fromhex("1626ba7e")
@@ -83,15 +87,18 @@ class Account(NamedTuple):
 
 
 class Caller(Resource):
-    """A reader of one chain's contracts through one node, and a writer of calldata for them.
+    """A reader of one chain's contracts through its nodes, and a writer of calldata for them.
 
-    Reads take a block tag and default to `latest`. They raise `NodeError` if the node does not
-    answer, `ReplyError` if the contract reverts, `ChainError` if the node is on another chain.
+    Reads take a block tag and default to `latest`. They raise `NodeError` if no node answers,
+    `ReplyError` if the contract reverts, `ChainError` if a node is on another chain. On a chain
+    whose nodes know no final block, those count as safe and final that lie `final_depth` blocks
+    below the latest.
     """
 
-    def __init__(self, rpc_url: str, chain_id: int) -> None:
+    def __init__(self, rpc_url: str, chain_id: int, final_depth: int | None = None) -> None:
         self.chain_id = chain_id
-        self.node = Node(rpc_url)
+        self.final_depth = final_depth
+        self.node = NodePool(rpc_url)
 
     def close(self) -> None:
         self.node.close()
@@ -102,15 +109,60 @@ class Caller(Resource):
         The chain's id is asked for in the same request: behind a load balancer another request may
         reach another node.
         """
-        chain_id, *replies = self.node.batch([("eth_chainId", []), *requests])
+        return self._batch(self.node, requests)
+
+    def _batch(self, node: Node | NodePool, requests: Sequence[Request]) -> list[Json]:
+        if not requests:
+            return []
+        named = any(_names_final(request) for request in requests)
+        if named and self.final_depth is not None:
+            (reply,) = self._checked(node, [("eth_blockNumber", [])])
+            final = hex(max(0, quantity(reply) - self.final_depth))
+            requests = [_with_final(request, final) for request in requests]
+        return self._checked(node, requests)
+
+    def _checked(self, node: Node | NodePool, requests: Sequence[Request]) -> list[Json]:
+        chain_id, *replies = node.batch([("eth_chainId", []), *requests])
         found = quantity(chain_id)
         if found != self.chain_id:
             raise ChainError(
                 "wrong-chain",
-                f"{self.node.name} is on chain {found}, and the deployment is on "
+                f"{node.name} is on chain {found}, and the deployment is on "
                 f"{self.chain_id}; ask another node",
             )
         return replies
+
+    def check_agreement(self) -> None:
+        """Raise ChainError `nodes-disagree` if two of our nodes show two final chains.
+
+        They are compared at the highest block that is final for all; a node that does not answer
+        says nothing. Raises `wrong-chain` for a node of another chain.
+        """
+        nodes = self.node.nodes
+        if len(nodes) < 2:
+            return
+        heads = {node.name: (node, head) for node in nodes if (head := self._block_of(node, FINAL))}
+        height = min((head.number for _, head in heads.values()), default=0)
+        shown = {
+            name: block.block_hash
+            for name, (node, _) in heads.items()
+            if (block := self._block_of(node, height))
+        }
+        if len(set(shown.values())) > 1:
+            said = ", ".join(f"{name} shows {to_hex(one)}" for name, one in shown.items())
+            raise ChainError(
+                "nodes-disagree",
+                f"at final block {height} {said}; nothing is signed, sent or recorded until they "
+                f"agree: find out which is on the right chain, and leave out the other",
+            )
+
+    def _block_of(self, node: Node, tag: Tag) -> Block | None:
+        """Return a block as one node shows it, or None if it shows none."""
+        try:
+            (reply,) = self._batch(node, [block_request(tag)])
+            return read_block(reply)
+        except (NodeError, ReplyError):
+            return None
 
     # --- Blocks and transactions ------------------------------------------------------------------
 
@@ -296,7 +348,7 @@ class Caller(Resource):
         data = simulation(wallet, wrapped, _wallet_question(digest, wrapped.signature))
         request = {"data": to_hex(data), "gas": hex(_DEPLOYMENT_GAS + _GAS_PER_BYTE * len(data))}
         (answer,) = self.batch([("eth_call", [request, "latest"])])
-        return not isinstance(answer, ReplyError) and octets(answer) == _YES + (1).to_bytes(32)
+        return not _has_failed(answer) and octets(answer) == _YES + (1).to_bytes(32)
 
     def _accepts(self, wallet: str, digest: bytes, signature: bytes) -> bool:
         """Return whether a wallet that is there accepts a signature."""
@@ -307,10 +359,26 @@ class Caller(Resource):
         code, answer = self.batch(
             [("eth_getCode", [wallet, "latest"]), ("eth_call", [request, "latest"])]
         )
-        if isinstance(answer, ReplyError):
+        if _has_failed(answer):
             return False
         # An account without code answers every call, with nothing.
         return bool(octets(code)) and octets(answer) == _YES
+
+
+def _names_final(request: Request) -> bool:
+    return any(parameter in _FINAL_TAGS for parameter in request[1] if isinstance(parameter, str))
+
+
+def _with_final(request: Request, block: str) -> Request:
+    method, parameters = request
+    return method, [
+        block if isinstance(one, str) and one in _FINAL_TAGS else one for one in parameters
+    ]
+
+
+def _has_failed(answer: Json) -> bool:
+    """Return whether a call of a stranger's code failed. Raises what is the node's own trouble."""
+    return isinstance(answer, ReplyError) and not (answer.is_of_node and result(answer))
 
 
 def _wallet_question(digest: bytes, signature: bytes) -> bytes:
@@ -330,4 +398,6 @@ def token_at(address: str) -> Contract:
 
 def is_mismatch(error: ChainError) -> bool:
     """Return whether a call failed as it does when the contract is of another kind, or none."""
-    return isinstance(error, ReplyError) or error.code in _MISMATCH_CODES
+    if isinstance(error, ReplyError):
+        return not error.is_of_node
+    return error.code in _MISMATCH_CODES

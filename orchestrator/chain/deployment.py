@@ -15,7 +15,8 @@ from eth_utils.crypto import keccak
 from orchestrator.chain.abi import Call
 from orchestrator.chain.caller import contract_at, is_mismatch
 from orchestrator.chain.escrow import EscrowCaller, SignedRun
-from orchestrator.chain.rpc import Node, ReplyError, Tag, octets, quantity
+from orchestrator.chain.nodes.pool import NodePool
+from orchestrator.chain.rpc import ReplyError, Tag, octets, quantity
 from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.site import Addresses
@@ -45,7 +46,7 @@ def find_deployment(rpc_url: str, escrow: str, lens: str | None = None) -> Addre
     Raises ChainError if there is no escrow at this address.
     """
     call = {"to": escrow, "data": contract_at("OutcomeEscrow", escrow).encode_abi("eventLog")}
-    with Node(rpc_url) as node:
+    with NodePool(rpc_url) as node:
         chain_id, answer = node.batch([("eth_chainId", []), ("eth_call", [call, "latest"])])
         try:
             (event_log,) = decode(["address"], octets(answer))
@@ -62,16 +63,20 @@ def log_id_of(registrant: str, origin: str) -> bytes:
 
 
 class Chain(EscrowCaller):
-    """The contracts of one deployment through one node. Call `check` before trusting it."""
+    """The contracts of one deployment through its nodes. Call `check` before trusting it."""
 
-    def __init__(self, rpc_url: str, addresses: Addresses) -> None:
-        super().__init__(rpc_url, addresses)
+    def __init__(self, rpc_url: str, addresses: Addresses, final_depth: int | None = None) -> None:
+        super().__init__(rpc_url, addresses, final_depth)
         self._event_log = contract_at("EventLog", addresses.event_log)
 
     # --- Start-up checks --------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Raise ChainError unless the contracts are those this program was built with."""
+        """Raise ChainError unless the contracts are those this program was built with.
+
+        Nodes of two chains, or that show two final chains, are refused first.
+        """
+        self.check_agreement()
         for name, contract in (("EventLog", self._event_log), ("OutcomeEscrow", self._escrow)):
             self.check_code(name, contract.address)
             self.domain_of(name, contract)

@@ -189,8 +189,8 @@ class EscrowCaller(Caller):
     them; they are found here, by the event of its opening, and remembered.
     """
 
-    def __init__(self, rpc_url: str, addresses: Addresses) -> None:
-        super().__init__(rpc_url, addresses.chain_id)
+    def __init__(self, rpc_url: str, addresses: Addresses, final_depth: int | None = None) -> None:
+        super().__init__(rpc_url, addresses.chain_id, final_depth)
         self.addresses = addresses
         self._escrow = contract_at("OutcomeEscrow", addresses.escrow)
         # Read only after `_check_lens_known`.

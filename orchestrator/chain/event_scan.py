@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from orchestrator.chain.abi import ChainEvent, Event, decode_event, event_topics
 from orchestrator.chain.caller import Caller
+from orchestrator.chain.nodes.sizes import AdaptiveSize
 from orchestrator.chain.rpc import (
     Block,
     Json,
@@ -18,12 +19,15 @@ from orchestrator.chain.rpc import (
     read_block,
 )
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.refusal import Refusal
 
 SPAN_BLOCKS = 10_000
 MAX_PAGES = 10_000
 MAX_CONTRACTS = 100
-# What a node answers when a range has more events, or takes longer, than it bears.
-_RANGE_REFUSALS = ("node-refused", "reply-too-large")
+# What a node may do about a range that is too much for it, beside refusing it.
+_RANGE_TROUBLE = ("node-silent", "node-garbled", "reply-too-large")
+# A range that a node was silent about is cut by this: each silence costs its whole time.
+_SILENCE_DIVISOR = 8
 
 
 class RawEvent(NamedTuple):
@@ -62,7 +66,7 @@ class EventPage(NamedTuple):
 
 
 class EventScan:
-    """A reader of some contracts' events that asks for fewer blocks once a node refuses more.
+    """A reader of some contracts' events, in ranges as long as the node takes at present.
 
     With `contract_ids`, only the escrow's events about these outcome contracts are read, and with
     `kinds` only those of these kinds.
@@ -80,22 +84,38 @@ class EventScan:
         self._addresses = [address.lower() for address in addresses]
         self._contract_ids = contract_ids
         self._topics = [to_hex(topic) for topic in event_topics(*kinds)]
-        self.span_blocks = span_blocks
+        self._span = AdaptiveSize(span_blocks)
+
+    @property
+    def span_blocks(self) -> int:
+        """The number of blocks that are asked for at once at present."""
+        return self._span.size
 
     def page(self, first: int, last: int) -> EventPage:
         """Return the events from block `first` on: up to `last`, or as far as the node allows.
 
-        Raises NodeError or ReplyError if the node does not give all of them even for one block.
+        Any failure of a longer range makes it shorter, as long as the node answers otherwise: nodes
+        refuse, time out or break off where a range is too much. Raises NodeError or ReplyError if
+        the node does not give all of them even for one block, or answers nothing else either.
         """
+        before = self._span.size
         while True:
-            end = min(last, first + self.span_blocks - 1)
+            end = min(last, first + self._span.size - 1)
             try:
-                return self._read_range(first, end)
+                page = self._read_range(first, end)
             except (NodeError, ReplyError) as error:
-                if error.code not in _RANGE_REFUSALS or self.span_blocks == 1:
+                if not _may_be_range(error):
                     raise
-                # It stays narrow: a node that refused once would refuse the next range as well.
-                self.span_blocks //= 2
+                if first == end:
+                    # It is not the length, so the next range need not be short.
+                    self._span.restore(before)
+                    raise
+                # Raises where the node has gone altogether; that is no word on the range.
+                self._chain.block(end)
+                self._span.shrink(end - first + 1, _by(error))
+            else:
+                self._span.grow(end - first + 1)
+                return page
 
     def _read_range(self, first: int, last: int) -> EventPage:
         ids = [to_hex(one) for one in self._contract_ids]
@@ -152,6 +172,17 @@ def events_of(
         "events-many",
         f"{chain.node.name} shows {scan.span_blocks} blocks at a time; ask another node",
     )
+
+
+def _may_be_range(error: NodeError | ReplyError) -> bool:
+    """Return whether a failure may be due to the length of a range."""
+    if isinstance(error, ReplyError):
+        return error.kind not in (Refusal.BUSY, Refusal.METHOD)
+    return error.code in _RANGE_TROUBLE
+
+
+def _by(error: NodeError | ReplyError) -> int:
+    return _SILENCE_DIVISOR if error.code == "node-silent" else 2
 
 
 def _first_block(chain: Caller, after_s: int, last: int) -> int:

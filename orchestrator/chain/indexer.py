@@ -6,8 +6,8 @@ The database keeps how far the chain was read, in final blocks.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from orchestrator.chain.abi import ChainEvent, Event, Forked, event_topics
-from orchestrator.chain.deployment import Chain
+from orchestrator.chain.abi import ChainEvent, Event, Forked, Published, event_topics
+from orchestrator.chain.deployment import Anchor, Chain
 from orchestrator.chain.event_scan import EventPage, EventScan, RawEvent
 from orchestrator.chain.rpc import block_request, read_block
 from orchestrator.core.errors import ChainError
@@ -99,6 +99,18 @@ class Indexer:
             if len(rows) < _PAGE_EVENTS:
                 return
             place = rows[-1].block_number, rows[-1].log_index
+
+    def final_anchor(self, log_id: bytes) -> Anchor:
+        """Return a log's last final anchor by its event; of size 0 if none was read."""
+        (topic,) = event_topics(Published)
+        with self._database.transaction() as session:
+            row = session.one(
+                "chain.last_final_event_about", **self._cursor_key, topic=topic, about=log_id
+            )
+        event = None if row is None else _event_of(row)
+        if event is None or not isinstance(event.event, Published):
+            return Anchor(0, bytes(32), 0)
+        return Anchor(event.event.size, event.event.root, event.time_s)
 
     def _cursor(self) -> tuple[int, bytes | None]:
         """Return the last final block that was read; its hash is None before the first round."""

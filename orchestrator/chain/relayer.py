@@ -4,8 +4,8 @@
 send.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from orchestrator.chain.abi import Call, error_text
 from orchestrator.chain.deployment import Chain
@@ -17,14 +17,15 @@ from orchestrator.chain.rpc import (
     members,
     nonce_request,
     quantity,
-    read_base_fee,
     read_block,
+    read_prices,
     read_receipt,
     result,
 )
 from orchestrator.chain.wallet import SignedTransaction, SigningKey
 from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.refusal import Refusal
 from orchestrator.core.tx_plan import (
     Account,
     Attempt,
@@ -39,6 +40,7 @@ from orchestrator.core.tx_plan import (
     Send,
     Sign,
     TxStep,
+    Untried,
     View,
     fate,
     plan,
@@ -98,6 +100,8 @@ class Relayer:
         self._now_ms = now_ms
         self._rules = rules
         self.sender: str = self._key.address
+        # The reason why the last round could begin nothing of what was asked for, if it could not.
+        self.hindrance: str | None = None
         self._account_key = {"chain_id": chain.addresses.chain_id, "sender": self.sender.lower()}
 
     def __repr__(self) -> str:
@@ -132,7 +136,7 @@ class Relayer:
         elif row.tx_hash is None:
             stored = Fate.REQUESTED
         else:
-            stored = Fate.SIGNED if row.reply is None else Fate.BROADCAST
+            stored = Fate.SIGNED if row.reply is None or row.refusals else Fate.BROADCAST
         reason = row.reason if row.reason is not None else row.reply or ""
         return StoredIntent(intent_key, stored, row.tx_hash, row.block_number, row.gas_used, reason)
 
@@ -158,6 +162,10 @@ class Relayer:
         account = Account(stored.next_nonce, stored.finalized_block)
         view = self._observe(work)
         steps = plan(work.intents, account, view, self._rules)
+        # Told only where it holds up all: what is signed in the same round goes on.
+        idle = [step.reason for step in steps if isinstance(step, Untried)]
+        has_begun = any(isinstance(step, Sign) for step in steps)
+        self.hindrance = idle[0] if idle and not has_begun else None
         if not steps:
             return []
         next_nonces = [step.nonce + 1 for step in steps if isinstance(step, Sign)]
@@ -187,7 +195,8 @@ class Relayer:
         # Intents and their attempts in one query: two would show two moments.
         for row in session.all("chain.under_way", **self._account_key, limit=self.MOST_UNDER_WAY):
             key, fees = row.intent_key, Fees(row.max_fee_wei, row.priority_fee_wei)
-            attempt = Attempt(row.tx_hash, fees, row.signed_block, row.reply)
+            told = (row.reply, row.refusals, row.is_underpriced)
+            attempt = Attempt(row.tx_hash, fees, row.signed_block, *told)
             known = started.get(key, Intent(key, row.nonce, row.gas_limit))
             started[key] = known._replace(attempts=(*known.attempts, attempt))
             floor_blocks[key] = row.floor_block
@@ -199,24 +208,55 @@ class Relayer:
 
     def _observe(self, work: _Work) -> View:
         """Return the node's view of our account, our attempts, and the calls not yet signed."""
-        latest, final, latest_nonce, final_nonce, fees, tip = self._chain.batch(
+        latest, final, balance, latest_nonce, final_nonce, *market = self._chain.batch(
             [
                 block_request("latest"),
                 block_request("finalized"),
+                ("eth_getBalance", [self.sender, "latest"]),
                 nonce_request(self.sender, "latest"),
                 nonce_request(self.sender, "finalized"),
                 *FEE_REQUESTS,
             ]
         )
+        prices = read_prices(market)
         view = View(
             latest_block=read_block(latest).number,
             finalized_block=read_block(final).number,
             latest_nonce=quantity(latest_nonce),
-            finalized_nonce=quantity(final_nonce),
-            base_fee_wei=read_base_fee(fees),
-            priority_fee_wei=quantity(tip),
+            finalized_nonce=0,
+            base_fee_wei=prices.base_fee_wei,
+            priority_fee_wei=prices.tip_wei,
+            is_legacy=prices.is_legacy,
+            balance_wei=quantity(balance),
         )
-        return self._observe_attempts(work, view)
+        if isinstance(final_nonce, ReplyError) and final_nonce.kind is Refusal.STATE:
+            spent = self._proven_nonce(work, view)
+        else:
+            spent = quantity(final_nonce)
+        return self._observe_attempts(work, view._replace(finalized_nonce=spent))
+
+    def _proven_nonce(self, work: _Work, view: View) -> int:
+        """Return the nonce that our own receipts prove at the final block, whose state is not kept.
+
+        It is one too low where a foreign transaction spent a nonce: that shows only in the state.
+        """
+        attempts = {
+            attempt.tx_hash: intent.nonce
+            for intent in work.intents
+            if intent.nonce is not None and intent.nonce < view.latest_nonce
+            for attempt in intent.attempts
+        }
+        replies = self._chain.batch(
+            [("eth_getTransactionReceipt", [to_hex(tx_hash)]) for tx_hash in attempts]
+        )
+        return max(
+            (
+                attempts[mined.tx_hash] + 1
+                for mined in self._mined(list(attempts), replies).values()
+                if mined.block_number <= view.finalized_block
+            ),
+            default=0,
+        )
 
     def _observe_attempts(self, work: _Work, view: View) -> View:
         """Add receipts where a nonce is spent for good, and the pool where it is unspent.
@@ -250,7 +290,7 @@ class Relayer:
             pooled=frozenset(
                 tx_hash for tx_hash, reply in zip(unspent, held, strict=True) if _is_pooled(reply)
             ),
-            gas=_gas(dict(zip(work.calls, estimates, strict=True))),
+            **self._gas(work, estimates),
         )
         return view._replace(spenders=self._spenders(work, view))
 
@@ -266,6 +306,26 @@ class Relayer:
             for mined in found
             if mined.block_number in blocks
             and blocks[mined.block_number].block_hash == mined.block_hash
+        }
+
+    def _gas(self, work: _Work, estimates: Sequence[Json]) -> dict[str, Any]:
+        """Return what the calls would use, or why they revert, and those that were not tried.
+
+        A node that cannot try a call on the pending block is asked to try it on the latest.
+        """
+        replies = dict(zip(work.calls, estimates, strict=True))
+        unclear = [key for key, reply in replies.items() if not _is_clear(reply)]
+        again = self._chain.batch(
+            [("eth_estimateGas", [work.calls[key].from_account(self.sender)]) for key in unclear]
+        )
+        replies |= zip(unclear, again, strict=True)
+        return {
+            "gas": {key: _gas_of(reply) for key, reply in replies.items() if _is_tried(reply)},
+            "untried": {
+                key: reply.message
+                for key, reply in replies.items()
+                if isinstance(reply, ReplyError) and not _is_tried(reply)
+            },
         }
 
     def _spenders(self, work: _Work, view: View) -> dict[int, bytes]:
@@ -297,6 +357,8 @@ class Relayer:
                 return [SignedTransaction(tx_hash, raw)]
             case Defer(_, reason):
                 session.run("chain.defer", **intent, refused_block=view.latest_block, reason=reason)
+            case Untried(_, reason):
+                session.run("chain.note_untried", **intent, reason=reason)
             case Release():
                 session.run("chain.release", **intent)
             case Finish(_, end, mined, reason):
@@ -318,7 +380,13 @@ class Relayer:
         intent = {**self._account_key, "intent_key": step.intent_key}
         (row,) = session.all("chain.transaction", **intent)
         signed = self._key.sign(
-            self._chain.chain_id, step.nonce, row.target, row.data, step.gas_limit, step.fees
+            self._chain.chain_id,
+            step.nonce,
+            row.target,
+            row.data,
+            step.gas_limit,
+            step.fees,
+            is_legacy=view.is_legacy,
         )
         if row.nonce is None:
             session.run(
@@ -344,6 +412,7 @@ class Relayer:
         """Send, and store each answer, which decides nothing but a fee."""
         if not sends:
             return
+        replies: Sequence[Json]
         try:
             replies = self._chain.batch(
                 [("eth_sendRawTransaction", [to_hex(send.raw)]) for send in sends]
@@ -352,9 +421,13 @@ class Relayer:
             replies = [error] * len(sends)
         with self._database.transaction() as session:
             for send, reply in zip(sends, replies, strict=True):
-                answer = reply.message if isinstance(reply, ChainError) else "sent"
                 session.run(
-                    "chain.note_reply", **self._account_key, tx_hash=send.tx_hash, reply=answer
+                    "chain.note_reply",
+                    **self._account_key,
+                    tx_hash=send.tx_hash,
+                    reply=reply.message if isinstance(reply, ChainError) else "sent",
+                    is_refused=_is_refused(reply),
+                    is_underpriced=isinstance(reply, ReplyError) and reply.kind is Refusal.FEE,
                 )
 
     def _stored(self, session: Session, intent_key: str) -> StoredIntent:
@@ -369,20 +442,34 @@ def _is_pooled(reply: Json) -> bool:
     return result(reply) is not None and members(reply, "it").get("blockHash") is None
 
 
-def _gas(estimates: Mapping[str, Json]) -> dict[str, int | str]:
-    """Return for each intent the gas of its call, or the reason why it reverts.
+def _is_refused(reply: Json) -> bool | None:
+    """Return whether a node would not take a transaction; None where its answer does not tell.
 
-    An intent is left out if the node did not try its call, for reasons of its own.
+    A node that has seen another nonce than we do tells nothing of the transaction.
     """
-    found: dict[str, int | str] = {}
-    for key, reply in estimates.items():
-        if not isinstance(reply, ReplyError):
-            found[key] = quantity(reply)
-        elif reply.data:
-            found[key] = error_text(reply.data)
-        # Nodes number a revert without data as 3, or say it in words of their own.
-        elif reply.number == 3 or any(
-            words in reply.message.lower() for words in ("revert", "out of gas", "gas required")
-        ):
-            found[key] = reply.message
-    return found
+    if not isinstance(reply, ChainError):
+        return False
+    if not isinstance(reply, ReplyError) or reply.is_of_node or reply.kind is Refusal.NONCE:
+        return None
+    return reply.kind is not Refusal.KNOWN
+
+
+def _is_tried(reply: Json) -> bool:
+    """Return whether a node tried a call out, with whatever result.
+
+    A refusal in words that we do not know counts as the call's: it is refused for good only if it
+    still is once today's block is final, and other calls were answered meanwhile.
+    """
+    return not (isinstance(reply, ReplyError) and reply.is_of_node)
+
+
+def _is_clear(reply: Json) -> bool:
+    """Return whether a reply needs no second try: gas, or a revert."""
+    return not isinstance(reply, ReplyError) or reply.kind is Refusal.REVERT
+
+
+def _gas_of(reply: Json) -> int | str:
+    """Return the gas of a call, or the reason why it reverts."""
+    if not isinstance(reply, ReplyError):
+        return quantity(reply)
+    return error_text(reply.data) if reply.data else reply.message

@@ -1,34 +1,24 @@
-"""A client of one Ethereum node: JSON-RPC over HTTP, where every request is sent once.
+"""The words of JSON-RPC: requests, and replies whose every value is parsed strictly.
 
-A reply is bounded in size and time, and each of its values is parsed strictly. Whether a value is
-true is for the caller to judge. Nothing is ever repeated here: a transaction may have been sent.
+Whether a value is true is for the caller to judge. `chain.nodes` sends and receives.
 """
 
-import json
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
-import httpx
-
-from orchestrator.client.http import tls_settings
 from orchestrator.core.errors import ChainError
-from orchestrator.core.resource import Resource
+from orchestrator.core.refusal import Refusal, kind_of
 from orchestrator.core.tx_plan import Mined
 
 Json = Any
 Request = tuple[str, list[Json]]  # a method and its parameters
 Tag = str | int  # "latest", "pending", "safe", "finalized" or a block's number
 
-MAX_REPLY_BYTES = 32 * 1024 * 1024
-CONNECT_S = 5
-REPLY_S = 30
 MAX_TIME_S = 253_402_300_799  # the end of the year 9999
 _SHOWN_CHARS = 200
 _QUANTITY = re.compile(r"0x[0-9a-fA-F]{1,64}")
-_OCTETS = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
+OCTETS = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 
 
 class Block(NamedTuple):
@@ -39,120 +29,67 @@ class Block(NamedTuple):
     time_s: int
 
 
+class Prices(NamedTuple):
+    """The next block's base fee and a fit tip, in wei per gas.
+
+    On a chain without EIP-1559 there is no base fee, and the tip is the whole price.
+    """
+
+    base_fee_wei: int
+    tip_wei: int
+    is_legacy: bool = False
+
+
 class NodeError(ChainError):
     """A missing or unusable answer. The node may have done what was asked: look before repeating.
 
-    `node-lags` means that the node does not know something, maybe not yet.
+    Its code says which kind of trouble it is: `node-unreachable` and `node-silent`, `node-busy`
+    (with the seconds that the node asked us to wait), `node-denied`, `reply-too-large`
+    and `node-garbled` for what is no reply, `node-unreadable` for a value that cannot be, and
+    `node-lags` where the node does not know something, maybe not yet.
     """
+
+    def __init__(self, code: str, message: str, retry_after_s: float = 0) -> None:
+        super().__init__(code, message)
+        self.retry_after_s = retry_after_s
+
+    @property
+    def is_of_all(self) -> bool:
+        """True if the node answers nothing now, whatever it is asked."""
+        return self.code in ("node-unreachable", "node-silent", "node-busy", "node-denied")
 
 
 class ReplyError(ChainError):
-    """An error that the node answered with: its number, its text, and a contract's revert data."""
+    """An error that the node answered with: its number, its text, and a contract's revert data.
 
-    def __init__(self, message: str, number: int, data: bytes) -> None:
+    `kind` says what it means; it follows from the node's own `words`, if they are not the message.
+    """
+
+    def __init__(self, message: str, number: int, data: bytes, words: str | None = None) -> None:
         super().__init__("node-refused", message)
         self.number = number
         self.data = data
+        self.words = message if words is None else words
+        self.kind: Refusal = kind_of(number, self.words, data)
 
-
-class Node(Resource):
-    """One node, by its URL, which is a secret: it may hold an access key."""
-
-    def __init__(self, rpc_url: str) -> None:
-        parts = urlsplit(rpc_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ChainError("rpc-url-malformed", "the chain's RPC URL must be an http(s) URL")
-        self.name = f"the node at {parts.hostname}"
-        self._url = rpc_url
-        self._client = httpx.Client(
-            timeout=httpx.Timeout(REPLY_S, connect=CONNECT_S),
-            verify=tls_settings(trust_env=True),
-            # A compressed reply could grow beyond the bound while it is unpacked.
-            headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
-        )
-
-    def __repr__(self) -> str:
-        return f"Node({self.name!r})"
-
-    def close(self) -> None:
-        self._client.close()
-
-    def call(self, method: str, *params: Json) -> Json:
-        """Return the result of one request. Raises `NodeError` or `ReplyError`."""
-        (reply,) = self.batch([(method, list(params))])
-        return result(reply)
-
-    def batch(self, requests: Sequence[Request]) -> list[Json]:
-        """Return the results of several requests, sent as one so that one node answers them all.
-
-        A request that the node refused has its `ReplyError` in its place. Raises `NodeError`.
-        """
-        body = [
-            {"jsonrpc": "2.0", "id": n, "method": method, "params": params}
-            for n, (method, params) in enumerate(requests)
-        ]
-        replies = self._post(json.dumps(body).encode())
-        if not isinstance(replies, list):
-            error = replies.get("error") if isinstance(replies, dict) else None
-            reason = f": {_shown(error)}" if error else ""
-            raise NodeError("node-unreadable", f"{self.name} answered no call{reason}")
-        # Replies may come in any order; an id that is missing, unknown or doubled spoils them all.
-        by_id = {
-            reply["id"]: reply
-            for reply in replies
-            if isinstance(reply, dict) and isinstance(reply.get("id"), int)
-        }
-        if len(replies) != len(requests) or by_id.keys() != set(range(len(requests))):
-            raise NodeError("node-unreadable", f"{self.name} did not answer every call once")
-        return [self._result(by_id[n]) for n in range(len(requests))]
-
-    def _result(self, reply: Mapping[str, Json]) -> Json:
-        error = reply.get("error")
-        if error is None:
-            if "result" not in reply:
-                raise NodeError("node-unreadable", f"{self.name} sent neither result nor error")
-            return reply["result"]
-        number, data = (
-            (error.get("code"), error.get("data")) if isinstance(error, dict) else (None, None)
-        )
-        return ReplyError(
-            f"{self.name}: {_shown(error)}",
-            number if isinstance(number, int) else 0,
-            octets(data) if isinstance(data, str) and _OCTETS.fullmatch(data) else b"",
-        )
-
-    def _post(self, body: bytes) -> Json:
-        # httpx bounds the wait for each piece only; the deadline bounds their sum.
-        deadline = time.monotonic() + REPLY_S
-        received = bytearray()
-        try:
-            with self._client.stream("POST", self._url, content=body) as response:
-                for chunk in response.iter_bytes():
-                    received += chunk
-                    if len(received) > MAX_REPLY_BYTES or time.monotonic() > deadline:
-                        raise NodeError(
-                            "reply-too-large", f"{self.name} sent too much, or too slowly"
-                        )
-        except httpx.HTTPError as error:
-            # The error's own text can quote the URL, and with it the access key.
-            kind = type(error).__name__
-            raise NodeError("node-unreachable", f"{self.name} did not answer: {kind}") from None
-        try:
-            return json.loads(received)
-        except (ValueError, RecursionError):
-            status = response.status_code
-            raise NodeError(
-                "node-unreadable", f"{self.name} answered HTTP {status}, and not in JSON"
-            ) from None
+    @property
+    def is_of_node(self) -> bool:
+        """True if this says something of the node, and nothing of what was asked."""
+        return self.kind in (Refusal.BUSY, Refusal.LIMIT, Refusal.METHOD, Refusal.STATE)
 
 
 # --- Requests -------------------------------------------------------------------------------------
 
-# The next block's base fee and the tip that the node suggests; `read_base_fee` reads the first.
-FEE_REQUESTS: tuple[Request, Request] = (
+# The latest block, the fees of the next, the tip that the node suggests, and a legacy price;
+# `read_prices` reads the four replies.
+FEE_REQUESTS: tuple[Request, ...] = (
+    ("eth_getBlockByNumber", ["latest", False]),
     ("eth_feeHistory", ["0x1", "latest", []]),
     ("eth_maxPriorityFeePerGas", []),
+    ("eth_gasPrice", []),
 )
+# The tip where the node suggests none in any way.
+_PLAIN_TIP_WEI = 10**9
 
 
 def block_request(block: Tag) -> Request:
@@ -187,17 +124,17 @@ def quantity(reply: Json) -> int:
     value = result(reply)
     if isinstance(value, str) and _QUANTITY.fullmatch(value):
         return int(value, 16)
-    raise NodeError("node-unreadable", f"the node sent {_shown(value)!r} for an integer")
+    raise NodeError("node-unreadable", f"the node sent {shown(value)!r} for an integer")
 
 
 def octets(reply: Json, length: int | None = None) -> bytes:
     """Return JSON-RPC data, of this many bytes if a length is given."""
     value = result(reply)
-    if isinstance(value, str) and _OCTETS.fullmatch(value):
+    if isinstance(value, str) and OCTETS.fullmatch(value):
         data = bytes.fromhex(value[2:])
         if length in (None, len(data)):
             return data
-    raise NodeError("node-unreadable", f"the node sent {_shown(value)!r} for bytes")
+    raise NodeError("node-unreadable", f"the node sent {shown(value)!r} for bytes")
 
 
 def members(reply: Json, what: str) -> Mapping[str, Json]:
@@ -244,15 +181,36 @@ def read_receipt(reply: Json, tx_hash: bytes) -> Mined | None:
     )
 
 
-def read_base_fee(reply: Json) -> int:
-    """Return the next block's base fee in wei from the reply to the first of `FEE_REQUESTS`."""
-    base_fees = items(members(reply, "its fees").get("baseFeePerGas"), "base fees")
+def read_prices(replies: Sequence[Json]) -> Prices:
+    """Return the prices in the replies to `FEE_REQUESTS`.
+
+    A block without a base fee is one of a chain without EIP-1559, whatever methods the node has.
+    """
+    block, history, tip, gas_price = replies
+    latest_wei = members(block, "its latest block").get("baseFeePerGas")
+    if latest_wei is None:
+        return Prices(0, quantity(gas_price), is_legacy=True)
+    if isinstance(history, ReplyError):
+        # The next block's base fee is an eighth higher at most.
+        base_fee_wei = quantity(latest_wei) * 9 // 8 + 1
+    else:
+        base_fee_wei = _next_base_fee(history)
+    if not isinstance(tip, ReplyError):
+        return Prices(base_fee_wei, quantity(tip))
+    if isinstance(gas_price, ReplyError):
+        return Prices(base_fee_wei, _PLAIN_TIP_WEI)
+    return Prices(base_fee_wei, max(0, quantity(gas_price) - quantity(latest_wei)))
+
+
+def _next_base_fee(history: Json) -> int:
+    base_fees = items(members(history, "its fees").get("baseFeePerGas"), "base fees")
     if not base_fees:
         raise NodeError("node-unreadable", "the node sent no base fee")
     # The last one is of the block to come.
     return quantity(base_fees[-1])
 
 
-def _shown(value: Json) -> str:
-    text = value.get("message") if isinstance(value, dict) else value
+def shown(value: Json) -> str:
+    """Write a node's own words on one line, cut to a length that fits into an error."""
+    text = value.get("message") if isinstance(value, dict) and "message" in value else value
     return " ".join(str(text).split())[:_SHOWN_CHARS]

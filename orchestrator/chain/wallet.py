@@ -17,15 +17,17 @@ from orchestrator.chain.abi import Call, error_text
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import (
     FEE_REQUESTS,
+    Json,
     NodeError,
     ReplyError,
     nonce_request,
     quantity,
-    read_base_fee,
+    read_prices,
     read_receipt,
 )
 from orchestrator.core.errors import ChainError, EscrowError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.refusal import Refusal
 from orchestrator.core.tx_plan import GAS_CAP, Fees, Mined, Rules, View, first_fees, gas_limit
 
 MAX_TIP_WEI = 50 * 10**9  # per gas: a node's suggestion is not followed beyond that
@@ -55,19 +57,29 @@ class SigningKey:
         return f"SigningKey({self.address})"
 
     def sign(
-        self, chain_id: int, nonce: int, to: str | None, data: bytes, gas: int, fees: Fees
+        self,
+        chain_id: int,
+        nonce: int,
+        to: str | None,
+        data: bytes,
+        gas: int,
+        fees: Fees,
+        *,
+        is_legacy: bool = False,
     ) -> SignedTransaction:
-        """Sign an EIP-1559 transaction that moves no ether. Without `to` it deploys `data`."""
-        transaction = {
-            "type": 2,
-            "chainId": chain_id,
-            "nonce": nonce,
-            "value": 0,
-            "data": data,
-            "gas": gas,
-            "maxFeePerGas": fees.max_fee_wei,
-            "maxPriorityFeePerGas": fees.priority_fee_wei,
-        }
+        """Sign a transaction that moves no ether. Without `to` it deploys `data`.
+
+        It is of EIP-1559, or a legacy one of EIP-155 for a chain that has no base fee.
+        """
+        transaction = {"chainId": chain_id, "nonce": nonce, "value": 0, "data": data, "gas": gas}
+        if is_legacy:
+            transaction["gasPrice"] = fees.max_fee_wei
+        else:
+            transaction |= {
+                "type": 2,
+                "maxFeePerGas": fees.max_fee_wei,
+                "maxPriorityFeePerGas": fees.priority_fee_wei,
+            }
         if to is not None:
             transaction["to"] = to_checksum_address(to)
         signed = self._account.sign_transaction(transaction)
@@ -83,6 +95,7 @@ class Quote(NamedTuple):
     gas: int
     base_fee_wei: int
     fees: Fees
+    is_legacy: bool = False
 
     @property
     def likely_wei(self) -> int:
@@ -108,24 +121,18 @@ def quote(chain: Chain, sender: str, call: Call) -> Quote:
 
     Raises EscrowError `would-revert` with the contract's own reason if it would fail.
     """
-    request = call.from_account(sender)
-    tried, estimate, history, tip = chain.batch(
-        [
-            ("eth_call", [request, "pending"]),
-            ("eth_estimateGas", [request, "pending"]),
-            *FEE_REQUESTS,
-        ]
-    )
+    tried, estimate, *market = _trial(chain, call.from_account(sender))
     for reply in (tried, estimate):
-        if isinstance(reply, ReplyError) and reply.data:
-            reason = error_text(reply.data)
+        if isinstance(reply, ReplyError) and reply.kind is Refusal.REVERT:
+            reason = error_text(reply.data) if reply.data else reply.message
             raise EscrowError("would-revert", f"the chain would refuse this now: {reason}")
     gas = quantity(estimate)
     if gas >= GAS_CAP:
         raise ChainError("gas-too-much", f"it needs {gas} gas; a transaction may use {GAS_CAP - 1}")
-    base_fee_wei = read_base_fee(history)
+    base_fee_wei, tip_wei, is_legacy = read_prices(market)
     # The tip is paid whatever the base fee: a node that lies must not make it a fortune.
-    tip_wei = min(quantity(tip), MAX_TIP_WEI)
+    if not is_legacy:
+        tip_wei = min(tip_wei, MAX_TIP_WEI)
     fees = first_fees(View(0, 0, 0, 0, base_fee_wei, tip_wei), Rules())
     if fees.max_fee_wei < base_fee_wei:
         raise ChainError(
@@ -133,7 +140,24 @@ def quote(chain: Chain, sender: str, call: Call) -> Quote:
             f"gas costs {base_fee_wei} wei, more than the {fees.max_fee_wei} that we would pay; "
             f"try again later",
         )
-    return Quote(gas, base_fee_wei, fees)
+    return Quote(gas, base_fee_wei, fees, is_legacy)
+
+
+def _trial(chain: Chain, request: Json) -> list[Json]:
+    """Return the replies to a call, its estimate and the prices, on the block to come.
+
+    Nodes without a pending block try it on the latest.
+    """
+
+    def on(block: str) -> list[Json]:
+        return chain.batch(
+            [("eth_call", [request, block]), ("eth_estimateGas", [request, block]), *FEE_REQUESTS]
+        )
+
+    replies = on("pending")
+    tried = replies[0]
+    is_clear = not isinstance(tried, ReplyError) or tried.kind is Refusal.REVERT
+    return replies if is_clear else on("latest")
 
 
 class Sender:
@@ -158,7 +182,9 @@ class Sender:
         nonce = self._free_nonce(price)
         gas = gas_limit(price.gas)
         chain_id = self._chain.chain_id
-        tx_hash, raw = self._key.sign(chain_id, nonce, call.to, call.data, gas, price.fees)
+        tx_hash, raw = self._key.sign(
+            chain_id, nonce, call.to, call.data, gas, price.fees, is_legacy=price.is_legacy
+        )
         # Reported before it is sent: if this process dies, the hash still leads to its fate.
         report(f"sending transaction {to_hex(tx_hash)}")
         try:
@@ -183,7 +209,9 @@ class Sender:
                 ("eth_getBalance", [self.address, "latest"]),
             ]
         )
-        nonce, next_nonce, balance_wei = quantity(latest), quantity(pending), quantity(balance)
+        nonce, balance_wei = quantity(latest), quantity(balance)
+        # A node without a pending block shows none under way.
+        next_nonce = nonce if isinstance(pending, ReplyError) else quantity(pending)
         # Another transaction now could take the place of one whose fate is not known yet.
         if next_nonce != nonce:
             raise ChainError(

@@ -27,6 +27,7 @@ from orchestrator.cli.deals.accept import accept
 from orchestrator.cli.deals.draft import draft
 from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import NOTHING_DONE, Json, progress_writer, server_folder
+from orchestrator.cli.status.command import status
 from orchestrator.cli.why.command import why
 from orchestrator.core.errors import (
     ChainError,
@@ -94,6 +95,7 @@ def serve(
     json_out: Json = False,
 ) -> None:
     """Run a deployment: database and chain if they are local, API, sequencer and pipeline."""
+    from orchestrator.runtime.health.journal import logger, open_journal
     from orchestrator.runtime.serve import PARTS, open_deployment, run_parts
 
     settings = read_settings(os.environ)
@@ -101,12 +103,12 @@ def serve(
     for part in parts:
         if part not in PARTS:
             raise InputError("part-unknown", f"{part!r} is no part; there are {', '.join(PARTS)}")
-    write_progress = progress_writer(as_json=json_out)
+    open_journal(as_json=json_out)
     # Before the servers start, so that a signal while they do stops them in order.
     stop = _stop_on_signal()
-    with open_deployment(settings, parts, write_progress) as stack:
-        run_parts(stack, settings, parts, stop, write_progress)
-    write_progress("stopped")
+    with open_deployment(settings, parts, logger.info) as deployment:
+        run_parts(deployment, settings, parts, stop)
+    logger.info("stopped")
 
 
 @app.command()
@@ -197,6 +199,7 @@ def main() -> None:
 
 app.command()(backtest)
 app.command()(why)
+app.command()(status)
 add_contract_commands(app)
 app.add_typer(keys)
 app.add_typer(connect)

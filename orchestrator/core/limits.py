@@ -29,6 +29,8 @@ class Limits(NamedTuple):
     source_rows_a_minute: int = 1_000_000
     source_replays_a_minute: int = 600
     # At one time.
+    connections: int = 1_000
+    source_connections: int = 100
     requests_at_once: int = 32
     source_reads_at_once: int = 32
     reads_at_once: int = 1

@@ -25,6 +25,8 @@ from typing import NamedTuple
 
 # A transaction may not ask for more gas (EIP-7825: 2^24), and ours stay below it.
 GAS_CAP = 1 << 24
+# After so many refusals of the same bytes, for whatever reason, the fee is raised.
+REFUSALS = 2
 
 
 class Fate(StrEnum):
@@ -50,12 +52,18 @@ class Fees(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One signed transaction. `reply` is the node's answer to its last send, None if never sent."""
+    """One signed transaction. `reply` is the node's answer to its last send, None if never sent.
+
+    `refusals` counts the answers in a row by which a node would not take it;
+    `is_underpriced` is true if the last one said that it pays too little.
+    """
 
     tx_hash: bytes
     fees: Fees
     signed_block: int
     reply: str | None
+    refusals: int = 0
+    is_underpriced: bool = False
 
 
 class Intent(NamedTuple):
@@ -95,7 +103,9 @@ class View(NamedTuple):
     `mined` and `pooled` hold our attempts, as far as the node was asked for them: until a nonce is
     spent for good, a receipt decides nothing. `spenders` names for a nonce the transaction that
     spent it in a final block. `gas` holds, for a requested intent, what it would use, or the reason
-    why it would revert; an intent that was not tried is absent.
+    why it would revert; an intent that was not tried is in `untried`, with
+    the node's words. A chain without EIP-1559
+    (`is_legacy`) has no base fee, and its tip is the whole price. `balance_wei` is the sender's.
     """
 
     latest_block: int
@@ -108,6 +118,9 @@ class View(NamedTuple):
     pooled: frozenset[bytes] = frozenset()
     spenders: Mapping[int, bytes] = {}
     gas: Mapping[str, int | str] = {}
+    untried: Mapping[str, str] = {}
+    is_legacy: bool = False
+    balance_wei: int | None = None
 
 
 class Rules(NamedTuple):
@@ -127,6 +140,11 @@ class Sign(NamedTuple):
     gas_limit: int
     fees: Fees
 
+    @property
+    def most_wei(self) -> int:
+        """The highest cost possible."""
+        return self.gas_limit * self.fees.max_fee_wei
+
 
 class Send(NamedTuple):
     """Send the stored bytes of this attempt, again if need be."""
@@ -137,6 +155,13 @@ class Send(NamedTuple):
 
 class Defer(NamedTuple):
     """Wait, since it would revert now. It is refused if it still does when this block is final."""
+
+    intent_key: str
+    reason: str
+
+
+class Untried(NamedTuple):
+    """Note why it cannot be tried or paid now, which says nothing of the intent itself."""
 
     intent_key: str
     reason: str
@@ -157,7 +182,7 @@ class Finish(NamedTuple):
     reason: str
 
 
-TxStep = Sign | Send | Defer | Release | Finish
+TxStep = Sign | Send | Defer | Untried | Release | Finish
 
 
 def fate(intent: Intent, view: View) -> Fate:
@@ -232,9 +257,9 @@ def gas_limit(estimate: int) -> int:
     return min(estimate + estimate // 4, GAS_CAP - 1)
 
 
-def is_underpriced(reply: str | None) -> bool:
-    """Return whether a node refused an attempt for its fee: a hint to raise it, no more."""
-    return reply is not None and ("underpriced" in reply or "fee too low" in reply)
+def is_affordable(intent: Intent, fees: Fees, view: View) -> bool:
+    """Return whether the sender can pay an attempt at these fees, as far as its balance shows."""
+    return view.balance_wei is None or intent.gas_limit * fees.max_fee_wei <= view.balance_wei
 
 
 def _raised(fee_wei: int) -> int:
@@ -267,15 +292,33 @@ def _replacement(intent: Intent, view: View, rules: Rules) -> Sign | None:
     passed_over = intent.nonce == view.latest_nonce and last.tx_hash in view.pooled
     stuck = (
         last.fees.max_fee_wei < view.base_fee_wei
-        or is_underpriced(last.reply)
+        or last.is_underpriced
+        or (intent.nonce == view.latest_nonce and _is_outbid(last, view))
         or (passed_over and view.latest_block - last.signed_block >= rules.patience_blocks)
     )
     if not stuck or len(intent.attempts) >= rules.max_attempts:
         return None
     fees = raised_fees(last.fees, view, rules)
-    if fees is None or intent.nonce is None:
+    # Without the money a higher fee is refused as well, and each step would leave less.
+    if fees is None or intent.nonce is None or not is_affordable(intent, fees, view):
         return None
     return Sign(intent.intent_key, intent.nonce, intent.gas_limit, fees)
+
+
+def _is_outbid(attempt: Attempt, view: View) -> bool:
+    """Return whether nodes refuse an attempt again and again, and none of them holds it.
+
+    Whatever their words are: the nonce is unspent, so what is in the way is another transaction
+    with it, or the fee.
+    """
+    return attempt.refusals >= REFUSALS and attempt.tx_hash not in view.pooled
+
+
+def _poverty(balance_wei: int, wanted: Sign) -> str:
+    return (
+        f"the sender has {balance_wei} wei for gas, and this may cost {wanted.most_wei} wei; "
+        f"send it more"
+    )
 
 
 def _start(
@@ -292,11 +335,16 @@ def _start(
     for intent in requested:
         key, gas = intent.intent_key, view.gas.get(intent.intent_key)
         if gas is None:
-            continue
-        if isinstance(gas, int) and gas < GAS_CAP:
+            if key in view.untried and intent.refused_block is None:
+                steps.append(Untried(key, view.untried[key]))
+        elif isinstance(gas, int) and gas < GAS_CAP:
             if room > 0 and view.latest_nonce <= nonce:
-                steps.append(Sign(key, nonce, gas_limit(gas), first_fees(view, rules)))
-                nonce, room = nonce + 1, room - 1
+                first = Sign(key, nonce, gas_limit(gas), first_fees(view, rules))
+                if view.balance_wei is None or first.most_wei <= view.balance_wei:
+                    steps.append(first)
+                    nonce, room = nonce + 1, room - 1
+                else:
+                    steps.append(Untried(key, _poverty(view.balance_wei, first)))
         elif isinstance(gas, int):
             reason = f"needs {gas} gas; a transaction may use {GAS_CAP - 1}"
             steps.append(Finish(key, Fate.REFUSED, None, reason))

@@ -130,13 +130,13 @@ class Feed(Resource):
             entries = list(islice(self._window, start, start + PAGE_ENTRIES))
             return Page(entries, self._newest)
 
-    def read(self, cursor: int) -> Page:
-        """Return the next entries from the stored log."""
+    def read(self, cursor: int, most: int = PAGE_ENTRIES) -> Page:
+        """Return the next entries from the stored log, a page of them at most."""
         with self._database.transaction() as session:
             row = stored_checkpoint(session, self._log_id)
             if row is None:
                 return Page((), None)
-            limit = min(PAGE_ENTRIES, row.size - cursor - 1)
+            limit = min(most, PAGE_ENTRIES, row.size - cursor - 1)
             stored = read_entries(session, self._log_id, cursor + 1, limit) if limit > 0 else []
             return Page(self._told(session, stored), checkpoint_of(row))
 

@@ -1,7 +1,6 @@
 """Checks of everything that a deployment needs: present, reachable, and in agreement."""
 
 import platform
-import shutil
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -11,15 +10,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.chain.deployment import Chain
+from orchestrator.chain.nodes.pool import split_urls
 from orchestrator.core.errors import DomainError
+from orchestrator.core.health import LEAST_FREE_BYTES
+from orchestrator.core.site import Site
+from orchestrator.core.terms import address_of
 from orchestrator.core.units import MAX_AHEAD_MS, format_second
 from orchestrator.runtime.local_servers import find_anvil, find_postgres
 from orchestrator.runtime.serve import now_ms
 from orchestrator.runtime.settings import Settings, read_site
 from orchestrator.runtime.stack import check_clock
+from orchestrator.settlement.needs import examine_node
 from orchestrator.storage.database import Database, DatabaseError
+from orchestrator.storage.files import free_bytes, read_key
 
-FREE_BYTES = 2**30
+FREE_BYTES = LEAST_FREE_BYTES
 
 
 class Finding(NamedTuple):
@@ -55,6 +60,24 @@ def examine(read_settings: Callable[[], Settings]) -> list[Finding]:
         findings.append(_check("anvil", lambda: f"{find_anvil()}, for a local chain"))
     else:
         findings.append(_check("chain", lambda: _describe_chain(settings)))
+        # Without our contracts there is nothing to try the nodes with.
+        if findings[-1].ok and settings.site is not None:
+            findings += _examine_nodes(settings, settings.rpc_url, read_site(settings.site))
+    return findings
+
+
+def _examine_nodes(settings: Settings, rpc_urls: str, site: Site) -> list[Finding]:
+    """Try what the pipeline needs of each node; that they agree was checked with the chain."""
+    depth, findings = settings.final_depth, list[Finding]()
+    key_file = settings.keys / "relayer"
+    payer = address_of(read_key(key_file)) if key_file.is_file() else None
+    for rpc_url in split_urls(rpc_urls):
+        with Chain(rpc_url, site.addresses, depth) as chain:
+            name = chain.node.name.removeprefix("the ")
+            findings += [
+                Finding(f"{name}, {need.what}", need.ok, need.detail)
+                for need in examine_node(chain, payer)
+            ]
     return findings
 
 
@@ -68,14 +91,10 @@ def _check(what: str, describe: Callable[[], str]) -> Finding:
 
 
 def _describe_disk(home: Path) -> str:
-    # The home is made by the first start, so its nearest existing parent shows the file system.
-    folder = next(folder for folder in (home, *home.parents) if folder.exists())
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(home)
     if free < FREE_BYTES:
-        raise DomainError(
-            "disk-full", f"{free >> 20} MiB are free at {folder}; make it 1024 or more"
-        )
-    return f"{free >> 30} GiB free at {folder}"
+        raise DomainError("disk-full", f"{free >> 20} MiB are free at {home}; make it 1024 or more")
+    return f"{free >> 30} GiB free at {home}"
 
 
 def _describe_database(login: str, url: str) -> str:
@@ -97,7 +116,7 @@ def _describe_chain(settings: Settings) -> str:
     if settings.site is None or settings.rpc_url is None:
         raise DomainError("site-missing", "set TALLYSTICK_SITE to the deployment's JSON file")
     site = read_site(settings.site)
-    with Chain(settings.rpc_url, site.addresses) as chain:
+    with Chain(settings.rpc_url, site.addresses, settings.final_depth) as chain:
         chain.check()
         chain.check_companions()
         anchor = chain.checkpoint(site.log_id)

@@ -12,10 +12,11 @@ from eth_utils.address import to_checksum_address
 
 from orchestrator.chain.abi import LIBRARIES, artifact, error_text
 from orchestrator.chain.deployment import Chain, log_id_of
+from orchestrator.chain.nodes.node import Node
+from orchestrator.chain.nodes.pool import NodePool
 from orchestrator.chain.rpc import (
     Block,
     Json,
-    Node,
     NodeError,
     ReplyError,
     members,
@@ -114,7 +115,9 @@ class LocalChainClock(Resource):
         return read_block(self.node.call("eth_getBlockByNumber", tag, False))
 
 
-def send_local(node: Node, key: bytes, to: str | None, data: bytes) -> Mapping[str, Json]:
+def send_local(
+    node: Node | NodePool, key: bytes, to: str | None, data: bytes
+) -> Mapping[str, Json]:
     """Send one transaction on a local chain and return its receipt. To None deploys `data`.
 
     Nothing is stored before it is sent, so a crash loses it: all that must survive one goes

@@ -5,6 +5,7 @@ process that started them, even if that is killed. The PostgreSQL binaries come 
 environment; anvil comes from `node_modules`, PATH or `TALLYSTICK_ANVIL`.
 """
 
+import json
 import os
 import pwd
 import re
@@ -26,6 +27,7 @@ from typing import Self
 from urllib.parse import quote
 
 from orchestrator.core.errors import LocalError
+from orchestrator.runtime.server_log import ServerLog
 from orchestrator.storage.database import LOGINS, DatabaseUrls
 from orchestrator.storage.files import write_private
 
@@ -34,7 +36,8 @@ STOP_S = 30
 _POLL_S = 0.01
 # A Unix socket's address holds 108 bytes, and PostgreSQL adds its own file name to the folder's.
 _MAX_SOCKET_FOLDER_BYTES = 107 - len("/.s.PGSQL.5432")
-_LOG_TAIL_BYTES = 2000
+# A server's children may hold its log for a moment longer than it lives.
+_LAST_WORDS_S = 1
 
 
 class _Server(ABC):
@@ -46,7 +49,9 @@ class _Server(ABC):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
+        self.log = ServerLog(self.folder / f"{self.name}.log")
         self._process: subprocess.Popen[bytes] | None = None
+        self._shall_run = False
 
     def __enter__(self) -> Self:
         self.start()
@@ -61,6 +66,7 @@ class _Server(ABC):
 
     def stop(self) -> None:
         """Shut the server down in order; kill it if that takes too long."""
+        self._shall_run = False
         if self._process is None:
             return
         self._process.send_signal(self.stop_signal)
@@ -69,6 +75,18 @@ class _Server(ABC):
         except subprocess.TimeoutExpired:
             self.kill()
         self._process = None
+        self.log.finish(STOP_S)
+
+    def tend(self) -> bool:
+        """Start the server again if it has ended by itself, and return whether it had.
+
+        It is for the main thread, as `start` is.
+        """
+        has_ended = self._process is None or self._process.poll() is not None
+        if not self._shall_run or not has_ended:
+            return False
+        self.start()
+        return True
 
     def kill(self) -> None:
         """End the server and all its children at once, as a power cut would.
@@ -76,6 +94,7 @@ class _Server(ABC):
         Killing the parent alone is not enough: a PostgreSQL backend would still finish the commands
         that it has.
         """
+        self._shall_run = False
         if self._process is None:
             return
         deadline = time.monotonic() + STOP_S
@@ -98,10 +117,7 @@ class _Server(ABC):
                     raise LocalError("kill-slow", f"a child of {self.name} does not end")
             self._process.wait()
         self._process = None
-
-    @property
-    def log_path(self) -> Path:
-        return self.folder / f"{self.name}.log"
+        self.log.finish(STOP_S)
 
     def _spawn(self, command: list[str], user: list[str]) -> subprocess.Popen[bytes]:
         # The kernel sends the death signal when the *thread* that forked ends, not the process.
@@ -112,20 +128,22 @@ class _Server(ABC):
         guard = shutil.which("setpriv")
         if guard is None:
             raise LocalError("setpriv-missing", "setpriv was not found; install util-linux")
-        with self.log_path.open("wb") as log:
-            return subprocess.Popen(  # noqa: S603 - our own arguments
-                [guard, "--pdeathsig", self.stop_signal.name[3:], *user, "--", *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-                env={
-                    "PATH": os.environ.get("PATH", os.defpath),
-                    "HOME": str(self.folder),
-                    "TZ": "UTC",
-                },
-                start_new_session=True,
-            )
+        process = subprocess.Popen(  # noqa: S603 - our own arguments
+            [guard, "--pdeathsig", self.stop_signal.name[3:], *user, "--", *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self.folder,
+            env={
+                "PATH": os.environ.get("PATH", os.defpath),
+                "HOME": str(self.folder),
+                "TZ": "UTC",
+            },
+            start_new_session=True,
+        )
+        if process.stdout is not None:
+            self.log.follow(process.stdout)
+        return process
 
     def _wait_until_ready(
         self, process: subprocess.Popen[bytes], is_ready: Callable[[], bool], deadline: float
@@ -136,17 +154,15 @@ class _Server(ABC):
         """
         while process.poll() is None:
             if is_ready():
-                self._process = process
+                self._process, self._shall_run = process, True
                 return True
             if time.monotonic() > deadline:
                 process.kill()
                 process.wait()
-                raise LocalError("start-slow", f"{self.title} is not up: {self._log_tail()}")
+                raise LocalError("start-slow", f"{self.title} is not up: {self.log.last}")
             time.sleep(_POLL_S)
+        self.log.finish(_LAST_WORDS_S)
         return False
-
-    def _log_tail(self) -> str:
-        return self.log_path.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
 
 
 class LocalPostgres(_Server):
@@ -177,7 +193,7 @@ class LocalPostgres(_Server):
             process = self._spawn([*command, "-h", ""], _unprivileged())
             if self._wait_until_ready(process, partial(self._is_ready, process.pid), deadline):
                 return
-            if 'lock file "postmaster.pid" already exists' in self._log_tail():
+            if 'lock file "postmaster.pid" already exists' in self.log.last:
                 raise LocalError(
                     "already-running",
                     f"PostgreSQL runs in {self.folder} already; end the command that started it, "
@@ -185,8 +201,8 @@ class LocalPostgres(_Server):
                 )
             # If the last owner of this folder was killed, the death signal reached the server
             # alone: its children need a moment to notice, and hold the shared memory until then.
-            if "still in use" not in self._log_tail() or time.monotonic() > deadline:
-                raise LocalError("start-failed", f"PostgreSQL did not start: {self._log_tail()}")
+            if "still in use" not in self.log.last or time.monotonic() > deadline:
+                raise LocalError("start-failed", f"PostgreSQL did not start: {self.log.last}")
             time.sleep(_POLL_S)
 
     @property
@@ -304,18 +320,44 @@ class LocalAnvil(_Server):
         self._timestamp_s = timestamp_s
         self._options = options
         self._port = 0
+        self._state = self.folder / "chain.json"
+        self._kept_state = self.folder / "chain.kept.json"
 
     def start(self) -> None:
         """Start the node and wait until it listens. A restart keeps its chain and its port."""
         self.folder.mkdir(parents=True, exist_ok=True)
         command = [find_anvil(), "--host", "127.0.0.1", "--port", str(self._port)]
         command += ["--slots-in-an-epoch", "1", "--enable-tx-gas-limit"]
-        command += ["--state", str(self.folder / "chain.json")]
+        self._mend_state()
+        command += ["--state", str(self._state)]
         if self._timestamp_s is not None:
             command += ["--timestamp", str(self._timestamp_s)]
         process = self._spawn([*command, *self._options], [])
         if not self._wait_until_ready(process, self._is_listening, time.monotonic() + START_S):
-            raise LocalError("start-failed", f"anvil did not start: {self._log_tail()}")
+            raise LocalError("start-failed", f"anvil did not start: {self.log.last}")
+
+    def keep_state(self) -> None:
+        """Keep a copy of the chain as it was written last, for a kill in the midst of writing."""
+        fresh = self.folder / "chain.new.json"
+        if self._state.exists():
+            shutil.copyfile(self._state, fresh)
+            if _is_document(fresh):
+                fresh.replace(self._kept_state)
+
+    def _mend_state(self) -> None:
+        """Take the kept copy where the chain was half written. Raises LocalError if there is none.
+
+        anvil empties the file before it writes it anew.
+        """
+        if not self._state.exists() or _is_document(self._state):
+            return
+        if not _is_document(self._kept_state):
+            raise LocalError(
+                "chain-damaged",
+                f"{self._state} was half written when anvil was killed; begin anew in another "
+                f"folder, or delete the folder of this deployment",
+            )
+        shutil.copyfile(self._kept_state, self._state)
 
     @property
     def rpc_url(self) -> str:
@@ -323,11 +365,19 @@ class LocalAnvil(_Server):
 
     def _is_listening(self) -> bool:
         """Return whether the node's log says that it listens, and keep the port that it says."""
-        listening = re.search(rb"Listening on 127\.0\.0\.1:(\d+)", self.log_path.read_bytes())
+        listening = re.search(rb"Listening on 127\.0\.0\.1:(\d+)\s", self.log.first)
         if listening is None:
             return False
         self._port = int(listening[1])
         return True
+
+
+def _is_document(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _has_stopped(pid: int) -> bool:

@@ -6,23 +6,28 @@ until it is stopped.
 """
 
 import json
+import logging
 import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator.connect.clients import connect_hint
-from orchestrator.core.errors import DomainError, InputError
+from orchestrator.core.errors import ChainError, DomainError, InputError
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.core.terms import address_of
 from orchestrator.core.units import TOKEN_DECIMALS
+from orchestrator.runtime.connections import Bounds, Gate, bounded_server
+from orchestrator.runtime.health.metrics import Metrics
+from orchestrator.runtime.health.server import create_health_app
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.migration import begin_log, prepare_schema, publisher_of
-from orchestrator.runtime.settings import Settings, read_limits_file, read_site
-from orchestrator.runtime.stack import Believed, Keys, Stack, http_server, listen
+from orchestrator.runtime.settings import MetricsAddress, Settings, read_limits_file, read_site
+from orchestrator.runtime.stack import Keys, Stack, Surroundings, http_server, listen
 from orchestrator.storage.database import (
     API,
     REGISTRAR,
@@ -39,20 +44,33 @@ PARTS = {
     "registrar": (),
     "sequencer": ("publisher",),
     "pipeline": ("verifier", "relayer"),
+    "webhooks": (),
 }
 PART_LOGINS = {
     "api": (API,),
     "registrar": (REGISTRAR,),
     "sequencer": (SEQUENCER,),
     "pipeline": (WORKER,),
+    "webhooks": (WORKER,),
 }
 LOCAL_ORIGIN = "local.tallystick"
 FLUSH_S = 0.2
 STEP_S = 1.0
 ATTEND_S = 0.01
 SWEEP_S = 30.0
-MAX_WAIT_S = 60.0
+# A standby takes over within this time, and whatever was away is found again.
+MAX_WAIT_S = 3.0
+TEND_S = 1.0
+KEEP_S = 10.0
 BLOCK_TIME_S = 1
+
+# How long the workers have to end, once they are to stop.
+STOP_S = 10.0
+
+# Of whoever watches: few, and each with several connections at most.
+HEALTH_BOUNDS = Bounds(100, 50)
+
+_log = logging.getLogger("tallystick.serve")
 
 # A callback that takes one line about the step that begins now.
 Progress = Callable[[str], None]
@@ -63,26 +81,44 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class OpenDeployment(NamedTuple):
+    """A deployment that is checked and wired, and the servers of its own, for `run_parts`."""
+
+    stack: Stack
+    postgres: LocalPostgres | None
+    chain: LocalAnvil | None
+
+
+class Worker(NamedTuple):
+    """A part's work: to act at this interval, and to let go of what it holds at the end."""
+
+    name: str
+    act: Callable[[], object]
+    every_s: float
+    let_go: Callable[[], object] = lambda: None
+
+
 @contextmanager
 def open_deployment(
     settings: Settings, parts: Collection[str], report_progress: Progress
-) -> Iterator[Stack]:
+) -> Iterator[OpenDeployment]:
     """Open the deployment that the settings describe, checked and wired, until the block ends.
 
     It is given the keys and the logins of these parts and no others.
     """
     with ExitStack() as exits:
+        postgres, node = None, None
         databases = settings.databases
         if databases.are_unset:
             report_progress("starting PostgreSQL")
-            server = LocalPostgres(_home(settings) / "postgres")
-            databases = exits.enter_context(server).urls()
+            postgres = LocalPostgres(_home(settings) / "postgres")
+            databases = exits.enter_context(postgres).urls()
         else:
             _check_logins(databases, parts)
         rpc_url, site_path = settings.rpc_url, settings.site
         if rpc_url is None:
             report_progress("starting a local chain")
-            options = ("--block-time", str(BLOCK_TIME_S))
+            options = ("--block-time", str(BLOCK_TIME_S), "--state-interval", str(BLOCK_TIME_S))
             node = LocalAnvil(_home(settings) / "chain", options=options)
             rpc_url = exits.enter_context(node).rpc_url
             report_progress(f"a local chain on {rpc_url}, until we stop")
@@ -112,52 +148,106 @@ def open_deployment(
             now_ms=now_ms,
             public_url=settings.public_url,
             limits=limits,
-            believed=Believed(
+            around=Surroundings(
                 settings.trusted_proxies,
                 settings.origins,
+                settings.final_depth,
+                settings.webhook_networks,
+                _home(settings),
                 client_networks=settings.client_networks,
             ),
         )
-        yield exits.enter_context(stack)
+        yield OpenDeployment(exits.enter_context(stack), postgres, node)
 
 
 def run_parts(
-    stack: Stack,
-    settings: Settings,
-    parts: Collection[str],
-    stop: threading.Event,
-    report_progress: Progress,
+    deployment: OpenDeployment, settings: Settings, parts: Collection[str], stop: threading.Event
 ) -> None:
-    """Run these parts of a deployment until `stop` is set.
+    """Run these parts of a deployment until `stop` is set, by the main thread.
 
-    A worker that fails reports the error once and goes on trying.
+    A worker that fails logs the error once and goes on trying. At the end all have a bounded time:
+    the writer lets go of the log first, so that another may write, and the API is closed last.
     """
+    stack, metrics = deployment.stack, Metrics()
+    logging.getLogger().addHandler(metrics.journal_handler())
     with ExitStack() as exits:
+        if settings.metrics is not None:
+            exits.enter_context(_health_server(stack, settings.metrics, metrics))
         if "api" in parts:
             sock = listen(settings.host, settings.port)
-            url = exits.enter_context(http_server(stack.app, sock))
-            report_progress(f"API on {url} (description: {url}/v1/openapi.json)")
-            report_progress(connect_hint(settings.public_url))
-        workers: list[tuple[str, Callable[[], object], float]] = []
-        if "registrar" in parts:
-            workers.append(("registrar", lambda: stack.registrar.attend(STEP_S), ATTEND_S))
-        if "sequencer" in parts:
-            workers.append(("sequencer", stack.drain, FLUSH_S))
-        if "pipeline" in parts:
-            step = _PipelineStep(stack, settings.settle_every_s)
-            workers += [("pipeline", step, STEP_S), ("sweeper", stack.sweep, SWEEP_S)]
+            url = exits.enter_context(http_server(stack.app, sock, metrics))
+            _log.info("API on %s (description: %s/v1/openapi.json)", url, url)
+            _log.info(connect_hint(settings.public_url))
         threads = [
+            # A thread that does not end in time must not keep the process: all that it does may
+            # end at any point.
             threading.Thread(
-                target=repeat_until_stopped, args=(*worker, stop, report_progress), name=worker[0]
+                target=repeat_until_stopped, args=(worker, stop), name=worker.name, daemon=True
             )
-            for worker in workers
+            for worker in _workers(stack, settings, parts, stop)
         ]
         for thread in threads:
             thread.start()
-        stop.wait()
-        # The API ends after them: leaving the block closes it.
+        # The kernel ends a server with the thread that started it, so this one does.
+        repeat_until_stopped(Worker("servers", _Tending(deployment), TEND_S), stop)
+        deadline = time.monotonic() + STOP_S
         for thread in threads:
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                _log.warning("%s does not end; left to the end of the process", thread.name)
+
+
+@contextmanager
+def _health_server(stack: Stack, address: MetricsAddress, metrics: Metrics) -> Iterator[None]:
+    """Tell how the service is until the block ends, at an address of its own."""
+    try:
+        sock = listen(address.host, address.port)
+    except ChainError as error:
+        if not address.is_default:
+            raise
+        # Another part that runs here has it, and tells of all of them.
+        _log.info("no health and metrics of this process: %s; set TALLYSTICK_METRICS", error)
+        yield
+        return
+    app = create_health_app(stack.watch(), metrics)
+    with bounded_server(app, sock, Gate(HEALTH_BOUNDS)) as url:
+        _log.info("health and metrics on %s", url)
+        yield
+
+
+def _workers(
+    stack: Stack, settings: Settings, parts: Collection[str], stop: threading.Event
+) -> list[Worker]:
+    workers = []
+    if "sequencer" in parts:
+        act = stack.heart("sequencer", stack.drain)
+        workers.append(Worker("sequencer", act, FLUSH_S, stack.sequencer.close))
+    if "registrar" in parts:
+        act = stack.heart("registrar", lambda: stack.registrar.attend(STEP_S))
+        workers.append(Worker("registrar", act, ATTEND_S))
+    if "pipeline" in parts:
+        step = stack.heart("pipeline", _PipelineStep(stack, settings.settle_every_s))
+        workers += [Worker("pipeline", step, STEP_S), Worker("sweeper", stack.sweep, SWEEP_S)]
+    if "webhooks" in parts:
+        workers.append(Worker("webhooks", lambda: stack.webhooks.run(stop), STEP_S))
+    return workers
+
+
+class _Tending:
+    """A look after the servers of our own: one that has ended is started again."""
+
+    def __init__(self, deployment: OpenDeployment) -> None:
+        self._servers = [each for each in (deployment.postgres, deployment.chain) if each]
+        self._chain = deployment.chain
+        self._kept_s = time.monotonic()
+
+    def __call__(self) -> None:
+        for server in self._servers:
+            if server.tend():
+                _log.warning("%s had ended by itself; started again", server.title)
+        if self._chain is not None and time.monotonic() - self._kept_s >= KEEP_S:
+            self._chain.keep_state()
+            self._kept_s = time.monotonic()
 
 
 class _PipelineStep:
@@ -173,30 +263,67 @@ class _PipelineStep:
         self._stack.pipeline.step()
 
 
-def repeat_until_stopped(
-    name: str,
-    act: Callable[[], object],
-    every_s: float,
-    stop: threading.Event,
-    report_progress: Progress,
-) -> None:
-    """Act at this interval until `stop` is set, more rarely while it fails.
+def repeat_until_stopped(worker: Worker, stop: threading.Event) -> None:
+    """Act at the worker's interval until `stop` is set, more rarely while it fails; then let go.
 
-    The same error is reported only once in a row.
+    An error is logged once in a row, and so is its end.
     """
-    wait_s, last = every_s, ""
+    trouble = _Trouble(worker.name)
+    wait_s = worker.every_s
     while not stop.wait(wait_s):
         try:
-            act()
+            worker.act()
         except Exception as error:  # noqa: BLE001 - a thread that ended in silence would stop payouts
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            if not isinstance(error, (DomainError, *Unreachable)):
-                reason = f"unexpected {type(error).__name__}, please report it: {reason}"
-            if reason != last:
-                report_progress(f"{name}: {reason}; trying again")
-            wait_s, last = min(2 * wait_s, MAX_WAIT_S), reason
+            trouble.note(error)
+            wait_s = min(2 * wait_s, MAX_WAIT_S)
         else:
-            wait_s, last = every_s, ""
+            trouble.end()
+            wait_s = worker.every_s
+    try:
+        worker.let_go()
+    except Exception as error:  # noqa: BLE001 - the others are still to end
+        trouble.note(error)
+
+
+class _Trouble:
+    """The failure that a worker is in, if any, said when it begins and when it ends."""
+
+    def __init__(self, part: str) -> None:
+        self._about = {"part": part}
+        self._part = part
+        self._reason = ""
+        self._since_s = 0.0
+
+    def note(self, error: Exception) -> None:
+        """Log an error, unless it is that of the last try."""
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        is_expected = isinstance(error, (DomainError, *Unreachable))
+        if not is_expected:
+            reason = type(error).__name__
+        if not self._reason:
+            self._since_s = time.monotonic()
+        if reason == self._reason:
+            return
+        self._reason = reason
+        if not is_expected:
+            _log.error(
+                "%s: unexpected %s, please report it; trying again",
+                self._part,
+                reason,
+                exc_info=error,
+                extra=self._about,
+            )
+        elif isinstance(error, DomainError) and error.code == "sequencer-busy":
+            _log.info("%s: %s; standing by", self._part, reason, extra=self._about)
+        else:
+            _log.warning("%s: %s; trying again", self._part, reason, extra=self._about)
+
+    def end(self) -> None:
+        """Log that the last try went well, if the one before it did not."""
+        if self._reason:
+            seconds = time.monotonic() - self._since_s
+            _log.info("%s: works again after %.0f s", self._part, seconds, extra=self._about)
+            self._reason = ""
 
 
 def _check_logins(databases: DatabaseUrls, parts: Collection[str]) -> None:

@@ -8,16 +8,19 @@
 | TALLYSTICK_API_DATABASE_URL | the same database, for the API |
 | TALLYSTICK_REGISTRAR_DATABASE_URL | the same database, for the registrar |
 | TALLYSTICK_SCHEMA_DATABASE_URL | the same database, as the owner of the schema; `migrate` alone |
-| TALLYSTICK_RPC_URL | an EVM node; a local chain of our own, with our contracts |
+| TALLYSTICK_RPC_URL | EVM nodes, with commas between; a local chain with our contracts |
+| TALLYSTICK_FINAL_DEPTH | blocks below the latest that count as final; what the nodes call final |
 | TALLYSTICK_SITE | JSON file: the contracts and the log; goes with TALLYSTICK_RPC_URL |
 | TALLYSTICK_KEYS | folder with `publisher`, `verifier`, `relayer`: hex keys; made in HOME |
 | TALLYSTICK_KEY_FILE | file with the hex key of a person who acts on a contract; none |
 | TALLYSTICK_LISTEN | host:port of the API; `127.0.0.1:8700` |
+| TALLYSTICK_METRICS | host:port of health and metrics, or `off`; `127.0.0.1:8701`, if it is free |
 | TALLYSTICK_PUBLIC_URL | the API's URL as wallets are shown it; `http://` and LISTEN |
 | TALLYSTICK_ORIGINS | origins of web pages that may send keys, with commas between; none |
 | TALLYSTICK_SETTLE_EVERY_S | seconds between settlements; 60 |
 | TALLYSTICK_LIMITS | JSON file: limits that differ from their defaults; none |
 | TALLYSTICK_TRUSTED_PROXIES | networks whose word on a client's address counts; none |
+| TALLYSTICK_WEBHOOK_NETWORKS | closed networks that webhooks may reach, by plain http too; none |
 | TALLYSTICK_CLIENT_NETWORKS | closed networks where OAuth clients' documents may be read; none |
 | TALLYSTICK_ANVIL | path of anvil; looked for on PATH |
 """
@@ -28,6 +31,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator.core.errors import InputError
 from orchestrator.core.limits import Limits, read_limits
@@ -44,21 +48,36 @@ NAMES = (
     "TALLYSTICK_REGISTRAR_DATABASE_URL",
     "TALLYSTICK_SCHEMA_DATABASE_URL",
     "TALLYSTICK_RPC_URL",
+    "TALLYSTICK_FINAL_DEPTH",
     "TALLYSTICK_SITE",
     "TALLYSTICK_KEYS",
     "TALLYSTICK_KEY_FILE",
     "TALLYSTICK_LISTEN",
+    "TALLYSTICK_METRICS",
     "TALLYSTICK_PUBLIC_URL",
     "TALLYSTICK_ORIGINS",
     "TALLYSTICK_SETTLE_EVERY_S",
     "TALLYSTICK_LIMITS",
     "TALLYSTICK_TRUSTED_PROXIES",
+    "TALLYSTICK_WEBHOOK_NETWORKS",
     "TALLYSTICK_CLIENT_NETWORKS",
     "TALLYSTICK_ANVIL",
 )
 _LISTEN = re.compile(r"([0-9A-Za-z.\-]+):([0-9]{1,5})")
 _ORIGIN = re.compile(r"https?://[0-9a-z.\-]+(:[0-9]{1,5})?")
 MAX_SETTLE_EVERY_S = 7 * DAY_S
+MAX_FINAL_DEPTH = 100_000
+
+
+class MetricsAddress(NamedTuple):
+    """The address at which a process tells how it is; without the default one it goes on."""
+
+    host: str
+    port: int
+    is_default: bool
+
+
+METRICS = MetricsAddress("127.0.0.1", 8701, is_default=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +97,9 @@ class Settings:
     limits: Path | None
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     origins: tuple[str, ...] = ()
+    final_depth: int | None = None
+    webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    metrics: MetricsAddress | None = METRICS
     client_networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
@@ -97,12 +119,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     values = {name: environment[name] for name in NAMES if environment.get(name)}
     home = Path(values.get("TALLYSTICK_HOME", "~/.tallystick")).expanduser().absolute()
     listen = values.get("TALLYSTICK_LISTEN", "127.0.0.1:8700")
-    match = _LISTEN.fullmatch(listen)
-    if match is None or not int(match[2]) < 65_536:
-        raise InputError(
-            "setting-listen",
-            f"TALLYSTICK_LISTEN must be host:port, such as 127.0.0.1:8700, not {listen!r}",
-        )
+    host, port = _address("TALLYSTICK_LISTEN", listen)
     every = values.get("TALLYSTICK_SETTLE_EVERY_S", "60")
     if not every.isdecimal() or not 1 <= int(every) <= MAX_SETTLE_EVERY_S:
         raise InputError(
@@ -126,15 +143,48 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         site=Path(site) if site else None,
         keys=Path(values["TALLYSTICK_KEYS"]) if "TALLYSTICK_KEYS" in values else home / "keys",
         key_file=Path(values["TALLYSTICK_KEY_FILE"]) if "TALLYSTICK_KEY_FILE" in values else None,
-        host=match[1],
-        port=int(match[2]),
+        host=host,
+        port=port,
         public_url=values.get("TALLYSTICK_PUBLIC_URL", f"http://{listen}"),
         settle_every_s=int(every),
         limits=Path(values["TALLYSTICK_LIMITS"]) if "TALLYSTICK_LIMITS" in values else None,
         trusted_proxies=_networks(values, "TALLYSTICK_TRUSTED_PROXIES", "setting-proxies"),
+        webhook_networks=_networks(values, "TALLYSTICK_WEBHOOK_NETWORKS", "setting-webhooks"),
         client_networks=_networks(values, "TALLYSTICK_CLIENT_NETWORKS", "setting-clients"),
         origins=_origins(values.get("TALLYSTICK_ORIGINS", "")),
+        final_depth=_final_depth(values.get("TALLYSTICK_FINAL_DEPTH")),
+        metrics=_metrics(values.get("TALLYSTICK_METRICS")),
     )
+
+
+def _final_depth(text: str | None) -> int | None:
+    """Return the depth below which blocks count as final. Raises InputError for what is none."""
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text[:9]) > MAX_FINAL_DEPTH:
+        raise InputError(
+            "setting-final-depth",
+            f"TALLYSTICK_FINAL_DEPTH must be from 0 to {MAX_FINAL_DEPTH} blocks, not {text!r}",
+        )
+    return int(text)
+
+
+def _address(name: str, text: str) -> tuple[str, int]:
+    """Return the host and port of a setting. Raises InputError."""
+    match = _LISTEN.fullmatch(text)
+    if match is None or not int(match[2]) < 65_536:
+        code = f"setting-{name.removeprefix('TALLYSTICK_').lower()}"
+        raise InputError(code, f"{name} must be host:port, such as 127.0.0.1:8700, not {text!r}")
+    return match[1], int(match[2])
+
+
+def _metrics(text: str | None) -> MetricsAddress | None:
+    """Return where to tell how the process is; None for nowhere. Raises InputError."""
+    if text is None:
+        return METRICS
+    if text == "off":
+        return None
+    return MetricsAddress(*_address("TALLYSTICK_METRICS", text), is_default=False)
 
 
 def _origins(text: str) -> tuple[str, ...]:

@@ -5,20 +5,19 @@ does. No part starts before the site has been checked against the chain and the 
 """
 
 import socket
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property, partial
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
 from api.context import ChainReads, Network, ServiceInfo
+from api.watch import Watch
 from orchestrator.actions.contract_state import read_cautions
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer, stored_fork
@@ -37,9 +36,13 @@ from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.terms import address_of, checkpoint_digest, sign_digest
 from orchestrator.core.units import format_second
 from orchestrator.identity.registrar import Registrar
+from orchestrator.log.feed import Feed
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
 from orchestrator.log.sequencer import Sequencer
+from orchestrator.runtime.connections import Bounds, Gate, allow_files, bounded_server
+from orchestrator.runtime.health.metrics import Metrics
+from orchestrator.runtime.health.pulse import Figures, Heart, chain_figures, no_figures
 from orchestrator.settlement.pipeline import Pipeline
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.storage.database import (
@@ -53,14 +56,15 @@ from orchestrator.storage.database import (
     inbox_limits_of,
 )
 from orchestrator.verify.log_replay import LogReplay
+from orchestrator.webhooks.courier import Courier
+from orchestrator.webhooks.delivery import Deliverer
+from orchestrator.webhooks.posting import Poster
+from orchestrator.webhooks.worker import WebhookWorker
 
 SILENT_MS = 30_000
-START_S = 30
 MAX_TRANSACTIONS = 10_000
-_POLL_S = 0.01
 # How long a registrar waits for a sign-in before it looks whether it shall stop.
 _DESK_S = 0.2
-SWITCH_S = 0.0005
 
 
 class Keys(NamedTuple):
@@ -88,18 +92,25 @@ class SentTransaction(NamedTuple):
     gas_used: int
 
 
-class Believed(NamedTuple):
-    """Proxies that are believed who sent a request, and origins whose pages may send keys.
+class Surroundings(NamedTuple):
+    """Proxies that are believed who sent a request, origins whose pages may send keys, our folder.
 
-    Documents of OAuth's clients may be in these networks, although they are not public.
+    Blocks are believed to be final that lie `final_depth` below the latest, or else those that the
+    nodes call so. Webhooks may go to the networks, although they are not of the public Internet.
+    Documents of OAuth's clients may be in the `client_networks` likewise. The folder is on the disk
+    that must have room.
     """
 
     proxies: tuple[Network, ...] = ()
     origins: tuple[str, ...] = ()
+    final_depth: int | None = None
+    webhook_networks: tuple[Network, ...] = ()
+    folder: Path = Path("/")
     client_networks: tuple[Network, ...] = ()
 
 
-NOTHING_BELIEVED = Believed()
+NO_SURROUNDINGS = Surroundings()
+_LOGIN_OF_PART = {"sequencer": SEQUENCER, "pipeline": WORKER, "registrar": REGISTRAR}
 
 
 class Stack(ResourceGroup):
@@ -122,7 +133,7 @@ class Stack(ResourceGroup):
         now_ms: Callable[[], int],
         public_url: str,
         limits: Limits | None = None,
-        believed: Believed = NOTHING_BELIEVED,
+        around: Surroundings = NO_SURROUNDINGS,
         is_simulated: bool = False,
     ) -> None:
         super().__init__()
@@ -134,8 +145,8 @@ class Stack(ResourceGroup):
         self._is_simulated = is_simulated
         self.limits = limits or Limits()
         with self._opening():
+            self._public_url, self._around = public_url, around
             self._open_chain(rpc_url)
-            self._public_url, self._believed = public_url, believed
             self._check_databases()
 
     def _open_chain(self, rpc_url: str) -> None:
@@ -144,7 +155,8 @@ class Stack(ResourceGroup):
         This comes before the database is touched: a wrong site must leave no trace in it.
         """
         site = self.site
-        self.chain = self._exits.enter_context(Chain(rpc_url, site.addresses))
+        chain = Chain(rpc_url, site.addresses, self._around.final_depth)
+        self.chain = self._exits.enter_context(chain)
         self.chain.check()
         self.chain.check_companions()
         self.publisher = self.chain.check_log(site.log_id, site.registrant, site.origin)
@@ -222,12 +234,28 @@ class Stack(ResourceGroup):
                 lens=site.addresses.lens,
                 feedback=site.addresses.feedback,
                 evaluators=site.addresses.evaluators,
-                trusted_proxies=self._believed.proxies,
-                client_networks=self._believed.client_networks,
+                trusted_proxies=self._around.proxies,
+                webhook_networks=self._around.webhook_networks,
+                folder=self._around.folder,
+                client_networks=self._around.client_networks,
             ),
             limits=self.limits,
-            origins=self._believed.origins,
+            origins=self._around.origins,
         )
+
+    def watch(self) -> Watch:
+        """Return a look at the whole service, by whichever login we have."""
+        (login, *_) = self._urls.by_login
+        return Watch(self._database(login), self.site.log_id, self._around.folder)
+
+    def heart(self, part: str, act: Callable[[], object]) -> Heart:
+        """Return a part's work, which notes in the database that it goes well."""
+        login = _LOGIN_OF_PART[part]
+        figures: Figures = no_figures
+        if part == "pipeline":
+            sender = self.relayer.sender
+            figures = partial(chain_figures, self.chain, self.site.log_id, sender)
+        return Heart(act, self._database(login), self.site.log_id, part, figures)
 
     @cached_property
     def sequencer(self) -> Sequencer:
@@ -287,6 +315,16 @@ class Stack(ResourceGroup):
             account=self.publisher,
             sponsorship=Sponsorship(site, self.limits),
         )
+
+    @cached_property
+    def webhooks(self) -> WebhookWorker:
+        """The worker that sends webhooks. It needs no key, and the worker's login."""
+        database, log_id = self.worker, self.site.log_id
+        feed = self._exits.enter_context(Feed(database, log_id))
+        courier = Courier(database, log_id, feed)
+        poster = Poster(self._around.webhook_networks)
+        deliverer = Deliverer(database, log_id, feed, courier, poster, self.publisher)
+        return WebhookWorker(self._urls.by_login[WORKER], feed, courier, deliverer)
 
     def records(self, start: int, stop: int) -> Iterator[Record]:
         """Yield the log's records at positions [start, stop), as far as they are written."""
@@ -451,37 +489,19 @@ def sign_in_desk(registrar: Registrar) -> Iterator[None]:
         raise failures[0]
 
 
-@contextmanager
-def http_server(app: FastAPI, sock: socket.socket) -> Iterator[str]:
-    """Serve the application over HTTP from a thread until the block ends, and yield its URL."""
-    # A thread that renders a long answer gives way sooner than after Python's own 5 ms: another
-    # request has a dozen steps, and would wait for it at each.
-    sys.setswitchinterval(SWITCH_S)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            lifespan="on",
-            server_header=False,
-            # It would believe any local client about where it comes from; we ask a setting.
-            proxy_headers=False,
+def http_server(
+    app: FastAPI, sock: socket.socket, metrics: Metrics | None = None
+) -> AbstractContextManager[str]:
+    """Serve the API over HTTP from a thread until the block ends, and give its URL."""
+    service = app.state.service
+    limits = service.limits
+    gate = Gate(
+        Bounds(
+            allow_files(limits.connections),
+            limits.source_connections,
+            service.info.trusted_proxies,
         )
     )
-    thread = threading.Thread(target=server.run, args=([sock],), name="http")
-    thread.start()
-    try:
-        # uvicorn sets the flag from its own thread and offers nothing to wait on.
-        deadline = time.monotonic() + START_S
-        while not server.started:
-            if not thread.is_alive() or time.monotonic() > deadline:
-                raise ChainError("server-down", "the HTTP server did not start")
-            time.sleep(_POLL_S)
-        host, port = sock.getsockname()[:2]
-        yield f"http://{host}:{port}"
-    finally:
-        # Streams have no end of their own, and the server waits for every answer to end.
-        app.state.service.feed.close()
-        server.should_exit = True
-        thread.join()
-        sock.close()
+    served = app if metrics is None else metrics.counting(app, gate)
+    # Streams have no end of their own, and the server waits for every answer to end.
+    return bounded_server(served, sock, gate, before_stop=[service.feed.close])

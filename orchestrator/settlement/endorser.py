@@ -5,8 +5,10 @@ Every statement of our verifier gets one: which of them a job waits for cannot b
 """
 
 from orchestrator.chain.deployment import Chain
+from orchestrator.chain.indexer import Indexer
 from orchestrator.log.reader import LogReader
 from orchestrator.settlement.runs import neighbours
+from orchestrator.settlement.troubles import kept
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.storage.database import Database
 
@@ -17,11 +19,17 @@ class Endorser:
     """Signs our statements below the last final anchor, in the log's order, each once."""
 
     def __init__(
-        self, database: Database, log: LogReader, chain: Chain, verifier: Verifier
+        self,
+        database: Database,
+        log: LogReader,
+        chain: Chain,
+        indexer: Indexer,
+        verifier: Verifier,
     ) -> None:
         self._database = database
         self._log = log
         self._chain = chain
+        self._indexer = indexer
         self._verifier = verifier
         # The last position that was examined; None: to be read from the database.
         self._endorsed_to: int | None = None
@@ -39,7 +47,9 @@ class Endorser:
         if not page:
             return 0
         # Only a final anchor will do: nothing here is ever signed again under another root.
-        anchor = self._chain.checkpoint(self._log.log_id, "finalized")
+        anchor = kept(lambda: self._chain.checkpoint(self._log.log_id, "finalized"))
+        if anchor is None:
+            anchor = self._indexer.final_anchor(self._log.log_id)
         covered = [stored for stored in page if stored.position < anchor.size]
         signer = self._verifier.address_word
         ours = [stored.position for stored in covered if stored.entry.actor == signer]

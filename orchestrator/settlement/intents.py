@@ -12,10 +12,13 @@ from orchestrator.storage.database import Database
 
 # What was refused or reverted six times will not come right by itself.
 MAX_NUMBER = 5
+DEFERRED = "deferred"
 
 
 class NumberedIntent(NamedTuple):
     """An intent with its number among those of its purpose, and its fate; None while under way.
+
+    It is `deferred` if it would revert now: it is tried on, and refused once that is final.
 
     The purpose is, by kind: publish and round `old size:new size`, settle `first:count`, release
     `contract:paid units`, refute `contract:key of the claim`.
@@ -35,6 +38,11 @@ class NumberedIntent(NamedTuple):
     def next(self) -> "NumberedIntent":
         """The same under the next number."""
         return NumberedIntent(self.kind, self.purpose, self.number + 1)
+
+    @property
+    def has_ended(self) -> bool:
+        """True if nothing more comes of it."""
+        return self.fate not in (None, DEFERRED)
 
     @property
     def is_exhausted(self) -> bool:
@@ -64,7 +72,7 @@ class Intents:
         last = self.last(f"{kind}:{purpose}:")
         if last is None:
             intent = NumberedIntent(kind, purpose)
-        elif last.fate is None or last.is_exhausted:
+        elif not last.has_ended or last.is_exhausted:
             return False
         else:
             intent = last.next
@@ -82,6 +90,9 @@ class Intents:
         return NumberedIntent(kind, ":".join(purpose), int(number), row.fate)
 
     def is_under_way(self, kind: str) -> bool:
-        """Return whether anything of this kind was asked for and has not ended."""
+        """Return whether anything of this kind was asked for that may still go through.
+
+        What would revert now holds up nothing.
+        """
         with self._database.transaction(self._account) as session:
             return bool(session.all("pipeline.under_way", **self._sender, prefix=f"{kind}:"))

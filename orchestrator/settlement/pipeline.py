@@ -19,17 +19,25 @@ A step reads what is durable, decides, and asks for something under a key that n
 that runs twice, or dies halfway, does nothing twice.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from orchestrator.chain.abi import ChainEvent, Closed, Credited, Opened, Paid, Settled
+from orchestrator.chain.abi import (
+    ChainEvent,
+    Closed,
+    Credited,
+    Opened,
+    Paid,
+    Settled,
+)
 from orchestrator.chain.deployment import Chain, SignedCheckpoint
 from orchestrator.chain.escrow import Progress, SignedRun
 from orchestrator.chain.indexer import Indexer
 from orchestrator.chain.relayer import Relayer
 from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import address_word
-from orchestrator.core.errors import LogError, ReplayError, TermsError
+from orchestrator.core.errors import ChainError, LogError, ReplayError, TermsError
 from orchestrator.core.forecast import OPENING_DAYS
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import decode
@@ -50,10 +58,11 @@ from orchestrator.core.units import DAY_MS, format_second
 from orchestrator.log.inbox import MAX_BULK, Submission, submit
 from orchestrator.log.reader import LogReader, StoredEntry
 from orchestrator.settlement.endorser import Endorser
-from orchestrator.settlement.intents import Intents, NumberedIntent
+from orchestrator.settlement.intents import DEFERRED, Intents, NumberedIntent
 from orchestrator.settlement.openings import Openings
 from orchestrator.settlement.refuter import Refuter
 from orchestrator.settlement.runs import GUARDED_WEIGHT, Run, first_of_round, runs_of
+from orchestrator.settlement.troubles import Troubles, kept
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.storage.database import Database
 from orchestrator.verify.recount import DISPUTES, ToldDispute, Totals, recount
@@ -61,6 +70,8 @@ from orchestrator.verify.recount import DISPUTES, ToldDispute, Totals, recount
 MAX_FORECASTS = 1_000
 MAX_EXPIRIES = 1_000
 STATEMENTS_PAGE = 1_000
+# How long the agreement of our nodes counts.
+AGREED_FOR_MS = 12_000
 # A part of what is owed is released once a day at most.
 RELEASE_EVERY_MS = DAY_MS
 # How many contracts are examined for a release in one step.
@@ -68,6 +79,7 @@ RELEASES_PAGE = 100
 # A log without new statements is anchored this often all the same.
 ANCHOR_EVERY_MS = 3_600_000
 # The values of `statusOf` for contracts that pay nothing more.
+_log = logging.getLogger("tallystick.pipeline")
 _PAID_UP = ("paid_out", "refunded")
 
 
@@ -116,7 +128,7 @@ class Pipeline:
         self._serves = sponsorship.serves
         self._openings = Openings(database, self._log_id, chain, relayer, now_ms, sponsorship)
         self._refuter = Refuter(log, chain, indexer, now_ms, self._is_served)
-        self._endorser = Endorser(database, log, chain, verifier)
+        self._endorser = Endorser(database, log, chain, indexer, verifier)
         self._intents = Intents(database, relayer, chain.addresses.chain_id, self._account)
         # What follows is a cache of the log and the chain: a restart finds all of it again.
         # By contract, the newest anchored statement that the escrow may still lack.
@@ -126,26 +138,33 @@ class Pipeline:
         self._guarded: dict[bytes, int] = {}
         # The place of the last opening whose terms were remembered.
         self._opened_to = (-1, -1)
+        # The time up to which our nodes' agreement counts.
+        self._agreed_until_ms = 0
         # The position up to which statements were read.
         self._read_to = 0
 
     def step(self) -> bool:
         """Run all steps once, in order; return whether anything was done or was under way.
 
-        Raises LogError `log-forked` at the end of a step with a forked log, so that it is noticed.
+        Whatever fails in it stops nothing else, and the first failure is raised at its end; so is
+        LogError `log-forked` with a forked log. Nothing at all is done while two nodes of ours show
+        two final chains (ChainError `nodes-disagree`).
         """
-        try:
-            forked_at_s, asked = self._chain.forked_at(self._log_id), 0
-            if forked_at_s is None:
-                asked += self.accept() + self.settle_round() + bool(self.publish()) + self.settle()
-                asked += self.endorse()
-            asked += self.release() + self.refute()
-        finally:
+        self._check_nodes()
+        forked_at_s, asked, moving, seen = None, 0, 0, 0
+        with Troubles() as troubles:
+            with troubles.noted():
+                forked_at_s = self._chain.forked_at(self._log_id)
+                asked += self._ask_all(troubles, is_forked=forked_at_s is not None)
             # Transactions move on, and events are read, even if nothing new can be asked for. What
             # ends now may be answered by the next step, as a round that fails is by an anchor.
-            moving = self._relayer.under_way()
-            self.submit()
-            seen = self.watch()
+            with troubles.noted():
+                moving = self._relayer.under_way()
+                self.submit()
+            with troubles.noted():
+                seen = self.watch()
+            if troubles.are_of_node:
+                self._chain.node.turn()
         if forked_at_s is not None:
             raise LogError(
                 "log-forked",
@@ -154,6 +173,29 @@ class Pipeline:
                 f"still paid; find out who holds the publisher's key, and begin another log",
             )
         return bool(asked + seen + moving)
+
+    def _check_nodes(self) -> None:
+        """Raise ChainError while our nodes disagree; they are compared every few seconds."""
+        if self._now_ms() >= self._agreed_until_ms:
+            self._chain.check_agreement()
+            self._agreed_until_ms = self._now_ms() + AGREED_FOR_MS
+
+    def _ask_all(self, troubles: Troubles, *, is_forked: bool) -> int:
+        """Ask for all that is due, each kind apart from the others; return how much."""
+        for_a_log = (
+            self.accept,
+            self.settle_round,
+            lambda: bool(self.publish()),
+            self.settle,
+            self.endorse,
+        )
+        asked = 0
+        for ask in (*(() if is_forked else for_a_log), self.release, self.refute):
+            with troubles.noted():
+                asked += ask()
+            if troubles.are_of_all:
+                break  # the others would wait as long for the same
+        return asked
 
     def tick(self, key: str) -> None:
         """Ask the log to score what can be, to end what was not taken, and to state all totals.
@@ -258,13 +300,8 @@ class Pipeline:
     def _due_checkpoint(self) -> _DueCheckpoint | None:
         """Return the newest checkpoint if it is to be anchored now."""
         anchored = self._chain.checkpoint(self._log_id)
-        # Anchors go one after the other, for each is proven against the last.
-        for kind in ("publish", "round"):
-            last = self._intents.last(f"{kind}:")
-            if last is not None and last.fate is None:
-                asked_size = int(last.purpose.split(":")[1])
-                if asked_size > anchored.size:
-                    return None
+        if self._is_anchoring(anchored.size):
+            return None
         newest = self._log.checkpoint()
         if newest is None or newest.size <= anchored.size:
             return None
@@ -278,13 +315,32 @@ class Pipeline:
         signed = SignedCheckpoint(self._log_id, checked.size, checked.root, checked.signature)
         return _DueCheckpoint(anchored.size, signed, proof)
 
+    def _is_anchoring(self, anchored_size: int) -> bool:
+        """Return whether an anchor is on its way: they go one after the other, each proven by the
+        last.
+
+        A round that would revert now is done in two, so the anchor does not wait for it.
+        """
+        for kind in ("publish", "round"):
+            last = self._intents.last(f"{kind}:")
+            if last is None or last.has_ended:
+                continue
+            old, new = (int(size) for size in last.purpose.split(":"))
+            if last.fate is None and new > anchored_size:
+                return True
+            if kind == "publish" and last.fate == DEFERRED and old == anchored_size:
+                return True
+        return False
+
     def settle(self) -> int:
         """Ask for the newest statements that the escrow lacks to be settled; return how many.
 
         A statement must be covered by the anchor of a safe block, and waits while its contract has
         another pending. Older ones need not be sent: totals are cumulative.
         """
-        anchor = self._chain.checkpoint(self._log_id, "safe")
+        anchor = kept(lambda: self._chain.checkpoint(self._log_id, "safe"))
+        if anchor is None:
+            anchor = self._indexer.final_anchor(self._log_id)
         self._remember_terms()
         self._read_statements(anchor.size)
         if self._is_settling():
@@ -303,8 +359,9 @@ class Pipeline:
             return []
         progress = self._chain.progress(list(self._unsent))
         taken = [name for name, one in progress.items() if self._is_settled(name, one)]
-        # A reorganization may undo it, so a statement is dropped only once that is final.
-        for name, one in self._chain.progress(taken, "finalized").items():
+        # A reorganization may undo it, so a statement is dropped only once that is final; where no
+        # node keeps final states, it is looked at as long as we run.
+        for name, one in (kept(lambda: self._chain.progress(taken, "finalized")) or {}).items():
             if self._is_settled(name, one):
                 del self._unsent[name]
         # Those at or above the size were read for a round that could not be.
@@ -341,11 +398,11 @@ class Pipeline:
         intent = NumberedIntent("settle", f"{run.first}:{count}")
         last = self._intents.last(f"settle:{intent.purpose}:")
         if last is not None:
-            if last.fate is None:
+            if last.fate is None or (last.fate == DEFERRED and count == 1):
                 return 0
             if last.fate != "finalized" and count > 1:
-                # It failed as a whole, as for its gas. In halves no contract's statement depends on
-                # another's for long.
+                # It failed, or would fail, as a whole, as for its gas. In halves no contract's
+                # statement depends on another's for long.
                 return sum(self._send(half, size, root) for half in run.halves)
             if last.is_exhausted:
                 for entry in run.entries:
@@ -366,7 +423,7 @@ class Pipeline:
             return 0
         asked, page = 0, list(self._guarded)[:RELEASES_PAGE]
         for contract_id, one in self._chain.progress(page).items():
-            if _is_over(one) and _is_over(self._final_progress(contract_id)):
+            if _is_over(one) and self._is_finally_over(contract_id):
                 del self._guarded[contract_id]
                 continue
             # It goes behind the others, so that every contract gets its turn.
@@ -378,8 +435,9 @@ class Pipeline:
                     asked += 1
         return asked
 
-    def _final_progress(self, contract_id: bytes) -> Progress:
-        return self._chain.progress([contract_id], "finalized")[contract_id]
+    def _is_finally_over(self, contract_id: bytes) -> bool:
+        final = kept(lambda: self._chain.progress([contract_id], "finalized"))
+        return final is not None and _is_over(final[contract_id])
 
     def _is_worth_its_gas(self, contract_id: bytes, one: Progress) -> bool:
         """Return whether all that is owed is payable or, once a day, a quarter of it or the cap."""
@@ -404,8 +462,16 @@ class Pipeline:
         )
 
     def submit(self) -> None:
-        """Move every transaction on, by what the chain shows now."""
+        """Move every transaction on, by what the chain shows now.
+
+        Raises ChainError `intents-untried` where nothing new can begin, as without money for gas.
+        """
         self._relayer.advance()
+        if self._relayer.hindrance is not None:
+            raise ChainError(
+                "intents-untried",
+                f"the relayer {self._relayer.sender} can begin nothing: {self._relayer.hindrance}",
+            )
 
     def watch(self) -> int:
         """Bring what became final on chain into the log; return how many events."""
@@ -497,8 +563,9 @@ class Pipeline:
             return recount(
                 contract_id, self._chain.terms_of(contract_id), events, statements
             ).disputes
-        except ReplayError:
+        except ReplayError as error:
             # The money of others must not wait for it; every replay shows that it is missing.
+            _log.warning("no dispute of contract %s is recorded: %s", to_hex(contract_id), error)
             return []
 
     def _is_ours(self, contract_id: bytes) -> bool:

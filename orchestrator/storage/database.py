@@ -458,10 +458,19 @@ def create_log(
     return found is None
 
 
+_INCLUDE = re.compile(r"^-- include (\S+) (\S+)$", re.MULTILINE)
+
+
 def _migrations() -> dict[str, str]:
     folder = files("orchestrator.storage").joinpath("sql/migrations")
     names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql"))
-    return {name.removesuffix(".sql"): folder.joinpath(name).read_text("utf-8") for name in names}
+    texts = {name: folder.joinpath(name).read_text("utf-8") for name in names}
+    return {name.removesuffix(".sql"): _INCLUDE.sub(_included, texts[name]) for name in names}
+
+
+def _included(line: re.Match[str]) -> str:
+    """Return the SQL of another package that a migration includes by a line of its own."""
+    return files(line[1]).joinpath(line[2]).read_text("utf-8")
 
 
 def _check_history(known: dict[str, str], done: dict[str, bytes]) -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,3 +78,9 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free bytes of the disk that a folder is on, or is to be on."""
+    nearest = next(each for each in (folder, *folder.parents) if each.exists())
+    return shutil.disk_usage(nearest).free

@@ -173,6 +173,8 @@ def _entries() -> Iterator[Entry]:
         ("product.event", surface, owner, lead, "refund", 4_990_000, payloads["product.event"]),
         ("outcome.reversed", surface, contract, lead, "activated", price, reversal),
         ("settlement", surface, verifier, contract, "activated", 0, statement),
+        ("dispute.opened", surface, owner, contract, "owner", price, transaction),
+        ("dispute.ruled", surface, word("arbiter"), contract, "kept", price, transaction),
         ("payout", surface, payee, contract, "paid", price, transaction),
         ("forecast.made", surface, operator, ascii_word("visitor"), "signed_up", 7,
          payloads["forecast.made"]),

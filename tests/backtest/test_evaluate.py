@@ -279,7 +279,7 @@ def history_of(rows: int) -> dict[str, str]:
 @pytest.mark.parametrize("attribution", ["first_touch", "last_touch"])
 def test_memory_grows_with_leads_and_not_with_rows(tmp_path: Path, attribution: str) -> None:
     peaks = []
-    few, many = 2_000, 6_000
+    few, many = 1_000, 4_000
     for rows in (few, few, many):  # the first run fills caches
         files = write_history(
             tmp_path,

@@ -7,12 +7,15 @@ from eth_utils.crypto import keccak
 
 from orchestrator.chain.caller import Account, Caller, contract_at
 from orchestrator.chain.deployment import Chain
+from orchestrator.chain.rpc import ReplyError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
 from orchestrator.core.wallet_signature import MAGIC
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_deal import OWNER, OWNER_KEY, PAYEE, WORD, refused, send
+from tests.support.dialects import Dialect, always
+from tests.support.rpc_proxy import RpcProxy
 from tests.support.terms import PLAIN
 
 
@@ -130,6 +133,26 @@ def test_what_only_ends_like_a_wrapped_signature_is_none(
     wallet = "0x00000000000000000000000000000000000000eE"
     clock.node.call("anvil_setCode", wallet, "0x5ffd")
     assert not chain.is_signed_by_wallet(wallet, WORD, garbage + MAGIC)
+
+
+def test_a_nodes_own_trouble_is_no_answer_of_a_wallet(
+    chain: Chain, clock: LocalChainClock, module_anvil: LocalAnvil
+) -> None:
+    """A signature would be refused, and a registry overlooked, for a node that is overloaded."""
+    wallet = "0x00000000000000000000000000000000000000cF"
+    clock.node.call("anvil_setCode", wallet, "0x631626ba7e60e01b5f5260205ff3")
+    with RpcProxy(module_anvil.rpc_url) as proxy, Chain(proxy.url, chain.addresses) as asked:
+        asked.node.pause = lambda _: None
+        asked.identities  # noqa: B018 - read while the node answers
+        for trouble in (always(-32005, "limit exceeded"), always(-32000, "missing trie node")):
+            proxy.fault = Dialect(100, lambda _: [], {"eth_call": trouble})
+            for signature in (b"", _wrapped(PAYEE, b"", b"")):
+                with pytest.raises(ReplyError):
+                    asked.is_signed_by_wallet(wallet, WORD, signature)
+            with pytest.raises(ReplyError):
+                asked.agent_accounts(1)
+        proxy.fault = Dialect(100, lambda _: [], {"eth_call": always(-32015, "VM error.")})
+        assert not asked.is_signed_by_wallet(wallet, WORD, b"")
 
 
 def test_what_the_chain_has_of_accounts(chain: Chain, clock: LocalChainClock) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 from eth_abi.abi import encode as abi_encode
@@ -15,6 +16,7 @@ from orchestrator.core.site import Addresses
 from orchestrator.core.terms import DOMAIN_TYPE, Terms
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
+from tests.support.chain_bench import rewritten
 from tests.support.chain_deal import (
     DEPLOYER,
     ORIGIN,
@@ -29,6 +31,7 @@ from tests.support.chain_deal import (
     refused,
     send,
 )
+from tests.support.rpc_proxy import RpcProxy
 
 
 def test_own_deployment_is_recognised(chain: Chain, deployment: Deployment) -> None:
@@ -44,11 +47,34 @@ def test_another_chain_is_refused(chain: Chain) -> None:
     assert "is on chain 31337, and the deployment is on 10" in message
 
 
+def test_nodes_that_show_two_chains_are_refused(chain: Chain) -> None:
+    """A second node is compared at the start; one that is away says nothing."""
+
+    def forked(block: Any) -> Any:
+        return {**block, "hash": "0x" + "ee" * 32}
+
+    url = url_of(chain)
+    with RpcProxy(url, "127.0.0.2") as proxy, Chain(f"{url},{proxy.url}", chain.addresses) as both:
+        both.check()
+        for method, change, code in (
+            ("eth_chainId", lambda _: "0xa", "wrong-chain"),
+            ("eth_getBlockByNumber", forked, "nodes-disagree"),
+        ):
+            proxy.fault = rewritten(method, change)
+            assert "127.0.0.2" in refused(code, both.check)
+        proxy.fault = lambda _, __: None
+        both.check()
+
+
+def url_of(chain: Chain) -> str:
+    return chain.node.nodes[0]._http._url
+
+
 def check_of(chain: Chain, addresses: Addresses) -> Callable[[], None]:
     """The start-up check of other addresses through the same node."""
 
     def check() -> None:
-        with Chain(chain.node._url, addresses) as other:
+        with Chain(url_of(chain), addresses) as other:
             other.check()
 
     return check
@@ -162,7 +188,7 @@ def test_feedback_that_only_looks_like_ours_is_refused(
     assert other.stand_ins.identities in refused("other-agents", lambda: chain.registry_of(forged))
     assert chain.is_feedback_given(bytes(32)) is False
     for address, expected in ((None, None), (PAYEE, None), (chain.addresses.escrow, None)):
-        with Chain(chain.node._url, chain.addresses._replace(feedback=address)) as beside:
+        with Chain(url_of(chain), chain.addresses._replace(feedback=address)) as beside:
             assert beside.is_feedback_given(bytes(32)) is expected
 
 
@@ -184,7 +210,7 @@ def test_rounds_that_only_look_like_ours_are_refused(
     ):
         forged = copied(clock, ours, {old: new}, first=False)
         assert new in refused("other-rounds", partial(chain.check_rounds, forged))
-    with Chain(chain.node._url, chain.addresses._replace(rounds=None)) as without:
+    with Chain(url_of(chain), chain.addresses._replace(rounds=None)) as without:
         without.check_companions()
         checkpoint = SignedCheckpoint(WORD, 1, WORD, b"")
         refused("rounds-missing", lambda: without.settle_round(checkpoint, [], []))

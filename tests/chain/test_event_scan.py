@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.chain.abi import Opened, Registered
+from orchestrator.chain.abi import Event, Opened, Registered
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.event_scan import MAX_CONTRACTS, EventScan, events_of
 from orchestrator.chain.rpc import NodeError, ReplyError
@@ -14,7 +14,8 @@ from orchestrator.runtime.local_chain import LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_bench import Bench, limited_to, rewritten
 from tests.support.chain_deal import open_contract
-from tests.support.rpc_proxy import RpcProxy
+from tests.support.dialects import DIALECTS, Dialect, answering, failure, range_of
+from tests.support.rpc_proxy import Answer, Ask, Fault, Forward, RpcProxy
 
 
 def scan_of(bench: Bench, span_blocks: int) -> EventScan:
@@ -22,25 +23,100 @@ def scan_of(bench: Bench, span_blocks: int) -> EventScan:
     return EventScan(bench.chain, [addresses.event_log, addresses.escrow], span_blocks)
 
 
-def test_a_scan_narrows_until_the_node_answers_and_stays_narrow(bench: Bench) -> None:
-    bench.clock.mine(40)
-    latest = bench.chain.block().number
-    scan = scan_of(bench, 64)
-    bench.proxy.fault = limited_to(5)
+def read_to_the_end(scan: EventScan, latest: int) -> list[type[Event]]:
+    """Return the kinds of all events up to the latest block, in the chain's order."""
     first, kinds = 0, []
     while first <= latest:
         page = scan.page(first, latest)
-        assert page.last_hash == bench.chain.block(page.last).block_hash
         kinds += [type(event.decode().event) for event in page.events]
-        assert scan.span_blocks == 4
         first = page.last + 1
-    assert kinds == [Registered]
+    return kinds
+
+
+def failing_beyond(blocks: int, answer: Answer | bytes | None) -> Fault:
+    """Return a fault that answers longer ranges with this, or not at all."""
+
+    def fault(asks: list[Ask], forward: Forward) -> Any:
+        long = [ask for ask in asks if ask["method"] == "eth_getLogs" and range_of(ask) > blocks]
+        return answer if long else forward(asks)
+
+    return fault
+
+
+UNHELPFUL = [
+    Answer(b"<html>504 Gateway Time-out</html>", 504),
+    Answer({"jsonrpc": "2.0", "id": None, "error": {"code": -32602, "message": "no"}}, 400),
+    Answer({"message": "this is no reply"}, 200),
+    b"",
+    None,
+]
+
+
+@pytest.mark.parametrize("answer", UNHELPFUL, ids=["page", "object", "other", "empty", "silence"])
+def test_a_node_that_fails_at_long_ranges_gets_short_ones(
+    bench: Bench, answer: Answer | bytes | None
+) -> None:
+    bench.clock.mine(75)
+    scan = scan_of(bench, 2_000)
+    bench.proxy.fault = failing_beyond(10, answer)
+    assert read_to_the_end(scan, bench.chain.block().number) == [Registered]
+    assert scan.span_blocks <= 20
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+def test_every_event_is_read_of_every_kind_of_node(
+    bench: Bench, dialect: Callable[[], Dialect]
+) -> None:
+    bench.clock.mine(75)
+    bench.proxy.fault = dialect()
+    assert read_to_the_end(scan_of(bench, 2_000), bench.chain.block().number) == [Registered]
+
+
+@pytest.mark.parametrize("words", ["request rate limited", "limit exceeded"])
+def test_one_refusal_for_the_rate_costs_next_to_nothing(bench: Bench, words: str) -> None:
+    bench.clock.mine(1_500)
+    latest = bench.chain.block().number
+    refusals = iter([words] * 6)
+
+    def rule(ask: Ask) -> dict[str, Any] | None:
+        word = next(refusals, None)
+        return None if word is None else failure(-32005, word)
+
+    bench.proxy.fault = Dialect(100, lambda _: [], {"eth_getLogs": rule})
+    bench.proxy.asks.clear()
+    assert read_to_the_end(scan_of(bench, 1_000), latest) == [Registered]
+    assert len(bench.proxy.asks) < 75
+
+
+def test_a_limit_that_stands_is_seldom_tried(bench: Bench) -> None:
+    bench.clock.mine(300)
+    latest = bench.chain.block().number
+    scan = scan_of(bench, 64)
+    bench.proxy.fault = limited_to(5)
+    read_to_the_end(scan, latest)
+    asked = sum(ask["method"] == "eth_getLogs" for ask in bench.proxy.asks)
+    assert asked < latest // 3 + 20
+
+
+def test_a_node_that_has_gone_shortens_nothing(bench: Bench) -> None:
+    """Whatever it answers, if it answers so to everything the range has no part in it."""
+    bench.clock.mine(75)
+    scan = scan_of(bench, 64)
+    bench.proxy.batches.clear()
+    for answer in UNHELPFUL:
+        bench.proxy.fault = answering(answer)
+        with pytest.raises((NodeError, ReplyError)):
+            scan.page(0, 64)
+        assert scan.span_blocks == 64
+    assert len(bench.proxy.batches) <= 20
 
 
 def test_a_node_that_refuses_even_one_block_is_given_up(bench: Bench) -> None:
     bench.proxy.fault = limited_to(0)
     with pytest.raises(ReplyError, match="range too long"):
-        scan_of(bench, 8).page(0, 3)
+        (scan := scan_of(bench, 8)).page(0, 3)
+    # It was not the length: the next range is as long as before.
+    assert scan.span_blocks == 8
 
 
 @pytest.mark.parametrize(

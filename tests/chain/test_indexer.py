@@ -14,6 +14,7 @@ from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.storage.database import API, Database, DatabaseError
 from tests.support.chain_bench import HOLDER, NOW_MS, Bench, DeepAnvil, limited_to, rewritten
 from tests.support.chain_deal import DEPLOYER, PAYEE, AnchoredLog, send
+from tests.support.dialects import legacy
 from tests.support.rpc_proxy import Ask, Forward, honest
 from tests.support.servers import open_as
 
@@ -193,3 +194,30 @@ def test_a_fork_is_known_as_soon_as_it_is_seen_and_forgotten_with_its_block(deep
     deep.node.call("anvil_reorg", 1, [])
     list(indexer.poll())
     assert stored_fork(deep.database, addresses, log_id) is None
+
+
+def test_a_chain_without_final_blocks_is_read_to_a_depth(bench: Bench) -> None:
+    addresses = bench.deployment.addresses
+    bench.proxy.fault = legacy()
+    with Chain(bench.proxy.url, addresses, final_depth=3) as chain:
+        indexer = Indexer(chain, bench.database)
+        assert chain.block("finalized").number == chain.block().number - 3
+        bench.clock.mine(3)
+        assert [type(event.event) for event in handed_out(indexer)] == [Registered]
+        root = publish(
+            bench, Relayer(chain, bench.database, DEPLOYER, lambda: NOW_MS), chain_log(bench), 2
+        )
+        bench.clock.mine()
+        assert handed_out(indexer) == []
+        assert indexer.final_anchor(chain_log(bench)).size == 0
+        bench.clock.mine(3)
+        assert len(handed_out(indexer)) == 1
+        anchor = indexer.final_anchor(chain_log(bench))
+        assert anchor == chain.checkpoint(chain_log(bench))
+        assert anchor[:2] == (2, root)
+        with Chain(bench.proxy.url, addresses, final_depth=10_000) as deep:
+            assert deep.block("finalized").number == 0
+
+
+def chain_log(bench: Bench) -> bytes:
+    return bench.deployment.log_id

@@ -25,6 +25,7 @@ from orchestrator.chain.indexer import Indexer
 from orchestrator.chain.relayer import Relayer, StoredIntent
 from orchestrator.chain.rpc import NodeError
 from orchestrator.core.errors import ChainError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.merkle import (
     CompactRange,
     leaf_hash,
@@ -39,10 +40,20 @@ from tests.support.chain_bench import (
     RELAYER,
     SENDER,
     Bench,
+    DeepAnvil,
     is_send,
     rewritten,
 )
 from tests.support.chain_deal import DEPLOYER, STRANGER, STRANGER_KEY, allowance, refused
+from tests.support.dialects import (
+    DIALECTS,
+    Dialect,
+    at,
+    failure,
+    legacy,
+    no_method,
+    refusal,
+)
 from tests.support.rpc_proxy import Ask, Fault, Forward, RpcProxy
 from tests.support.servers import urls_of
 
@@ -298,6 +309,164 @@ def test_underpriced_replacement_is_raised_until_it_is_taken(bench: Bench) -> No
     assert pooled(bench) == ["0x" + (bench.find("mint-0").tx_hash or b"").hex()]
     fees = [transaction["maxFeePerGas"] for transaction in signed(bench)]
     assert all(8 * after >= 9 * before for before, after in pairwise(fees))
+    bench.finish()
+    bench.check_each_once()
+
+
+def refusing_rivals(words: str) -> Fault:
+    """Return a node that words a refused replacement in its own way."""
+
+    def fault(asks: list[Ask], forward: Forward) -> list[Ask]:
+        return [
+            refusal(reply["id"], -32010, words)
+            if "underpriced" in reply.get("error", {}).get("message", "")
+            else reply
+            for reply in forward(asks)
+        ]
+
+    return fault
+
+
+@pytest.mark.parametrize("words", ["ReplacementNotAllowed", "computer says no"])
+def test_a_refused_replacement_is_raised_whatever_the_words(bench: Bench, words: str) -> None:
+    """A stranger with our key holds the nonce; in words that no table has we outbid it too."""
+    rival = Keys.from_key(RELAYER).sign_transaction(
+        {
+            "type": 2,
+            "chainId": 31337,
+            "nonce": 0,
+            "to": HOLDER,
+            "value": 0,
+            "gas": 21_000,
+            "maxFeePerGas": 6 * GWEI,
+            "maxPriorityFeePerGas": 3 * GWEI,
+        }
+    )
+    bench.node.call("eth_sendRawTransaction", "0x" + rival.raw_transaction.hex())
+    bench.proxy.fault = refusing_rivals(words)
+    bench.request()
+    bench.relayer.advance()
+    found = bench.find("mint-0")
+    assert found.fate is Fate.SIGNED  # and not broadcast: no node holds it
+    assert words in found.reason
+    for _ in range(40):
+        bench.relayer.advance()
+    assert bench.find("mint-0").fate is Fate.BROADCAST
+    assert pooled(bench) == ["0x" + (bench.find("mint-0").tx_hash or b"").hex()]
+    bench.finish()
+    bench.check_each_once()
+
+
+def test_without_money_for_gas_nothing_is_signed_and_that_is_told(bench: Bench) -> None:
+    bench.node.call("anvil_setBalance", SENDER, hex(10**9))
+    bench.request()
+    for _ in range(3):
+        bench.relayer.advance()
+        bench.clock.mine()
+    assert bench.proxy.sent() == []
+    assert "has 1000000000 wei for gas" in bench.find("mint-0").reason
+    assert bench.relayer.hindrance == bench.find("mint-0").reason
+    bench.clock.fund(SENDER, 10**24)
+    bench.finish()
+    assert bench.relayer.hindrance is None
+    bench.check_each_once()
+
+
+# --- Nodes of every kind --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+def test_every_kind_of_node_carries_out_intents_once(
+    bench: Bench, dialect: Callable[[], Dialect]
+) -> None:
+    bench.proxy.fault = dialect()
+    bench.request(5)
+    for _ in range(8):
+        bench.relayer.advance()
+        bench.clock.mine()
+    assert bench.relayer.under_way() == 0
+    bench.check_each_once()
+
+
+def test_a_chain_without_base_fees_and_without_final_blocks(bench: Bench) -> None:
+    with Chain(bench.proxy.url, bench.deployment.addresses, final_depth=3) as chain:
+        relayer = Relayer(chain, bench.database, RELAYER, lambda: NOW_MS)
+        bench.proxy.fault = legacy()
+        bench.request(3)
+        relayer.advance()
+        bench.clock.mine()
+        assert bench.balance() == 7
+        bench.clock.mine(2)
+        assert relayer.advance() == []
+        bench.clock.mine(3)
+        assert len(relayer.advance()) == 3
+    bench.check_each_once()
+    assert {int(t.get("type", "0x0"), 16) for t in bench.transactions()} == {0}
+
+
+def test_without_the_final_state_our_own_receipts_prove_what_is_final(deep: Bench) -> None:
+    deep.proxy.fault = DIALECTS["sequencer"]()
+    deep.request(2)
+    deep.relayer.advance()
+    deep.clock.mine(4)
+    assert deep.relayer.advance() == []
+    deep.clock.mine(deep_blocks())
+    assert len(deep.relayer.advance()) == 2
+    deep.check_each_once()
+
+
+def deep_blocks() -> int:
+    return 2 * DeepAnvil.DEPTH
+
+
+REVERTS = [
+    (-32015, "VM execution error.", "Reverted 0x", "VM execution error"),
+    (-32015, "VM execution error.", "Reverted 0x" + "11" * 4, "reverted with 0x11111111"),
+    (-32000, "the machine would not have it", None, "would not have it"),
+]
+
+
+@pytest.mark.parametrize(("code", "words", "data", "reason"), REVERTS)
+def test_a_call_that_fails_in_other_words_is_refused_once_that_is_final(
+    bench: Bench, code: int, words: str, data: str | None, reason: str
+) -> None:
+    """And meanwhile it holds up no other."""
+    bench.request(2)
+    bad = to_hex(bench.mint_call(0).data)
+
+    def rule(ask: Ask) -> dict[str, Any] | None:
+        return failure(code, words, data) if ask["params"][0]["data"] == bad else None
+
+    bench.proxy.fault = Dialect(100, lambda _: [], {"eth_estimateGas": rule})
+    bench.relayer.advance()
+    assert reason in bench.find("mint-0").reason
+    assert bench.find("mint-1").fate is Fate.BROADCAST
+    for _ in range(6):
+        bench.clock.mine()
+        bench.relayer.advance()
+    assert bench.find("mint-0").fate is Fate.REFUSED
+    assert bench.find("mint-1").fate is Fate.FINALIZED
+
+
+def test_a_node_without_pending_blocks_tries_calls_on_the_latest(bench: Bench) -> None:
+    rule = at(("pending",), -32602, "unsupported block tag: pending")
+    bench.proxy.fault = Dialect(100, lambda _: [], {"eth_estimateGas": rule})
+    bench.request()
+    bench.relayer.advance()
+    assert bench.find("mint-0").fate is Fate.BROADCAST
+    bench.finish()
+
+
+def test_a_node_that_tries_nothing_is_quoted_and_refuses_no_intent(bench: Bench) -> None:
+    bench.proxy.fault = Dialect(
+        100, lambda _: [], {"eth_estimateGas": no_method("eth_estimateGas")}
+    )
+    bench.request(20)
+    for _ in range(6):
+        bench.clock.mine()
+        bench.relayer.advance()
+    assert "eth_estimateGas does not exist" in bench.find("mint-0").reason
+    assert bench.find("mint-0").fate is Fate.REQUESTED
     bench.finish()
     bench.check_each_once()
 

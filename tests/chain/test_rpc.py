@@ -1,4 +1,4 @@
-"""A node's replies: bounded, parsed strictly, and without the access key in any text."""
+"""A node's replies, parsed strictly."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,51 +6,17 @@ from functools import partial
 import pytest
 
 from orchestrator.chain.rpc import (
-    MAX_REPLY_BYTES,
-    Node,
     NodeError,
+    Prices,
     ReplyError,
     members,
     octets,
     quantity,
-    read_base_fee,
     read_block,
+    read_prices,
     read_receipt,
 )
 from orchestrator.core.tx_plan import Mined
-from orchestrator.runtime.local_servers import LocalAnvil
-from tests.support.chain_deal import refused
-from tests.support.rpc_proxy import RpcProxy
-
-
-@pytest.mark.parametrize("url", ["", "localhost:8545", "ftp://host", "http://", "file:///etc"])
-def test_urls_that_are_no_nodes(url: str) -> None:
-    refused("rpc-url-malformed", lambda: Node(url))
-
-
-def test_replies_are_bounded_and_errors_short(module_anvil: LocalAnvil) -> None:
-    with RpcProxy(module_anvil.rpc_url) as proxy, Node(proxy.url) as node:
-        proxy.fault = lambda _, __: b"[" + b" " * MAX_REPLY_BYTES
-        refused("reply-too-large", lambda: node.call("eth_chainId"))
-        error = {"code": -32000, "message": "nonce\ntoo low " + "x" * 10_000, "data": "0xzz"}
-        proxy.fault = lambda _, __: [{"jsonrpc": "2.0", "id": 0, "error": error}]
-        with pytest.raises(ReplyError) as caught:
-            node.call("eth_chainId")
-        assert caught.value.number == -32000
-        assert caught.value.data == b""
-        assert "nonce too low" in caught.value.message
-        assert len(caught.value.message) < 300
-
-
-def test_the_url_stays_out_of_texts() -> None:
-    node = Node("http://user:secret@127.0.0.1:1/key")
-    assert "secret" not in repr(node)
-    assert "key" not in repr(node)
-    with node, pytest.raises(NodeError) as caught:
-        node.call("eth_chainId")
-    assert caught.value.code == "node-unreachable"
-    assert "secret" not in str(caught.value)
-    assert "/key" not in str(caught.value)
 
 
 @pytest.mark.parametrize("read", [quantity, octets, partial(members, what="it"), read_block])
@@ -80,12 +46,31 @@ def test_a_receipt_of_another_transaction_is_refused() -> None:
         read_receipt(receipt, b"\x44" * 32)
 
 
-def test_the_base_fee_is_the_next_blocks() -> None:
-    assert read_base_fee({"baseFeePerGas": ["0x1", "0x2"]}) == 2
-    malformed: list[object] = [{}, {"baseFeePerGas": []}, {"baseFeePerGas": "0x1"}, None]
-    for fees in malformed:
-        with pytest.raises(NodeError):
-            read_base_fee(fees)
+METHOD = ReplyError("no such method", -32601, b"")
+BLOCK = {"baseFeePerGas": hex(800)}
+
+
+@pytest.mark.parametrize(
+    ("replies", "expected"),
+    [
+        ((BLOCK, {"baseFeePerGas": ["0x1", "0x2"]}, "0x7", "0x9"), Prices(2, 7)),
+        ((BLOCK, METHOD, "0x7", METHOD), Prices(901, 7)),
+        ((BLOCK, METHOD, METHOD, hex(805)), Prices(901, 5)),
+        ((BLOCK, METHOD, METHOD, "0x1"), Prices(901, 0)),
+        ((BLOCK, METHOD, METHOD, METHOD), Prices(901, 10**9)),
+        # The block decides, for nodes offer methods that mean nothing on their chain.
+        (({}, {"baseFeePerGas": ["0x0", "0x0"]}, "0x7", "0x9"), Prices(0, 9, is_legacy=True)),
+    ],
+)
+def test_prices_are_read_from_what_the_node_has(replies: list[object], expected: Prices) -> None:
+    assert read_prices(replies) == expected
+
+
+@pytest.mark.parametrize("fees", [{}, {"baseFeePerGas": []}, {"baseFeePerGas": "0x1"}, None])
+def test_prices_that_are_none_are_refused(fees: object) -> None:
+    for replies in ((BLOCK, fees, "0x7", "0x9"), (fees and {}, METHOD, METHOD, METHOD)):
+        with pytest.raises((NodeError, ReplyError)):
+            read_prices(replies)
 
 
 def test_a_block_of_no_time_is_refused() -> None:

@@ -7,8 +7,11 @@ import pytest
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.wallet import Quote, Sender, format_ether, quote
 from orchestrator.core.errors import ChainError, EscrowError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.runtime.local_chain import deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
+from tests.support.dialects import Dialect, always, at, legacy
+from tests.support.rpc_proxy import RpcProxy
 
 KEY = b"\5" * 32
 
@@ -69,3 +72,35 @@ def test_a_transaction_is_sent_once(chain: Chain) -> None:
     receipt = chain.node.call("eth_getTransactionReceipt", f"0x{sent.tx_hash.hex()}")
     assert (int(receipt["blockNumber"], 16), int(receipt["gasUsed"], 16)) == sent[1:]
     assert not any(KEY.hex() in line for line in lines)
+
+
+def test_a_node_without_pending_blocks_prices_and_sends(chain: Chain, anvil: LocalAnvil) -> None:
+    lines: list[str] = []
+    rule = at(("pending",), -32602, "unsupported block tag: pending")
+    methods = ("eth_call", "eth_estimateGas", "eth_getTransactionCount")
+    with RpcProxy(anvil.rpc_url) as proxy, Chain(proxy.url, chain.addresses) as asked:
+        proxy.fault = Dialect(100, lambda _: [], dict.fromkeys(methods, rule))
+        sender = Sender(asked, KEY)
+        chain.node.call("anvil_setBalance", sender.address, hex(10**18))
+        call = asked.register("mine.example", sender.address)
+        assert sender.send(call, quote(asked, sender.address, call), lines.append).gas_used > 21_000
+        # The same once more would fail, and does so in words of its own.
+        vm_error = always(-32015, "VM execution error.", "Reverted")
+        proxy.fault = Dialect(100, lambda _: [], {"eth_call": vm_error})
+        with pytest.raises(EscrowError, match="VM execution error") as caught:
+            quote(asked, sender.address, call)
+        assert caught.value.code == "would-revert"
+
+
+def test_a_legacy_chain_gets_legacy_transactions(chain: Chain, anvil: LocalAnvil) -> None:
+    lines: list[str] = []
+    with RpcProxy(anvil.rpc_url) as proxy, Chain(proxy.url, chain.addresses) as asked:
+        proxy.fault = legacy()
+        sender = Sender(asked, KEY)
+        chain.node.call("anvil_setBalance", sender.address, hex(10**18))
+        call = asked.register("mine.example", sender.address)
+        price = quote(asked, sender.address, call)
+        assert price.is_legacy
+        sent = sender.send(call, price, lines.append)
+        mined = chain.node.call("eth_getTransactionByHash", to_hex(sent.tx_hash))
+        assert mined.get("type", "0x0") == "0x0"

@@ -26,11 +26,15 @@ from orchestrator.core.forecast import Margin, Question, Skill
 from orchestrator.core.purchase import PaidOutcome, Purchase
 from orchestrator.core.requests import (
     AnswerAction,
+    Arrival,
     CloseContract,
     ConfirmAction,
+    EndCode,
+    EndOwnCode,
     Erasure,
     ExpireAction,
     Genesis,
+    IssueCode,
     JudgeTrust,
     MakeForecast,
     OpenContract,
@@ -72,6 +76,12 @@ REQUESTS: dict[str, Request] = {
     "confirm_action": ConfirmAction(SURFACE, LEADS[0], 9),
     "expire_action": ExpireAction(SURFACE, LEADS[0], 9),
     "product_event": ProductEvent(SURFACE, LEADS[0], "Käufe", 2**80 - 1, 7, word("r"), word("b")),
+    "arrival": Arrival(
+        SURFACE, LEADS[0], word("code"), True, False, "Käufe", 2**80 - 1, 7, word("r"), word("b")
+    ),
+    "issue_code": IssueCode(SURFACE, word("code"), OPERATORS[0], 9, 7, word("r"), word("b")),
+    "end_own_code": EndOwnCode(SURFACE, OPERATORS[0], word("code"), "leaked"),
+    "end_code": EndCode(SURFACE, OWNER, word("code"), "spam"),
     "erasure": Erasure(SURFACE, LEADS[0], OWNER),
     "open_contract": OpenContract(RULES, word("transaction")),
     "close_contract": CloseContract(word("a"), 9, word("transaction")),
@@ -191,6 +201,8 @@ def test_a_standing_is_read_as_it_was_written() -> None:
         skill=Skill(Margin(1, 2), Margin(3, 4), 5, 6, [7, 8]),
         forecasts=[PendingForecast(11, Question("new", "trial", 7), 20_000, word("sealed"))],
         errands=3,
+        code_day=19_000,
+        codes_today=2,
     )
     plain = Standing()
     assert all(getattr(standing, each.name) != getattr(plain, each.name) for each in fields(plain))

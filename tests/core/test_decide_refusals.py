@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core import acts, forecast, writer
+from orchestrator.core import acts, codes, errand, forecast, writer
 from orchestrator.core import decide as decide_module
 from orchestrator.core.decide import decide
 from orchestrator.core.errors import RequestError
@@ -169,7 +169,7 @@ def codes_raised() -> set[str]:
     """Return the codes of the refusals that deciding has."""
     calls = [
         node
-        for module in (decide_module, acts, forecast, writer)
+        for module in (decide_module, acts, codes, errand, forecast, writer)
         for node in ast.walk(ast.parse(Path(str(module.__file__)).read_text("utf-8")))
         if isinstance(node, ast.Call)
     ]
@@ -183,7 +183,18 @@ def codes_raised() -> set[str]:
 
 def test_each_refusal_is_the_last_word_or_one_that_time_changes() -> None:
     last_words = {
+        "action-by-another",
+        "action-closed",
+        "action-expired",
+        "action-expiry",
+        "action-taken",
         "action-unknown",
+        "code-ended",
+        "code-expiry",
+        "code-known",
+        "code-of-another",
+        "code-unknown",
+        "code-uses",
         "contract-known",
         "event-late",
         "forecast-false",
@@ -200,11 +211,14 @@ def test_each_refusal_is_the_last_word_or_one_that_time_changes() -> None:
         "order-taken",
         "question-state-unknown",
         "question-unknown",
+        "reason-needless",
+        "ref-unusable",
         "surface-taken",
         "touch-limit",
         # of requests that a replay alone makes
         "cause-false",
         "lead-unknown",
+        "transition-missing",
     }
     assert codes_raised() - RETRYABLE == last_words
 

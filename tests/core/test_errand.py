@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from orchestrator.core.attribution import TouchAt
 from orchestrator.core.codec import decode_lead, encode_lead
 from orchestrator.core.decide import decide
-from orchestrator.core.errors import ReplayError
+from orchestrator.core.errors import ReplayError, RequestError
 from orchestrator.core.opening import (
     AnswerOpening,
     Record,
@@ -219,7 +219,9 @@ def test_a_click_takes_no_touch_that_a_requested_action_needs() -> None:
     click = Arrival(SURFACE, X, word("code"), False, False, "looked", 0, 2000, *ASKED[:2])
     assert kinds_of(run(world, (2000, click))) == []
     reported = ReportTouch(SURFACE, X, ANN, "click", 2000, judged.size - 1, 2000, *ASKED[:2])
-    assert refused(judged, 2000, reported) == "touch-limit"
+    with pytest.raises(RequestError) as caught:
+        decide(judged, reported, 2000)
+    assert caught.value.code == "touch-limit"
     world.leads[X].errands.clear()
     assert kinds_of(run(world, (2000, click))) == ["touch.reported"]
 

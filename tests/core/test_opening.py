@@ -12,6 +12,7 @@ from orchestrator.core.errors import EntryError
 from orchestrator.core.opening import (
     MAX_OPENING_WORDS,
     ActOpening,
+    AnswerOpening,
     CodeOpening,
     EventOpening,
     ForecastOpening,
@@ -38,6 +39,7 @@ openings = st.one_of(
     st.builds(
         EventOpening, times, words, positions, positions, units, units, st.booleans(), words, words
     ),
+    st.builds(AnswerOpening, labels, words),
     st.builds(CodeOpening, times, words, words, words),
     st.builds(TrustOpening, labels, positions, positions, units, units, units, positions),
     st.builds(ForecastOpening, positions, words, *[positions] * 6),
@@ -53,6 +55,11 @@ EACH: list[tuple[Opening, list[str], list[Any]]] = [
         ReportedTouchOpening(4, 5, ONE, TWO),
         ["uint256", "uint256", "bytes32", "bytes32"],
         [4, 5, ONE, TWO],
+    ),
+    (
+        AnswerOpening("bounced", ONE),
+        ["bytes32", "bytes32"],
+        [b"bounced".ljust(32, b"\0"), ONE],
     ),
     (
         MOVED,
@@ -174,6 +181,7 @@ def test_a_report_says_when_it_was_received() -> None:
     assert [receipt_ms(opening) for opening, _, _ in EACH] == [
         None,
         5,
+        None,
         *[MOVED[2]] * 2,
         None,
         None,

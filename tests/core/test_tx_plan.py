@@ -24,11 +24,11 @@ from orchestrator.core.tx_plan import (
     Send,
     Sign,
     TxStep,
+    Untried,
     View,
     fate,
     first_fees,
     gas_limit,
-    is_underpriced,
     plan,
     raised_fees,
 )
@@ -134,6 +134,7 @@ def test_next_step(intent: Intent, view: View, expected: list[TxStep]) -> None:
 
 
 HELD = VIEW._replace(pooled=frozenset({OLD}))
+BELOW = VIEW._replace(latest_nonce=4, finalized_nonce=4)
 
 
 @pytest.mark.parametrize(
@@ -147,10 +148,17 @@ HELD = VIEW._replace(pooled=frozenset({OLD}))
         (started(attempt(block=2)), VIEW, False),
         (started(), HELD._replace(base_fee_wei=FEES.max_fee_wei), False),
         (started(), HELD._replace(base_fee_wei=FEES.max_fee_wei + 1), True),
-        (started(attempt(reply="replacement transaction underpriced")), VIEW, True),
-        (started(attempt(reply="transaction underpriced: tip needed 2")), VIEW, True),
-        (started(attempt(reply="nonce too low")), VIEW, False),
-        (started(attempt(reply="insufficient funds")), VIEW, False),
+        (started(attempt()._replace(refusals=1, is_underpriced=True)), VIEW, True),
+        # In words that we do not know: the same bytes once more, then a higher fee.
+        (started(attempt()._replace(refusals=1)), VIEW, False),
+        (started(attempt()._replace(refusals=2)), VIEW, True),
+        # The older one is still held, and the one that was to replace it is refused.
+        (started(attempt(), attempt(NEW)._replace(refusals=2)), HELD, True),
+        (started(attempt()._replace(refusals=2)), HELD, False),
+        (started(attempt()._replace(refusals=9)), BELOW, False),
+        # Without the money for it, raising would only make it worse.
+        (started(attempt()._replace(refusals=2)), VIEW._replace(balance_wei=10**14), False),
+        (started(attempt()._replace(refusals=2)), VIEW._replace(balance_wei=10**15), True),
         (started(*[attempt(block=2)] * RULES.max_attempts), HELD, False),
         (started(attempt(block=2)), SPENT._replace(mined=mined(9)), False),
         (started(attempt(block=2)), SPENT, False),
@@ -218,6 +226,18 @@ def test_nonces_follow_one_another_past_a_refusal() -> None:
     assert [type(step) for step in steps] == [Sign, Defer, Sign]
 
 
+def test_what_could_not_be_tried_or_paid_is_told_and_holds_up_nothing() -> None:
+    view = VIEW._replace(
+        gas={"dear": 10**7, "fit": 100_000}, untried={"odd": "no such method"}, balance_wei=10**15
+    )
+    odd, dear, fit = plan(requested("odd", "dear", "fit"), ACCOUNT, view, RULES)
+    assert odd == Untried("odd", "no such method")
+    assert isinstance(dear, Untried)
+    assert f"has {10**15} wei for gas" in dear.reason
+    assert isinstance(fit, Sign)
+    assert fit.nonce == 6
+
+
 def test_no_more_in_flight_than_the_rules_allow() -> None:
     view = VIEW._replace(gas={"a": 1, "b": 1, "c": 1}, pooled=frozenset({OLD}))
     steps = plan([started(), *requested("a", "b", "c")], ACCOUNT, view, Rules(max_in_flight=3))
@@ -282,20 +302,6 @@ def test_gas_limit_covers_the_estimate_below_the_cap(estimate: int) -> None:
     assert estimate <= gas_limit(estimate) < GAS_CAP
 
 
-@pytest.mark.parametrize(
-    ("reply", "expected"),
-    [
-        (None, False),
-        ("", False),
-        ("nonce too low", False),
-        ("replacement transaction underpriced", True),
-        ("max priority fee too low to replace", True),
-    ],
-)
-def test_is_underpriced(reply: str | None, expected: bool) -> None:
-    assert is_underpriced(reply) is expected
-
-
 # --- a simulated chain ----------------------------------------------------------------------------
 
 
@@ -331,7 +337,7 @@ class Chain:
             if rival.tx_hash == signed.tx_hash:
                 return "already known"
             if signed.fees.max_fee_wei * 8 < rival.fees.max_fee_wei * 9:
-                return "replacement transaction underpriced"
+                return "refused"
             del self.pool[rival.tx_hash]
         self.pool[signed.tx_hash] = signed
         return "ok"
@@ -429,14 +435,17 @@ class Sender:
             case Finish(key):
                 del self.open[key]
                 self.finished[key] = step
-            case Defer():
-                raise AssertionError("nothing reverts here")
+            case Defer() | Untried():
+                raise AssertionError("nothing reverts here, and all can be paid")
         return []
 
     def note(self, signed: Signed, reply: str | None) -> None:
         intent = self.open[signed.intent_key]
         attempts = tuple(
-            a._replace(reply=reply or "") if a.tx_hash == signed.tx_hash else a
+            # Whatever its words mean, a refusal is counted.
+            a._replace(reply=reply or "", refusals=a.refusals + 1 if reply == "refused" else 0)
+            if a.tx_hash == signed.tx_hash
+            else a
             for a in intent.attempts
         )
         self.open[signed.intent_key] = intent._replace(attempts=attempts)

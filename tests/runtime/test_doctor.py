@@ -12,11 +12,14 @@ import pytest
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.runtime import doctor
 from orchestrator.runtime.doctor import Finding, examine
-from orchestrator.runtime.local_chain import deploy_local
+from orchestrator.runtime.local_chain import Deployment, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from orchestrator.runtime.settings import read_settings
 from orchestrator.simulation.sandbox import address_of, key_of
+from tests.support.chain_bench import rewritten
 from tests.support.database_clock import DatabaseClock
+from tests.support.dialects import Dialect, always
+from tests.support.rpc_proxy import RpcProxy
 from tests.support.servers import urls_of
 
 COMMAND = str(Path(sys.executable).with_name("tallystick"))
@@ -40,7 +43,7 @@ def test_a_local_deployment_needs_only_what_is_installed(tmp_path: Path) -> None
     assert list(findings) == ["python", "tallystick", "settings", "disk", "postgresql", "anvil"]
     assert all(finding.ok for finding in findings.values())
     assert findings["settings"].detail == f"home {home}, API on 127.0.0.1"
-    assert findings["disk"].detail.endswith(f"GiB free at {tmp_path}")
+    assert findings["disk"].detail.endswith(f"GiB free at {home}")
     assert findings["postgresql"].detail.startswith("our own, ")
     assert not home.exists()
 
@@ -109,9 +112,10 @@ def test_a_clock_that_is_moved_by_hand_is_found(tmp_path: Path, database_url: st
     assert "moved by hand" in found.detail
 
 
-def test_a_chain_is_approved_only_with_our_contracts(tmp_path: Path, anvil: LocalAnvil) -> None:
+def site_on(anvil: LocalAnvil) -> tuple[Deployment, Site]:
+    """Deploy our contracts, and return them with the site of a log."""
     deployed = deploy_local(anvil.rpc_url, key_of("publisher"))
-    site = Site(
+    return deployed, Site(
         addresses=deployed.addresses,
         log_id=deployed.log_id,
         origin="local.tallystick",
@@ -119,6 +123,40 @@ def test_a_chain_is_approved_only_with_our_contracts(tmp_path: Path, anvil: Loca
         verifier=address_of("verifier"),
         tokens=(TokenInfo(deployed.token, "TEST", 6),),
     )
+
+
+def test_each_node_is_tried_and_they_are_compared(tmp_path: Path, anvil: LocalAnvil) -> None:
+    _, site = site_on(anvil)
+    path = tmp_path / "site.json"
+    path.write_text(json.dumps(site.to_json()))
+    key_file = tmp_path / "relayer"
+    key_file.write_text(key_of("relayer").hex())
+    key_file.chmod(0o600)
+    with RpcProxy(anvil.rpc_url, "127.0.0.2") as proxy:
+        urls = f"{anvil.rpc_url},{proxy.url}"
+        environment = {"HOME": str(tmp_path), "SITE": str(path), "KEYS": str(tmp_path)}
+
+        def examined() -> dict[str, Finding]:
+            return findings_of(**environment, RPC_URL=urls)
+
+        found = examined()
+        assert found["chain"].ok
+        (dry,) = {one.detail for what, one in found.items() if what.endswith(", gas money")}
+        assert f"the relayer {address_of('relayer')} has 0 wei for gas, and should have" in dry
+        proxy.fault = Dialect(99, lambda _: [], {"eth_getLogs": always(4444, "pruned history")})
+        found = examined()
+        assert found["node at 127.0.0.1, events"].ok
+        assert not found["node at 127.0.0.2, events"].ok
+        assert "pruned history" in found["node at 127.0.0.2, events"].detail
+        proxy.fault = rewritten("eth_getBlockByNumber", lambda one: {**one, "hash": "0x" + WORD})
+        assert "127.0.0.2 shows 0xeeee" in examined()["chain"].detail
+
+
+WORD = "ee" * 32
+
+
+def test_a_chain_is_approved_only_with_our_contracts(tmp_path: Path, anvil: LocalAnvil) -> None:
+    deployed, site = site_on(anvil)
     path = tmp_path / "site.json"
 
     def examined(document: dict[str, object]) -> Finding:

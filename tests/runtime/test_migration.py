@@ -27,6 +27,7 @@ from orchestrator.storage.database import (
     WORKER,
     Database,
     DatabaseUrls,
+    migrate,
     secure_logins,
 )
 from tests.support.keys import give_key
@@ -84,6 +85,39 @@ def test_an_owner_who_may_make_roles_prepares_a_database_and_may_do_so_again(
     prepare_schema(deployment.urls, said.append)
     assert said == [f"password of {login}" for login in LOGINS]
     assert not begin_log(deployment.urls, SITE, PUBLISHER)
+
+
+def test_an_owners_database_grants_what_a_superusers_does(prepared: Deployment) -> None:
+    """What is granted on another's function, or revoked, is passed over with a warning."""
+    with psycopg.connect(prepared.superuser, autocommit=True) as admin:
+        found = grants(admin)
+        admin.execute("CREATE DATABASE by_superuser")
+    other = make_conninfo(prepared.superuser, dbname="by_superuser")
+    migrate(other)
+    with psycopg.connect(other) as admin:
+        assert found == grants(admin)
+    assert not [row for row in found if row[2] == "PUBLIC"]
+    assert len({row[0] for row in found}) > 50
+
+
+def grants(admin: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+    """Return who may do what with each relation and function, its owner apart."""
+    return admin.execute(
+        """
+        SELECT name, owner = 'tallystick_definer'::regrole, coalesce(r.rolname, 'PUBLIC'),
+            privilege_type
+        FROM (
+            SELECT oid::regclass::text AS name, relowner AS owner,
+                coalesce(relacl, acldefault('r', relowner)) AS acl
+            FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v')
+            UNION ALL
+            SELECT oid::regprocedure::text, proowner, coalesce(proacl, acldefault('f', proowner))
+            FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+        ) AS each, aclexplode(acl) AS a LEFT JOIN pg_roles r ON r.oid = a.grantee
+        WHERE a.grantee <> owner
+        ORDER BY 1, 2, 3, 4
+        """
+    ).fetchall()
 
 
 def test_every_part_works_by_its_own_login(prepared: Deployment) -> None:

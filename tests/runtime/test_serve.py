@@ -1,35 +1,41 @@
 """`tallystick serve` as a process: it comes up, takes work, stops in order, and goes on."""
 
 import json
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+import httpx
 import pytest
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.cli.main import main
 from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
-from orchestrator.core.errors import InputError, ServerError
+from orchestrator.core.errors import ChainError, InputError, LogError, ServerError
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from orchestrator.runtime.serve import (
+    MAX_WAIT_S,
     PARTS,
+    Worker,
     now_ms,
     open_deployment,
     repeat_until_stopped,
 )
-from orchestrator.runtime.settings import Settings, read_settings
+from orchestrator.runtime.settings import Settings, read_settings, read_site
 from orchestrator.runtime.stack import Keys
 from orchestrator.simulation import cdnow
 from orchestrator.simulation.sandbox import address_of, key_of
@@ -46,24 +52,44 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(environment: dict[str, str], *options: str) -> Iterator[IO[str]]:
-    """Run the command and yield its output. It must end with exit code 0."""
-    process = subprocess.Popen(
+def started(environment: dict[str, str], *options: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the command and yield its process, which is killed at the end if it still runs."""
+    with subprocess.Popen(
         [COMMAND, "serve", "--json", *options],
         env=os.environ | environment,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout is not None
-    try:
-        yield process.stdout
-    finally:
-        process.send_signal(signal.SIGTERM)
-        rest = process.stdout.read()
-        process.stdout.close()
-        code = process.wait(timeout=60)
-    assert code == 0, rest
-    assert json.loads(rest.splitlines()[-1])["said"] == "stopped"
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def running(environment: dict[str, str], *options: str) -> Iterator[IO[str]]:
+    """Run the command and yield its output. It must end with exit code 0, and soon."""
+    with started(environment, *options) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout
+        finally:
+            process.send_signal(signal.SIGTERM)
+            rest = process.stdout.read()
+            code = process.wait(timeout=60)
+        assert code == 0, rest
+        lines = [json.loads(line) for line in rest.splitlines()]
+        assert lines[-1]["said"] == "stopped"
+        assert not [line for line in lines if line["level"] == "error"]
+
+
+def heard(output: IO[str], words: str) -> dict[str, Any]:
+    """Return the next line of the journal that says this."""
+    for line in output:
+        found: dict[str, Any] = json.loads(line)
+        if words in found["said"]:
+            return found
+    raise AssertionError(f"it never said {words!r}")
 
 
 @contextmanager
@@ -71,9 +97,7 @@ def served(environment: dict[str, str], port: int, *options: str) -> Iterator[st
     """Run the command with its API, and yield the API's URL once it is up."""
     listen = {"TALLYSTICK_LISTEN": f"127.0.0.1:{port}", "TALLYSTICK_SETTLE_EVERY_S": "1"}
     with running(environment | listen, *options) as output:
-        for line in output:
-            if json.loads(line)["said"].startswith("API on "):
-                break
+        heard(output, "API on ")
         yield f"http://127.0.0.1:{port}"
 
 
@@ -102,6 +126,81 @@ def test_it_serves_and_goes_on_after_a_restart() -> None:
             after = client.get("/v1/log")
         assert after["log_id"] == before["log_id"]
         assert after["size"] >= before["size"]
+
+
+def test_its_own_servers_are_started_again_and_a_stop_waits_for_no_peer() -> None:
+    with server_folder() as home:
+        port = free_port()
+        environment = {
+            "TALLYSTICK_HOME": str(home),
+            "TALLYSTICK_LISTEN": f"127.0.0.1:{port}",
+            "TALLYSTICK_METRICS": f"127.0.0.1:{free_port()}",
+            "TALLYSTICK_SETTLE_EVERY_S": "1",
+        }
+        url = f"http://127.0.0.1:{port}"
+        with ExitStack() as exits:
+            output = exits.enter_context(running(environment))
+            rpc_url = heard(output, "a local chain on ")["said"].split()[4].rstrip(",")
+            heard(output, "API on ")
+            site = read_site(home / "site.json")
+            chain = exits.enter_context(Chain(rpc_url, site.addresses))
+            size = partial(anchored_size, chain, site.log_id)
+            owner = exits.enter_context(OwnerClient(url, wallet(key_of("owner")), "owner"))
+            owner.sign_in()
+            surface = owner.open_surface("shop", cdnow.POLICY, wait_s=10)
+            wait = threading.Event()
+            assert any(size() or wait.wait(0.1) for _ in range(600))
+            anchored = size()
+            own = f"http://{environment['TALLYSTICK_METRICS']}"
+            assert any(is_ready(own) or wait.wait(0.1) for _ in range(600))
+            for name, title in (("postgres", "PostgreSQL"), ("anvil", "anvil")):
+                os.kill(process_of(home, name), signal.SIGKILL)
+                assert heard(output, f"{title} had ended by itself")["level"] == "warning"
+                event = EventReport(name, name, "purchase", "1.50", now_ms())
+                assert any(reports(owner, surface, event) or wait.wait(0.1) for _ in range(600))
+                assert any(is_ready(url) or wait.wait(0.1) for _ in range(600))
+                # Its chain, as its database, is as it was.
+                assert any(size() == anchored or wait.wait(0.1) for _ in range(600))
+            peer = exits.enter_context(socket.create_connection(("127.0.0.1", port)))
+            peer.sendall(b"POST /v1/sign-in/nonce HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n")
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 30
+        log = (home / "postgres/postgres.log").read_text()
+        assert log.count("starting PostgreSQL") == 2
+
+
+def is_ready(url: str) -> bool:
+    """Return whether all parts are well."""
+    try:
+        return httpx.get(f"{url}/readyz", timeout=30).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def process_of(home: Path, name: str) -> int:
+    """Return the process of a server of a local deployment."""
+    mark = {"postgres": f"-D\0{home}/postgres/data\0", "anvil": f"{home}/chain/chain.json"}[name]
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if mark in path.read_text():
+                return int(path.parent.name)
+    raise AssertionError(f"no process of {name}")
+
+
+def anchored_size(chain: Chain, log_id: bytes) -> int:
+    """Return the size at which the log is anchored; 0 while the node is away."""
+    try:
+        return chain.checkpoint(log_id).size
+    except ChainError:
+        return 0
+
+
+def reports(owner: OwnerClient, surface: str, event: EventReport) -> bool:
+    """Return whether an event was taken and decided."""
+    try:
+        return bool(owner.report_event(surface, event, wait_s=1)["status"] == "done")
+    except ServerError:
+        return False
 
 
 def test_its_parts_run_apart_each_with_its_own_keys_and_login(database_url: str) -> None:
@@ -148,11 +247,9 @@ def test_its_parts_run_apart_each_with_its_own_keys_and_login(database_url: str)
             env=os.environ | part("owner", {"SCHEMA": urls.owner}),
             check=True,
         )
+        writing = part("sequencer", {"SEQUENCER": urls.sequencer}, "publisher")
         with (
-            running(
-                part("sequencer", {"SEQUENCER": urls.sequencer}, "publisher"),
-                *("--only", "sequencer"),
-            ),
+            started(writing, "--only", "sequencer") as writer,
             running(
                 part("pipeline", {"WORKER": urls.worker}, "verifier", "relayer"),
                 *("--only", "pipeline"),
@@ -175,6 +272,14 @@ def test_its_parts_run_apart_each_with_its_own_keys_and_login(database_url: str)
             assert any(
                 chain.checkpoint(deployed.log_id).size or wait.wait(0.1) for _ in range(600)
             ), "the pipeline has anchored nothing"
+            with running(writing, "--only", "sequencer") as standby:
+                assert heard(standby, "standing by")["level"] == "info"
+                writer.kill()
+                begun = time.monotonic()
+                owner.open_surface("another", cdnow.POLICY, wait_s=30)
+                # Its tries are three seconds apart; the rest is what a busy machine takes.
+                assert time.monotonic() - begun < 2 * MAX_WAIT_S
+                heard(standby, "works again")
 
 
 def _signs_in(owner: OwnerClient) -> bool:
@@ -203,14 +308,18 @@ def test_a_bad_setting_is_an_error_of_one_line(
     assert "TALLYSTICK_LISTEN must be host:port" in capsys.readouterr().err
 
 
-def test_a_failing_worker_goes_on_and_reports_each_error_once_in_a_row() -> None:
-    stop, reports = threading.Event(), list[str]()
+def test_a_failing_worker_goes_on_and_says_trouble_and_its_end_once_each(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stop, let_go = threading.Event(), list[str]()
     results: list[Exception | None] = [
         InputError("first", "the first reason"),
         InputError("first", "the first reason"),
-        ValueError("the second reason\nand its details"),
+        ValueError("a secret"),
         None,
-        ValueError("the second reason"),
+        None,
+        LogError("sequencer-busy", "another writes"),
+        None,
     ]
 
     def act() -> None:
@@ -220,9 +329,18 @@ def test_a_failing_worker_goes_on_and_reports_each_error_once_in_a_row() -> None
         if result is not None:
             raise result
 
-    repeat_until_stopped("worker", act, 0.001, stop, reports.append)
-    unexpected = "worker: unexpected ValueError, please report it: the second reason; trying again"
-    assert reports == ["worker: the first reason; trying again", unexpected, unexpected]
+    with caplog.at_level(logging.INFO, "tallystick"):
+        repeat_until_stopped(Worker("worker", act, 0.001, lambda: let_go.append("gone")), stop)
+    unexpected = "worker: unexpected ValueError, please report it; trying again"
+    again = "worker: works again after 0 s"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "worker: the first reason; trying again"),
+        ("ERROR", unexpected),
+        ("INFO", again),
+        ("INFO", "worker: another writes; standing by"),
+        ("INFO", again),
+    ]
+    assert let_go == ["gone"]
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ import pytest
 from orchestrator.core.errors import InputError
 from orchestrator.runtime import settings
 from orchestrator.runtime.settings import (
+    MAX_FINAL_DEPTH,
     MAX_SETTLE_EVERY_S,
     NAMES,
+    MetricsAddress,
     Settings,
     read_settings,
     read_site,
@@ -38,6 +40,7 @@ def test_an_empty_environment_is_a_local_deployment() -> None:
         settle_every_s=60,
         limits=None,
         trusted_proxies=(),
+        metrics=MetricsAddress("127.0.0.1", 8701, True),
     )
 
 
@@ -46,15 +49,18 @@ def test_every_variable_has_its_setting() -> None:
         "TALLYSTICK_HOME": "/srv/tallystick",
         **DATABASES,
         "TALLYSTICK_RPC_URL": RPC_URL,
+        "TALLYSTICK_FINAL_DEPTH": "64",
         "TALLYSTICK_SITE": "site.json",
         "TALLYSTICK_KEYS": "keys",
         "TALLYSTICK_KEY_FILE": "key",
         "TALLYSTICK_LISTEN": "0.0.0.0:80",
+        "TALLYSTICK_METRICS": "10.0.0.1:9000",
         "TALLYSTICK_PUBLIC_URL": "https://log.example",
         "TALLYSTICK_ORIGINS": "https://app.example, http://localhost:3000",
         "TALLYSTICK_SETTLE_EVERY_S": "3600",
         "TALLYSTICK_LIMITS": "limits.json",
         "TALLYSTICK_TRUSTED_PROXIES": "10.0.0.0/8, fd00::1",
+        "TALLYSTICK_WEBHOOK_NETWORKS": "127.0.0.0/8",
         "TALLYSTICK_CLIENT_NETWORKS": "192.168.7.0/24",
         "TALLYSTICK_ANVIL": "/usr/bin/anvil",
     }
@@ -74,7 +80,10 @@ def test_every_variable_has_its_setting() -> None:
         settle_every_s=3600,
         limits=Path("limits.json"),
         trusted_proxies=(ip_network("10.0.0.0/8"), ip_network("fd00::1/128")),
+        webhook_networks=(ip_network("127.0.0.0/8"),),
         origins=("https://app.example", "http://localhost:3000"),
+        final_depth=64,
+        metrics=MetricsAddress("10.0.0.1", 9000, False),
         client_networks=(ip_network("192.168.7.0/24"),),
     )
 
@@ -111,9 +120,14 @@ def test_urls_with_passwords_are_not_shown() -> None:
         ("TALLYSTICK_SETTLE_EVERY_S", "-1", "setting-settle"),
         ("TALLYSTICK_SETTLE_EVERY_S", "1.5", "setting-settle"),
         ("TALLYSTICK_SETTLE_EVERY_S", str(MAX_SETTLE_EVERY_S + 1), "setting-settle"),
+        ("TALLYSTICK_FINAL_DEPTH", "-1", "setting-final-depth"),
+        ("TALLYSTICK_FINAL_DEPTH", "deep", "setting-final-depth"),
+        ("TALLYSTICK_FINAL_DEPTH", str(MAX_FINAL_DEPTH + 1), "setting-final-depth"),
+        ("TALLYSTICK_FINAL_DEPTH", "1" * 5_000, "setting-final-depth"),
         ("TALLYSTICK_SITE", "site.json", "setting-site"),
         ("TALLYSTICK_TRUSTED_PROXIES", "everyone", "setting-proxies"),
         ("TALLYSTICK_TRUSTED_PROXIES", "10.0.0.1/8", "setting-proxies"),
+        ("TALLYSTICK_WEBHOOK_NETWORKS", "localhost", "setting-webhooks"),
         ("TALLYSTICK_CLIENT_NETWORKS", "home", "setting-clients"),
     ],
 )
@@ -128,6 +142,8 @@ def test_the_bounds_themselves_are_taken() -> None:
     longest = read_settings({"TALLYSTICK_SETTLE_EVERY_S": str(MAX_SETTLE_EVERY_S)})
     assert longest.settle_every_s == MAX_SETTLE_EVERY_S
     assert read_settings({"TALLYSTICK_LISTEN": "localhost:65535"}).port == 65_535
+    for depth in (0, MAX_FINAL_DEPTH):
+        assert read_settings({"TALLYSTICK_FINAL_DEPTH": str(depth)}).final_depth == depth
 
 
 def test_every_setting_is_documented() -> None:
@@ -144,3 +160,11 @@ def test_a_site_file_that_is_garbled_is_named(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"{path}: ") as refused:
             read_site(path)
         assert refused.value.code == "site-malformed"
+
+
+def test_metrics_are_told_on_loopback_unless_a_setting_says_otherwise() -> None:
+    assert read_settings({"TALLYSTICK_METRICS": "off"}).metrics is None
+    for wrong in ("on", "8701", "127.0.0.1:99999"):
+        with pytest.raises(InputError, match="TALLYSTICK_METRICS must be host:port") as refused:
+            read_settings({"TALLYSTICK_METRICS": wrong})
+        assert refused.value.code == "setting-metrics"

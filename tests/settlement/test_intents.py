@@ -7,7 +7,7 @@ import pytest
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.relayer import Relayer
 from orchestrator.core.site import Addresses
-from orchestrator.settlement.intents import MAX_NUMBER, Intents, NumberedIntent
+from orchestrator.settlement.intents import DEFERRED, MAX_NUMBER, Intents, NumberedIntent
 from orchestrator.storage.database import WORKER, Database
 from tests.support.servers import open_as
 
@@ -84,3 +84,24 @@ def test_only_its_own_kind_is_under_way(
     refuse(database, relayer, intent.key)
     assert not intents.is_under_way("settle")
     assert intent.next.key == "settle:7:2:1"
+
+
+def test_what_would_revert_now_holds_up_nothing_and_is_not_asked_for_twice(
+    chain: Chain, database: Database, relayer: Relayer, intents: Intents
+) -> None:
+    call = chain.revoke(b"\1" * 32)
+    assert intents.ask_again("release", "contract:5", call)
+    with database.transaction() as session:
+        session.run(
+            "chain.defer",
+            chain_id=chain.addresses.chain_id,
+            sender=relayer.sender.lower(),
+            intent_key="release:contract:5:0",
+            refused_block=7,
+            reason="it would revert",
+        )
+    assert not intents.is_under_way("release")
+    last = intents.last("release:")
+    assert last == NumberedIntent("release", "contract:5", 0, DEFERRED)
+    assert not last.has_ended
+    assert not intents.ask_again("release", "contract:5", call)

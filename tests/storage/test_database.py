@@ -60,6 +60,7 @@ PUBLIC = {
     "simulated_clock",
     "request_rights",
     "inbox_limits",
+    "couriers",
 }
 ONLY_GROW = {
     "logs",

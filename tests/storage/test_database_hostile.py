@@ -671,6 +671,29 @@ ATTACKS = {
     " (%(log)s, sha256('o'), %(surface)s, %(victim)s, '{}', 0, 1, 1, 1, 1, 1, 0)",
     "another's offer, withdrawn": "UPDATE offers SET withdrawn_ms = 1",
     "another's opening, put off": "UPDATE openings SET next_ms = 9",
+    # webhooks
+    "another's webhooks": "SELECT * FROM webhooks WHERE account <> %(me)s",
+    "where another's webhook leads": "UPDATE webhooks SET url = 'https://mine.example'"
+    " WHERE account <> %(me)s",
+    "another's webhook, removed": "DELETE FROM webhooks WHERE account <> %(me)s",
+    "a webhook for another": "INSERT INTO webhooks (webhook, log_id, account, audience, events,"
+    " url, created_ms) VALUES (sha256('w'), %(log)s, %(victim)s, 'owner', '{action.requested}',"
+    " 'https://mine.example', clock_ms())",
+    "whose a webhook is": "UPDATE webhooks SET account = %(me)s",
+    "how far a webhook has heard": "UPDATE webhooks SET cursor = 0",
+    "the secrets of webhooks": "SELECT secret FROM webhook_secrets",
+    "a secret for another's webhook": "INSERT INTO webhook_secrets VALUES"
+    " (%(victims_webhook)s, sha256('s'), 0, NULL)",
+    "another's secret, ended": "UPDATE webhook_secrets SET expires_ms = 0"
+    " WHERE webhook = %(victims_webhook)s",
+    "another's deliveries": "SELECT * FROM deliveries WHERE webhook = %(victims_webhook)s",
+    "another's delivery, sent again": "UPDATE deliveries SET state = 'waiting', tries = 0,"
+    " next_ms = clock_ms() WHERE webhook = %(victims_webhook)s",
+    "a delivery, made up": "INSERT INTO deliveries (webhook, position, event, created_ms, next_ms)"
+    " VALUES (%(victims_webhook)s, 5, 'payout', 0, 0)",
+    "how far the courier has read": "UPDATE couriers SET cursor = 0",
+    "what an owner is told": "SELECT * FROM requested_action(%(log)s, 1, %(victims_webhook)s)",
+    "jobs": "SELECT * FROM jobs.procrastinate_jobs",
     # the chain
     "the chain's events": "DELETE FROM chain_events",
     "an event of the chain": "INSERT INTO chain_events VALUES (1, %(me)s, sha256('b'),"
@@ -680,6 +703,9 @@ ATTACKS = {
     "the chain's accounts": "UPDATE chain_accounts SET next_nonce = 0",
     "an endorsement": "INSERT INTO endorsements VALUES"
     " (%(log)s, 1, 1, 9, sha256('r'), decode(repeat('00', 65), 'hex'))",
+    # the service itself
+    "a pulse": "INSERT INTO pulses VALUES (%(log)s, 'sequencer', 9, '{}')",
+    "another's pulse": "UPDATE pulses SET at_ms = 9",
     # the schema
     "the clock": "UPDATE simulated_clock SET now_ms = 9",
     "a log of the attacker's": "CALL create_log(sha256('l'), 'o', 1, %(me)s, %(me)s, %(me)s)",
@@ -706,6 +732,7 @@ NAMES = {
     "stranger": STRANGER,
     "my_key": key_of(ATTACKER),
     "victims_key": key_of(VICTIM),
+    "victims_webhook": sha256(word(VICTIM)).digest(),
     "surface": SURFACE,
     "name": ascii_word("theirs"),
 }

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
+from ipaddress import IPv4Network
 from typing import Any
 
 import httpx
@@ -70,6 +71,8 @@ POLICY = {
 }
 
 
+# Webhooks of tests go to servers on this machine.
+LOOPBACK = (IPv4Network("127.0.0.0/8"),)
 PUBLISHER = wallet("publisher")
 VERIFIER = wallet("verifier")
 TOKEN = wallet("token").address
@@ -299,6 +302,7 @@ def _app(
             fee_bps=250,
             fee_recipient=wallet("fees").address,
             trusted_proxies=tuple(trusted_proxies),
+            webhook_networks=LOOPBACK,
         ),
         limits=limits,
     )

@@ -13,8 +13,8 @@ from eth_account import Account
 
 from orchestrator.chain.abi import Call
 from orchestrator.chain.deployment import Chain
+from orchestrator.chain.nodes.node import Node
 from orchestrator.chain.relayer import Relayer, StoredIntent
-from orchestrator.chain.rpc import Node
 from orchestrator.core.tx_plan import Fate
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
@@ -51,6 +51,7 @@ class Bench:
     clock: LocalChainClock
     chain: Chain
     relayer: Relayer
+    pauses: list[float]  # for which the chain's client would have waited, seconds
     keys: list[str] = field(default_factory=list)
 
     def mint_call(self, number: int) -> Call:
@@ -121,13 +122,15 @@ def bench_on(stage: Stage, database_url: str) -> Iterator[Bench]:
         LocalChainClock(anvil.rpc_url) as clock,
         Chain(proxy.url, deployment.addresses) as chain,
     ):
+        pauses: list[float] = []
         before = node.call("evm_snapshot")
         node.call("anvil_setNextBlockBaseFeePerGas", hex(GWEI))
         # With automine the node makes a block some time after it answered.
         node.call("evm_setAutomine", False)
         clock.fund(SENDER, 10**24)
+        chain.node.pause = pauses.append
         relayer = Relayer(chain, database, RELAYER, lambda: NOW_MS)
-        yield Bench(deployment, database, database_url, proxy, node, clock, chain, relayer)
+        yield Bench(deployment, database, database_url, proxy, node, clock, chain, relayer, pauses)
         node.call("evm_setAutomine", True)
         node.call("anvil_dropAllTransactions")
         assert node.call("evm_revert", before)

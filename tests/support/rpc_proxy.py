@@ -3,15 +3,26 @@
 import http.client
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 Ask = dict[str, Any]
 Forward = Callable[[list[Ask]], list[Ask]]
-# Takes the calls and a way to the node; returns replies, raw bytes, or None to close unanswered.
-Fault = Callable[[list[Ask], Forward], list[Ask] | bytes | None]
+
+
+class Answer(NamedTuple):
+    """An answer over HTTP: bytes, or what is written as JSON."""
+
+    body: Any
+    status: int = 200
+    headers: Mapping[str, str] = {}
+
+
+# Takes the calls and a way to the node; returns replies, bytes, an answer, or None to close
+# unanswered.
+Fault = Callable[[list[Ask], Forward], list[Ask] | bytes | Answer | None]
 
 
 def honest(asks: list[Ask], forward: Forward) -> list[Ask]:
@@ -21,21 +32,33 @@ def honest(asks: list[Ask], forward: Forward) -> list[Ask]:
 class RpcProxy:
     """A proxy that passes batches on to the node at `target`, through the fault that is set."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, host: str = "127.0.0.1") -> None:
         self._target = urlsplit(target).netloc
         self.fault: Fault = honest
         self.asks: list[Ask] = []
+        # The number of requests in each batch; 0 for a request that came alone.
+        self.batches: list[int] = []
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                asks = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                is_batch = isinstance(asked, list)
+                asks = asked if is_batch else [asked]
                 proxy.asks += asks
+                proxy.batches.append(len(asks) if is_batch else 0)
                 reply = proxy.fault(asks, proxy.forward)
                 if reply is None:
                     return
-                body = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-                self.send_response(200)
+                if isinstance(reply, list):
+                    reply = Answer(reply if is_batch or len(reply) != 1 else reply[0])
+                elif isinstance(reply, bytes):
+                    reply = Answer(reply)
+                body = reply.body
+                body = body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(reply.status)
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -43,8 +66,8 @@ class RpcProxy:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = ThreadingHTTPServer((host, 0), Handler)
+        self.url = f"http://{host}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     def forward(self, asks: list[Ask]) -> list[Ask]:

@@ -61,6 +61,7 @@ def populate(log: Ledger) -> None:
             "INSERT INTO code_names VALUES (%s, %s, %s, %s, %s, gen_random_uuid(), %s)",
             (log.log_id, word("code"), SURFACE, OPERATOR.lower(), "0" * 32, word("waiting")),
         )
+        admin.execute("INSERT INTO pulses VALUES (%s, 'pipeline', 0, '{}')", (log.log_id,))
         for account in (OWNER, OPERATOR):
             admin.execute("INSERT INTO rate_limits VALUES (%s, 'read', 0)", (account,))
             admin.execute("INSERT INTO signin_nonces VALUES (%s, 0)", (f"nonce {account}",))
@@ -85,6 +86,20 @@ def populate(log: Ledger) -> None:
                 (log.log_id, word(account), account, word("key"), word("secret")),
             )
             admin.execute(
+                "INSERT INTO webhooks (webhook, log_id, account, audience, events, url, created_ms)"
+                " VALUES (sha256(%s), %s, %s, %s, '{action.answered}', 'https://a.example', 0)",
+                (word(account), log.log_id, account, "owner" if account == OWNER else "operator"),
+            )
+            admin.execute(
+                "INSERT INTO webhook_secrets VALUES (sha256(%s), sha256('secret'), 0, NULL)",
+                (word(account),),
+            )
+            admin.execute(
+                "INSERT INTO deliveries (webhook, position, event, created_ms, state)"
+                " VALUES (sha256(%s), 1, 'action.answered', 0, 'dead')",
+                (word(account),),
+            )
+            admin.execute(
                 "INSERT INTO sign_ins VALUES (sha256(%s), 'm', '', 'n', 0, 0)", (word(account),)
             )
             admin.execute(
@@ -92,6 +107,7 @@ def populate(log: Ledger) -> None:
                 " repeat('h', 43), '{owner:read}', 'n', 0, 9223372036854775807)",
                 (word(account),),
             )
+        admin.execute("INSERT INTO couriers VALUES (%s, 0, 0)", (log.log_id,))
         (requested,) = admin.execute("SELECT position FROM actions").fetchone() or (0,)
         admin.execute(
             "INSERT INTO action_results VALUES (%s, %s, %s, %s, '{}')",

@@ -42,6 +42,7 @@ def me(service: TheService, caller: AnyCaller) -> answers.Me:
     """Return whom you act for, what your key may do, and the highest level you have anywhere."""
     with acting(service, caller) as session:
         row = session.one("api.highest_level", log_id=service.log_id, operator=caller.word)
+        (hooks,) = session.all("webhooks.disabled", log_id=service.log_id)
     return answers.Me(
         account=checksummed(caller.account),
         key=to_hex(caller.key),
@@ -49,6 +50,7 @@ def me(service: TheService, caller: AnyCaller) -> answers.Me:
         surfaces=None if caller.surfaces is None else sorted(map(to_hex, caller.surfaces)),
         expires_ms=caller.expires_ms,
         highest_level=0 if row is None else row.level,
+        disabled_webhooks=hooks.count,
     )
 
 

@@ -3,6 +3,8 @@
 import logging
 import socket
 from collections.abc import Iterator
+from functools import partial
+from ipaddress import ip_network
 from typing import Any
 
 import httpx
@@ -12,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.http.middleware import MAX_BODY_BYTES, MAX_BULK_BYTES, CrossOrigin, RequestGuard
+from orchestrator.core.limits import Limits
 from tests.support.api_service import (
     ApiService,
     answer_of,
@@ -153,3 +156,35 @@ def test_a_failure_inside_is_logged_and_never_shown(
         finally:
             with service.admin() as admin:
                 admin.execute("ALTER TABLE checkpoints RENAME COLUMN secret_root TO root")
+
+
+def test_a_source_has_so_many_requests_by_proxies_at_a_time(database_url: str) -> None:
+    limits, proxies = Limits(source_connections=1), [ip_network("127.0.0.1")]
+    with running_service(database_url, limits, trusted_proxies=proxies) as service:
+        url = httpx.URL(service.url)
+        half = (
+            f"POST /v1/sign-in/nonce HTTP/1.1\r\nHost: {url.netloc.decode()}\r\n"
+            "X-Forwarded-For: 192.0.2.1\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+        )
+        with socket.create_connection((url.host, url.port or 0)) as raw:
+            raw.sendall(half.encode())
+            # The body is asked for once the application reads it.
+            assert raw.recv(65_536).startswith(b"HTTP/1.1 100 ")
+            ask = partial(service.http.get, "/v1/log")
+            second = ask(headers={"X-Forwarded-For": "192.0.2.1"})
+            assert "1 requests of your" in str(
+                problem_of(second, 429, "connections-many")["detail"]
+            )
+            assert ask(headers={"X-Forwarded-For": "192.0.2.2"}).status_code == 200
+
+
+def test_half_a_request_is_no_failure_to_log(
+    service: ApiService, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = httpx.URL(service.url)
+    head = f"POST /v1/sign-in/nonce HTTP/1.1\r\nHost: {url.netloc.decode()}\r\n"
+    with socket.create_connection((url.host, url.port or 0)) as raw:
+        raw.sendall(f"{head}Content-Length: 9\r\nExpect: 100-continue\r\n\r\n".encode())
+        assert raw.recv(65_536).startswith(b"HTTP/1.1 100 ")
+    assert service.http.get("/v1/log").status_code == 200
+    assert caplog.records == []

@@ -57,6 +57,11 @@ CREATE DOMAIN word AS bytea CHECK (octet_length(VALUE) = 32);
 CREATE DOMAIN address AS text CHECK (VALUE ~ '^0x[0-9a-f]{40}$');
 CREATE DOMAIN units AS numeric(78, 0) CHECK (VALUE >= 0);
 
+-- No function is everyone's: each is executed by its owner alone until a grant says otherwise. Who
+-- migrates need not be a superuser, and has no rights to what the definer owns: so the grants of a
+-- function, and the triggers that call it, come before it is handed over.
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
+
 -- The account that a worker names for its transaction; NULL for none. No policy of the API asks it.
 CREATE FUNCTION named_account() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE
 RETURN nullif(current_setting('tallystick.account', true), '');
@@ -789,6 +794,10 @@ BEGIN
     SELECT request_id, turn, fresh.seq IS NOT NULL FROM numbered LEFT JOIN fresh USING (request_id);
 END $$;
 
+GRANT EXECUTE ON FUNCTION assign_pseudonyms TO tallystick_api;
+GRANT EXECUTE ON FUNCTION take_requests TO tallystick_worker, tallystick_api;
+GRANT EXECUTE ON FUNCTION presented_key, current_account, current_word, current_key, current_scopes,
+    current_surfaces, key_may TO tallystick_api;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION assign_pseudonyms OWNER TO tallystick_definer;
 ALTER FUNCTION take_requests OWNER TO tallystick_definer;
@@ -800,8 +809,6 @@ ALTER FUNCTION current_scopes OWNER TO tallystick_definer;
 ALTER FUNCTION current_surfaces OWNER TO tallystick_definer;
 ALTER FUNCTION key_may OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
-GRANT EXECUTE ON FUNCTION assign_pseudonyms TO tallystick_api;
-GRANT EXECUTE ON FUNCTION take_requests TO tallystick_worker, tallystick_api;
 
 GRANT SELECT, DELETE ON private_payloads TO tallystick_api;
 GRANT SELECT ON private_payloads TO tallystick_worker;

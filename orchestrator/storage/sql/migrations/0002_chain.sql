@@ -65,6 +65,8 @@ CREATE TABLE chain_attempts (
     signed_block bigint NOT NULL,
     signed_ms bigint NOT NULL,
     reply text,
+    refusals integer NOT NULL DEFAULT 0, -- sends that were refused since the last that was taken
+    is_underpriced boolean NOT NULL DEFAULT false, -- the last of them was about the fee
     PRIMARY KEY (chain_id, sender, tx_hash),
     FOREIGN KEY (chain_id, sender, intent_key) REFERENCES chain_transactions
 );
@@ -123,7 +125,7 @@ GRANT UPDATE (
     nonce, gas_limit, floor_block, refused_block,
     fate, reason, tx_hash, block_number, block_hash, gas_used, finished_ms
 ) ON chain_transactions TO tallystick_worker;
-GRANT UPDATE (reply) ON chain_attempts TO tallystick_worker;
+GRANT UPDATE (reply, refusals, is_underpriced) ON chain_attempts TO tallystick_worker;
 GRANT UPDATE (block_number, block_hash) ON chain_cursors TO tallystick_worker;
 GRANT DELETE ON chain_events TO tallystick_worker;
 

@@ -97,12 +97,12 @@ BEGIN ATOMIC
             AND until_ms <= k.expires_ms
     );
 END;
+GRANT EXECUTE ON FUNCTION sign_ins_are_full, is_wallet_key, may_delegate TO tallystick_api;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION sign_ins_are_full OWNER TO tallystick_definer;
 ALTER FUNCTION is_wallet_key OWNER TO tallystick_definer;
 ALTER FUNCTION may_delegate OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
-GRANT EXECUTE ON FUNCTION sign_ins_are_full, is_wallet_key, may_delegate TO tallystick_api;
 
 -- A wallet's key sees and ends all keys of its account, a delegate itself. The hash of a secret is
 -- shown to no role that serves people.
@@ -169,10 +169,10 @@ END $$;
 GRANT UPDATE (revoked_ms), DELETE ON api_keys TO tallystick_definer;
 CREATE POLICY bounder ON api_keys FOR UPDATE TO tallystick_definer USING (true);
 CREATE POLICY bounder_of ON api_keys FOR DELETE TO tallystick_definer USING (true);
+CREATE TRIGGER bounded BEFORE INSERT ON api_keys FOR EACH ROW EXECUTE FUNCTION bound_keys();
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION bound_keys OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
-CREATE TRIGGER bounded BEFORE INSERT ON api_keys FOR EACH ROW EXECUTE FUNCTION bound_keys();
 
 -- What an operator says of itself -------------------------------------------------------------------
 
@@ -250,8 +250,7 @@ CREATE POLICY self ON operator_memory TO tallystick_api USING (
     account = (SELECT current_account()) AND (SELECT key_may('operator:memory', NULL))
     AND ((SELECT current_surfaces()) IS NULL OR surface = ANY ((SELECT current_surfaces())::bytea[])));
 
+GRANT EXECUTE ON FUNCTION public_profile TO tallystick_api;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION public_profile OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
-REVOKE ALL ON FUNCTION public_profile FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION public_profile TO tallystick_api;

@@ -216,12 +216,12 @@ BEGIN
     END LOOP;
 END $$;
 
+GRANT EXECUTE ON FUNCTION inbox_room TO tallystick_worker, tallystick_api;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION room_of OWNER TO tallystick_definer;
 ALTER FUNCTION inbox_room OWNER TO tallystick_definer;
 ALTER FUNCTION take_places OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
-GRANT EXECUTE ON FUNCTION inbox_room TO tallystick_worker, tallystick_api;
 
 -- Proposals that an owner can still accept, by the operator who may have only so many.
 CREATE INDEX proposals_open ON proposals (log_id, operator, ((terms ->> 'opens_at_s')::bigint))

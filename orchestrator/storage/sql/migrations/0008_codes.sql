@@ -117,10 +117,10 @@ BEGIN
     RETURN found;
 END $$;
 
+GRANT EXECUTE ON FUNCTION codes_named, let_wait, forget_waiting TO tallystick_api;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION check_reporter OWNER TO tallystick_definer;
 ALTER FUNCTION codes_named OWNER TO tallystick_definer;
 ALTER FUNCTION let_wait OWNER TO tallystick_definer;
 ALTER FUNCTION forget_waiting OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
-GRANT EXECUTE ON FUNCTION codes_named, let_wait, forget_waiting TO tallystick_api;

@@ -254,10 +254,9 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+GRANT EXECUTE ON FUNCTION offer_use TO tallystick_api;
+CREATE TRIGGER bound BEFORE INSERT ON proposals FOR EACH ROW EXECUTE FUNCTION bind_proposal();
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION offer_use OWNER TO tallystick_definer;
 ALTER FUNCTION bind_proposal OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
-REVOKE ALL ON FUNCTION offer_use, bind_proposal FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION offer_use TO tallystick_api;
-CREATE TRIGGER bound BEFORE INSERT ON proposals FOR EACH ROW EXECUTE FUNCTION bind_proposal();

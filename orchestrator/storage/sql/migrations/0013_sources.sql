@@ -46,8 +46,7 @@ BEGIN ATOMIC
             s.inner_pad || convert_to(signed_s::text || '.', 'UTF8') || report
         ))) = ANY (signature_hashes);
 END;
+GRANT EXECUTE ON FUNCTION signed_key TO tallystick_api;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION signed_key OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
-REVOKE ALL ON FUNCTION signed_key FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION signed_key TO tallystick_api;

@@ -28,10 +28,10 @@ ON CONFLICT (chain_id, sender, intent_key) DO NOTHING;
 -- name: transaction
 -- One intent with its end, or its last attempt so far.
 SELECT t.intent_key, t.target, t.data, t.nonce, t.fate, t.reason, t.block_number, t.gas_used,
-    coalesce(t.tx_hash, a.tx_hash) AS tx_hash, a.reply
+    coalesce(t.tx_hash, a.tx_hash) AS tx_hash, a.reply, a.refusals
 FROM chain_transactions t
 LEFT JOIN LATERAL (
-    SELECT tx_hash, reply FROM chain_attempts a
+    SELECT tx_hash, reply, refusals FROM chain_attempts a
     WHERE a.chain_id = t.chain_id AND a.sender = t.sender AND a.intent_key = t.intent_key
         AND a.nonce = t.nonce
     ORDER BY a.seq DESC LIMIT 1
@@ -41,7 +41,7 @@ WHERE t.chain_id = %(chain_id)s AND t.sender = %(sender)s AND t.intent_key = %(i
 -- name: under_way
 -- The attempts of the intents that have a nonce: lower nonces first, older attempts first.
 SELECT t.intent_key, t.nonce, t.gas_limit, t.floor_block, a.tx_hash, a.max_fee_wei,
-    a.priority_fee_wei, a.signed_block, a.reply
+    a.priority_fee_wei, a.signed_block, a.reply, a.refusals, a.is_underpriced
 FROM (
     SELECT * FROM chain_transactions
     WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate IS NULL AND nonce IS NOT NULL
@@ -52,12 +52,12 @@ JOIN chain_attempts AS a USING (chain_id, sender, intent_key, nonce)
 ORDER BY t.nonce, a.seq;
 
 -- name: requested
--- The intents without a nonce, oldest first; those that would have failed come after those untried,
--- so that calls which will fail hold up no others.
+-- The intents without a nonce, oldest first; those that would have failed, or could not be tried,
+-- come after the others, so that they hold up none.
 SELECT intent_key, target, data, refused_block
 FROM chain_transactions
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate IS NULL AND nonce IS NULL
-ORDER BY refused_block NULLS FIRST, seq
+ORDER BY refused_block NULLS FIRST, reason IS NOT NULL, seq
 LIMIT %(limit)s;
 
 -- name: raw
@@ -90,8 +90,11 @@ VALUES (
 );
 
 -- name: note_reply
--- Note the node's answer to a send.
-UPDATE chain_attempts SET reply = %(reply)s
+-- Note the node's answer to a send: taken (refused: false), refused, or neither (NULL).
+UPDATE chain_attempts
+SET reply = %(reply)s, is_underpriced = %(is_underpriced)s,
+    refusals = CASE WHEN %(is_refused)s::boolean THEN refusals + 1
+        WHEN NOT %(is_refused)s::boolean THEN 0 ELSE refusals END
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND tx_hash = %(tx_hash)s;
 
 -- name: defer
@@ -99,6 +102,13 @@ WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND tx_hash = %(tx_hash)s;
 UPDATE chain_transactions SET refused_block = %(refused_block)s, reason = %(reason)s
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND intent_key = %(intent_key)s
     AND fate IS NULL AND nonce IS NULL;
+
+-- name: note_untried
+-- Note why a node could not try an intent out; that says nothing of the intent.
+UPDATE chain_transactions SET reason = %(reason)s
+WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND intent_key = %(intent_key)s
+    AND fate IS NULL AND nonce IS NULL AND refused_block IS NULL
+    AND reason IS DISTINCT FROM %(reason)s;
 
 -- name: release
 -- Take back the nonce that a stranger's transaction has spent.
@@ -165,6 +175,15 @@ WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s AND is_final
     AND topics[1] = ANY (%(kinds)s) AND topics[2] = %(about)s
 ORDER BY block_number, log_index
 LIMIT %(limit)s;
+
+-- name: last_final_event_about
+-- The newest final event of a kind about this.
+SELECT block_hash, tx_hash, log_index, block_number, time_s, contract, topics, data
+FROM chain_events
+WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s AND is_final
+    AND topics[1] = %(topic)s AND topics[2] = %(about)s
+ORDER BY block_number DESC, log_index DESC
+LIMIT 1;
 
 -- name: recent_events
 -- The events that are not final yet, in the chain's order.

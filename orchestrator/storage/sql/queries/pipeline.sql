@@ -54,20 +54,24 @@ ORDER BY t.scored_from_ms
 LIMIT %(limit)s;
 
 -- name: last_intent
--- The newest intent whose key has this prefix.
-SELECT intent_key, fate
+-- The newest intent whose key has this prefix; deferred where it would revert now.
+SELECT intent_key, coalesce(
+    fate, CASE WHEN nonce IS NULL AND refused_block IS NOT NULL THEN 'deferred' END
+) AS fate
 FROM chain_transactions
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND starts_with(intent_key, %(prefix)s)
 ORDER BY seq DESC
 LIMIT 1;
 
 -- name: under_way
--- An intent whose key has this prefix and that has no fate yet.
+-- An intent whose key has this prefix and that may go through: it has no fate yet, and is not one
+-- that would revert now.
 SELECT intent_key
 FROM chain_transactions
 WHERE chain_id = %(chain_id)s
     AND sender = %(sender)s
     AND fate IS NULL
+    AND (nonce IS NOT NULL OR refused_block IS NULL)
     AND starts_with(intent_key, %(prefix)s)
 LIMIT 1;
 

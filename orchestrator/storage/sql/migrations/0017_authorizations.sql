@@ -87,11 +87,10 @@ ALTER POLICY minter ON api_keys WITH CHECK (
     AND revoked_ms IS NULL AND created_ms = (SELECT clock_ms())
     AND expires_ms <= (SELECT clock_ms()) + 31 * 86400000::bigint);
 
+GRANT EXECUTE ON FUNCTION authorizations_are_full, revoke_issued TO tallystick_api;
+GRANT EXECUTE ON FUNCTION is_wallets_of TO tallystick_registrar;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION authorizations_are_full OWNER TO tallystick_definer;
 ALTER FUNCTION revoke_issued OWNER TO tallystick_definer;
 ALTER FUNCTION is_wallets_of OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
-REVOKE ALL ON FUNCTION authorizations_are_full, revoke_issued, is_wallets_of FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION authorizations_are_full, revoke_issued TO tallystick_api;
-GRANT EXECUTE ON FUNCTION is_wallets_of TO tallystick_registrar;

@@ -1,0 +1,1 @@
+"""The nodes that a chain is reached through: sizes, patience and fail-over."""

@@ -1,0 +1,1 @@
+"""The command that shows on one screen how a running service is."""

@@ -1,0 +1,78 @@
+"""`tallystick status`: how the service is that runs here, once or again and again."""
+
+import json
+import os
+import threading
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from orchestrator.cli.options import Json
+from orchestrator.cli.status.view import lines_of
+from orchestrator.core.errors import InputError, ServerError
+from orchestrator.runtime.settings import read_settings
+
+if TYPE_CHECKING:
+    from orchestrator.client.http import Client
+
+UNWELL = 3
+EVERY_S = 2.0
+
+
+def status(
+    url: Annotated[
+        str | None, typer.Option(help="Where the service tells it; else TALLYSTICK_METRICS.")
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it every two seconds, until interrupted.")
+    ] = False,
+    json_out: Json = False,
+) -> None:
+    """Show how the service is that runs here: each part, what waits, what is anchored."""
+    from orchestrator.client.http import Client
+
+    where = url or _own_url()
+    console = Console()
+    with Client(where) as client:
+        if watch and console.is_terminal and not json_out:
+            _watch(client, where, console)
+            return
+        found = client.get("/status")
+    if json_out:
+        typer.echo(json.dumps(found))
+    else:
+        _show(found, where, console)
+    if not all(part["is_well"] for part in found["parts"]):
+        raise typer.Exit(UNWELL)
+
+
+def _watch(client: "Client", where: str, console: Console) -> None:
+    """Show it until interrupted; a service that is away is shown as such."""
+    pause, is_over = threading.Event(), False
+    try:
+        while not is_over:
+            try:
+                found = client.get("/status")
+            except ServerError as error:
+                console.clear()
+                console.print(Text(error.message, style="red"), soft_wrap=True)
+            else:
+                console.clear()
+                _show(found, where, console)
+            is_over = pause.wait(EVERY_S)
+    except KeyboardInterrupt:
+        return
+
+
+def _show(found: dict[str, object], where: str, console: Console) -> None:
+    for line, style in lines_of(found, where):
+        console.print(Text(line, style=style), soft_wrap=True)
+
+
+def _own_url() -> str:
+    address = read_settings(os.environ).metrics
+    if address is None:
+        raise InputError("metrics-off", "TALLYSTICK_METRICS is off, so nothing tells; name --url")
+    return f"http://{address.host}:{address.port}"

@@ -1,0 +1,275 @@
+"""An HTTP server whose connections are bounded: how many there are, and how long each may wait.
+
+uvicorn bounds how long a connection is kept without a request, and nothing else. So its protocol is
+extended here: a peer has a time for the head of a request and for its body; there are so many
+connections in all and of one source; and when no place is free, the connection that has waited
+longest for its peer gives way to the next one. A stop is bounded in time as well.
+"""
+
+import asyncio
+import resource
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network
+from typing import Any, NamedTuple
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from api.http.allowances import is_trusted, network_of
+from orchestrator.core.errors import ChainError
+
+START_S = 30
+SWITCH_S = 0.0005
+# The connections that the kernel keeps until we take them; asyncio takes as many at once, and reads
+# what they sent after that. So a place for a few times as many keeps a flood from displacing one
+# that has sent its request.
+BACKLOG = 256
+# Descriptors for all else: the database, the node, and connections that are about to be closed.
+SPARE_FILES = 4 * BACKLOG
+_POLL_S = 0.01
+# The time beyond that of a stop in which the server's thread ends.
+_END_S = 3
+
+
+class Patience(NamedTuple):
+    """The seconds that a peer has: for a request's head, for its body, between two requests.
+
+    A peer that says nothing after it has connected has the time of a head. Answers that are under
+    way at the stop have `stop_s` to end.
+    """
+
+    head_s: float = 10
+    body_s: float = 60
+    idle_s: float = 75
+    stop_s: float = 5
+
+
+PATIENCE = Patience()
+
+
+class Bounds(NamedTuple):
+    """The most connections in all and of one source. Those of proxies count in all alone."""
+
+    most: int
+    most_of_source: int
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+
+
+class Gate:
+    """The places for connections. It is used by the server's own thread alone."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._sources: dict[BoundedConnection, str | None] = {}
+        self._held: Counter[str | None] = Counter()
+        # Those that wait for their peer, the longest first.
+        self._waiting: dict[BoundedConnection, None] = {}
+        self.refused = 0
+
+    def __len__(self) -> int:
+        return len(self._sources)
+
+    @property
+    def waits(self) -> int:
+        """The number of connections that wait for their peer."""
+        return len(self._waiting)
+
+    def enter(self, connection: "BoundedConnection", host: str) -> bool:
+        """Give a connection a place, if need be that of one which waits; False if there is none."""
+        source = None if is_trusted(host, self._bounds.proxies) else network_of(host)
+        is_full = len(self._sources) >= self._bounds.most
+        if source is not None and self._held[source] >= self._bounds.most_of_source:
+            rivals = (each for each in self._waiting if self._sources[each] == source)
+            is_full = True
+        else:
+            rivals = (each for each in self._waiting)
+        if is_full:
+            self.refused += 1
+            rival = next(rivals, None)
+            if rival is None:
+                return False
+            self.leave(rival)
+            rival.end()
+        self._sources[connection] = source
+        self._held[source] += 1
+        return True
+
+    def leave(self, connection: "BoundedConnection") -> None:
+        """Take a connection's place back, if it has one."""
+        if connection in self._sources:
+            source = self._sources.pop(connection)
+            self._held[source] -= 1
+            if not self._held[source]:
+                del self._held[source]
+            self._waiting.pop(connection, None)
+
+    def note(self, connection: "BoundedConnection", *, waits: bool) -> None:
+        """Note that a connection waits for its peer from now on, or that it does not."""
+        self._waiting.pop(connection, None)
+        if waits and connection in self._sources:
+            self._waiting[connection] = None
+
+
+class BoundedConnection(H11Protocol):
+    """A connection whose peer has a time for each thing that it has to send."""
+
+    def __init__(self, *arguments: Any, gate: Gate, patience: Patience, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._gate = gate
+        self._patience = patience
+        self._phase: tuple[object, object, bool] = (None, None, False)
+        self._has_answered = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        host = str((transport.get_extra_info("peername") or ("",))[0])
+        super().connection_made(transport)  # type: ignore[arg-type]
+        if self._gate.enter(self, host):
+            self._follow()
+        else:
+            self._answer(503, "Service Unavailable")
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._follow()
+
+    def on_response_complete(self) -> None:
+        self._has_answered = True
+        super().on_response_complete()
+        self._follow()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        self._gate.leave(self)
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Begin the end of the server: answers under way may end, half a request may not."""
+        super().shutdown()
+        if self.conn.their_state is h11.SEND_BODY and not self.cycle.response_started:
+            self._answer(503, "Service Unavailable")
+
+    def end(self) -> None:
+        """Close the connection at once, whatever its peer has still to send."""
+        self._stop_timer()
+        self.transport.abort()
+
+    def _follow(self) -> None:
+        """Begin the time for what the peer has to send next, unless that has begun."""
+        state = self.conn.their_state
+        has_begun = state is h11.IDLE and bool(self.conn.trailing_data[0])
+        phase = (state, self.cycle, has_begun)
+        if phase == self._phase or self.transport.is_closing():
+            return
+        self._phase = phase
+        self._stop_timer()
+        waits = state is h11.IDLE or state is h11.SEND_BODY
+        self._gate.note(self, waits=waits)
+        if waits:
+            self._timer = self.loop.call_later(self._time_for(state, has_begun), self._give_up)
+
+    def _time_for(self, state: object, has_begun: bool) -> float:
+        if state is h11.SEND_BODY:
+            return self._patience.body_s
+        is_between = self._has_answered and not has_begun
+        return self._patience.idle_s if is_between else self._patience.head_s
+
+    def _give_up(self) -> None:
+        state, _, has_begun = self._phase
+        if self.flow.read_paused:
+            # It is we who do not read: what a body waits for is a place in the application.
+            self._timer = self.loop.call_later(self._patience.body_s, self._give_up)
+        elif has_begun or (state is h11.SEND_BODY and not self.cycle.response_started):
+            self._answer(408, "Request Timeout")
+        else:
+            self.end()
+
+    def _answer(self, status: int, reason: str) -> None:
+        """Answer in place of the application, and close."""
+        self.transport.write(
+            f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nRetry-After: 1\r\n"
+            "Content-Length: 0\r\n\r\n".encode()
+        )
+        self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def allow_files(connections: int) -> int:
+    """Raise this process's limit of open files for so many connections; return how many it bears.
+
+    The soft limit is often 1024 and the hard one far above. Where it is not, fewer connections are
+    taken: a process without a free descriptor serves no one.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return connections if soft == resource.RLIM_INFINITY else min(connections, soft // 2)
+
+
+@contextmanager
+def bounded_server(
+    app: ASGIApp,
+    sock: socket.socket,
+    gate: Gate,
+    *,
+    patience: Patience = PATIENCE,
+    before_stop: Sequence[Callable[[], object]] = (),
+) -> Iterator[str]:
+    """Serve an application over HTTP from a thread until the block ends, and yield its URL.
+
+    `before_stop` ends what has no end of its own, such as streams.
+    """
+    # A thread that renders a long answer gives way sooner than after Python's own 5 ms: another
+    # request has a dozen steps, and would wait for it at each.
+    sys.setswitchinterval(SWITCH_S)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http=partial(BoundedConnection, gate=gate, patience=patience),  # type: ignore[arg-type]
+            ws="none",
+            # Its loggers write where ours do.
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            backlog=BACKLOG,
+            timeout_keep_alive=int(patience.idle_s),
+            timeout_graceful_shutdown=int(patience.stop_s),
+            server_header=False,
+            # It would believe any local client about where it comes from; we ask a setting.
+            proxy_headers=False,
+        )
+    )
+    # A thread that does not end in time must not keep the process.
+    thread = threading.Thread(target=server.run, args=([sock],), name="http", daemon=True)
+    thread.start()
+    try:
+        # uvicorn sets the flag from its own thread and offers nothing to wait on.
+        deadline = time.monotonic() + START_S
+        while not server.started:
+            if not thread.is_alive() or time.monotonic() > deadline:
+                raise ChainError("server-down", "the HTTP server did not start")
+            time.sleep(_POLL_S)
+        host, port = sock.getsockname()[:2]
+        yield f"http://{host}:{port}"
+    finally:
+        for end in before_stop:
+            end()
+        server.should_exit = True
+        thread.join(patience.stop_s + _END_S)
+        sock.close()

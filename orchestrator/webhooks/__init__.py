@@ -1,0 +1,1 @@
+"""Webhooks: what the log says, sent to URLs of accounts, signed and tried again."""

@@ -1,0 +1,69 @@
+"""`tallystick status` against a real health server, once and again and again."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.main import main
+from tests.support.health import ALL, health_service
+
+COMMAND = str(Path(sys.executable).with_name("tallystick"))
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command in this process and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["tallystick", "status", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_it_shows_each_part_and_ends_with_3_if_one_is_not_well(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with health_service(database_url, lambda service: service.work(*ALL)) as service:
+        assert run(monkeypatch, "--url", service.url) == 0
+        shown = capsys.readouterr().out
+        assert "ok  sequencer  worked 0 s ago" in shown
+        assert "relayer has 1.2345" in shown
+
+
+def test_its_json_is_one_document(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with health_service(database_url, lambda service: service.work("pipeline")) as service:
+        monkeypatch.setenv("TALLYSTICK_METRICS", service.url.removeprefix("http://"))
+        assert run(monkeypatch, "--json") == 3
+        found = json.loads(capsys.readouterr().out)
+        unwell = [part["part"] for part in found["parts"] if not part["is_well"]]
+        assert unwell == ["sequencer", "registrar"]
+
+
+def test_it_says_that_nothing_answers_or_that_nothing_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "--url", "http://127.0.0.1:1") == 3
+    monkeypatch.setenv("TALLYSTICK_METRICS", "off")
+    assert run(monkeypatch) == 2
+    assert "TALLYSTICK_METRICS is off" in capsys.readouterr().err
+
+
+def test_it_is_shown_again_until_interrupted(database_url: str) -> None:
+    with health_service(database_url, lambda service: service.work(*ALL)) as service:
+        ours, theirs = pty.openpty()
+        command = [COMMAND, "status", "--watch", "--url", service.url]
+        environment = os.environ | {"TERM": "xterm"}
+        with subprocess.Popen(command, stdout=theirs, env=environment) as process:
+            os.close(theirs)
+            shown = b""
+            while shown.count(b"tallystick at") < 2:
+                shown += os.read(ours, 65_536)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 0
+        os.close(ours)

@@ -1,0 +1,118 @@
+"""The worker: jobs of procrastinate that run by themselves, as the worker's login alone."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from orchestrator.storage.database import LOGINS, WORKER
+from orchestrator.webhooks.worker import WebhookWorker
+from tests.support.servers import urls_of
+from tests.support.webhooks import Bench, Receiver, receiving
+
+
+def worker_of(site: Bench) -> WebhookWorker:
+    url = urls_of(site.service.database_url).by_login[WORKER]
+    return WebhookWorker(url, site.feed, site.courier, site.deliverer)
+
+
+@contextmanager
+def working(site: Bench) -> Iterator[None]:
+    """Run a worker until the block ends; what it fails with is raised."""
+    stop, failures = threading.Event(), list[BaseException]()
+
+    def work() -> None:
+        try:
+            worker_of(site).run(stop)
+        except BaseException as error:  # noqa: BLE001 - raised below
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    assert not failures, failures
+
+
+def jobs(site: Bench) -> int:
+    with site.service.admin() as admin:
+        (count,) = admin.execute("SELECT count(*) FROM jobs.procrastinate_jobs").fetchone() or (0,)
+    return int(count)
+
+
+def test_it_delivers_by_itself_and_leaves_no_job_behind(site: Bench, receiver: Receiver) -> None:
+    arrived = threading.Semaphore(0)
+
+    def judge(_: object) -> int:
+        arrived.release()
+        return 200
+
+    receiver.judge = judge
+    site.register(receiver, events=["action.requested"])
+    asked = site.request("before it runs")
+    with working(site):
+        assert arrived.acquire(timeout=30)
+        asked += site.request("while it runs")
+        assert arrived.acquire(timeout=30)
+    assert receiver.positions == asked
+    assert jobs(site) == 0
+    site.service.decide_waiting()
+    assert {site.action(one)["state"] for one in asked} == {"taken"}
+
+
+def test_one_that_hangs_holds_up_no_other(site: Bench, receiver: Receiver) -> None:
+    over, arrived = threading.Event(), threading.Event()
+    site.register(receiver, events=["action.requested"])
+
+    def judge(told: dict[str, object]) -> int:
+        arrived.set()
+        return 200
+
+    with receiving() as hanging:
+        hanging.answer = lambda _: over.wait(30)
+        secret = receiver.secret
+        site.register(hanging, events=["action.requested"])
+        receiver.secret, receiver.judge = secret, judge
+        site.request("one")
+        with working(site):
+            assert arrived.wait(4)
+            over.set()
+
+
+def test_jobs_of_a_process_that_died_are_dropped(site: Bench, receiver: Receiver) -> None:
+    with site.service.admin() as admin:
+        admin.execute(
+            "INSERT INTO jobs.procrastinate_workers (last_heartbeat)"
+            " VALUES (now() - interval '1 day')"
+        )
+        admin.execute(
+            "INSERT INTO jobs.procrastinate_jobs (queue_name, task_name, status, worker_id, args)"
+            " SELECT 'webhooks', 'deliver', 'doing', max(id), '{}'"
+            " FROM jobs.procrastinate_workers"
+        )
+    arrived = threading.Event()
+
+    def judge(_: object) -> int:
+        arrived.set()
+        return 200
+
+    receiver.judge = judge
+    site.register(receiver, events=["action.requested"])
+    site.request("one")
+    with working(site):
+        assert arrived.wait(30)
+    assert jobs(site) == 0
+
+
+@pytest.mark.parametrize("login", [login for login in LOGINS if login != WORKER])
+def test_no_other_login_reaches_the_jobs(database_url: str, login: str) -> None:
+    with (
+        psycopg.connect(urls_of(database_url).by_login[login]) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute("SELECT count(*) FROM jobs.procrastinate_jobs")
