@@ -78,13 +78,13 @@ def connect(
     storage: Storage,
     era: Era = "2026-07-28",
     url: str | None = None,
-    **changes: str,
+    changes: dict[str, str] | None = None,
 ) -> list[str]:
     """Return the tools that the SDK's client finds once it has authorized.
 
     What comes back to it is changed by `changes`.
     """
-    person = Person(service, changes)
+    person = Person(service, changes or {})
     provider = OAuthClientProvider(
         f"{service.url}/mcp",
         OAuthClientMetadata(redirect_uris=[AnyUrl(REDIRECT_URI)], client_name="Your Bank"),
@@ -123,7 +123,7 @@ def test_a_client_refuses_an_answer_of_another_author(
 ) -> None:
     storage = Storage()
     with pytest.RaisesGroup(OAuthFlowError, flatten_subgroups=True):
-        connect(service, storage, **changes)
+        connect(service, storage, changes=changes)
     assert storage.tokens is None
 
 
