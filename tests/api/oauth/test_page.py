@@ -86,6 +86,15 @@ def test_what_a_client_writes_is_text(service: ApiService, word: str) -> None:
     assert word not in shown(service, registered(service), redirect_uri=word)
 
 
+def test_the_page_escapes_what_should_never_have_come_so_far() -> None:
+    word = "<img src=x onerror=alert(1)>\"'"
+    redirect = read_redirect_uri(REDIRECT_URI)._replace(host=word, is_loopback=False)
+    asked = page.Asked(word, Client(word, (redirect,), word), redirect, [])
+    for shown_page in (page.consent_page(asked), page.refusal_page(word, (word, word))):
+        assert "<img" not in bytes(shown_page.body).decode()
+        assert "&lt;img" in bytes(shown_page.body).decode()
+
+
 def wallet_at(handler: BaseHTTPRequestHandler) -> None:
     """Sign what a page asks a wallet to sign."""
     asked = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
