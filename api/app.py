@@ -12,6 +12,7 @@ from api.context import ChainReads, ConcurrencyLimit, Places, Service, ServiceIn
 from api.http import answers, bodies, problems, submissions
 from api.http.middleware import CrossOrigin, RequestGuard, SourceGuard
 from api.mcp import server as mcp
+from api.oauth import server as oauth
 from api.routes.accounts import keys, memory, profiles, sign_in, webhooks
 from api.routes.deals import drafts, offers, proposals
 from api.routes.records import directory, public, reference, stream, why
@@ -104,6 +105,7 @@ def create_app(
         app.include_router(router)
     app.include_router(health_router(Watch(database, log_id, info.folder)))
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
+    oauth.install(app, app.state.service)
     mcp.install(app, app.state.service, VERSION)
     _name_allowed_methods(app)
     return app

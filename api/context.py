@@ -55,6 +55,7 @@ class ServiceInfo(NamedTuple):
 
     What a request from one of the `trusted_proxies` says of where it comes from is believed.
     Webhooks may reach the `webhook_networks` although they are not of the public Internet.
+    Documents of OAuth's clients may be read in the `client_networks`, which are closed otherwise.
     `lens` reads the escrow, `feedback` and `evaluators` are the contracts for ERC-8004 and
     ERC-8183, where there are any. `folder` is on the disk that must have room.
     """
@@ -72,6 +73,7 @@ class ServiceInfo(NamedTuple):
     trusted_proxies: tuple[Network, ...] = ()
     webhook_networks: tuple[Network, ...] = ()
     folder: Path = Path("/")
+    client_networks: tuple[Network, ...] = ()
 
 
 class ConcurrencyLimit:

@@ -534,4 +534,5 @@ def test_no_guarded_relation_is_left_out_of_what_a_handler_could_leak(populated:
         }
     # These are public facts, or shown to who has the secret.
     others = {"chain_events", "offers", "surface_names", "signin_nonces", "sign_ins"}
+    others.add("authorizations")
     assert guarded - others == set(TENANTS_OWN)

@@ -243,24 +243,37 @@ def ask_sign_in(service: Service, message: str, signature: bytes, name: str) -> 
     `SignInError`, or `Refusal` (503) while too many wait.
     """
     asked = read_message(audience(service), message, service.now_ms())
+    if asked.client is not None:
+        # Its client gets the key for a code, with what shows that it is this client.
+        raise SignInError("message-of-client", "the message is for a client; sign in by another")
     key = new_key()
     with service.database.transaction(secret=secret_of(key)) as session:
-        full = session.one("api.sign_ins_are_full")
-        if full is None or full.is_full:
-            raise Refusal(
-                503,
-                "sign-ins-full",
-                "too many sign-ins wait; try again",
-                headers={"Retry-After": "2"},
-            )
-        session.run(
-            "api.ask_sign_in",
-            message=message,
-            signature=signature,
-            name=name,
-            ttl_ms=service.limits.key_ttl_ms,
-        )
+        ask_registrar(service, session, message, signature, name)
     return key, asked
+
+
+def ask_registrar(
+    service: Service, session: Session, message: str, signature: bytes, name: str
+) -> None:
+    """Put a sign-in before the registrar, for the key whose secret the transaction presents.
+
+    Raises `Refusal` (503) while too many wait.
+    """
+    full = session.one("api.sign_ins_are_full")
+    if full is None or full.is_full:
+        raise Refusal(
+            503,
+            "sign-ins-full",
+            "too many sign-ins wait; try again",
+            headers={"Retry-After": "2"},
+        )
+    session.run(
+        "api.ask_sign_in",
+        message=message,
+        signature=signature,
+        name=name,
+        ttl_ms=service.limits.key_ttl_ms,
+    )
 
 
 def signed_in(service: Service, key: str) -> Caller | None:

@@ -40,7 +40,7 @@ _ONCE = (
     "idempotency-key",
 )
 # What pages of other origins may ask for, and read of an answer: without a key from anywhere, all
-# else from the origins that the settings list. Cookies are never asked for, and there are none.
+# else from the origins that the settings list. Cookies are never asked for.
 _OPEN_HEADERS = "Last-Event-ID"
 _LISTED_METHODS = "GET, POST, PUT, PATCH, DELETE"
 _LISTED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer"

@@ -26,6 +26,7 @@ from api.mcp import library, prompts
 from api.mcp.gateway import Answer, Gateway, Origin
 from api.mcp.library import Library
 from api.mcp.toolbox import Caller, Toolbox
+from orchestrator.core.scopes import SCOPE_SETS
 
 PATH = "/mcp"
 METADATA_PATH = "/.well-known/oauth-protected-resource/mcp"
@@ -162,6 +163,8 @@ def _metadata(service: Service) -> Any:
         return JSONResponse(
             {
                 "resource": url + PATH,
+                "authorization_servers": [url],
+                "scopes_supported": SCOPE_SETS["operator"],
                 "bearer_methods_supported": ["header"],
                 "resource_name": "Tallystick",
             }

@@ -31,6 +31,24 @@ SCOPE_SETS: dict[ScopeSet, tuple[Scope, ...]] = {
     "reviewer": ("owner:read", "owner:review"),
 }
 
+# What a key with a scope may do, in words for a person who is asked to grant it.
+SCOPE_WORDS: dict[Scope, str] = {
+    "operator:forecast": "make forecasts about leads",
+    "operator:issue": "issue and end referral codes",
+    "operator:memory": "read and write your private notes",
+    "operator:profile": "change what your profile says of you",
+    "operator:propose": "send proposals that your wallet has signed, and withdraw them",
+    "operator:read": "read surfaces, leads and your contracts as an operator",
+    "operator:request": "request actions on leads, which surfaces carry out",
+    "operator:touch": "register you as an operator, and report your touches",
+    "owner:answer": "answer the actions that operators request of your surfaces",
+    "owner:erase": "erase your leads, for ever",
+    "owner:publish": "open surfaces, and change their policies and settings",
+    "owner:read": "read your surfaces, their leads and proposals",
+    "owner:report": "report events and arrivals of your product, which contracts pay for",
+    "owner:review": "answer proposals, suspend operators and end codes",
+}
+
 
 def scopes_of(names: Iterable[Scope | ScopeSet]) -> list[Scope]:
     """Return the scopes that these scopes and sets name, each once, in their own order."""

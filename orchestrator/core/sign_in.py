@@ -25,7 +25,7 @@ _MESSAGE = re.compile(
     r"(?P<domain>[!-~]{1,255}) wants you to sign in with your Ethereum account:\n"
     r"(?P<address>0x[0-9a-fA-F]{40})\n"
     r"\n"
-    r"(?P<statement>[ -~]{1,1000})\n"
+    r"(?P<statement>[ -~]{1,2500})\n"
     r"\n"
     r"URI: (?P<uri>[!-~]{1,2048})\n"
     r"Version: 1\n"
@@ -34,8 +34,13 @@ _MESSAGE = re.compile(
     r"Issued At: (?P<issued>[0-9T:.Z+-]{20,40})\n"
     r"Expiration Time: (?P<expires>[0-9T:.Z+-]{20,40})\n"
     r"(?:Not Before: (?P<not_before>[0-9T:.Z+-]{20,40})\n)?"
-    r"(?:Request ID: [!-~]{0,128}\n)?"
+    r"(?:Request ID: (?P<request>[!-~]{0,128})\n)?"
     r"Resources:(?P<resources>(?:\n- [!-~]{1,200}){1,64})"
+)
+_CLIENT = re.compile(
+    r"Let client (?P<id>[!-~]{1,1200}), which is answered at (?P<host>[!-~]{1,300}), use "
+    r"Tallystick in your name, with a key for [a-z:, ]+, as request (?P<request>[0-9a-f]{32}) "
+    r"asks\."
 )
 
 
@@ -47,24 +52,40 @@ class Audience(NamedTuple):
     chain_id: int
 
 
+class Client(NamedTuple):
+    """The program that a message lets act for its account, and the request by which it asked.
+
+    `host` is where the answer goes: the host of its redirect URI.
+    """
+
+    id: str
+    host: str
+    request: str
+
+
 class SignIn(NamedTuple):
-    """The content of a message: an account, with its checksum, and the scopes that it asks for."""
+    """The content of a message: an account, with its checksum, and the scopes that it asks for.
+
+    With a client, the key is for that client, and no wallet's own.
+    """
 
     address: str
     scopes: tuple[Scope, ...]
     nonce: str
     issued_ms: int
     expires_ms: int
+    client: Client | None = None
 
 
 def write_message(audience: Audience, sign_in: SignIn) -> str:
     """Return the text that an account signs."""
     resources = "".join(f"\n- {SCOPE_PREFIX}{scope}" for scope in sign_in.scopes)
+    request = "" if sign_in.client is None else f"Request ID: {sign_in.client.request}\n"
     return (
         f"{audience.domain} wants you to sign in with your Ethereum account:\n"
         f"{sign_in.address}\n"
         f"\n"
-        f"{statement_of(sign_in.scopes)}\n"
+        f"{statement_of(sign_in.scopes, sign_in.client)}\n"
         f"\n"
         f"URI: {audience.uri}\n"
         f"Version: 1\n"
@@ -72,13 +93,19 @@ def write_message(audience: Audience, sign_in: SignIn) -> str:
         f"Nonce: {sign_in.nonce}\n"
         f"Issued At: {format_time(sign_in.issued_ms * NS_PER_MS)}\n"
         f"Expiration Time: {format_time(sign_in.expires_ms * NS_PER_MS)}\n"
+        f"{request}"
         f"Resources:{resources}"
     )
 
 
-def statement_of(scopes: Sequence[Scope]) -> str:
-    """Return the sentence of a message, which names what is granted."""
-    return f"Sign in to Tallystick with a key for {', '.join(scopes)}."
+def statement_of(scopes: Sequence[Scope], client: Client | None = None) -> str:
+    """Return the sentence of a message, which names what is granted, and to which client."""
+    if client is None:
+        return f"Sign in to Tallystick with a key for {', '.join(scopes)}."
+    return (
+        f"Let client {client.id}, which is answered at {client.host}, use Tallystick in your name, "
+        f"with a key for {', '.join(scopes)}, as request {client.request} asks."
+    )
 
 
 def read_message(audience: Audience, text: str, now_ms: int) -> SignIn:
@@ -94,10 +121,12 @@ def read_message(audience: Audience, text: str, now_ms: int) -> SignIn:
         )
     _check_audience(audience, match)
     scopes = _scopes(match["resources"].split("\n- ")[1:])
-    if match["statement"] != statement_of(scopes):
+    client = _client(match)
+    if match["statement"] != statement_of(scopes, client):
         raise SignInError(
             "statement-differs",
-            f"the message's statement must be what its resources grant: {statement_of(scopes)!r}",
+            f"the message's statement must be what its resources grant: "
+            f"{statement_of(scopes, client)!r}",
         )
     try:
         issued_ms, expires_ms = _moment(match["issued"]), _moment(match["expires"])
@@ -108,7 +137,7 @@ def read_message(audience: Audience, text: str, now_ms: int) -> SignIn:
         raise SignInError("message-expired", f"the message has expired at {format_ms(expires_ms)}")
     if from_ms > now_ms:
         raise SignInError("message-early", f"the message is not valid until {format_ms(from_ms)}")
-    return SignIn(match["address"], scopes, match["nonce"], issued_ms, expires_ms)
+    return SignIn(match["address"], scopes, match["nonce"], issued_ms, expires_ms, client)
 
 
 def message_digest(text: str) -> bytes:
@@ -135,6 +164,14 @@ def _check_audience(audience: Audience, match: re.Match[str]) -> None:
                 f"{name.replace('_', '-')}-differs",
                 f"the message's {name.replace('_', ' ')} is {shown(match[name])}, not {value}",
             )
+
+
+def _client(match: re.Match[str]) -> Client | None:
+    """Return the client that the statement names, whose request the message must name too."""
+    named = _CLIENT.fullmatch(match["statement"])
+    if named is None or named["request"] != match["request"]:
+        return None
+    return Client(named["id"], named["host"], named["request"])
 
 
 def _scopes(resources: Sequence[str]) -> tuple[Scope, ...]:

@@ -19,7 +19,13 @@ from orchestrator.core.sign_in import (
     read_message,
 )
 from orchestrator.core.units import DAY_MS
-from orchestrator.storage.database import Connection, Database, Row, Session
+from orchestrator.storage.database import (
+    Connection,
+    Database,
+    DatabaseError,
+    Row,
+    Session,
+)
 
 # (address, digest, signature) → True if the wallet at that address accepts it.
 SignatureCheck = Callable[[str, bytes, bytes], bool]
@@ -31,6 +37,8 @@ PATIENCE_MS = 15_000
 KEPT_MS = 60_000
 MAX_AT_ONCE = 100
 MAX_ROUNDS = 100
+# What a trigger of the table of keys raises beyond 100 live delegates.
+_LIMIT_EXCEEDED = "54000"
 
 
 class Registrar(Resource):
@@ -129,18 +137,16 @@ class Registrar(Resource):
                     return  # another registrar was faster
                 _use_nonce(session, asked)
                 session.run("registrar.add_account", account=account)
-                session.run(
-                    "registrar.mint",
-                    key=secrets.token_bytes(32),
-                    account=account,
-                    secret_hash=row.secret_hash,
-                    name=row.name,
-                    scopes=list(asked.scopes),
-                    expires_ms=row.expires_ms,
-                    most_ms=MAX_KEY_MS,
-                )
+                _mint(session, row, asked)
         except SignInError as error:
             self._refuse(row, error)
+        except DatabaseError as error:
+            if error.sqlstate != _LIMIT_EXCEEDED:
+                raise
+            too_many = SignInError(
+                "keys-too-many", f"{asked.address} has 100 live delegates; revoke one of them first"
+            )
+            self._refuse(row, too_many)
 
     def _refuse(self, row: Row, error: SignInError) -> None:
         with self._database.transaction() as session:
@@ -150,6 +156,31 @@ class Registrar(Resource):
                 code=error.code,
                 detail=error.message,
             )
+
+
+def _mint(session: Session, row: Row, asked: SignIn) -> None:
+    """Mint the wallet's key or, where the message names a client, a delegate's for that client.
+
+    The delegate's parent has a secret that no one knows: the hash is drawn, and of nothing.
+    """
+    hashes = [row.secret_hash]
+    if asked.client is not None:
+        hashes.insert(0, secrets.token_bytes(32))
+    parent = None
+    for secret_hash in hashes:
+        key = secrets.token_bytes(32)
+        session.run(
+            "registrar.mint",
+            key=key,
+            parent=parent,
+            account=asked.address.lower(),
+            secret_hash=secret_hash,
+            name=row.name,
+            scopes=list(asked.scopes),
+            expires_ms=row.expires_ms,
+            most_ms=MAX_KEY_MS,
+        )
+        parent = key
 
 
 def _use_nonce(session: Session, asked: SignIn) -> None:

@@ -21,6 +21,7 @@
 | TALLYSTICK_LIMITS | JSON file: limits that differ from their defaults; none |
 | TALLYSTICK_TRUSTED_PROXIES | networks whose word on a client's address counts; none |
 | TALLYSTICK_WEBHOOK_NETWORKS | closed networks that webhooks may reach, by plain http too; none |
+| TALLYSTICK_CLIENT_NETWORKS | closed networks where OAuth clients' documents may be read; none |
 | TALLYSTICK_ANVIL | path of anvil; looked for on PATH |
 """
 
@@ -59,6 +60,7 @@ NAMES = (
     "TALLYSTICK_LIMITS",
     "TALLYSTICK_TRUSTED_PROXIES",
     "TALLYSTICK_WEBHOOK_NETWORKS",
+    "TALLYSTICK_CLIENT_NETWORKS",
     "TALLYSTICK_ANVIL",
 )
 _LISTEN = re.compile(r"([0-9A-Za-z.\-]+):([0-9]{1,5})")
@@ -98,6 +100,7 @@ class Settings:
     final_depth: int | None = None
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     metrics: MetricsAddress | None = METRICS
+    client_networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -147,6 +150,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         limits=Path(values["TALLYSTICK_LIMITS"]) if "TALLYSTICK_LIMITS" in values else None,
         trusted_proxies=_networks(values, "TALLYSTICK_TRUSTED_PROXIES", "setting-proxies"),
         webhook_networks=_networks(values, "TALLYSTICK_WEBHOOK_NETWORKS", "setting-webhooks"),
+        client_networks=_networks(values, "TALLYSTICK_CLIENT_NETWORKS", "setting-clients"),
         origins=_origins(values.get("TALLYSTICK_ORIGINS", "")),
         final_depth=_final_depth(values.get("TALLYSTICK_FINAL_DEPTH")),
         metrics=_metrics(values.get("TALLYSTICK_METRICS")),

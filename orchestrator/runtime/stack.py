@@ -97,7 +97,8 @@ class Surroundings(NamedTuple):
 
     Blocks are believed to be final that lie `final_depth` below the latest, or else those that the
     nodes call so. Webhooks may go to the networks, although they are not of the public Internet.
-    The folder is on the disk that must have room.
+    Documents of OAuth's clients may be in the `client_networks` likewise. The folder is on the disk
+    that must have room.
     """
 
     proxies: tuple[Network, ...] = ()
@@ -105,6 +106,7 @@ class Surroundings(NamedTuple):
     final_depth: int | None = None
     webhook_networks: tuple[Network, ...] = ()
     folder: Path = Path("/")
+    client_networks: tuple[Network, ...] = ()
 
 
 NO_SURROUNDINGS = Surroundings()
@@ -235,6 +237,7 @@ class Stack(ResourceGroup):
                 trusted_proxies=self._around.proxies,
                 webhook_networks=self._around.webhook_networks,
                 folder=self._around.folder,
+                client_networks=self._around.client_networks,
             ),
             limits=self.limits,
             origins=self._around.origins,
@@ -344,10 +347,11 @@ class Stack(ResourceGroup):
             pass
 
     def sweep(self) -> None:
-        """Delete expired sign-in nonces, and rate limits whose allowance is full again."""
+        """Delete expired nonces and authorizations, and allowances that are full again."""
         with self.worker.transaction() as session:
             session.run("api.sweep_nonces")
             session.run("api.sweep_limits")
+            session.run("authorizations.sweep")
 
     def transactions(self) -> list[SentTransaction]:
         """Return the relayer's transactions that succeeded and are final, oldest first."""

@@ -11,7 +11,7 @@ from eth_account.messages import encode_defunct
 
 from orchestrator.core.errors import ChainError
 from orchestrator.core.scopes import Scope
-from orchestrator.core.sign_in import Audience, SignIn, message_digest, write_message
+from orchestrator.core.sign_in import Audience, Client, SignIn, message_digest, write_message
 from orchestrator.identity.registrar import PATIENCE_MS, Registrar
 from orchestrator.storage.database import API, REGISTRAR, Database
 from tests.support.database_clock import DatabaseClock
@@ -38,11 +38,16 @@ class Desk:
         return name
 
     def message(
-        self, nonce: str = "a" * 16, address: str = WALLET.address, ttl_ms: int = TTL_MS
+        self,
+        nonce: str = "a" * 16,
+        address: str = WALLET.address,
+        ttl_ms: int = TTL_MS,
+        client: Client | None = None,
     ) -> str:
         scopes: tuple[Scope, ...] = ("owner:read",)
         now_ms = self.clock.now_ms
-        return write_message(AUDIENCE, SignIn(address, scopes, nonce, now_ms, now_ms + ttl_ms))
+        asked = SignIn(address, scopes, nonce, now_ms, now_ms + ttl_ms, client)
+        return write_message(AUDIENCE, asked)
 
     def ask(self, message: str, signature: bytes, key: str = "key", ttl_ms: int = MONTH_MS) -> None:
         with self.api.transaction(secret=secret(key)) as session:
@@ -224,8 +229,8 @@ def test_a_wallet_always_gets_in(desk: Desk, registrar: Registrar) -> None:
     [
         (
             "INSERT INTO api_keys (key, account, secret_hash, parent, name, scopes, created_ms,"
-            " expires_ms) SELECT sha256('d'), account, sha256('d'), key, 'n', scopes, clock_ms(),"
-            " clock_ms() FROM api_keys"
+            " expires_ms) SELECT sha256('d'), '0x' || repeat('0', 40), sha256('d'), key, 'n',"
+            " scopes, clock_ms(), clock_ms() FROM api_keys"
         ),
         (
             "INSERT INTO api_keys (key, account, secret_hash, name, scopes, created_ms, expires_ms)"
@@ -256,3 +261,41 @@ def test_it_is_told_of_a_sign_in_at_once(desk: Desk, registrar: Registrar) -> No
     # It would wait for ten minutes if it were not told.
     assert registrar.attend(600) == 1
     assert desk.answer() == WALLET.address.lower()
+
+
+def test_a_message_that_names_a_client_mints_a_delegates_key(
+    desk: Desk, registrar: Registrar
+) -> None:
+    client = Client("https://client.example/id.json", "client.example", "0" * 32)
+    message = desk.message(desk.nonce(), client=client)
+    desk.ask(message.replace(client.request, "1" * 32), signed(message), "another request")
+    desk.ask(message.replace("Request ID: " + "0" * 32 + "\n", ""), signed(message), "no request")
+    desk.ask(message, signed(message))
+    registrar.decide_waiting()
+    assert desk.answer("another request") == "signature-invalid"
+    assert desk.answer("no request") == "statement-differs"
+    with desk.api.transaction(secret=secret("key")) as session:
+        assert session.key is not None
+        assert session.key.scopes == ["owner:read"]
+        # It can make no keys and end no others; its parent's secret is not to be had.
+        assert [row.key for row in session.all("api.key_page", after_ms=0, after=b"", limit=9)] == [
+            session.key.key
+        ]
+    parents = desk.admin.execute("SELECT count(*) FROM api_keys WHERE parent IS NULL").fetchone()
+    assert parents == (1,)
+
+
+def test_an_account_with_too_many_delegates_is_told(desk: Desk, registrar: Registrar) -> None:
+    message = desk.message(desk.nonce())
+    desk.ask(message, signed(message))
+    registrar.decide_waiting()
+    desk.admin.execute(
+        "INSERT INTO api_keys"
+        " (key, account, secret_hash, parent, name, scopes, created_ms, expires_ms)"
+        " SELECT sha256(n::text::bytea), account, sha256(n::text::bytea), key, 'n', scopes,"
+        " created_ms, expires_ms FROM api_keys, generate_series(1, 100) AS n"
+    )
+    message = desk.message(desk.nonce("b" * 16), client=Client("c", "client.example", "0" * 32))
+    desk.ask(message, signed(message), "client")
+    registrar.decide_waiting()
+    assert desk.answer("client") == "keys-too-many"

@@ -61,6 +61,7 @@ def test_every_variable_has_its_setting() -> None:
         "TALLYSTICK_LIMITS": "limits.json",
         "TALLYSTICK_TRUSTED_PROXIES": "10.0.0.0/8, fd00::1",
         "TALLYSTICK_WEBHOOK_NETWORKS": "127.0.0.0/8",
+        "TALLYSTICK_CLIENT_NETWORKS": "192.168.7.0/24",
         "TALLYSTICK_ANVIL": "/usr/bin/anvil",
     }
     assert set(environment) == set(NAMES)
@@ -83,6 +84,7 @@ def test_every_variable_has_its_setting() -> None:
         origins=("https://app.example", "http://localhost:3000"),
         final_depth=64,
         metrics=MetricsAddress("10.0.0.1", 9000, False),
+        client_networks=(ip_network("192.168.7.0/24"),),
     )
 
 
@@ -126,6 +128,7 @@ def test_urls_with_passwords_are_not_shown() -> None:
         ("TALLYSTICK_TRUSTED_PROXIES", "everyone", "setting-proxies"),
         ("TALLYSTICK_TRUSTED_PROXIES", "10.0.0.1/8", "setting-proxies"),
         ("TALLYSTICK_WEBHOOK_NETWORKS", "localhost", "setting-webhooks"),
+        ("TALLYSTICK_CLIENT_NETWORKS", "home", "setting-clients"),
     ],
 )
 def test_a_setting_that_cannot_be_right_is_refused(name: str, value: str, code: str) -> None:

@@ -578,6 +578,14 @@ ATTACKS = {
     "another's sign-in": "SELECT code FROM sign_ins",
     "a sign-in that was refused": "UPDATE sign_ins SET code = NULL",
     "a sign-in, removed": "DELETE FROM sign_ins",
+    "another's authorization": "SELECT message FROM authorizations",
+    "an authorization, declined": "DELETE FROM authorizations",
+    "a code of the attacker's": "UPDATE authorizations SET code_hash = sha256('c'),"
+    " code_expires_ms = 9223372036854775807",
+    "a code, unused again": "UPDATE authorizations SET used_ms = NULL",
+    "an authorization of another's": "INSERT INTO authorizations (request_hash, browser_hash,"
+    " client, redirect_uri, challenge, scopes, nonce, created_ms, expires_ms) VALUES (sha256('r'),"
+    " sha256('b'), 'c', 'u', repeat('c', 43), '{owner:read}', 'n', clock_ms(), clock_ms())",
     "another's nonce": "DELETE FROM signin_nonces",
     "the nonces": "SELECT * FROM signin_nonces",
     "a nonce, unused again": "UPDATE signin_nonces SET used_ms = NULL",

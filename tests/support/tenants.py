@@ -102,6 +102,11 @@ def populate(log: Ledger) -> None:
             admin.execute(
                 "INSERT INTO sign_ins VALUES (sha256(%s), 'm', '', 'n', 0, 0)", (word(account),)
             )
+            admin.execute(
+                "INSERT INTO authorizations VALUES (sha256(%s), sha256('b'), 'c', 'u', 's',"
+                " repeat('h', 43), '{owner:read}', 'n', 0, 9223372036854775807)",
+                (word(account),),
+            )
         admin.execute("INSERT INTO couriers VALUES (%s, 0, 0)", (log.log_id,))
         (requested,) = admin.execute("SELECT position FROM actions").fetchone() or (0,)
         admin.execute(

@@ -44,7 +44,7 @@ async def sign_in(service: TheService, body: bodies.SignIn) -> answers.SignedIn:
     key, asked = await run_in_threadpool(
         auth.ask_sign_in, service, body.message, from_hex(body.signature), body.name
     )
-    caller = await _decided(service, key)
+    caller = await decided(service, key)
     return answers.SignedIn(
         key=key,
         id=to_hex(caller.key),
@@ -54,7 +54,7 @@ async def sign_in(service: TheService, body: bodies.SignIn) -> answers.SignedIn:
     )
 
 
-async def _decided(service: Service, key: str) -> Caller:
+async def decided(service: Service, key: str) -> Caller:
     """Wait for the registrar's decision on a sign-in. Raises `SignInError`, or `Refusal` (503)."""
     deadline = time.monotonic() + MAX_SIGN_IN_S
     while True:

@@ -23,9 +23,9 @@ RETURNING nonce;
 INSERT INTO accounts (account, created_ms) VALUES (%(account)s, clock_ms()) ON CONFLICT DO NOTHING;
 
 -- name: mint
--- Mint a wallet's key.
-INSERT INTO api_keys (key, account, secret_hash, name, scopes, created_ms, expires_ms)
-VALUES (%(key)s, %(account)s, %(secret_hash)s, %(name)s, %(scopes)s, clock_ms(),
+-- Mint a wallet's key, or by a parent the key of a client.
+INSERT INTO api_keys (key, account, secret_hash, parent, name, scopes, created_ms, expires_ms)
+VALUES (%(key)s, %(account)s, %(secret_hash)s, %(parent)s, %(name)s, %(scopes)s, clock_ms(),
     least(%(expires_ms)s, clock_ms() + %(most_ms)s));
 
 -- name: refuse

@@ -1,0 +1,1 @@
+"""OAuth: sign-in for the clients of people, with the wallet as the login."""
