@@ -11,10 +11,11 @@ from contextlib import suppress
 
 import procrastinate
 from anyio.to_thread import run_sync
-from procrastinate.exceptions import AlreadyEnqueued
+from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Status
 
 from orchestrator.log.feed import LOOK_S, Feed
+from orchestrator.storage.database import Unreachable
 from orchestrator.webhooks.courier import MAX_DUE, Courier, Due
 from orchestrator.webhooks.delivery import Deliverer
 
@@ -47,7 +48,13 @@ class WebhookWorker:
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop` is set. Raises what the courier or the jobs fail with."""
-        asyncio.run(self._run(stop))
+        try:
+            asyncio.run(self._run(stop))
+        except ConnectorException as error:
+            # A database that is away is what it is for every part.
+            if isinstance(error.__cause__, Unreachable):
+                raise error.__cause__ from None
+            raise
 
     async def _run(self, stop: threading.Event) -> None:
         jobs = self._jobs()

@@ -87,3 +87,5 @@ def open_journal(*, as_json: bool, stream: TextIO | None = None) -> None:
     handler.addFilter(_Repeats())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logger.setLevel(logging.INFO)
+    # What fails there is raised as well, and the part that it happens to says it.
+    logging.getLogger("procrastinate").setLevel(logging.CRITICAL)
