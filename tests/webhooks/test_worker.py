@@ -70,7 +70,7 @@ def test_what_is_due_is_sent_by_hand_too(site: Bench, receiver: Receiver) -> Non
     worker = worker_of(site)
     receiver.status = 503
     asked = site.request("one", "two")
-    assert (worker.send_due(), receiver.positions) == (1, [])
+    assert (worker.send_due(), receiver.positions) == (2, [])
     receiver.status = 200
     # Nothing is due before its time.
     assert worker.send_due() == 0
