@@ -12,10 +12,7 @@ from rich.table import Table
 from orchestrator.cli.replay_view import comparison_to_json
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import format_amount, format_ms
-from orchestrator.simulation.demo import ContractResult, DemoReport, PartialRefund
-from orchestrator.simulation.disputes import ClaimedOutcomes, Dispute
-from orchestrator.simulation.forgery import Forgery
-from orchestrator.simulation.integrations import JobReport, ReputationRecord
+from orchestrator.simulation.demo import ContractResult, DemoReport
 
 # As it was called, so that the printed commands can be run as they stand.
 COMMAND = sys.argv[0]
@@ -30,6 +27,7 @@ def print_report(report: DemoReport, console: Console) -> None:
         f"{report.entries:,} log entries, settled in {report.rounds} rounds.\n"
         f"The owner got {format_amount(report.owner_refund_units)} TEST back."
     )
+    _print_motions(report, console)
     _print_levels(report, console)
     _print_disputes(report, console)
     _print_integrations(report, console)
@@ -85,6 +83,9 @@ def report_to_json(report: DemoReport) -> dict[str, Any]:
             }
             for result in report.contracts
         ],
+        "motions": {name: _part_to_json(one) for name, one in report.motions.items()},
+        "bargain": _part_to_json(report.bargain),
+        "work": _part_to_json(report.work),
         "events": report.events,
         "touches": report.touches,
         "entries": report.entries,
@@ -109,10 +110,11 @@ def report_to_json(report: DemoReport) -> dict[str, Any]:
     }
 
 
-def _part_to_json(
-    part: PartialRefund | Dispute | ClaimedOutcomes | Forgery | JobReport | ReputationRecord | None,
-) -> dict[str, Any] | None:
-    """Return a part of the report in JSON's own types: ids in hex, amounts as text."""
+def _part_to_json(part: Any) -> dict[str, Any] | None:
+    """Return a part of the report, a named tuple, in JSON's own types.
+
+    Ids are in hex and amounts text.
+    """
     if part is None:
         return None
     return {name: _value(name, value) for name, value in part._asdict().items()}
@@ -122,6 +124,24 @@ def _value(name: str, value: object) -> object:
     if isinstance(value, bytes):
         return to_hex(value)
     return str(value) if name.endswith("_units") else value
+
+
+def _print_motions(report: DemoReport, console: Console) -> None:
+    """Print what each motion earned, and what was done besides touches."""
+    table = Table(title="What each motion earned (TEST)", box=None, pad_edge=False)
+    for heading in ("motion", "outcomes", "earned", "taken back"):
+        table.add_column(heading, justify="left" if heading == "motion" else "right")
+    for motion, result in report.motions.items():
+        earned, reversed_ = map(format_amount, (result.earned_units, result.reversed_units))
+        table.add_row(motion, f"{result.outcomes:,}", earned, reversed_)
+    console.print(table)
+    work = report.work
+    if work is not None:
+        console.print(
+            f"{work.arrived} customers came by a code. {work.requested} gifts were requested by "
+            f"webhook and {work.taken} taken, {work.missed} of them a day late; {work.failed} "
+            f"came back."
+        )
 
 
 def _print_levels(report: DemoReport, console: Console) -> None:

@@ -151,6 +151,10 @@ class AccountClient(Client):
         headers = {} if key is None else _request_headers(key, wait_s)
         return self._request("POST", path, json=body, headers=headers)
 
+    def put(self, path: str, body: object) -> Any:
+        """Put a document in place of what was there. Return the answer."""
+        return self._request("PUT", path, json=body)
+
     def _post_lines(self, path: str, lines: Sequence[Mapping[str, object]]) -> list[Any]:
         """Post lines of NDJSON, a bulk at a time. Return the result of each line."""
         results: list[Any] = []

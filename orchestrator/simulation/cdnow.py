@@ -48,7 +48,15 @@ def settings(token: str) -> dict[str, object]:
     third = {"outcomes": 500, "units": "1000000000", "reversed_bps": 200, "keep_reversed_bps": 250}
     return {
         "token": token,
-        "actions": {"email": {"level": 1}, "offer": {"level": 1}, "call": {"level": 1}},
+        "actions": {
+            "email": {"level": 1},
+            "offer": {"level": 1},
+            "call": {"level": 1},
+            # Carried out by the surface's owner, who has three days to take a request.
+            GIFT: {"level": 1, "by": "surface", "expires_s": 3 * DAY_S},
+        },
+        "open_actions": {"lead": 4, "operator": 500, "surface": 1_000},
+        "codes": {"level": 1, "max_uses": CODE_USES, "expires_s": CODE_LASTS_S, "a_day": 1},
         "levels": [
             {"leads_a_day": 5_000},
             {"leads_a_day": 20_000} | results | second,
@@ -111,6 +119,14 @@ class Offer(NamedTuple):
         return terms
 
 
+# One agent hands out a code; a customer whose number leaves this remainder came by it.
+BRINGER, CODE_USES, CODE_LASTS_S = "gil", 200, 120 * DAY_S
+COMES_EVERY, COMES_REST = 20, 3
+# One has the surface's owner send gifts. They come back from customers whose number is a multiple
+# of this.
+REQUESTER, GIFT = "hana", "gift"
+RETURNED_EVERY = 10
+
 # An offer whose verifier signs nothing. It ends early, so that its claims are paid in time.
 SILENT_OFFER = Offer("eve", "repeat_buyer", 2_000_000, 0, 6_000_000, 30)
 SILENT_DAYS = 20
@@ -139,14 +155,18 @@ OFFERS = (
         repeatable=True,
         guard=Guard(3, 2, 2_000, 60),
     ),
+    # For customers that it brings by its code; and for gifts that the owner sends at its request.
+    Offer(BRINGER, "buyer", 500_000, 0, 60_000_000, 30),
+    Offer(REQUESTER, "regular", 3_000_000, 0, 400_000_000, 30),
 )
-
+# What the owner would sign with any two operators of level 1: this is a taker's first budget.
+STANDING_OFFER = Offer("", "repeat_buyer", 1_000_000, 0, 20_000_000, 30)
 
 # What the forecaster proposes once it has risen.
 FORECASTER = "fay"
 FORECASTER_OFFER = Offer(FORECASTER, "regular", 1_000_000, 0, 100_000_000, 30)
 # An operator that calls too often is suspended in the round of this number, until the next.
-SUSPENDED, SUSPENDED_ROUND = "bo", 4
+SUSPENDED, SUSPENDED_ROUND = "bo", 2
 
 
 @dataclass(slots=True)
@@ -155,7 +175,8 @@ class Habit:
 
     It acts `first_days` after a lead came into the state, and again every `again_days`, at most
     `times` in all. `done` is its memory: by lead and time of entering the state, how often it has
-    acted, and when it is due again (UTC milliseconds).
+    acted, and when it is due again (UTC milliseconds). With a `weekday` (0: Monday) it acts on
+    those leads alone that came into the state on one.
     """
 
     state: str
@@ -163,6 +184,7 @@ class Habit:
     first_days: int
     again_days: int
     times: int
+    weekday: int | None = None
     done: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
 
     def choose_due(self, leads: list[LeadSummary], now_ms: int) -> list[LeadSummary]:
@@ -171,10 +193,13 @@ class Habit:
         for lead in leads:
             key = (lead.lead, lead.since_ms)
             times, next_ms = self.done.get(key, (0, lead.since_ms + self.first_days * DAY_MS))
-            if times < self.times and now_ms >= next_ms:
+            if times < self.times and now_ms >= next_ms and self._is_day(lead.since_ms):
                 due.append(lead)
                 self.done[key] = (times + 1, now_ms + self.again_days * DAY_MS)
         return due
+
+    def _is_day(self, since_ms: int) -> bool:
+        return self.weekday in (None, datetime.fromtimestamp(since_ms // 1000, UTC).weekday())
 
 
 def agent_habits() -> dict[str, list[Habit]]:
@@ -186,7 +211,14 @@ def agent_habits() -> dict[str, list[Habit]]:
         "dee": [Habit("regular", "offer", 7, 28, 4)],
         "eve": [Habit("buyer", "call", 0, 7, 2)],
         FORECASTER: [Habit("regular", "offer", 0, 56, 1)],
+        BRINGER: [],
+        REQUESTER: [Habit("buyer", "email", 14, 28, 2)],
     }
+
+
+def gift_habit() -> Habit:
+    """Return the habit by which gifts are requested, with nothing done yet."""
+    return Habit("repeat_buyer", GIFT, 0, 28, 1, weekday=1)
 
 
 def touch_due_leads(
@@ -229,6 +261,23 @@ def read_purchases() -> Iterator[Day]:
         days.setdefault(start_ms, []).append(purchase)
     for start_ms in sorted(days):
         yield start_ms, days[start_ms]
+
+
+def add_arrivals(days: Iterable[Day]) -> Iterator[Day]:
+    """Yield the same days; the first event of a customer that came by a code has it as `ref`.
+
+    Which customers came by one is invented. The code is known once its agent has it: until then the
+    agent's name stands for it.
+    """
+    known: set[str] = set()
+    for day_ms, events in days:
+        marked = []
+        for event in events:
+            number = int(event.lead.rpartition("-")[2])
+            comes = number % COMES_EVERY == COMES_REST and event.lead not in known
+            marked.append(event._replace(ref=BRINGER) if comes else event)
+            known.add(event.lead)
+        yield day_ms, marked
 
 
 def add_returns(days: Iterable[Day]) -> Iterator[Day]:

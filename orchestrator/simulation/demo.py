@@ -6,6 +6,8 @@
    has no part in the market posts an ERC-8183 job that the log is to decide.
 4. Day by day the owner reports purchases. Every week agents look at their leads and act. Every four
    weeks the log is anchored, statements are settled and payouts come back into the log.
+   One agent brings customers by a code, one has the owner's endpoint send gifts, which our webhooks
+   ask it for; two take a standing offer. What else they do is in `work`.
    On the way, a verifier stays silent and its operator claims by proof; the owner disputes a
    statement and the arbiter decides by the log; what customers send back is reversed, order by
    order, in whole or in part.
@@ -26,8 +28,9 @@ from typing import Any, NamedTuple
 
 from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
-from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal
+from orchestrator.core.entry import address_word
 from orchestrator.core.errors import ChainError, ReplayError
+from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.policy import parse
 from orchestrator.core.resource import ResourceGroup
 from orchestrator.core.units import DAY_MS, DAY_S, format_amount
@@ -51,8 +54,10 @@ from orchestrator.simulation.forgery import (
     forge_and_disprove,
 )
 from orchestrator.simulation.integrations import JobReport, ReputationRecord
+from orchestrator.simulation.outcomes import MotionResult, Outcomes, PartialRefund
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
-from orchestrator.simulation.trust import Forecaster, LevelChange, level_changes
+from orchestrator.simulation.trust import Forecaster, LevelChange, McpOperator, level_changes
+from orchestrator.simulation.work import Endpoint, SurfaceWork, Work
 from orchestrator.storage.database import NO_URLS, DatabaseUrls
 from orchestrator.verify.comparison import Comparison, connect, replay
 from orchestrator.verify.receipt_check import check_receipt, receipt_chain
@@ -63,7 +68,7 @@ ROUND_MS = 28 * DAY_MS
 ORIGIN = "demo.tallystick/cdnow"
 FEE_BPS = 200
 OWNER_FUNDS_UNITS = 20_000_000_000
-OPERATORS = ("ada", "bo", "cy", "dee", "eve", cdnow.FORECASTER)
+OPERATORS = ("ada", "bo", "cy", "dee", "eve", cdnow.FORECASTER, cdnow.BRINGER, cdnow.REQUESTER)
 ERASED_CUSTOMER = "customer-0001"
 # One is an agent of ERC-8004's registry; another works on an ERC-8183 job at the same time.
 AGENT, PROVIDER = "ada", "bo"
@@ -81,14 +86,13 @@ LAST_PAYOUT_S = DAY_S + max(
 )
 
 
-class PartialRefund(NamedTuple):
-    """An order of which a part was given back, and what it pays; amounts in token base units."""
+class Bargain(NamedTuple):
+    """A proposal that the owner answered with a lower price, and the version that was opened."""
 
-    contract_id: bytes
-    order_units: int
-    given_back_units: int
-    earned_units: int
-    taken_back_units: int
+    asked_id: bytes
+    agreed_id: bytes
+    asked_price_units: int
+    agreed_price_units: int
 
 
 class ContractResult(NamedTuple):
@@ -111,6 +115,9 @@ class DemoReport:
     """The results of a demonstration, as far as it has come."""
 
     contracts: list[ContractResult] = field(default_factory=list)
+    motions: dict[str, MotionResult] = field(default_factory=dict)
+    bargain: Bargain | None = None
+    work: Work | None = None
     events: int = 0
     touches: int = 0
     forecasts: int = 0
@@ -152,7 +159,7 @@ class Demo(ResourceGroup):
         self._report_progress = report_progress
         purchases = list(cdnow.read_purchases() if days is None else days)
         self._purchases = purchases
-        self._days = cdnow.add_returns(purchases)
+        self._days = cdnow.add_arrivals(cdnow.add_returns(purchases))
         self._habits = cdnow.agent_habits()
         # When the forecaster was hired, UTC milliseconds.
         self._has_risen: int | None = None
@@ -167,11 +174,15 @@ class Demo(ResourceGroup):
                 OwnerClient(self.url, wallet(key_of("owner")), "owner")
             )
             self.operators = {
-                name: self._exits.enter_context(
-                    OperatorClient(self.url, wallet(key_of(name)), name)
-                )
-                for name in OPERATORS
+                name: self._exits.enter_context(self._operator(name)) for name in OPERATORS
             }
+            self._endpoint = self._exits.enter_context(Endpoint())
+
+    def _operator(self, name: str) -> OperatorClient:
+        account = wallet(key_of(name))
+        if name == cdnow.FORECASTER:
+            return McpOperator(self.url, account, name, self.stack.drain)
+        return OperatorClient(self.url, account, name)
 
     def run(self) -> DemoReport:
         """Run the whole demonstration, and return its results."""
@@ -205,8 +216,11 @@ class Demo(ResourceGroup):
         )
         agent_id = integrations.register_agent(self._sandbox, AGENT)
         self.offers: dict[bytes, Offer] = {}
-        for offer in OFFERS:
+        for number, offer in enumerate(OFFERS):
             terms = offer.terms(DEADLINE_S, GRACE_S, address_of(ARBITER))
+            # Of one operator's contracts the first to be opened wins, in the order of their ids,
+            # which are the same in every run.
+            terms["salt"] = to_hex(number.to_bytes(32))
             if offer.operator == AGENT:
                 terms["agent_id_plus_one"] = str(agent_id + 1)
             operator = self.operators[offer.operator]
@@ -216,13 +230,12 @@ class Demo(ResourceGroup):
                 asked["unit_price_units"] = str(2 * int(str(terms["unit_price_units"])))
             proposed = operator.propose(self.surface, self.stack.escrow_domain, **asked)
             if offer is BARGAIN:
-                price = format_amount(int(str(terms["unit_price_units"]))).replace(",", "")
-                self.owner.counter(proposed, outcome=str(terms["outcome"]), price=price)
-                proposed = operator.sign_counter(proposed, self.stack.escrow_domain)
+                proposed = self._bargain(proposed)
             self.offers[proposed] = offer
         self.owner.accept_all(self.surface, self.stack.escrow_domain)
         self._sandbox.come_to_rest()
         self._open_with_silent_verifier()
+        self._begin_work(agent_id)
         opened = len(self.stack.log.contracts(-1, len(self.offers) + 1))
         if opened != len(self.offers):
             raise ChainError("open-failed", f"{opened} of {len(self.offers)} contracts were opened")
@@ -235,6 +248,24 @@ class Demo(ResourceGroup):
         self.report.job = integrations.post_job(
             self._sandbox, PROVIDER, watched_id, minimum_units, DEADLINE_S
         )
+
+    def _bargain(self, proposed: bytes) -> bytes:
+        """Have the owner answer with a lower price and the operator sign it; return the new id."""
+        price_units = BARGAIN.unit_price_units
+        price = format_amount(price_units).replace(",", "")
+        self.owner.counter(proposed, outcome=BARGAIN.outcome, price=price)
+        agreed = self.operators[BARGAIN.operator].sign_counter(proposed, self.stack.escrow_domain)
+        self.report.bargain = Bargain(proposed, agreed, 2 * price_units, price_units)
+        return agreed
+
+    def _begin_work(self, agent_id: int) -> None:
+        self._report_progress("two operators take a standing offer; webhooks go to an endpoint")
+        parties = self.owner, self.operators
+        self._work = SurfaceWork(self._sandbox, *parties, self.surface, self._endpoint)
+        self._work.begin(AGENT, agent_id)
+        self.offers |= self._work.take_offer()
+        self.owner.accept_all(self.surface, self.stack.escrow_domain)
+        self._sandbox.come_to_rest()
 
     def _open_with_silent_verifier(self) -> None:
         operator = self.operators[SILENT_OFFER.operator]
@@ -273,6 +304,7 @@ class Demo(ResourceGroup):
             habits = self._habits[name]
             self.report.touches += cdnow.touch_due_leads(operator, self.surface, habits, now_ms)
         self.stack.drain()
+        self._work.act(now_ms)
         if self._has_risen is None and self._forecaster.level:
             self._hire_forecaster(now_ms)
 
@@ -292,7 +324,7 @@ class Demo(ResourceGroup):
     def _report_events(self, day_ms: int, events: list[EventReport]) -> None:
         """Report a day's events at its end: the API takes none from the future."""
         self.clock.set_to(day_ms + DAY_MS - 1)
-        self.owner.report_events(self.surface, events)
+        self.owner.report_events(self.surface, self._work.with_code(events))
         self.stack.drain()
         self.report.events += len(events)
 
@@ -401,7 +433,11 @@ class Demo(ResourceGroup):
         self.report.contracts = self._contract_results(comparison)
         newest = self.stack.log.checkpoint()
         self.report.entries = newest.size if newest else 0
-        self.report.refund = self._first_partial_refund()
+        outcomes = Outcomes(parse(cdnow.POLICY))
+        outcomes.take_all(self.stack.records(0, self.report.entries))
+        self.report.motions, self.report.refund = outcomes.motions, outcomes.refund
+        self._compare_levels(comparison)
+        self.report.work = self._work.result()
         names = {operator.address: name for name, operator in self.operators.items()}
         self.report.levels = level_changes(self.stack.log, names)
         self.report.transactions = self.stack.transactions()
@@ -436,22 +472,16 @@ class Demo(ResourceGroup):
             )
         return results
 
-    def _first_partial_refund(self) -> PartialRefund | None:
-        """Return the first order of which the log took a part back, None if there is none."""
-        for reversal, _ in self.stack.records(0, self.report.entries):
-            if reversal.kind != "outcome.reversed":
-                continue
-            link = unpack_reversal(reversal.payload)
-            outcome, event = (self._entry(at) for at in (link.outcome, link.event))
-            if reversal.value < outcome.value:
-                order = self._entry(unpack_outcome(outcome.payload).transition)
-                amounts = (order.value, event.value, outcome.value, reversal.value)
-                return PartialRefund(reversal.actor, *amounts)
-        return None
-
-    def _entry(self, position: int) -> Entry:
-        (stored,) = self.stack.log.entries(position, 1)
-        return stored.entry
+    def _compare_levels(self, comparison: Comparison) -> None:
+        """Compare the levels that the replay gives with what the service says of each operator."""
+        here = from_hex(self.surface)
+        found = {one.operator: one for one in comparison.levels if one.surface == here}
+        for name, operator in self.operators.items():
+            told, replayed = operator.standing(self.surface), found[address_word(operator.address)]
+            if (replayed.level, replayed.is_suspended) != (told["level"], told["is_suspended"]):
+                raise ReplayError(
+                    "levels-differ", f"the replay gives {replayed} for {name}, the service {told}"
+                )
 
     def _check_receipt(self) -> None:
         self._report_progress("checking a receipt, then one that was tampered with")

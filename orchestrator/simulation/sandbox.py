@@ -6,6 +6,7 @@ set to the same second.
 """
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,14 @@ from orchestrator.runtime.local_chain import (
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.migration import begin_log, prepare_schema
 from orchestrator.runtime.serve import Progress
-from orchestrator.runtime.stack import Keys, Stack, http_server, listen, sign_in_desk
+from orchestrator.runtime.stack import (
+    Keys,
+    Stack,
+    Surroundings,
+    http_server,
+    listen,
+    sign_in_desk,
+)
 from orchestrator.storage.database import NO_URLS, DatabaseUrls, connect_as_owner, set_clock
 
 MAX_STEPS_TO_REST = 50
@@ -51,6 +59,8 @@ _NO_LIMITS = Limits(
     openings_of_all_a_day=10**6,
     opening_tokens=0,
 )
+# Webhooks of a sandbox go to this machine.
+_AROUND = Surroundings(webhook_networks=(IPv4Network("127.0.0.0/8"),))
 
 
 class SandboxOptions(NamedTuple):
@@ -188,6 +198,7 @@ class Sandbox(ResourceGroup):
                 is_simulated=True,
                 public_url=f"http://{host}:{port}",
                 limits=_NO_LIMITS,
+                around=_AROUND,
             )
         )
         self.stack.drain()

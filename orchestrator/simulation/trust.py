@@ -1,14 +1,22 @@
 """Trust in the demonstration: an agent that earns its first level by forecasting, and the rest.
 
-The forecaster has no model of its own. It is told what the sample's customers will do, to the whole
+The forecaster makes its first forecast with the MCP SDK's own client, by a key for that alone. It
+has no model of its own. It is told what the sample's customers will do, to the whole
 percent: as much as an agent knows that has talked to them, and no more than the log will show.
 """
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, NamedTuple
+
+import anyio
+import httpx2
+from mcp import Client as McpClient
+from mcp.client.streamable_http import streamable_http_client
 
 from orchestrator.client.accounts import OperatorClient
 from orchestrator.core.entry import address_word
+from orchestrator.core.errors import ServerError
 from orchestrator.core.forecast import Question, forecast_day
 from orchestrator.core.kinds import KINDS, Topic
 from orchestrator.core.opening import TrustOpening
@@ -19,6 +27,8 @@ from orchestrator.simulation.cdnow import Day
 QUESTION = Question("buyer", "repeat_buyer", 14)
 PERCENT_BPS = BPS // 100
 MAX_CHANGES = 1_000
+# How long the log is left alone while a tool waits for it.
+DECIDE_S = 0.02
 
 
 class LevelChange(NamedTuple):
@@ -28,6 +38,59 @@ class LevelChange(NamedTuple):
     operator: str
     what: str
     position: int
+
+
+class McpOperator(OperatorClient):
+    """An operator that makes its first forecast through MCP, with no client of ours.
+
+    `decide` has the log decide what waits: the tool answers when that has been done.
+    """
+
+    def __init__(
+        self, base_url: str, account: Any, name: str, decide: Callable[[], object]
+    ) -> None:
+        super().__init__(base_url, account, name)
+        self._url = f"{base_url}/mcp"
+        self._decide = decide
+        self.results: list[Any] = []
+
+    def forecast(
+        self,
+        surface: str,
+        question: Mapping[str, object],
+        probability_bps: int,
+        wait_s: int = 0,
+    ) -> Any:
+        """Forecast a question, the first time by the tool for it."""
+        if self.results:
+            return super().forecast(surface, question, probability_bps, wait_s)
+        said = {"surface": surface, "probability_bps": probability_bps, "intent": "first-forecast"}
+        self.results.append(self._call(surface, "submit_forecast", {**question, **said}))
+        return self.results[0]
+
+    def _call(self, surface: str, tool: str, arguments: dict[str, Any]) -> Any:
+        """Return a tool's result, by a new key that is good for forecasts on this surface."""
+        made = self.post(
+            "/v1/keys",
+            {"name": tool, "scopes": ["operator:forecast"], "surfaces": [surface]},
+        )
+        with ThreadPoolExecutor(1) as thread:
+            call = thread.submit(anyio.run, _call_tool, self._url, made["key"], tool, arguments)
+            while not wait([call], DECIDE_S).done:
+                self._decide()
+        result = call.result()
+        if result.is_error:
+            raise ServerError("tool-failed", f"{tool} of {self.server}: {result.content}")
+        return result.structured_content
+
+
+async def _call_tool(url: str, key: str, tool: str, arguments: dict[str, Any]) -> Any:
+    headers = {"Authorization": f"Bearer {key}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+        McpClient(streamable_http_client(url, http_client=http)) as client,
+    ):
+        return await client.call_tool(tool, arguments)
 
 
 class Forecaster:

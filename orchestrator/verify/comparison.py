@@ -7,7 +7,7 @@ contract; amounts are recomputed.
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from orchestrator.chain.abi import ChainEvent, ClaimsRuled, Ruled
 from orchestrator.chain.deployment import Anchor, Chain
@@ -26,6 +26,7 @@ from orchestrator.core.escrow_model import fee_of_payment
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.opening import Record
 from orchestrator.core.terms import Terms
+from orchestrator.core.trust import Standing
 from orchestrator.core.units import DAY_S, format_second
 from orchestrator.core.world import World
 from orchestrator.verify.log_replay import LogReplay
@@ -63,6 +64,15 @@ class ContractComparison(NamedTuple):
         return fee_of_payment(0, self.paid_units, self.terms.fee_bps)
 
 
+class RecomputedLevel(NamedTuple):
+    """An operator's standing on a surface, both as words, as the log's entries give it."""
+
+    surface: bytes
+    operator: bytes
+    level: int
+    is_suspended: bool
+
+
 class Comparison(NamedTuple):
     """The result of a replay that found nothing false: its size, the anchor's, every contract.
 
@@ -74,6 +84,7 @@ class Comparison(NamedTuple):
     anchored_size: int
     forked_at_s: int | None
     contracts: list[ContractComparison]
+    levels: tuple[RecomputedLevel, ...] = ()
 
     def due_units(self) -> dict[str, int]:
         """Return what every payee and fee recipient must have received, as it was recounted."""
@@ -108,7 +119,13 @@ def replay(
     anchor, forked_at_s = chain.checkpoint(log_id), chain.forked_at(log_id)
     world, statements = _replay(client, chain, log_id, anchor, now_ms)
     contracts = _compare(chain, world, statements)
-    return Comparison(world.size, anchor.size, forked_at_s, contracts)
+    # A replay keeps all standings, where a service has a cache of them.
+    standings = cast("dict[bytes, Standing]", world.standings)
+    levels = tuple(
+        RecomputedLevel(pair[:WORD_BYTES], pair[WORD_BYTES:], one.level, one.is_suspended)
+        for pair, one in standings.items()
+    )
+    return Comparison(world.size, anchor.size, forked_at_s, contracts, levels)
 
 
 def statement(

@@ -7,10 +7,12 @@ from rich.console import Console
 
 from orchestrator.cli.demo_view import format_usage, print_report, report_to_json
 from orchestrator.runtime.stack import SentTransaction
-from orchestrator.simulation.demo import ContractResult, DemoReport, PartialRefund
+from orchestrator.simulation.demo import Bargain, ContractResult, DemoReport
 from orchestrator.simulation.disputes import ClaimedOutcomes, Dispute
 from orchestrator.simulation.forgery import Forgery, TamperedReceipt
 from orchestrator.simulation.integrations import JobReport, ReputationRecord
+from orchestrator.simulation.outcomes import MotionResult, PartialRefund
+from orchestrator.simulation.work import Work
 from orchestrator.verify.comparison import Comparison
 
 ID = b"\x12" * 32
@@ -20,6 +22,9 @@ REPORT = DemoReport(
             "ada", "bought", ID, 1_200, 30, 5_000_000, 60_000_000, 1_200_000, 90_000_000, 0
         )
     ],
+    motions={"acquisition": MotionResult(1_100, 55_000_000, 30, 1_500_000)},
+    bargain=Bargain(ID, b"\x34" * 32, 3_000_000, 1_500_000),
+    work=Work(118, 190, 188, 19, 70, 8, 18, 17),
     events=2_000,
     touches=3_000,
     entries=5_500,
@@ -54,9 +59,12 @@ def _printed(report: DemoReport) -> str:
 def test_every_part_of_the_report_is_printed() -> None:
     text = _printed(REPORT)
     assert "ada bought 1,200 30 60.00 1.20 5.00" in " ".join(text.split())
+    assert "acquisition 1,100 55.00 1.50" in " ".join(text.split())
     for part in (
         "2,000 purchases and returns and 3,000 touches became 5,500 log entries",
         "The owner got 30.00 TEST back.",
+        "118 customers came by a code. 190 gifts were requested by webhook and 188 taken, 8 of ",
+        "them a day late; 19 came back.",
         "5.00 of an order of 100.00 TEST was given back: of the 10.00 that it had earned, 0.50",
         " were taken back and 9.50 are left",
         "disputed a statement of 9.00 TEST; the arbiter replayed the log and ruled 8.00",
@@ -103,6 +111,14 @@ def test_json_has_ids_in_hex_and_amounts_as_text() -> None:
         "ruled_units": "8000000",
         "gas_used": 50_000,
     }
+    assert document["motions"]["acquisition"] == {
+        "outcomes": 1_100,
+        "earned_units": "55000000",
+        "reversals": 30,
+        "reversed_units": "1500000",
+    }
+    assert document["bargain"]["agreed_id"] == "0x" + "34" * 32
+    assert document["work"]["notes_left"] == 17
     assert document["transactions"][0] == {
         "intent": "publish:1",
         "hash": "0x" + "01" * 32,

@@ -7,6 +7,9 @@ from orchestrator.client.accounts import EventReport, LeadSummary
 from orchestrator.core.policy import parse
 from orchestrator.core.units import DAY_MS, DAY_S
 from orchestrator.simulation.cdnow import (
+    BRINGER,
+    COMES_EVERY,
+    COMES_REST,
     DEADLINE_S,
     FORECASTER_OFFER,
     NOON_MS,
@@ -17,9 +20,11 @@ from orchestrator.simulation.cdnow import (
     RETURN_DAYS,
     RETURNS_EVERY,
     SILENT_OFFER,
+    STANDING_OFFER,
     START_MS,
     Day,
     Habit,
+    add_arrivals,
     add_returns,
     agent_habits,
     read_purchases,
@@ -86,6 +91,26 @@ def test_some_regulars_are_given_back_a_part_of_each_purchase() -> None:
     assert events == [bought[4], returned]
 
 
+def test_a_customer_comes_by_a_code_with_its_first_event_alone() -> None:
+    brought, other = f"customer-{COMES_REST:04}", f"customer-{COMES_REST + 1:04}"
+    again = f"customer-{COMES_EVERY + COMES_REST:04}"
+    first = EventReport("1", brought, "purchase", "1", NOON_MS)
+    days: list[Day] = [
+        (0, [first, first._replace(id="2", lead=other), first._replace(id="3")]),
+        (DAY_MS, [first._replace(id="4"), first._replace(id="5", lead=again)]),
+    ]
+    refs = [[event.ref for event in events] for _, events in add_arrivals(days)]
+    assert refs == [[BRINGER, "", ""], ["", BRINGER]]
+
+
+def test_a_habit_of_a_weekday_is_for_those_who_came_on_it() -> None:
+    habit = Habit("buyer", "gift", 0, 28, 1, weekday=1)
+    # 1 January 1970 was a Thursday.
+    leads = [LeadSummary(f"{day}", "buyer", day * DAY_MS + NOON_MS, 0) for day in range(14)]
+    assert [lead.lead for lead in habit.choose_due(leads, 14 * DAY_MS)] == ["5", "12"]
+    assert habit.choose_due(leads, 14 * DAY_MS) == []
+
+
 def test_an_agent_acts_when_a_lead_is_due_and_so_often_at_most() -> None:
     habit = Habit("buyer", "email", first_days=7, again_days=28, times=2)
     lead = LeadSummary("lead", "buyer", 0, 0)
@@ -107,7 +132,7 @@ def test_habits_remember_nothing_of_another_run() -> None:
 
 def test_offers_are_for_states_of_the_policy_and_only_guarded_ones_name_an_arbiter() -> None:
     policy = parse(POLICY)
-    for offer in (*OFFERS, SILENT_OFFER):
+    for offer in (*OFFERS, SILENT_OFFER, STANDING_OFFER):
         assert policy.motions_into(offer.outcome)
         terms = offer.terms(DEADLINE_S, DAY_S, "0xarbiter")
         assert (terms["opens_at_s"], terms["deadline_s"]) == (OPENS_S, DEADLINE_S)

@@ -65,6 +65,20 @@ def test_it_delivers_by_itself_and_leaves_no_job_behind(site: Bench, receiver: R
     assert {site.action(one)["state"] for one in asked} == {"taken"}
 
 
+def test_what_is_due_is_sent_by_hand_too(site: Bench, receiver: Receiver) -> None:
+    site.register(receiver, events=["action.requested"])
+    worker = worker_of(site)
+    receiver.status = 503
+    asked = site.request("one", "two")
+    assert (worker.send_due(), receiver.positions) == (2, [])
+    receiver.status = 200
+    # Nothing is due before its time.
+    assert worker.send_due() == 0
+    site.service.clock.now_ms += 60_000
+    assert (worker.send_due(), sorted(receiver.positions)) == (2, asked)
+    assert worker.send_due() == 0
+
+
 def test_one_that_hangs_holds_up_no_other(site: Bench, receiver: Receiver) -> None:
     over, arrived = threading.Event(), threading.Event()
     site.register(receiver, events=["action.requested"])
