@@ -56,7 +56,8 @@ class ServiceInfo(NamedTuple):
     What a request from one of the `trusted_proxies` says of where it comes from is believed.
     Webhooks may reach the `webhook_networks` although they are not of the public Internet.
     `lens` reads the escrow, `feedback` and `evaluators` are the contracts for ERC-8004 and
-    ERC-8183, where there are any. `folder` is on the disk that must have room.
+    ERC-8183, where there are any. `folder` is on the disk that must have room. `speed` is how many
+    seconds of the service's clock one of real time has; 0 for a clock that is moved by hand.
     """
 
     public_url: str
@@ -72,6 +73,7 @@ class ServiceInfo(NamedTuple):
     trusted_proxies: tuple[Network, ...] = ()
     webhook_networks: tuple[Network, ...] = ()
     folder: Path = Path("/")
+    speed: int = 1
 
 
 class ConcurrencyLimit:

@@ -1,7 +1,6 @@
 """Deals at a server that is a stranger: terms are made here, by what it serves and is pinned."""
 
 import secrets
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -74,8 +73,15 @@ def draft(
 ) -> Draft:
     """Return complete terms of a short deal with the client's wallet as operator, made here."""
     frame = served_frame(client, pins, surface)
-    by_clock = int(time.time()) if now_s is None else now_s
+    by_clock = served_time_s(client) if now_s is None else now_s
     return draft_terms(deal, frame, client.address, by_clock, secrets.token_bytes(32))
+
+
+def served_time_s(client: Client) -> int:
+    """Return the time by the server's clock, which judges terms: it may be another than ours."""
+    answer = client.get("/v1/clock")
+    with reading(client, "what time it is"):
+        return int(answer["time_ms"]) // 1000
 
 
 def offered_deal(client: AccountClient, surface: str, offer: str) -> dict[str, object]:

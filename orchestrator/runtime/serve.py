@@ -10,8 +10,8 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,6 +81,17 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class Pace(NamedTuple):
+    """A clock other than the machine's, for a deployment with servers of its own alone.
+
+    `speed` is how many of its seconds one of real time has. `open` is given the URLs of the owner's
+    database and of the node, once both are there, and no log has begun.
+    """
+
+    speed: int
+    open: Callable[[str, str], AbstractContextManager[Callable[[], int]]]
+
+
 class OpenDeployment(NamedTuple):
     """A deployment that is checked and wired, and the servers of its own, for `run_parts`."""
 
@@ -100,12 +111,16 @@ class Worker(NamedTuple):
 
 @contextmanager
 def open_deployment(
-    settings: Settings, parts: Collection[str], report_progress: Progress
+    settings: Settings,
+    parts: Collection[str],
+    report_progress: Progress,
+    pace: Pace | None = None,
 ) -> Iterator[OpenDeployment]:
     """Open the deployment that the settings describe, checked and wired, until the block ends.
 
     It is given the keys and the logins of these parts and no others.
     """
+    clock: Callable[[], int] = now_ms
     with ExitStack() as exits:
         postgres, node = None, None
         databases = settings.databases
@@ -118,8 +133,7 @@ def open_deployment(
         rpc_url, site_path = settings.rpc_url, settings.site
         if rpc_url is None:
             report_progress("starting a local chain")
-            options = ("--block-time", str(BLOCK_TIME_S), "--state-interval", str(BLOCK_TIME_S))
-            node = LocalAnvil(_home(settings) / "chain", options=options)
+            node = LocalAnvil(_home(settings) / "chain", options=_node_options(pace))
             rpc_url = exits.enter_context(node).rpc_url
             report_progress(f"a local chain on {rpc_url}, until we stop")
             site_path = _home(settings) / "site.json"
@@ -139,15 +153,19 @@ def open_deployment(
         limits = read_limits_file(settings.limits)
         if settings.databases.are_unset:
             prepare_schema(databases, limits=limits)
+            if pace is not None:
+                clock = exits.enter_context(pace.open(databases.owners, rpc_url))
             begin_log(databases, site, publisher_of(rpc_url, site))
         stack = Stack(
             databases=databases.only({login for part in parts for login in PART_LOGINS[part]}),
             rpc_url=rpc_url,
             site=site,
             keys=Keys(**keys),
-            now_ms=now_ms,
+            now_ms=clock,
             public_url=settings.public_url,
             limits=limits,
+            is_simulated=pace is not None,
+            speed=1 if pace is None else pace.speed,
             around=Surroundings(
                 settings.trusted_proxies,
                 settings.origins,
@@ -160,9 +178,13 @@ def open_deployment(
 
 
 def run_parts(
-    deployment: OpenDeployment, settings: Settings, parts: Collection[str], stop: threading.Event
+    deployment: OpenDeployment,
+    settings: Settings,
+    parts: Collection[str],
+    stop: threading.Event,
+    further: Sequence[Worker] = (),
 ) -> None:
-    """Run these parts of a deployment until `stop` is set, by the main thread.
+    """Run these parts of a deployment, and further workers, until `stop` is set, by the main thread.
 
     A worker that fails logs the error once and goes on trying. At the end all have a bounded time:
     the writer lets go of the log first, so that another may write, and the API is closed last.
@@ -183,7 +205,7 @@ def run_parts(
             threading.Thread(
                 target=repeat_until_stopped, args=(worker, stop), name=worker.name, daemon=True
             )
-            for worker in _workers(stack, settings, parts, stop)
+            for worker in (*_workers(stack, settings, parts, stop), *further)
         ]
         for thread in threads:
             thread.start()
@@ -323,6 +345,12 @@ class _Trouble:
             seconds = time.monotonic() - self._since_s
             _log.info("%s: works again after %.0f s", self._part, seconds, extra=self._about)
             self._reason = ""
+
+
+def _node_options(pace: Pace | None) -> tuple[str, ...]:
+    """Return what our node is told: whether it makes blocks by itself, and to keep its chain."""
+    block_time = ("--block-time", str(BLOCK_TIME_S)) if pace is None else ()
+    return (*block_time, "--state-interval", str(BLOCK_TIME_S))
 
 
 def _check_logins(databases: DatabaseUrls, parts: Collection[str]) -> None:

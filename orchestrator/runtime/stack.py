@@ -115,7 +115,8 @@ class Stack(ResourceGroup):
     """A site in operation. `now_ms` is the clock of all its parts but the database.
 
     The database's own stamps receipts. If that is moved by hand, `is_simulated` must say so, and
-    `now_ms` be the same: no service of real time may run on it.
+    `now_ms` be the same: no service of real time may run on it. `speed` is how many seconds of that
+    clock one of real time has; 0 for one that is moved by hand.
 
     API, registrar, sequencer, relayer and pipeline are made at first use. They raise InputError
     `key-missing` without their keys, and `database-url-missing` without their logins.
@@ -133,6 +134,7 @@ class Stack(ResourceGroup):
         limits: Limits | None = None,
         around: Surroundings = NO_SURROUNDINGS,
         is_simulated: bool = False,
+        speed: int = 1,
     ) -> None:
         super().__init__()
         self.site = site
@@ -140,7 +142,7 @@ class Stack(ResourceGroup):
         self._keys = keys
         self._urls = databases
         self._databases: dict[str, Database] = {}
-        self._is_simulated = is_simulated
+        self._is_simulated, self._speed = is_simulated, speed
         self.limits = limits or Limits()
         with self._opening():
             self._public_url, self._around = public_url, around
@@ -235,6 +237,7 @@ class Stack(ResourceGroup):
                 trusted_proxies=self._around.proxies,
                 webhook_networks=self._around.webhook_networks,
                 folder=self._around.folder,
+                speed=self._speed,
             ),
             limits=self.limits,
             origins=self._around.origins,
@@ -285,6 +288,7 @@ class Stack(ResourceGroup):
                 self._database(REGISTRAR),
                 Audience(urlsplit(url).netloc, url, self.escrow_domain.chain_id),
                 self.chain.is_signed_by_wallet,
+                max(1, self._speed),
             )
         )
 
