@@ -27,6 +27,7 @@ from orchestrator.cli.deals.accept import accept
 from orchestrator.cli.deals.draft import draft
 from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import NOTHING_DONE, Json, progress_writer, server_folder
+from orchestrator.cli.sandbox.command import sandbox
 from orchestrator.cli.status.command import status
 from orchestrator.cli.why.command import why
 from orchestrator.core.errors import (
@@ -200,6 +201,7 @@ def main() -> None:
 app.command()(backtest)
 app.command()(why)
 app.command()(status)
+app.command()(sandbox)
 add_contract_commands(app)
 app.add_typer(keys)
 app.add_typer(connect)

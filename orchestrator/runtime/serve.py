@@ -164,8 +164,7 @@ def open_deployment(
             now_ms=clock,
             public_url=settings.public_url,
             limits=limits,
-            is_simulated=pace is not None,
-            speed=1 if pace is None else pace.speed,
+            speed=None if pace is None else pace.speed,
             around=Surroundings(
                 settings.trusted_proxies,
                 settings.origins,
@@ -184,10 +183,11 @@ def run_parts(
     stop: threading.Event,
     further: Sequence[Worker] = (),
 ) -> None:
-    """Run these parts of a deployment, and further workers, until `stop` is set, by the main thread.
+    """Run these parts of a deployment until `stop` is set, by the main thread.
 
-    A worker that fails logs the error once and goes on trying. At the end all have a bounded time:
-    the writer lets go of the log first, so that another may write, and the API is closed last.
+    `further` work is done beside them. A worker that fails logs the error once and goes on trying.
+    At the end all have a bounded time: the writer lets go of the log first, so that another may
+    write, and the API is closed last.
     """
     stack, metrics = deployment.stack, Metrics()
     logging.getLogger().addHandler(metrics.journal_handler())

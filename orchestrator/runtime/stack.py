@@ -114,9 +114,9 @@ _LOGIN_OF_PART = {"sequencer": SEQUENCER, "pipeline": WORKER, "registrar": REGIS
 class Stack(ResourceGroup):
     """A site in operation. `now_ms` is the clock of all its parts but the database.
 
-    The database's own stamps receipts. If that is moved by hand, `is_simulated` must say so, and
-    `now_ms` be the same: no service of real time may run on it. `speed` is how many seconds of that
-    clock one of real time has; 0 for one that is moved by hand.
+    The database's own stamps receipts. If that is another than the machine's, `speed` must say how
+    many of its seconds one of real time has (0: it is moved by hand), and `now_ms` be the same: no
+    service of real time may run on it.
 
     API, registrar, sequencer, relayer and pipeline are made at first use. They raise InputError
     `key-missing` without their keys, and `database-url-missing` without their logins.
@@ -133,8 +133,7 @@ class Stack(ResourceGroup):
         public_url: str,
         limits: Limits | None = None,
         around: Surroundings = NO_SURROUNDINGS,
-        is_simulated: bool = False,
-        speed: int = 1,
+        speed: int | None = None,
     ) -> None:
         super().__init__()
         self.site = site
@@ -142,7 +141,7 @@ class Stack(ResourceGroup):
         self._keys = keys
         self._urls = databases
         self._databases: dict[str, Database] = {}
-        self._is_simulated, self._speed = is_simulated, speed
+        self._is_simulated, self._speed = speed is not None, 1 if speed is None else speed
         self.limits = limits or Limits()
         with self._opening():
             self._public_url, self._around = public_url, around

@@ -63,10 +63,7 @@ class RunningClock(ResourceGroup):
 
 
 def _last_ms(database_url: str, first_ms: int) -> int:
-    """Return where the clock stood last; `first_ms` if it never ran. Raises LogError for a real one.
-
-    A database that has a log of real times says so when its clock is to be set.
-    """
+    """Return where the clock stood last; `first_ms` if it never ran."""
     with closing(connect_as_owner(database_url)) as owner, owner.transaction() as session:
         row = session.one("database.clock")
     if row is None:

@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.cli.deals.accept import accept_covered, read_rules
+from orchestrator.cli.deals.accept import read_rules
 from orchestrator.client.accounts import OwnerClient
+from orchestrator.connect.acceptor import accept_covered
 from orchestrator.core.terms import Terms, operator_consent_digest
 from orchestrator.storage.signed_budgets import open_ledger
 from tests.support.api_service import (
