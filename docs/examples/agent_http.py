@@ -34,10 +34,12 @@ def main() -> None:
                     agent.touch(surface, leads, "email", occasion=contract[:20])
                     print("touched", len(leads), flush=True)
                 case "outcome":
-                    receipt = served_receipt(agent, pins, found.position)
-                    print("earned", receipt.position, flush=True)
+                    print(
+                        "earned", served_receipt(agent, pins, found.position).position, flush=True
+                    )
                 case "payout":
-                    return print("paid", format_amount(found.record.entry.value))
+                    print("paid", format_amount(found.record.entry.value))
+                    return
 
 
 main()

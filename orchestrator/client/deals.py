@@ -23,7 +23,6 @@ from orchestrator.core.terms import (
     sign_digest,
 )
 
-
 # Waiting asks the server again after so long, and this often.
 LEAST_PAUSE_S, MAX_PAUSE_S, MAX_LOOKS = 0.05, 60.0, 2_000
 

@@ -13,6 +13,7 @@ import typer
 from orchestrator.cli.options import Json
 from orchestrator.core.errors import InputError
 from orchestrator.core.limits import Limits
+from orchestrator.core.units import DAY_MS
 from orchestrator.runtime.settings import Settings, read_settings
 from orchestrator.storage.database import NO_URLS
 from orchestrator.storage.files import write_private
@@ -20,8 +21,8 @@ from orchestrator.storage.files import write_private
 HOME = Path("~/.tallystick-sandbox")
 SPEED = 1_440
 PORT = 8700
-# An opening that the service pays for may be as small as one outcome.
-_SMALL = {"opening_tokens": 1}
+# One owner opens all contracts, and one may be as small as one outcome.
+_SMALL = {"opening_tokens": 1, "openings_a_day": 1_000, "openings_of_all_a_day": 1_000}
 # Beyond this machine, a sandbox takes what a few dozen agents need.
 _PUBLIC = {
     "requests_a_minute": 1_200,
@@ -124,5 +125,9 @@ def _settings(home: Path, speed: int, port: int, public: str | None) -> Settings
 def sandbox_limits(speed: int, *, is_public: bool) -> dict[str, int]:
     """Return the limits that differ: what people wait for takes as long as by a slow clock."""
     usual = Limits()
-    waits = {name: getattr(usual, name) * speed for name in ("nonce_ttl_ms", "confirmation_ttl_ms")}
+    waits = {
+        # The database lets no nonce live longer than a day.
+        name: min(getattr(usual, name) * speed, DAY_MS)
+        for name in ("nonce_ttl_ms", "confirmation_ttl_ms")
+    }
     return {**_SMALL, **waits, "stored_bytes": _STORED_BYTES, **(_PUBLIC if is_public else {})}

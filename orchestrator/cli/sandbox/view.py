@@ -22,7 +22,7 @@ def welcome(url: str, rpc_url: str, speed: int) -> str:
         f"  chain        {rpc_url}\n"
         f"An agent of yours, with a new wallet:\n"
         f"  (umask 077; openssl rand -hex 32 > agent.key)\n"
-        f"  python docs/examples/agent_http.py {url} agent.key\n"
+        f"  python docs/examples/agent_http.py {url} sandbox-trial agent.key\n"
         f"or by MCP, for example in Claude Code:\n"
         f"  claude mcp add {NAME} -- {connect}\n"
     )
