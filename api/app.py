@@ -14,7 +14,7 @@ from api.http.middleware import CrossOrigin, RequestGuard, SourceGuard
 from api.mcp import server as mcp
 from api.routes.accounts import keys, memory, profiles, sign_in, webhooks
 from api.routes.deals import drafts, offers, proposals
-from api.routes.records import directory, public, reference, stream, why
+from api.routes.records import directory, front, public, reference, stream, why
 from api.routes.surfaces import actions, codes, operators, owners, trust
 from api.sources import doors
 from api.watch import Watch, health_router
@@ -94,7 +94,7 @@ def create_app(
     app.add_middleware(SourceGuard, service=app.state.service)
     app.add_middleware(RequestGuard)
     parts = (
-        *(public, stream, directory, why, reference),
+        *(front, public, stream, directory, why, reference),
         *(sign_in, keys, profiles, memory, webhooks),
         *(operators, owners, actions, codes, trust, doors),
         *(drafts, offers, proposals, submissions),

@@ -15,8 +15,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.connect.clients import connect_hint
 from orchestrator.core.errors import ChainError, DomainError, InputError
+from orchestrator.core.mcp_setup import connect_hint
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.core.terms import address_of
 from orchestrator.core.units import TOKEN_DECIMALS
