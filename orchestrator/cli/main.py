@@ -65,6 +65,9 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the servers up until interrupted.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Tell of each transaction, dispute and level.")
+    ] = False,
     json_out: Json = False,
 ) -> None:
     """Live eighteen months of a real market: real log, real chain, real HTTP, real payouts."""
@@ -81,7 +84,7 @@ def demo(
         if json_out:
             typer.echo(json.dumps(demo_view.report_to_json(report)))
         else:
-            demo_view.print_report(report, console)
+            demo_view.print_report(report, console, is_verbose=verbose)
         if keep:
             console.print(demo_view.format_usage(report), markup=False, soft_wrap=True)
             _stop_on_signal().wait()

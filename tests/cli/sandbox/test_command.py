@@ -65,7 +65,7 @@ def running(folder: Path, port: int) -> Iterator[Running]:
             url = f"http://127.0.0.1:{port}"
             with HttpClient(url) as client:
                 # The market has begun once its customers are in the log.
-                for found in Stream(client, 0, kinds=("product.event",)):
+                for found in Stream(client, 0, kinds=("lead.transition",)):
                     if found.position > FRESH:
                         break
             yield Running(url, folder / "box")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from api.http.problems import Refusal
+from orchestrator.core.errors import ChainError
 from orchestrator.simulation.market import faucet as module
 from orchestrator.simulation.market.faucet import GRANTS, Faucet
 
@@ -36,11 +37,11 @@ def test_all_accounts_together_are_bounded(tmp_path: Path, monkeypatch: pytest.M
 
 def test_what_fails_is_counted(tmp_path: Path) -> None:
     def fail(*_: object) -> None:
-        raise OSError
+        raise ChainError("node-away", "no node")
 
     faucet = Faucet(tmp_path / "faucet", TOKEN, fail)
     for _ in range(GRANTS):
-        with pytest.raises(OSError):
+        with pytest.raises(ChainError):
             faucet.grant(ANN, 1)
     with pytest.raises(Refusal):
         faucet.grant(ANN, 1)

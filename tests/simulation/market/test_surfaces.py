@@ -1,4 +1,4 @@
-"""The market's surfaces: legal documents, chances for every action, and a page that says the same."""
+"""The market's surfaces: legal documents, chances for every action, and the same on the page."""
 
 import re
 from pathlib import Path
