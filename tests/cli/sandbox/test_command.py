@@ -30,7 +30,8 @@ from orchestrator.core.units import DAY_S, UNITS_PER_TOKEN
 from orchestrator.simulation.market.faucet import GRANTS, TOKENS
 from orchestrator.simulation.market.market import FRESH
 from orchestrator.simulation.market.surfaces import SHOP, TRIAL
-from tests.support.connecting import COMMAND, ROOT, Connector, answer_of
+from tests.support.connecting import COMMAND, ROOT, Connector
+from tests.support.mcp_client import text_of
 from tests.support.servers import server_folder
 
 MOST_S = 180
@@ -112,7 +113,9 @@ def test_an_agent_over_http_is_paid(sandbox: Running, tmp_path: Path) -> None:
 
 
 async def call(client: Client, tool: str, **arguments: object) -> Any:
-    return answer_of(await client.call_tool(tool, arguments))
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, text_of(result)
+    return result.structured_content
 
 
 async def be_paid(client: Client, url: str) -> Mapping[str, Any]:
@@ -133,7 +136,7 @@ async def be_paid(client: Client, url: str) -> Mapping[str, Any]:
                 leads = await call(client, "list_leads", surface=surface_id, state=SHOP.initial)
                 for lead in leads["leads"]:
                     touch = {"surface": surface_id, "lead": lead["lead"], "action": "email"}
-                    await call(client, "touch_lead", **touch, idempotency_key=lead["lead"][:40])
+                    await call(client, "touch_lead", **touch, intent=lead["lead"][:40])
             paid = (await call(client, "list_payouts", contract=contract))["payouts"]
             if paid:
                 return dict(paid[0])
