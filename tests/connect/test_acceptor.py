@@ -1,4 +1,4 @@
-"""Acceptance by rules: what they cover is signed and counted, and of the rest it is said why not."""
+"""Acceptance by rules: what they cover is signed and counted; of the rest it is said why not."""
 
 import json
 from collections.abc import Iterator

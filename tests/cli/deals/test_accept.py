@@ -1,4 +1,4 @@
-"""The command that accepts by rules: what it needs, and what it refuses before it signs anything."""
+"""The command that accepts by rules: what it refuses before it signs anything."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ from orchestrator.core.errors import InputError
 def test_rules_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text("offers: [")
-    with pytest.raises(InputError, match="rules.yaml") as refused:
+    with pytest.raises(InputError, match=r"rules\.yaml") as refused:
         read_rules(path)
     assert refused.value.code == "yaml-invalid"
 
