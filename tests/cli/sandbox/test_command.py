@@ -21,7 +21,7 @@ from mcp import Client
 from orchestrator.cli.main import main
 from orchestrator.cli.sandbox.command import sandbox_limits
 from orchestrator.client.accounts import OperatorClient, OwnerClient, wallet
-from orchestrator.client.deals import draft, propose, served_pins
+from orchestrator.client.deals import draft, propose, served_pins, wait_until
 from orchestrator.client.http import Client as HttpClient
 from orchestrator.client.stream import Stream
 from orchestrator.core.errors import ServerError
@@ -123,24 +123,21 @@ async def be_paid(client: Client, url: str) -> Mapping[str, Any]:
     (surface,) = (await call(client, "list_surfaces", name=SHOP.name))["surfaces"]
     surface_id = surface["surface"]
     assert "touch_lead" not in [tool.name for tool in (await client.list_tools()).tools]
-    done = await call(client, "sign_and_propose", surface=surface_id, deal=MCP_DEAL)
-    contract, has_worked = done["contract_id"], False
     with HttpClient(url) as http:
-        for _ in Stream(http, surface=surface_id):
-            proposal = await call(client, "get_proposal", contract=contract)
-            if proposal["status"] != "opened":
-                continue
-            now_ms = (await call(client, "read_clock"))["time_ms"]
-            if not has_worked and now_ms >= proposal["terms"]["opens_at_s"] * 1000:
-                has_worked = True
-                leads = await call(client, "list_leads", surface=surface_id, state=SHOP.initial)
-                for lead in leads["leads"]:
-                    touch = {"surface": surface_id, "lead": lead["lead"], "action": "email"}
-                    await call(client, "touch_lead", **touch, intent=lead["lead"][:40])
-            paid = (await call(client, "list_payouts", contract=contract))["payouts"]
-            if paid:
-                return dict(paid[0])
-    raise AssertionError("its stream ended")
+        after = http.get("/v1/log")["size"] - 1
+        done = await call(client, "sign_and_propose", surface=surface_id, deal=MCP_DEAL)
+        contract = done["contract_id"]
+        told = iter(Stream(http, after, contract=contract))
+        next(found for found in told if found.record.entry.kind == "contract.opened")
+        terms = (await call(client, "get_proposal", contract=contract))["terms"]
+        wait_until(http, terms["opens_at_s"])
+        leads = await call(client, "list_leads", surface=surface_id, state=SHOP.initial)
+        for lead in leads["leads"]:
+            touch = {"surface": surface_id, "lead": lead["lead"], "action": "email"}
+            await call(client, "touch_lead", **touch, intent=lead["lead"][:40])
+        next(found for found in told if found.record.entry.kind == "payout")
+        paid = await call(client, "list_payouts", contract=contract)
+    return dict(paid["payouts"][0])
 
 
 def test_an_agent_over_mcp_is_paid(sandbox: Running, tmp_path: Path) -> None:
