@@ -21,7 +21,7 @@ from mcp import Client
 from orchestrator.cli.main import main
 from orchestrator.cli.sandbox.command import sandbox_limits
 from orchestrator.client.accounts import OperatorClient, OwnerClient, wallet
-from orchestrator.client.deals import draft, propose, served_pins, wait_until
+from orchestrator.client.deals import draft, propose, served_pins, served_time_s, wait_until
 from orchestrator.client.http import Client as HttpClient
 from orchestrator.client.stream import Stream
 from orchestrator.core.errors import ServerError
@@ -155,10 +155,14 @@ def test_a_dear_proposal_is_answered_with_the_offer(sandbox: Running) -> None:
         agent.sign_in()
         pins, surface = served_pins(agent), surface_named(agent, TRIAL.name)
         contract = propose(agent, pins, draft(agent, pins, surface, dear).terms).contract
-        for _ in Stream(agent):
+        now_s, counter = served_time_s(agent), None
+        # A look every ten minutes of the sandbox's clock, for two days.
+        for at_s in range(now_s, now_s + 2 * DAY_S, 600):
+            wait_until(agent, at_s)
             counter = agent.get(f"/v1/proposals/{contract}")["counter"]
             if counter is not None:
                 break
+    assert counter is not None
     assert counter["unit_price_units"] == str(8 * UNITS_PER_TOKEN)
 
 

@@ -18,9 +18,11 @@ TOKEN = "0x" + "11" * 20
 def test_every_way_of_a_customer_is_one_of_the_policy(surface: MarketSurface) -> None:
     policy = surface.parsed_policy
     actions = parse_settings(settings_of(surface, TOKEN)).actions
-    for one in (*surface.responses, *surface.habits):
-        assert policy.step(one.state, one.event).verdict is Verdict.ACCEPTED
-        assert 0 < one.chance_bps < BPS
+    ways = [(one.state, one.event, one.chance_bps) for one in surface.responses]
+    ways += [(one.state, one.event, one.chance_bps) for one in surface.habits]
+    for state, event, chance_bps in ways:
+        assert policy.step(state, event).verdict is Verdict.ACCEPTED
+        assert 0 < chance_bps < BPS
     assert {one.action for one in surface.responses} == set(actions)
     assert policy.step(policy.initial, surface.arrival).to == surface.initial
     assert {one.outcome for one in surface.offers} <= {move.to for move in policy.transitions}
