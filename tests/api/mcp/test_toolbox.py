@@ -37,8 +37,8 @@ def listed(service: ApiService, key: str) -> dict[str, Tool]:
 # --- Listing --------------------------------------------------------------------------------------
 
 READING = {
-    "whoami", "list_surfaces", "get_surface", "read_funnel", "read_clock", "read_history", "explain",
-    "search_log", "get_receipt", "get_request", "get_standing", "list_standings",
+    "whoami", "list_surfaces", "get_surface", "read_funnel", "read_history", "explain",
+    "read_clock", "search_log", "get_receipt", "get_request", "get_standing", "list_standings",
     "list_contracts", "get_contract", "list_payouts", "list_offers",
 }  # fmt: skip
 BY_SET = {

@@ -19,7 +19,7 @@ from eth_account import Account
 from mcp import Client
 
 from orchestrator.cli.main import main
-from orchestrator.cli.sandbox.command import sandbox_limits
+from orchestrator.cli.sandbox.command import PORT, sandbox_limits
 from orchestrator.client.accounts import OperatorClient, OwnerClient, wallet
 from orchestrator.client.deals import draft, propose, served_pins, served_time_s, wait_until
 from orchestrator.client.http import Client as HttpClient
@@ -110,6 +110,15 @@ def test_an_agent_over_http_is_paid(sandbox: Running, tmp_path: Path) -> None:
     last = done.stdout.splitlines()[-1].split()
     assert last[0] == "paid"
     assert float(last[1]) >= 8
+
+
+def test_the_readme_leads_there() -> None:
+    text = (ROOT / "README.md").read_text()
+    (steps,) = (part for part in text.split("\n## ") if part.startswith("From a clone"))
+    assert len(steps.splitlines()) <= 32
+    command = f"docs/examples/agent_http.py http://127.0.0.1:{PORT} {TRIAL.name} agent.key"
+    assert f"PYTHONPATH=. .venv/bin/python {command}\n" in steps
+    assert ".venv/bin/tallystick sandbox " in steps
 
 
 async def call(client: Client, tool: str, **arguments: object) -> Any:
