@@ -102,7 +102,7 @@ def create_app(
     further = (why.own_router, actions.public_router, offers.public_router)
     for router in (*(part.router for part in parts), *further):
         app.include_router(router)
-    app.include_router(health_router(Watch(database, log_id, info.folder)))
+    app.include_router(health_router(Watch(database, log_id, info.folder, info.speed)))
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     mcp.install(app, app.state.service, VERSION)
     _name_allowed_methods(app)

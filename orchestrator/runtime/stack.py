@@ -245,7 +245,7 @@ class Stack(ResourceGroup):
     def watch(self) -> Watch:
         """Return a look at the whole service, by whichever login we have."""
         (login, *_) = self._urls.by_login
-        return Watch(self._database(login), self.site.log_id, self._around.folder)
+        return Watch(self._database(login), self.site.log_id, self._around.folder, self._speed)
 
     def heart(self, part: str, act: Callable[[], object]) -> Heart:
         """Return a part's work, which notes in the database that it goes well."""

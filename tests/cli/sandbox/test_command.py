@@ -158,6 +158,12 @@ def test_an_agent_over_mcp_is_paid(sandbox: Running, tmp_path: Path) -> None:
     assert int(payout["gross_units"]) >= 4 * UNITS_PER_TOKEN
 
 
+def test_its_parts_are_well_by_real_time(sandbox: Running) -> None:
+    with HttpClient(sandbox.url) as client:
+        parts = client.get("/readyz", part="sequencer")["parts"]
+    assert parts == {"sequencer": True}
+
+
 def test_a_dear_proposal_is_answered_with_the_offer(sandbox: Running) -> None:
     dear = {"outcome": "activated", "price": "80.00", "at_most": 1}
     with OperatorClient(sandbox.url, wallet(bytes(Account.create().key)), "dear") as agent:
