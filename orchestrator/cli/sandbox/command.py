@@ -39,7 +39,7 @@ _PUBLIC = {
     "open_proposals": 20,
     "waiting_requests": 10_000,
 }
-# What does not fit is refused, whoever it is from.
+# What an account sends that does not fit is refused.
 _STORED_BYTES = 2_000_000_000
 _HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z.\-]{0,252}")
 
