@@ -63,6 +63,7 @@ MAX_WAIT_S = 3.0
 TEND_S = 1.0
 KEEP_S = 10.0
 BLOCK_TIME_S = 1
+OLD_STATES = 100
 
 # How long the workers have to end, once they are to stop.
 STOP_S = 10.0
@@ -349,8 +350,12 @@ class _Trouble:
 
 def _node_options(pace: Pace | None) -> tuple[str, ...]:
     """Return what our node is told: whether it makes blocks by itself, and to keep its chain."""
-    block_time = ("--block-time", str(BLOCK_TIME_S)) if pace is None else ()
-    return (*block_time, "--state-interval", str(BLOCK_TIME_S))
+    if pace is None:
+        own = ("--block-time", str(BLOCK_TIME_S))
+    else:
+        # Of a chain that is left running for days, old states fill no disk; none reads them.
+        own = ("--max-persisted-states", str(OLD_STATES))
+    return (*own, "--state-interval", str(BLOCK_TIME_S))
 
 
 def _check_logins(databases: DatabaseUrls, parts: Collection[str]) -> None:
