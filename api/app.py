@@ -15,7 +15,7 @@ from api.mcp import server as mcp
 from api.oauth import server as oauth
 from api.routes.accounts import keys, memory, profiles, sign_in, webhooks
 from api.routes.deals import drafts, offers, proposals
-from api.routes.records import directory, public, reference, stream, why
+from api.routes.records import directory, front, public, reference, stream, why
 from api.routes.surfaces import actions, codes, operators, owners, trust
 from api.sources import doors
 from api.watch import Watch, health_router
@@ -95,7 +95,7 @@ def create_app(
     app.add_middleware(SourceGuard, service=app.state.service)
     app.add_middleware(RequestGuard)
     parts = (
-        *(public, stream, directory, why, reference),
+        *(front, public, stream, directory, why, reference),
         *(sign_in, keys, profiles, memory, webhooks),
         *(operators, owners, actions, codes, trust, doors),
         *(drafts, offers, proposals, submissions),
@@ -103,7 +103,7 @@ def create_app(
     further = (why.own_router, actions.public_router, offers.public_router)
     for router in (*(part.router for part in parts), *further):
         app.include_router(router)
-    app.include_router(health_router(Watch(database, log_id, info.folder)))
+    app.include_router(health_router(Watch(database, log_id, info.folder, info.speed)))
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     oauth.install(app, app.state.service)
     mcp.install(app, app.state.service, VERSION)

@@ -57,7 +57,8 @@ class ServiceInfo(NamedTuple):
     Webhooks may reach the `webhook_networks` although they are not of the public Internet.
     Documents of OAuth's clients may be read in the `client_networks`, which are closed otherwise.
     `lens` reads the escrow, `feedback` and `evaluators` are the contracts for ERC-8004 and
-    ERC-8183, where there are any. `folder` is on the disk that must have room.
+    ERC-8183, where there are any. `folder` is on the disk that must have room. `speed` is how many
+    seconds of the service's clock one of real time has; 0 for a clock that is moved by hand.
     """
 
     public_url: str
@@ -74,6 +75,7 @@ class ServiceInfo(NamedTuple):
     webhook_networks: tuple[Network, ...] = ()
     folder: Path = Path("/")
     client_networks: tuple[Network, ...] = ()
+    speed: int = 1
 
 
 class ConcurrencyLimit:

@@ -37,10 +37,11 @@ class Sight(NamedTuple):
 class Watch:
     """The state of a service, read at most once a second, by one thread, for one event loop."""
 
-    def __init__(self, database: Database, log_id: bytes, folder: Path) -> None:
+    def __init__(self, database: Database, log_id: bytes, folder: Path, speed: int = 1) -> None:
         self._database = database
         self._log_id = log_id
         self._folder = folder
+        self._speed = speed
         self._one = CapacityLimiter(1)
         self._reading: asyncio.Task[Vitals | None] | None = None
         self._begun_s = 0.0
@@ -61,7 +62,7 @@ class Watch:
     def _read(self) -> Vitals | None:
         try:
             with self._database.transaction() as session:
-                return read_vitals(session, self._log_id)
+                return read_vitals(session, self._log_id)._replace(speed=self._speed)
         except (DomainError, DatabaseError, *Unreachable):
             return None
 

@@ -12,8 +12,9 @@ from typing import IO
 import pytest
 
 from orchestrator.core.contract import rules_of
+from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.requests import OpenContract
+from orchestrator.core.requests import OpenContract, RecordPayout
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import NS_PER_MS
 from tests.support.api_service import (
@@ -26,7 +27,7 @@ from tests.support.api_service import (
 from tests.support.connecting import COMMAND, ROOT
 
 EXAMPLES = ROOT / "docs/examples"
-MOST_LINES = {"agent_http.py": 40, "agent_mcp.py": 40, "owner.py": 30}
+MOST_LINES = {"agent_http.py": 45, "agent_mcp.py": 40, "owner.py": 30}
 
 
 class Stage:
@@ -43,7 +44,8 @@ class Stage:
         key_file.touch(0o600)
         key_file.write_text(bytes(wallet(who).key).hex())
         path = str(EXAMPLES / example)
-        return [sys.executable, path, self.service.url, self.surface, str(key_file), *more]
+        surface = self.surface if example != "agent_http.py" else "examples"
+        return [sys.executable, path, self.service.url, surface, str(key_file), *more]
 
     def run(self, example: str, who: str, *more: str) -> list[str]:
         """Return the lines that an example prints."""
@@ -116,9 +118,10 @@ def test_agent_and_owner_make_a_contract_and_one_outcome(stage: Stage) -> None:
         assert after(output, "touched") == ["1"]
         said = stage.run("owner.py", "owner", stage.event("ann", "activate"))
         assert said == ["ann activate done"]
-        position, root = after(output, "earned")
+        position = after(output, "earned")[0]
+        pay_by_chain(stage.service, contract)
+        assert after(output, "paid") == ["8.00"]
     assert stage.service.entries(int(position), 1)[0].kind == "outcome"
-    assert len(from_hex(root)) == 32
 
 
 def test_an_agent_proposes_by_the_generic_mcp_client(stage: Stage) -> None:
@@ -143,4 +146,11 @@ def open_by_chain(service: ApiService, contract: str) -> None:
     service.clock.now_ms = terms.opens_at_s * 1000 + 1000
     digest = from_hex(contract)
     service.submit(f"open {contract}", OpenContract(rules_of(terms, digest), digest))
+    service.decide_waiting()
+
+
+def pay_by_chain(service: ApiService, contract: str) -> None:
+    """Have the log told that the escrow has paid for one outcome of a contract."""
+    digest, payee = from_hex(contract), address_word(wallet("operator").address)
+    service.submit(f"pay {contract}", RecordPayout(digest, payee, "paid", 8_000_000, digest))
     service.decide_waiting()

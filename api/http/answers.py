@@ -48,6 +48,7 @@ class Nonce(BaseModel):
     """A nonce that can be used once."""
 
     nonce: str
+    time_ms: TimeMs = Field(description="The service's clock: a message is issued at this time.")
     expires_ms: TimeMs
     domain: str
     uri: str
@@ -934,6 +935,16 @@ class Endorsements(BaseModel):
 
 
 # --- The log --------------------------------------------------------------------------------------
+
+
+class Clock(BaseModel):
+    """The service's clock, by which terms and events are judged."""
+
+    time_ms: TimeMs
+    speed: Annotated[int, Field(ge=0)] = Field(
+        description="How many of its seconds one of real time has: 1 wherever money is real, more "
+        "in a sandbox, 0 where it is moved by hand."
+    )
 
 
 class Log(BaseModel):

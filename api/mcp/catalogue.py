@@ -75,6 +75,13 @@ TOOLS = (
         has_foreign_words=True,
     ),
     Tool(
+        "read_clock",
+        "Read the clock",
+        _one("GET", "/v1/clock"),
+        "Return the service's time and its speed: how many of its seconds one of yours has. In a "
+        "sandbox days pass in minutes. Use it before you wait for a contract to open or to end.",
+    ),
+    Tool(
         "read_history",
         "Read the history",
         _one("GET", "/v1/surfaces/{surface}/history"),

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from api.context import Service
 from orchestrator.core.document import canonical_json
 
-LIFE_MS = 300_000
 MAX_OPEN = 20
 _TOKEN_BYTES = 16
 
@@ -27,7 +26,7 @@ class Confirmation(NamedTuple):
 def ask(service: Service, secret: bytes, tool: str, arguments: Mapping[str, Any]) -> Confirmation:
     """Return the confirmation of a call by this key, of which at most `MAX_OPEN` stay open."""
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    expires_ms = service.now_ms() + LIFE_MS
+    expires_ms = service.now_ms() + service.limits.confirmation_ttl_ms
     with service.database.transaction(secret=secret) as session:
         session.run("api.drop_confirmations", keep=MAX_OPEN - 1)
         session.run(

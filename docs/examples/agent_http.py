@@ -1,38 +1,44 @@
-"""An agent over HTTP: it proposes a contract, works once it is open, and checks what it earned."""
+"""An agent over HTTP: it proposes a contract, works once it is open, and ends when it is paid."""
 
 import sys
 from pathlib import Path
 
 from orchestrator.client.accounts import OperatorClient, wallet
-from orchestrator.client.deals import draft, propose, served_pins
+from orchestrator.client.deals import draft, propose, served_pins, wait_until
 from orchestrator.client.receipts import served_receipt
 from orchestrator.client.stream import Stream
-from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.sentences import sentences_of
+from orchestrator.core.units import format_amount
 from orchestrator.storage.files import read_key
 
-URL, SURFACE, KEY_FILE = sys.argv[1:]
-DEAL = {"outcome": "activated", "price": "8.00", "at_most": 5, "opens_in": "2 minutes"}
+URL, NAME, KEY_FILE = sys.argv[1:]
+DEAL = {"outcome": "activated", "price": "8.00", "at_most": 5}
 
 
 def main() -> None:
     with OperatorClient(URL, wallet(read_key(Path(KEY_FILE))), "agent") as agent:
         agent.sign_in()
         pins = served_pins(agent)  # keep these: a server that changes them later is another
+        surface = agent.get("/v1/surfaces", name=NAME)["surfaces"][0]["surface"]
         after = agent.get("/v1/log")["size"] - 1
-        made = draft(agent, pins, SURFACE, DEAL)
+        soon = f"{15 * agent.get('/v1/clock')['speed']} seconds"  # time for the owner to sign
+        made = draft(agent, pins, surface, DEAL | {"opens_in": soon})
         print(*sentences_of(made.terms, made.token), sep="\n")
         contract = propose(agent, pins, made.terms).contract
         print("proposed", contract, flush=True)
-        for found in Stream(agent, after, surface=SURFACE, contract=contract):
+        for found in Stream(agent, after, surface=surface, contract=contract):
             match found.record.entry.kind:
                 case "contract.opened":
-                    leads = agent.leads(SURFACE, "signed_up")
-                    agent.touch(SURFACE, leads, "email", occasion=contract[:20])
+                    wait_until(agent, made.terms.opens_at_s)  # no touch counts before
+                    leads = agent.leads(surface, "signed_up")
+                    agent.touch(surface, leads, "email", occasion=contract[:20])
                     print("touched", len(leads), flush=True)
                 case "outcome":
-                    receipt = served_receipt(agent, pins, found.position)
-                    print("earned", receipt.position, to_hex(receipt.root), flush=True)
+                    print(
+                        "earned", served_receipt(agent, pins, found.position).position, flush=True
+                    )
+                case "payout":
+                    print("paid", format_amount(found.record.entry.value))
                     return
 
 

@@ -18,34 +18,76 @@ from orchestrator.simulation.demo import ContractResult, DemoReport
 COMMAND = sys.argv[0]
 
 
-def print_report(report: DemoReport, console: Console) -> None:
-    """Print all of a demonstration's report."""
-    _print_contracts(report.contracts, console)
-    _print_transactions(report, console)
+def print_report(report: DemoReport, console: Console, *, is_verbose: bool = False) -> None:
+    """Print a demonstration's report: on one screen, or all of it with each transaction."""
+    if is_verbose:
+        _print_transactions(report, console)
+        _print_motions(report, console)
+        _print_levels(report, console)
+        _print_disputes(report, console)
+        _print_integrations(report, console)
+    console.print("\n[bold]What happened[/]")
     console.print(
-        f"{report.events:,} purchases and returns and {report.touches:,} touches became "
+        f"  {report.events:,} purchases and returns and {report.touches:,} touches became "
         f"{report.entries:,} log entries, settled in {report.rounds} rounds.\n"
-        f"The owner got {format_amount(report.owner_refund_units)} TEST back."
+        f"  {_on_the_way(report)}The owner got {_amount(report.owner_refund_units)} back."
     )
-    _print_motions(report, console)
-    _print_levels(report, console)
-    _print_disputes(report, console)
-    _print_integrations(report, console)
+    console.print("[bold]Who was paid[/]")
+    _print_contracts(report.contracts, console)
+    console.print("[bold]What was proved[/]")
+    _print_proofs(report, console, is_verbose=is_verbose)
+    if not is_verbose:
+        console.print(_NEXT, markup=False, highlight=False, soft_wrap=True)
+
+
+_NEXT = (
+    f"What to do next\n"
+    f"  {COMMAND} sandbox         a living market, in which an agent of yours is paid\n"
+    f"  {COMMAND} demo --keep     this market, to be looked at\n"
+    f"  {COMMAND} demo --verbose  each transaction, each dispute and each level"
+)
+
+
+def _on_the_way(report: DemoReport) -> str:
+    """Return what went wrong and was put right, as far as it happened."""
+    parts = [
+        *([f"{count} outcomes taken back"] if (count := _reversals(report)) else []),
+        *(["a statement disputed and ruled by the log"] if report.dispute else []),
+        *([f"{report.claimed.claims} outcomes claimed by proof"] if report.claimed else []),
+        *([f"a lie of {_amount(report.forgery.stated_units)} stopped"] if report.forgery else []),
+        *(["an ERC-8183 job completed"] if report.job and report.job.is_completed else []),
+    ]
+    return f"On the way: {', '.join(parts)}. " if parts else ""
+
+
+def _reversals(report: DemoReport) -> int:
+    return sum(result.reversals for result in report.contracts)
+
+
+def _amount(units: int) -> str:
+    return f"{format_amount(units)} TEST"
+
+
+def _print_proofs(report: DemoReport, console: Console, *, is_verbose: bool) -> None:
+    """Print what a stranger's replay and a receipt have shown."""
     if report.comparison is not None:
         has_job = report.job is not None and report.job.is_completed
         job = " and the job paid" if has_job else ""
         console.print(
-            f"\n[green]Replayed[/] {report.comparison.entries:,} public entries (anchored up to "
+            f"  [green]Replayed[/] {report.comparison.entries:,} public entries (anchored up to "
             f"{report.comparison.anchored_size:,}) with the terms from the chain:\n"
-            f"what {len(report.balances)} wallets hold is what the rules give{job}, to the last "
+            f"  what {len(report.balances)} wallets hold is what the rules give{job}, to the last "
             f"unit."
         )
-    console.print("\n[green]A receipt, checked:[/]")
-    for line in report.receipt_lines:
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+    if is_verbose:
+        console.print("  [green]A receipt, checked:[/]")
+        for line in report.receipt_lines:
+            console.print(f"    {line}", markup=False, soft_wrap=True)
+    elif report.receipt_lines:
+        console.print(f"  [green]A receipt, checked[/] in {len(report.receipt_lines)} steps.")
     if report.tampered is not None:
-        console.print(f"\n[red]A receipt, tampered with[/] ({report.tampered.what}): refused:")
-        console.print(f"  {report.tampered.refusal}", markup=False, soft_wrap=True)
+        console.print(f"  [red]The same, tampered with[/] ({report.tampered.what}): refused:")
+        console.print(f"    {report.tampered.refusal}", markup=False, soft_wrap=True)
 
 
 def format_usage(report: DemoReport) -> str:
@@ -166,8 +208,10 @@ def _print_disputes(report: DemoReport, console: Console) -> None:
 
 
 def _dispute_rows(report: DemoReport) -> Iterator[tuple[str, str]]:
-    reversals = sum(result.reversals for result in report.contracts)
-    yield "sent back", f"{reversals} outcomes were taken back while their contract held back for it"
+    yield (
+        "sent back",
+        f"{_reversals(report)} outcomes were taken back while their contract held back for it",
+    )
     dispute, claimed, forgery = report.dispute, report.claimed, report.forgery
     if report.refund is not None:
         order, given, earned, taken = map(format_amount, report.refund[1:])

@@ -27,6 +27,7 @@ from orchestrator.cli.deals.accept import accept
 from orchestrator.cli.deals.draft import draft
 from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import NOTHING_DONE, Json, progress_writer, server_folder
+from orchestrator.cli.sandbox.command import sandbox
 from orchestrator.cli.status.command import status
 from orchestrator.cli.why.command import why
 from orchestrator.core.errors import (
@@ -64,6 +65,9 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the servers up until interrupted.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Tell of each transaction, dispute and level.")
+    ] = False,
     json_out: Json = False,
 ) -> None:
     """Live eighteen months of a real market: real log, real chain, real HTTP, real payouts."""
@@ -80,7 +84,7 @@ def demo(
         if json_out:
             typer.echo(json.dumps(demo_view.report_to_json(report)))
         else:
-            demo_view.print_report(report, console)
+            demo_view.print_report(report, console, is_verbose=verbose)
         if keep:
             console.print(demo_view.format_usage(report), markup=False, soft_wrap=True)
             _stop_on_signal().wait()
@@ -200,6 +204,7 @@ def main() -> None:
 app.command()(backtest)
 app.command()(why)
 app.command()(status)
+app.command()(sandbox)
 add_contract_commands(app)
 app.add_typer(keys)
 app.add_typer(connect)

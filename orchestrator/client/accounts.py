@@ -33,8 +33,6 @@ from orchestrator.core.units import format_ms
 
 # The most lines that the API takes in one bulk request.
 BULK_LINES = 1000
-# A message is written as of an hour before it expires, so that no clock of ours makes it too early.
-_ISSUED_BEFORE_MS = 3_600_000
 
 
 class LeadSummary(NamedTuple):
@@ -114,7 +112,9 @@ class AccountClient(Client):
     def _message(self, asked: Any) -> str:
         """Return the message for a nonce. Raises ServerError for a server that is not ours."""
         with reading(self, "what a sign-in needs"):
-            nonce, expires_ms = str(asked["nonce"]), int(asked["expires_ms"])
+            nonce = str(asked["nonce"])
+            # By its own clock, so that no clock of ours makes the message too early.
+            issued_ms, expires_ms = int(asked["time_ms"]), int(asked["expires_ms"])
             named = Audience(str(asked["domain"]), str(asked["uri"]), int(asked["chain_id"]))
         url = self._base_url
         chain_id = named.chain_id if self._chain_id is None else self._chain_id
@@ -125,7 +125,6 @@ class AccountClient(Client):
                 f"{self.server} has wallets sign in to {named.uri} on chain {named.chain_id}, not "
                 f"to {url} on chain {chain_id}; give its own URL if you trust it",
             )
-        issued_ms = expires_ms - _ISSUED_BEFORE_MS
         asks = SignIn(self.address, tuple(scopes_of(self.scopes)), nonce, issued_ms, expires_ms)
         # A nonce of the server's own making could say more than a nonce. How long a message is
         # good is its word: what is signed opens no door but its own, and there once.

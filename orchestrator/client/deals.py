@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from orchestrator.client.accounts import AccountClient
@@ -22,6 +22,9 @@ from orchestrator.core.terms import (
     owner_consent_digest,
     sign_digest,
 )
+
+# Waiting asks the server again after so long, and this often.
+LEAST_PAUSE_S, MAX_PAUSE_S, MAX_LOOKS = 0.05, 60.0, 2_000
 
 
 class Proposed(NamedTuple):
@@ -74,8 +77,29 @@ def draft(
 ) -> Draft:
     """Return complete terms of a short deal with the client's wallet as operator, made here."""
     frame = served_frame(client, pins, surface)
-    by_clock = int(time.time()) if now_s is None else now_s
+    by_clock = served_time_s(client) if now_s is None else now_s
     return draft_terms(deal, frame, client.address, by_clock, secrets.token_bytes(32))
+
+
+def served_time_s(client: Client) -> int:
+    """Return the time by the server's clock, which judges terms: it may be another than ours."""
+    answer = client.get("/v1/clock")
+    with reading(client, "what time it is"):
+        return int(answer["time_ms"]) // 1000
+
+
+def wait_until(client: Client, time_s: int, pause: Callable[[float], object] = time.sleep) -> None:
+    """Wait until the server's clock shows this time. Raises ServerError if it stands still."""
+    for _ in range(MAX_LOOKS):
+        answer = client.get("/v1/clock")
+        with reading(client, "what time it is"):
+            now_ms, speed = int(answer["time_ms"]), int(answer["speed"])
+        if now_ms >= time_s * 1000:
+            return
+        if not speed:
+            break
+        pause(min(MAX_PAUSE_S, (time_s * 1000 - now_ms) / speed / 1000 + LEAST_PAUSE_S))
+    raise ServerError("clock-stands", f"the clock of {client.server} does not come to {time_s}")
 
 
 def offered_deal(client: AccountClient, surface: str, offer: str) -> dict[str, object]:

@@ -28,7 +28,11 @@ class Pulse(NamedTuple):
 
 
 class Vitals(NamedTuple):
-    """The state of a service at one time: what waits, what is anchored, and the parts' pulses."""
+    """The state of a service at one time: what waits, what is anchored, and the parts' pulses.
+
+    `speed` is how many seconds of the service's clock one of real time has; what follows from two
+    of its times is real time, by which people and alarms wait.
+    """
 
     now_ms: int
     waiting: int
@@ -36,23 +40,27 @@ class Vitals(NamedTuple):
     size: int
     unanchored_since_ms: int | None
     pulses: Mapping[str, Pulse]
+    speed: int = 1
 
     @property
     def waiting_ms(self) -> int:
         """The time for which the first request has waited."""
         since_ms = self.now_ms if self.waiting_since_ms is None else self.waiting_since_ms
-        return max(0, self.now_ms - since_ms)
+        return self._real_ms(since_ms)
 
     @property
     def unanchored_ms(self) -> int:
         """The time for which the log has had something that is not anchored."""
         since_ms = self.now_ms if self.unanchored_since_ms is None else self.unanchored_since_ms
-        return max(0, self.now_ms - since_ms)
+        return self._real_ms(since_ms)
 
     def silent_ms(self, part: str) -> int | None:
         """Return the time since a part's pulse; None if it never had one."""
         pulse = self.pulses.get(part)
-        return None if pulse is None else max(0, self.now_ms - pulse.at_ms)
+        return None if pulse is None else self._real_ms(pulse.at_ms)
+
+    def _real_ms(self, since_ms: int) -> int:
+        return max(0, self.now_ms - since_ms) // max(1, self.speed)
 
     @property
     def figures(self) -> Mapping[str, int]:

@@ -65,6 +65,7 @@ class Limits(NamedTuple):
     # The lives of what callers are given.
     key_ttl_ms: int = 30 * DAY_MS
     nonce_ttl_ms: int = 600_000
+    confirmation_ttl_ms: int = 300_000
     # Streams: a sign of life so often; who takes nothing for so long is left, and who has followed
     # for so long is to resume; so many entries are kept at hand for all of them.
     stream_heartbeat_ms: int = 15_000

@@ -42,14 +42,23 @@ _LIMIT_EXCEEDED = "54000"
 
 
 class Registrar(Resource):
-    """The decisions on sign-ins to one service. Use it with `with`."""
+    """The decisions on sign-ins to one service. Use it with `with`.
+
+    `speed` is how many seconds of the database's clock one of real time has.
+    """
 
     def __init__(
-        self, database: Database, audience: Audience, is_signed_by_wallet: SignatureCheck
+        self,
+        database: Database,
+        audience: Audience,
+        is_signed_by_wallet: SignatureCheck,
+        speed: int = 1,
     ) -> None:
         self._database = database
         self._audience = audience
         self._is_signed_by_wallet = is_signed_by_wallet
+        # People wait by real time, whatever the speed of the database's clock.
+        self._patience_ms, self._kept_ms = PATIENCE_MS * speed, KEPT_MS * speed
         self._notices: Connection | None = None
 
     def attend(self, wait_s: float) -> int:
@@ -75,10 +84,12 @@ class Registrar(Resource):
         """Decide the sign-ins that wait; return how many."""
         decided = 0
         with self._database.transaction() as session:
-            session.run("registrar.sweep", kept_ms=KEPT_MS)
+            session.run("registrar.sweep", kept_ms=self._kept_ms)
         for _ in range(MAX_ROUNDS):
             with self._database.transaction() as session:
-                rows = session.all("registrar.waiting", patience_ms=PATIENCE_MS, limit=MAX_AT_ONCE)
+                rows = session.all(
+                    "registrar.waiting", patience_ms=self._patience_ms, limit=MAX_AT_ONCE
+                )
             if not rows:
                 break
             undecided = [row for row in rows if not self._decide_by_key(row)]

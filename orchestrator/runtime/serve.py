@@ -10,13 +10,13 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.connect.clients import connect_hint
 from orchestrator.core.errors import ChainError, DomainError, InputError
+from orchestrator.core.mcp_setup import connect_hint
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.core.terms import address_of
 from orchestrator.core.units import TOKEN_DECIMALS
@@ -63,6 +63,7 @@ MAX_WAIT_S = 3.0
 TEND_S = 1.0
 KEEP_S = 10.0
 BLOCK_TIME_S = 1
+OLD_STATES = 100
 
 # How long the workers have to end, once they are to stop.
 STOP_S = 10.0
@@ -79,6 +80,17 @@ Progress = Callable[[str], None]
 def now_ms() -> int:
     """Return the machine's time, UTC milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+class Pace(NamedTuple):
+    """A clock other than the machine's, for a deployment with servers of its own alone.
+
+    `speed` is how many of its seconds one of real time has. `open` is given the URLs of the owner's
+    database and of the node, once both are there, and no log has begun.
+    """
+
+    speed: int
+    open: Callable[[str, str], AbstractContextManager[Callable[[], int]]]
 
 
 class OpenDeployment(NamedTuple):
@@ -100,12 +112,16 @@ class Worker(NamedTuple):
 
 @contextmanager
 def open_deployment(
-    settings: Settings, parts: Collection[str], report_progress: Progress
+    settings: Settings,
+    parts: Collection[str],
+    report_progress: Progress,
+    pace: Pace | None = None,
 ) -> Iterator[OpenDeployment]:
     """Open the deployment that the settings describe, checked and wired, until the block ends.
 
     It is given the keys and the logins of these parts and no others.
     """
+    clock: Callable[[], int] = now_ms
     with ExitStack() as exits:
         postgres, node = None, None
         databases = settings.databases
@@ -118,8 +134,7 @@ def open_deployment(
         rpc_url, site_path = settings.rpc_url, settings.site
         if rpc_url is None:
             report_progress("starting a local chain")
-            options = ("--block-time", str(BLOCK_TIME_S), "--state-interval", str(BLOCK_TIME_S))
-            node = LocalAnvil(_home(settings) / "chain", options=options)
+            node = LocalAnvil(_home(settings) / "chain", options=_node_options(pace))
             rpc_url = exits.enter_context(node).rpc_url
             report_progress(f"a local chain on {rpc_url}, until we stop")
             site_path = _home(settings) / "site.json"
@@ -139,15 +154,18 @@ def open_deployment(
         limits = read_limits_file(settings.limits)
         if settings.databases.are_unset:
             prepare_schema(databases, limits=limits)
+            if pace is not None:
+                clock = exits.enter_context(pace.open(databases.owners, rpc_url))
             begin_log(databases, site, publisher_of(rpc_url, site))
         stack = Stack(
             databases=databases.only({login for part in parts for login in PART_LOGINS[part]}),
             rpc_url=rpc_url,
             site=site,
             keys=Keys(**keys),
-            now_ms=now_ms,
+            now_ms=clock,
             public_url=settings.public_url,
             limits=limits,
+            speed=None if pace is None else pace.speed,
             around=Surroundings(
                 settings.trusted_proxies,
                 settings.origins,
@@ -161,12 +179,17 @@ def open_deployment(
 
 
 def run_parts(
-    deployment: OpenDeployment, settings: Settings, parts: Collection[str], stop: threading.Event
+    deployment: OpenDeployment,
+    settings: Settings,
+    parts: Collection[str],
+    stop: threading.Event,
+    further: Sequence[Worker] = (),
 ) -> None:
     """Run these parts of a deployment until `stop` is set, by the main thread.
 
-    A worker that fails logs the error once and goes on trying. At the end all have a bounded time:
-    the writer lets go of the log first, so that another may write, and the API is closed last.
+    `further` work is done beside them. A worker that fails logs the error once and goes on trying.
+    At the end all have a bounded time: the writer lets go of the log first, so that another may
+    write, and the API is closed last.
     """
     stack, metrics = deployment.stack, Metrics()
     logging.getLogger().addHandler(metrics.journal_handler())
@@ -184,7 +207,7 @@ def run_parts(
             threading.Thread(
                 target=repeat_until_stopped, args=(worker, stop), name=worker.name, daemon=True
             )
-            for worker in _workers(stack, settings, parts, stop)
+            for worker in (*_workers(stack, settings, parts, stop), *further)
         ]
         for thread in threads:
             thread.start()
@@ -324,6 +347,16 @@ class _Trouble:
             seconds = time.monotonic() - self._since_s
             _log.info("%s: works again after %.0f s", self._part, seconds, extra=self._about)
             self._reason = ""
+
+
+def _node_options(pace: Pace | None) -> tuple[str, ...]:
+    """Return what our node is told: whether it makes blocks by itself, and to keep its chain."""
+    if pace is None:
+        own = ("--block-time", str(BLOCK_TIME_S))
+    else:
+        # Of a chain that is left running for days, old states fill no disk; none reads them.
+        own = ("--max-persisted-states", str(OLD_STATES))
+    return (*own, "--state-interval", str(BLOCK_TIME_S))
 
 
 def _check_logins(databases: DatabaseUrls, parts: Collection[str]) -> None:

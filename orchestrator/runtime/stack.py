@@ -116,8 +116,9 @@ _LOGIN_OF_PART = {"sequencer": SEQUENCER, "pipeline": WORKER, "registrar": REGIS
 class Stack(ResourceGroup):
     """A site in operation. `now_ms` is the clock of all its parts but the database.
 
-    The database's own stamps receipts. If that is moved by hand, `is_simulated` must say so, and
-    `now_ms` be the same: no service of real time may run on it.
+    The database's own stamps receipts. If that is another than the machine's, `speed` must say how
+    many of its seconds one of real time has (0: it is moved by hand), and `now_ms` be the same: no
+    service of real time may run on it.
 
     API, registrar, sequencer, relayer and pipeline are made at first use. They raise InputError
     `key-missing` without their keys, and `database-url-missing` without their logins.
@@ -134,7 +135,7 @@ class Stack(ResourceGroup):
         public_url: str,
         limits: Limits | None = None,
         around: Surroundings = NO_SURROUNDINGS,
-        is_simulated: bool = False,
+        speed: int | None = None,
     ) -> None:
         super().__init__()
         self.site = site
@@ -142,7 +143,7 @@ class Stack(ResourceGroup):
         self._keys = keys
         self._urls = databases
         self._databases: dict[str, Database] = {}
-        self._is_simulated = is_simulated
+        self._is_simulated, self._speed = speed is not None, 1 if speed is None else speed
         self.limits = limits or Limits()
         with self._opening():
             self._public_url, self._around = public_url, around
@@ -238,6 +239,7 @@ class Stack(ResourceGroup):
                 webhook_networks=self._around.webhook_networks,
                 folder=self._around.folder,
                 client_networks=self._around.client_networks,
+                speed=self._speed,
             ),
             limits=self.limits,
             origins=self._around.origins,
@@ -246,7 +248,7 @@ class Stack(ResourceGroup):
     def watch(self) -> Watch:
         """Return a look at the whole service, by whichever login we have."""
         (login, *_) = self._urls.by_login
-        return Watch(self._database(login), self.site.log_id, self._around.folder)
+        return Watch(self._database(login), self.site.log_id, self._around.folder, self._speed)
 
     def heart(self, part: str, act: Callable[[], object]) -> Heart:
         """Return a part's work, which notes in the database that it goes well."""
@@ -288,6 +290,7 @@ class Stack(ResourceGroup):
                 self._database(REGISTRAR),
                 Audience(urlsplit(url).netloc, url, self.escrow_domain.chain_id),
                 self.chain.is_signed_by_wallet,
+                max(1, self._speed),
             )
         )
 

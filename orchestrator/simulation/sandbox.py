@@ -195,7 +195,7 @@ class Sandbox(ResourceGroup):
                 site=site,
                 keys=Keys(key_of("publisher"), key_of("verifier"), key_of("relayer")),
                 now_ms=self.clock,
-                is_simulated=True,
+                speed=0,
                 public_url=f"http://{host}:{port}",
                 limits=_NO_LIMITS,
                 around=_AROUND,

@@ -147,7 +147,7 @@ def test_errors_media_types_and_keys_are_described(service: ApiService) -> None:
     reply = service.http.get("/v1/openapi.json").json()
     assert reply["openapi"].startswith("3.1")
     public = (
-        *("/v1/log", "/v1/policies", "/v1/settings", "/v1/contracts", "/v1/receipts"),
+        *("/v1/clock", "/v1/log", "/v1/policies", "/v1/settings", "/v1/contracts", "/v1/receipts"),
         *("/v1/sign-in", "/v1/stream"),
     )
     directory = {

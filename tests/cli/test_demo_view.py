@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -50,10 +51,20 @@ REPORT = DemoReport(
 )
 
 
-def _printed(report: DemoReport) -> str:
+def _printed(report: DemoReport, *, is_verbose: bool = True, width: int = 300) -> str:
     output = io.StringIO()
-    print_report(report, Console(file=output, width=300))
+    print_report(report, Console(file=output, width=width), is_verbose=is_verbose)
     return output.getvalue()
+
+
+def test_its_ending_is_on_one_screen() -> None:
+    report = replace(REPORT, contracts=REPORT.contracts * 9)
+    text = _printed(report, is_verbose=False, width=100)
+    assert len(text.splitlines()) <= 30
+    for part in ("What happened", "Who was paid", "What was proved", "What to do next"):
+        assert part in text
+    assert "a lie of 16.00 TEST stopped" in text
+    assert "settle" not in text.split("What to do next")[0].replace("settled in", "")
 
 
 def test_every_part_of_the_report_is_printed() -> None:
@@ -75,7 +86,7 @@ def test_every_part_of_the_report_is_printed() -> None:
         "agent 5 was paid 60.00 TEST for conversion",
         "what 1 wallets hold is what the rules give and the job paid, to the last unit.",
         "  entry 42 is an outcome",
-        "(one unit more): refused:\n  the proof is wrong",
+        "(one unit more): refused:\n    the proof is wrong",
     ):
         assert part in text
 

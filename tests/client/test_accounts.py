@@ -73,7 +73,8 @@ class Server:
     def asked(self, request: Request) -> dict[str, object]:
         """Return what a sign-in needs, with what the test makes of it."""
         host = request.headers["Host"]
-        facts = {"nonce": "f" * 32, "expires_ms": 1_767_225_600_000, "domain": host}
+        facts = {"nonce": "f" * 32, "time_ms": 1_767_222_000_000, "domain": host}
+        facts["expires_ms"] = 1_767_225_600_000
         return facts | {"uri": f"http://{host}", "chain_id": 31337} | self.nonce
 
     def answer_account(self, request: Request) -> object:

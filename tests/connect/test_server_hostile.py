@@ -39,6 +39,7 @@ class HostileService:
             case "/v1/sign-in/nonce":
                 host = request.headers["Host"]
                 facts = {"nonce": "e" * 32, "expires_ms": EXPIRES_MS, "message": ORDER}
+                facts["time_ms"] = EXPIRES_MS - 3_600_000
                 return facts | {"domain": host, "uri": f"http://{host}", "chain_id": 31337}
             case "/v1/sign-in":
                 self.signed.append(json.loads(request.body)["message"])

@@ -90,3 +90,13 @@ def test_people_are_told_why() -> None:
     assert details["sequencer"] == "worked 0 s ago; 3 requests wait, for 61 s"
     assert details["anchor"].startswith("7 of 9 entries are anchored")
     assert details["relayer"] == "can pay for 100 transactions"
+
+
+def test_a_fast_clock_changes_nothing_for_those_who_wait() -> None:
+    fast = with_pulse("registrar", Pulse(NOW_MS - 1_440 * PULSE_MS["registrar"], {}))
+    assert unwell(fast) == ["registrar"]
+    assert unwell(fast._replace(speed=1_440)) == []
+    late = fast._replace(speed=1_440, unanchored_since_ms=NOW_MS - 1_440 * (UNANCHORED_MS + 1))
+    assert unwell(late) == ["anchor"]
+    # A clock that is moved by hand has no other measure than its own.
+    assert unwell(WELL._replace(speed=0)) == []

@@ -31,7 +31,7 @@ def open_stack(
     keys: Keys = NO_KEYS,
     site: Site | None = None,
     *,
-    is_simulated: bool = True,
+    speed: int | None = 0,
     limits: Limits | None = None,
 ) -> Stack:
     """Open a second stack on the sandbox's chain and database, with these keys alone."""
@@ -42,7 +42,7 @@ def open_stack(
         keys=keys,
         now_ms=sandbox.clock,
         public_url=sandbox.url,
-        is_simulated=is_simulated,
+        speed=speed,
         limits=limits or sandbox.stack.limits,
     )
 
@@ -51,7 +51,7 @@ def test_a_clock_that_is_moved_by_hand_serves_no_real_time(
     sandbox: Sandbox, module_database_url: str
 ) -> None:
     with pytest.raises(LogError, match="name another database") as refused:
-        open_stack(sandbox, module_database_url, is_simulated=False)
+        open_stack(sandbox, module_database_url, speed=None)
     assert refused.value.code == "clock-simulated"
 
 

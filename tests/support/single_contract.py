@@ -129,5 +129,5 @@ def second_stack(
         now_ms=sandbox.clock,
         public_url=sandbox.url,
         limits=sandbox.stack.limits,
-        is_simulated=True,
+        speed=0,
     )

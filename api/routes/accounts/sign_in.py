@@ -32,6 +32,7 @@ def nonce(service: TheService, body: bodies.NonceRequest | None = None) -> answe
         message = auth.sign_in_message(service, body.address, scopes, fresh, expires_ms)
     return answers.Nonce(
         nonce=fresh,
+        time_ms=expires_ms - service.limits.nonce_ttl_ms,
         expires_ms=expires_ms,
         **auth.audience(service)._asdict(),
         message=message,

@@ -233,7 +233,7 @@ def _print_waiting(waiting: list[Any], *, as_json: bool) -> None:
 
 
 def _print_config(setup: _Setup, *, as_json: bool) -> None:
-    from orchestrator.connect.clients import client_setups
+    from orchestrator.core.mcp_setup import client_setups
 
     setups = client_setups(str(Path(sys.argv[0]).absolute()), setup.arguments())
     if as_json:

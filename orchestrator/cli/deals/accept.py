@@ -1,7 +1,7 @@
 """The command that accepts proposals for an owner, by its own rules and its key on its own machine.
 
 What is signed is counted in one file, which is locked while it is read and added to: two runs with
-one file keep its ceilings together. A budget is noted before its signature leaves the machine.
+one file keep its ceilings together.
 """
 
 import json
@@ -9,22 +9,18 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import yaml
 
 from orchestrator.cli.options import Api, Json, KeyFile
-from orchestrator.core.acceptance import AcceptanceRules, parse_rules, reasons_against
+from orchestrator.connect.acceptor import accept_covered
+from orchestrator.core.acceptance import AcceptanceRules, parse_rules
 from orchestrator.core.errors import InputError, ServerError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.mandate import signed_budget
-from orchestrator.core.terms import Domain, Terms, contract_id, owner_consent_digest, sign_digest
 from orchestrator.runtime.settings import read_settings
 from orchestrator.storage.files import read_key, read_text
-from orchestrator.storage.signed_budgets import add_budget, open_ledger
 
 
 def accept(
@@ -73,43 +69,3 @@ def read_rules(path: Path) -> AcceptanceRules:
         return parse_rules(yaml.safe_load(read_text(path)))
     except yaml.YAMLError:
         raise InputError("yaml-invalid", f"{path}: is not readable as YAML") from None
-
-
-def accept_covered(
-    client: Any, key: bytes, rules: AcceptanceRules, ledger: Path, now_s: int
-) -> Iterator[dict[str, str]]:
-    """Sign every open proposal that the rules cover; yield what was done with each."""
-    domain = Domain("Tallystick OutcomeEscrow", "1", rules.chain_id, rules.escrow)
-    for proposal in list(client.pages("/v1/proposals", "proposals")):
-        terms = Terms.from_json(proposal["terms"])
-        if proposal["status"] != "proposed" or terms.owner != client.address:
-            continue
-        # Our own digest, of the terms that we judge: the server's word for either counts nothing.
-        name = to_hex(contract_id(terms, domain))
-        path = f"/v1/surfaces/{to_hex(terms.surface)}/operators/{terms.operator}"
-        try:
-            level = int(client.get(path)["level"])
-        except ServerError:
-            level = 0
-        with open_ledger(ledger) as (earlier, file):
-            reasons = reasons_against(
-                rules,
-                terms,
-                proposal["offer"],
-                level,
-                # What was signed for these very terms is counted already, and signed once more.
-                [one for one in earlier if one.contract_id != name],
-                now_s,
-            )
-            if not reasons and all(one.contract_id != name for one in earlier):
-                add_budget(file, signed_budget(name, terms, now_s))
-        if reasons:
-            yield {"contract_id": name, "said": f"not signed: {'; '.join(reasons)}"}
-            continue
-        signature = sign_digest(owner_consent_digest(terms, domain), key)
-        try:
-            client.accept(name, to_hex(signature))
-        except ServerError as error:
-            yield {"contract_id": name, "said": f"signed, and not taken: {error.message}"}
-        else:
-            yield {"contract_id": name, "said": f"signed, for {terms.budget_units} base units"}

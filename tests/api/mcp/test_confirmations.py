@@ -2,7 +2,8 @@
 
 import httpx
 
-from api.mcp.confirmations import LIFE_MS, MAX_OPEN
+from api.mcp.confirmations import MAX_OPEN
+from orchestrator.core.limits import Limits
 from tests.support.api_service import ApiService, row_count
 from tests.support.mcp_client import call, key_of, text_of
 
@@ -27,6 +28,6 @@ def test_a_key_keeps_a_bounded_number_and_the_newest_count(
 def test_a_confirmation_expires(service: ApiService, owner: httpx.Client) -> None:
     url, key, contract = service.url, key_of(owner), "0x" + "6" * 64
     asked = call(url, key, "decline_proposal", contract=contract).structured_content
-    service.clock.now_ms += LIFE_MS + 1
+    service.clock.now_ms += Limits().confirmation_ttl_ms + 1
     late = call(url, key, "decline_proposal", contract=contract, confirm=asked["confirm"])
     assert "confirm-unknown" in text_of(late)

@@ -38,7 +38,7 @@ def listed(service: ApiService, key: str) -> dict[str, Tool]:
 
 READING = {
     "whoami", "list_surfaces", "get_surface", "read_funnel", "read_history", "explain",
-    "search_log", "get_receipt", "get_request", "get_standing", "list_standings",
+    "read_clock", "search_log", "get_receipt", "get_request", "get_standing", "list_standings",
     "list_contracts", "get_contract", "list_payouts", "list_offers",
 }  # fmt: skip
 BY_SET = {

@@ -846,7 +846,7 @@ CREATE POLICY self ON accounts FOR SELECT TO tallystick_api
 -- Nonces are given out by the API and used up by the registrar.
 GRANT INSERT (nonce, expires_ms) ON signin_nonces TO tallystick_api;
 CREATE POLICY giver ON signin_nonces FOR INSERT TO tallystick_api
-    WITH CHECK (expires_ms <= (SELECT clock_ms()) + 3600000);
+    WITH CHECK (expires_ms <= (SELECT clock_ms()) + 86400000);
 GRANT SELECT, DELETE ON signin_nonces TO tallystick_worker;
 CREATE POLICY sweeper ON signin_nonces TO tallystick_worker USING (true) WITH CHECK (false);
 

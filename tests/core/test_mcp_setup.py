@@ -3,7 +3,7 @@
 import json
 import shlex
 
-from orchestrator.connect.clients import client_setups, connect_hint
+from orchestrator.core.mcp_setup import client_setups, connect_hint
 
 COMMAND, ARGUMENTS = "/opt/tally stick/bin/tallystick", ["connect", "--key-file", "/home/a b/key"]
 

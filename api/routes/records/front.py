@@ -1,0 +1,232 @@
+"""The front page: what this is, what is offered, how to connect, and what just happened.
+
+It is made on the server and reads without scripts; a small one of our own adds what happens while
+it is open. It loads nothing from elsewhere and asks for no cookie.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+
+from fastapi import APIRouter, Response
+
+from api.context import Service, TheService
+from api.http import answers
+from api.routes.deals import offers
+from api.routes.public_route import PublicRoute
+from api.routes.records import directory
+from api.routes.records.markup import Html, page, tag
+from orchestrator.core.mcp_setup import ClientSetup, client_setups
+from orchestrator.core.units import format_amount, format_ms
+from orchestrator.log.reader import StoredEntry
+
+# What fits on a page that is made for each reader.
+MAX_SURFACES = 8
+MAX_OFFERS = 20
+MAX_NEWS = 15
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_FILES = {"css": "text/css", "js": "text/javascript"}
+# What a person reads of a kind of entry; of all others its name.
+NEWS = {
+    "touch": "an agent acted on a lead",
+    "touch.reported": "an action on a lead was carried out",
+    "action.requested": "an agent asked for an action on a lead",
+    "action.answered": "an owner answered a requested action",
+    "lead.registered": "a lead came",
+    "lead.transition": "a lead moved on",
+    "product.event": "an owner reported an event",
+    "outcome": "an outcome was earned",
+    "outcome.over": "an outcome came after its budget was used up",
+    "outcome.reversed": "an outcome was taken back",
+    "settlement": "a contract's earnings were stated",
+    "payout": "an agent was paid",
+    "contract.opened": "a contract was opened and its budget escrowed",
+    "contract.closed": "a contract was closed by both parties",
+    "dispute.opened": "a statement was disputed",
+    "dispute.ruled": "an arbiter ruled",
+    "operator.registered": "an agent came",
+    "policy.published": "an owner published a policy",
+    "settings.published": "an owner published settings",
+    "forecast.made": "an agent made a forecast",
+    "forecast.scored": "a forecast was scored",
+    "trust.changed": "an agent's level changed",
+    "operator.suspended": "an owner suspended an agent",
+    "operator.restored": "an owner restored an agent",
+    "erasure": "a lead was erased",
+}
+
+router = APIRouter(include_in_schema=False, route_class=PublicRoute)
+
+
+@router.get("/")
+def front(service: TheService) -> Response:
+    """Return the front page."""
+    listed = directory.surfaces(service, limit=MAX_SURFACES, after=None, surfaces=None).surfaces
+    checkpoint = service.log.checkpoint()
+    size = checkpoint.size if checkpoint else 0
+    newest = service.log.entries(max(0, size - MAX_NEWS), MAX_NEWS)[::-1]
+    head = Html(
+        tag("link", rel="stylesheet", href="/front.css") + tag("script", src="/front.js", defer="")
+    )
+    body = tag(
+        "main",
+        _about(service, size),
+        tag("h2", "Surfaces and offers"),
+        *(_surface(service, each) for each in listed),
+        *([] if listed else [tag("p", "No surface is open yet.")]),
+        _connecting(service.info.public_url),
+        _news(newest),
+        _links(),
+    )
+    headers = {"Content-Security-Policy": POLICY}
+    return Response(page("Tallystick", head, body), media_type="text/html", headers=headers)
+
+
+@router.get("/front.css")
+def style() -> Response:
+    """Return the front page's style."""
+    return _file("css")
+
+
+@router.get("/front.js")
+def script() -> Response:
+    """Return the front page's script."""
+    return _file("js")
+
+
+def _file(ending: str) -> Response:
+    content = files("api.routes.records").joinpath("page", f"front.{ending}").read_bytes()
+    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "public, max-age=300"}
+    return Response(content, media_type=_FILES[ending], headers=headers)
+
+
+def _about(service: Service, size: int) -> Html:
+    speed = service.info.speed
+    is_fast = speed > 1
+    clock = f"Its clock is at {format_ms(service.now_ms())[:16]} UTC"
+    notes = [f"{clock} and runs {speed} times as fast as yours; its money is for tests."]
+    return tag(
+        "header",
+        tag("h1", "Tallystick"),
+        tag(
+            "p",
+            "Pays autonomous agents for outcomes that a log can prove. A company opens a surface; "
+            "an agent proposes a contract, works, and is paid by an escrow for what the log shows.",
+        ),
+        tag("p", f"This is {service.info.origin}, with {size:,} entries in its log."),
+        *(tag("p", note) for note in notes if is_fast),
+    )
+
+
+# --- Surfaces and offers --------------------------------------------------------------------------
+
+
+def _surface(service: Service, listed: answers.ListedSurface) -> Html:
+    spend = directory.totals(service, listed.surface).spend
+    live = sum(each.contracts for each in listed.live)
+    outcomes = sum(line.outcomes.count for line in spend)
+    amounts = ", ".join(_paid(service, spend)) or "nothing yet"
+    figures = f"{live} live contracts, {outcomes} outcomes, paid {amounts}."
+    name = listed.name or listed.surface
+    rows = list(_offer_rows(service, listed.surface))
+    table = tag(
+        "table",
+        tag("caption", f"Standing offers of {name}"),
+        tag("thead", _row("th", "pays for", "each", "places left", "from level")),
+        tag("tbody", *rows),
+    )
+    return tag(
+        "section",
+        tag("h3", name),
+        tag("p", figures, " ", _link(f"/v1/surfaces/{listed.surface}/totals", "The entries")),
+        tag("p", tag("code", listed.surface)),
+        *([tag("div", table, class_="wide")] if rows else []),
+    )
+
+
+def _paid(service: Service, spend: Sequence[answers.MoneyLine]) -> Iterator[str]:
+    for token in service.info.tokens:
+        units = sum(int(line.paid.units or 0) for line in spend if line.token == token.address)
+        if units:
+            yield f"{format_amount(units, token.decimals)} {token.symbol}"
+
+
+def _offer_rows(service: Service, surface: str) -> Iterator[Html]:
+    for one in offers.offers(service, surface, None, MAX_OFFERS).offers:
+        if one.status == "open":
+            deal = one.deal
+            price = f"{deal['price']} {deal['token']}"
+            if deal["share"] != "0 %":
+                price = f"{deal['share']} of its value"
+            yield _row(
+                "td", deal["outcome"], price, f"{one.places_left} of {one.places}", one.level
+            )
+
+
+def _row(cell: str, *values: object) -> Html:
+    return tag("tr", *(tag(cell, str(value)) for value in values))
+
+
+# --- Connecting -----------------------------------------------------------------------------------
+
+
+def _connecting(url: str) -> Html:
+    options = ["--key-file", "agent.key", "--outstanding", "500", "--a-day", "100"]
+    setups = client_setups("tallystick", ["connect", "--api", url, *options])
+    return tag(
+        "section",
+        tag("h2", "Connect an agent"),
+        tag("p", "A wallet is all that it needs. Its key stays on your machine:"),
+        tag("pre", "(umask 077; openssl rand -hex 32 > agent.key)", tabindex="0"),
+        *(_setup(setup, is_open=setup.client == "Claude Code") for setup in setups),
+    )
+
+
+def _setup(setup: ClientSetup, *, is_open: bool) -> Html:
+    opened = {"open_": ""} if is_open else {}
+    summary = tag("summary", f"{setup.client} ({setup.where})")
+    return tag("details", summary, tag("pre", setup.text, tabindex="0"), **opened)
+
+
+# --- News and links -------------------------------------------------------------------------------
+
+
+def _news(newest: Sequence[StoredEntry]) -> Html:
+    items = (
+        tag("li", tag("time", format_ms(each.entry.time_ms)[:16]), " ", _told(each))
+        for each in newest
+    )
+    return tag(
+        "section",
+        tag("h2", "What just happened"),
+        tag("p", "", id="live", role="status"),
+        tag("ol", *items, id="news", data_words=json.dumps(NEWS), data_most=str(MAX_NEWS)),
+    )
+
+
+def _told(stored: StoredEntry) -> Html:
+    kind = stored.entry.kind
+    path = f"/v1/log/entries?start={stored.position}&limit=1"
+    if kind in ("outcome", "outcome.reversed", "settlement", "payout"):
+        path = f"/v1/receipts/{stored.position}"
+    return _link(path, NEWS.get(kind, kind))
+
+
+def _links() -> Html:
+    known = {
+        "/docs": "try the API",
+        "/v1/openapi.json": "its description",
+        "/v1/log": "the log",
+        "/v1/log/entries": "its entries",
+        "/v1/surfaces": "surfaces",
+        "/v1/operators": "operators",
+    }
+    items = (tag("li", _link(path, words)) for path, words in known.items())
+    return tag("nav", tag("h2", "Look further"), tag("ul", *items), aria_label="Further pages")
+
+
+def _link(path: str, words: str) -> Html:
+    return tag("a", words, href=path)

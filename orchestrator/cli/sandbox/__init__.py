@@ -1,0 +1,1 @@
+"""The command that runs a living market on one machine, for agents to try."""

@@ -1,0 +1,133 @@
+"""The command that runs a sandbox: a whole service with a living market, in one folder."""
+
+import json
+import os
+import re
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import Json
+from orchestrator.core.errors import InputError
+from orchestrator.core.limits import Limits
+from orchestrator.core.units import DAY_MS
+from orchestrator.runtime.settings import Settings, read_settings
+from orchestrator.storage.database import NO_URLS
+from orchestrator.storage.files import write_private
+
+HOME = Path("~/.tallystick-sandbox")
+SPEED = 1_440
+PORT = 8700
+# One owner opens all contracts, and one may be as small as one outcome.
+_SMALL = {"opening_tokens": 1, "openings_a_day": 1_000, "openings_of_all_a_day": 1_000}
+# Beyond this machine, a sandbox takes what a few dozen agents need.
+_PUBLIC = {
+    "requests_a_minute": 1_200,
+    "rows_a_minute": 100_000,
+    "touches_a_day": 5_000,
+    "acts_a_day": 2_000,
+    "source_sign_ins_a_minute": 60,
+    "source_reads_a_minute": 1_200,
+    "connections": 300,
+    "source_connections": 40,
+    "streams": 100,
+    "source_streams": 5,
+    "surfaces": 3,
+    "open_proposals": 20,
+    "waiting_requests": 10_000,
+}
+# What an account sends that does not fit is refused.
+_STORED_BYTES = 2_000_000_000
+_HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z.\-]{0,252}")
+
+
+def sandbox(
+    folder: Annotated[Path, typer.Option(help="Its folder; a new one begins a new market.")] = HOME,
+    speed: Annotated[
+        int, typer.Option(help="Seconds of its clock in a second: 1, up to 1440 (a day a minute).")
+    ] = SPEED,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of its API.")] = PORT,
+    public: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Address of this machine for others; this one alone."),
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option(help="What its customers' chances are drawn from; at random.")
+    ] = None,
+    json_out: Json = False,
+) -> None:
+    """Run a living market for agents to try: test money, simulated customers, a fast clock."""
+    from orchestrator.cli.sandbox.view import welcome
+    from orchestrator.runtime.health.journal import logger, open_journal
+    from orchestrator.runtime.serve import PARTS, Pace, open_deployment, run_parts
+    from orchestrator.simulation.market.life import SandboxPlace, living
+    from orchestrator.simulation.running_clock import MAX_SPEED, RunningClock
+
+    if not 1 <= speed <= MAX_SPEED:
+        raise InputError(
+            "speed-range", f"--speed must be from 1 to {MAX_SPEED} (a day a minute), not {speed}"
+        )
+    read_settings(os.environ)  # a misspelt name is told here as well
+    settings = _settings(folder.expanduser().absolute(), speed, port, public)
+    open_journal(as_json=json_out)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    clocks: list[RunningClock] = []
+
+    def open_clock(database_url: str, rpc_url: str) -> RunningClock:
+        clocks.append(RunningClock(database_url, rpc_url, speed))
+        return clocks[0]
+
+    parts = tuple(PARTS)
+    with open_deployment(settings, parts, logger.info, Pace(speed, open_clock)) as deployment:
+        rpc_url = deployment.chain.rpc_url if deployment.chain else ""
+        place = SandboxPlace(settings.home, settings.public_url, rpc_url)
+        with living(deployment.stack, clocks[0], place, seed) as workers:
+            if not json_out:
+                typer.echo(welcome(settings.public_url, rpc_url, speed))
+            run_parts(deployment, settings, parts, stop, workers)
+    logger.info("stopped")
+
+
+def _settings(home: Path, speed: int, port: int, public: str | None) -> Settings:
+    """Return the settings of a sandbox: servers of its own, in its folder."""
+    if public is not None and not _HOST.fullmatch(public):
+        raise InputError(
+            "public-malformed",
+            f"--public must be a name or an IPv4 address of this machine, not {public!r:.80}",
+        )
+    host = public or "127.0.0.1"
+    home.mkdir(parents=True, exist_ok=True)
+    limits = home / "limits.json"
+    write_private(limits, json.dumps(sandbox_limits(speed, is_public=public is not None)))
+    return Settings(
+        home=home,
+        databases=NO_URLS,
+        rpc_url=None,
+        site=None,
+        keys=home / "keys",
+        key_file=None,
+        host=host,
+        port=port,
+        public_url=f"http://{host}:{port}",
+        # Often enough for an outcome to be paid within seconds.
+        settle_every_s=3 * speed,
+        limits=limits,
+        trusted_proxies=(),
+        metrics=None,
+    )
+
+
+def sandbox_limits(speed: int, *, is_public: bool) -> dict[str, int]:
+    """Return the limits that differ: what people wait for takes as long as by a slow clock."""
+    usual = Limits()
+    waits = {
+        # The database lets no nonce live longer than a day.
+        name: min(getattr(usual, name) * speed, DAY_MS)
+        for name in ("nonce_ttl_ms", "confirmation_ttl_ms")
+    }
+    return {**_SMALL, **waits, "stored_bytes": _STORED_BYTES, **(_PUBLIC if is_public else {})}

@@ -1,0 +1,234 @@
+"""`tallystick sandbox` as a process: strangers' agents come with nothing, and are paid.
+
+They know the URL and the name of a surface, and what the service tells.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from eth_account import Account
+from mcp import Client
+
+from orchestrator.cli.main import main
+from orchestrator.cli.sandbox.command import PORT, sandbox_limits
+from orchestrator.client.accounts import OperatorClient, OwnerClient, wallet
+from orchestrator.client.deals import draft, propose, served_pins, served_time_s, wait_until
+from orchestrator.client.http import Client as HttpClient
+from orchestrator.client.stream import Stream
+from orchestrator.core.errors import ServerError
+from orchestrator.core.limits import read_limits
+from orchestrator.core.units import DAY_S, UNITS_PER_TOKEN
+from orchestrator.simulation.market.faucet import GRANTS, TOKENS
+from orchestrator.simulation.market.market import FRESH
+from orchestrator.simulation.market.surfaces import SHOP, TRIAL
+from tests.support.connecting import COMMAND, ROOT, Connector
+from tests.support.mcp_client import text_of
+from tests.support.servers import server_folder
+
+MOST_S = 180
+MCP_DEAL = {"outcome": "repeat_buyer", "price": "4.00", "at_most": 5, "opens_in": "8 hours"}
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Running(NamedTuple):
+    """A sandbox that runs, and its folder."""
+
+    url: str
+    folder: Path
+
+
+@contextmanager
+def running(folder: Path, port: int) -> Iterator[Running]:
+    """Run the command until the block ends; it must end with exit code 0, and soon."""
+    command = [sys.executable, *COMMAND, "sandbox", "--json", "--folder", str(folder / "box")]
+    command += ["--port", str(port), "--seed", "test"]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(folder)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if "API on " in json.loads(line)["said"]:
+                    break
+            url = f"http://127.0.0.1:{port}"
+            with HttpClient(url) as client:
+                # The market has begun once its customers are in the log.
+                for found in Stream(client, 0, kinds=("lead.transition",)):
+                    if found.position > FRESH:
+                        break
+            yield Running(url, folder / "box")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(timeout=60)
+        assert code == 0
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Running]:
+    with server_folder() as folder, running(folder, free_port()) as started:
+        yield started
+
+
+def fresh_key(folder: Path) -> Path:
+    """Return the file of a new wallet's key; it has nothing on any chain."""
+    path = folder / "fresh.key"
+    path.touch(0o600)
+    path.write_text(bytes(Account.create().key).hex())
+    return path
+
+
+def surface_named(client: HttpClient, name: str) -> str:
+    found: str = client.get("/v1/surfaces", name=name)["surfaces"][0]["surface"]
+    return found
+
+
+def test_an_agent_over_http_is_paid(sandbox: Running, tmp_path: Path) -> None:
+    example = str(ROOT / "docs/examples/agent_http.py")
+    arguments = [sandbox.url, TRIAL.name, str(fresh_key(tmp_path))]
+    done = subprocess.run(
+        [sys.executable, example, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=MOST_S,
+        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
+    )
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.splitlines()[-1].split()
+    assert last[0] == "paid"
+    assert float(last[1]) >= 8
+
+
+def test_the_readme_leads_there() -> None:
+    text = (ROOT / "README.md").read_text()
+    (steps,) = (part for part in text.split("\n## ") if part.startswith("From a clone"))
+    assert len(steps.splitlines()) <= 32
+    command = f"docs/examples/agent_http.py http://127.0.0.1:{PORT} {TRIAL.name} agent.key"
+    assert f"PYTHONPATH=. .venv/bin/python {command}\n" in steps
+    assert ".venv/bin/tallystick sandbox " in steps
+
+
+async def call(client: Client, tool: str, **arguments: object) -> Any:
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, text_of(result)
+    return result.structured_content
+
+
+async def be_paid(client: Client, url: str) -> Mapping[str, Any]:
+    """Work until the first payout, by tools alone; the log's stream says when to look again."""
+    (surface,) = (await call(client, "list_surfaces", name=SHOP.name))["surfaces"]
+    surface_id = surface["surface"]
+    assert "touch_lead" not in [tool.name for tool in (await client.list_tools()).tools]
+    with HttpClient(url) as http:
+        after = http.get("/v1/log")["size"] - 1
+        done = await call(client, "sign_and_propose", surface=surface_id, deal=MCP_DEAL)
+        contract = done["contract_id"]
+        told = iter(Stream(http, after, contract=contract))
+        next(found for found in told if found.record.entry.kind == "contract.opened")
+        terms = (await call(client, "get_proposal", contract=contract))["terms"]
+        wait_until(http, terms["opens_at_s"])
+        leads = await call(client, "list_leads", surface=surface_id, state=SHOP.initial)
+        for lead in leads["leads"]:
+            touch = {"surface": surface_id, "lead": lead["lead"], "action": "email"}
+            await call(client, "touch_lead", **touch, intent=lead["lead"][:40])
+        next(found for found in told if found.record.entry.kind == "payout")
+        paid = await call(client, "list_payouts", contract=contract)
+    return dict(paid["payouts"][0])
+
+
+def test_an_agent_over_mcp_is_paid(sandbox: Running, tmp_path: Path) -> None:
+    ceilings = ("--outstanding", "100", "--a-day", "100", "--confirm", "never")
+    account = Account.create()
+    connector = Connector(tmp_path, sandbox.url, account, *ceilings)
+    payout = connector.run(lambda client: be_paid(client, sandbox.url))
+    assert payout["payee"] == account.address
+    assert int(payout["gross_units"]) >= 4 * UNITS_PER_TOKEN
+
+
+def test_its_parts_are_well_by_real_time(sandbox: Running) -> None:
+    with HttpClient(sandbox.url) as client:
+        parts = client.get("/readyz", part="sequencer")["parts"]
+    assert parts == {"sequencer": True}
+
+
+def test_a_dear_proposal_is_answered_with_the_offer(sandbox: Running) -> None:
+    dear = {"outcome": "activated", "price": "80.00", "at_most": 1}
+    with OperatorClient(sandbox.url, wallet(bytes(Account.create().key)), "dear") as agent:
+        agent.sign_in()
+        pins, surface = served_pins(agent), surface_named(agent, TRIAL.name)
+        contract = propose(agent, pins, draft(agent, pins, surface, dear).terms).contract
+        now_s, counter = served_time_s(agent), None
+        # A look every ten minutes of the sandbox's clock, for two days.
+        for at_s in range(now_s, now_s + 2 * DAY_S, 600):
+            wait_until(agent, at_s)
+            counter = agent.get(f"/v1/proposals/{contract}")["counter"]
+            if counter is not None:
+                break
+    assert counter is not None
+    assert counter["unit_price_units"] == str(8 * UNITS_PER_TOKEN)
+
+
+def test_the_faucet_gives_an_account_so_much_and_no_more(sandbox: Running) -> None:
+    with OwnerClient(sandbox.url, wallet(bytes(Account.create().key)), "dry") as owner:
+        owner.sign_in()
+        grants = [owner.post("/v1/faucet", {}) for _ in range(GRANTS)]
+        assert [grant["left"] for grant in grants] == [*range(GRANTS)][::-1]
+        assert grants[0]["units"] == str(TOKENS * UNITS_PER_TOKEN)
+        with pytest.raises(ServerError, match="begin another sandbox"):
+            owner.post("/v1/faucet", {})
+
+
+def test_it_goes_on_after_a_restart() -> None:
+    with server_folder() as folder:
+        port = free_port()
+        with running(folder, port) as first, HttpClient(first.url) as client:
+            before, clock = client.get("/v1/log"), client.get("/v1/clock")
+            surfaces = {surface_named(client, one.name) for one in (TRIAL, SHOP)}
+        with running(folder, port) as second, HttpClient(second.url) as client:
+            after, later = client.get("/v1/log"), client.get("/v1/clock")
+            assert surfaces == {surface_named(client, one.name) for one in (TRIAL, SHOP)}
+    assert after["log_id"] == before["log_id"]
+    assert after["size"] >= before["size"]
+    # What passed between the two runs did not pass for the sandbox.
+    assert clock["time_ms"] <= later["time_ms"] < clock["time_ms"] + 60 * DAY_S * 1000
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--speed", "1441"), "a day a minute"),
+        (("--speed", "0"), "from 1 to 1440"),
+        (("--public", "http://x"), "a name or an IPv4 address"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    options: tuple[str, str], words: str, monkeypatch: Any, capsys: Any, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tallystick", "sandbox", "--folder", str(tmp_path), *options])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_beyond_this_machine_accounts_get_less() -> None:
+    own, public = (read_limits(sandbox_limits(1440, is_public=each)) for each in (False, True))
+    assert public.requests_a_minute < own.requests_a_minute
+    assert public.stored_bytes == own.stored_bytes
+    # A nonce lives for a minute of real time, which is a day of the clock.
+    assert own.nonce_ttl_ms == DAY_S * 1000
+    assert read_limits(sandbox_limits(1, is_public=False)).nonce_ttl_ms == 600_000
