@@ -154,6 +154,7 @@ def open_deployment(
                 settings.final_depth,
                 settings.webhook_networks,
                 _home(settings),
+                settings.mark,
             ),
         )
         yield OpenDeployment(exits.enter_context(stack), postgres, node)

@@ -128,6 +128,11 @@ SELECT seq, rank, account, sender, kind, received_ms, body::text FROM (
 ) AS counted
 WHERE documents <= %(documents)s ORDER BY rank, seq;
 
+-- name: requests_again
+-- Those of these requests that wait, in the order in which they are decided.
+SELECT seq, rank, account, sender, kind, received_ms, body::text FROM inbox
+WHERE log_id = %(log_id)s AND seq = ANY (%(seqs)s::bigint[]) ORDER BY rank, seq;
+
 -- name: append_entries
 -- Append entries.
 COPY entries (log_id, position, entry, opening, listed_kind) FROM STDIN (FORMAT binary);
