@@ -17,7 +17,7 @@ is compared with what is known elsewhere (`log.guard`), before anything is writt
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Self
@@ -95,8 +95,12 @@ class _WriterState:
     repeated: tuple[int, ...] = ()
 
 
+def _no_failpoint(_: str) -> None:
+    pass
+
+
 @dataclass(slots=True)
-class _Batch:
+class Batch:
     """The rows of one drain, and the projections that they change."""
 
     # position, entry, opening, and the word of its kind where the log lists that
@@ -107,18 +111,21 @@ class _Batch:
     # what is said of requested actions
     actions: list[tuple[int, Record]] = field(default_factory=list)
     clicks: list[Click] = field(default_factory=list)
+    # the lead that the last record registers, and the position of the code by which it came
+    registered: tuple[bytes, int] | None = None
 
-    def add_all(self, world: World, first: int, records: Sequence[Record]) -> None:
-        """Add the rows of a request's records, which the fold has moved past."""
-        is_new_lead = False
+    def add_all(self, world: World, first: int, records: Iterable[Record]) -> None:
+        """Add the rows of records, which the fold has moved past."""
         for position, record in enumerate(records, first):
             self.add(position, record)
             entry, opening = record
             if isinstance(opening, ReportedTouchOpening) and entry.label == CLICK:
                 code = world.causes[opening.cause]
+                is_new_lead = self.registered == (entry.subject, opening.cause)
                 click = Click(code.code, position, entry.subject, entry.time_ms, is_new_lead)
                 self.clicks.append(click)
-            is_new_lead = entry.kind == "lead.registered"
+            is_registration = entry.kind == "lead.registered"
+            self.registered = (entry.subject, entry.value) if is_registration else None
 
     def add(self, position: int, record: Record) -> None:
         """Add the rows of a record that the fold has moved past."""
@@ -131,13 +138,25 @@ class _Batch:
         if kind.moves_action:
             self.actions.append((position, record))
 
+    def write_projections(
+        self,
+        session: Session,
+        log_id: bytes,
+        world: World,
+        failpoint: Callable[[str], None] = _no_failpoint,
+    ) -> None:
+        """Bring the projections up to date with what was added, which the fold has moved past."""
+        write_leads(session, log_id, world, self.changes)
+        failpoint("leads")
+        write_rest(session, log_id, world, self.changes)
+        write_standings(session, log_id, world)
+        write_codes(session, log_id, world, self.clicks)
+        write_actions(session, log_id, self.actions)
+        write_tallies(session, log_id, world)
+
     def refuse(self, row: Row, position: int, code: str, message: str) -> None:
         """Add the result of a request for which no entry is written at this position."""
         self.results.append((row.seq, position, 0, code, message))
-
-
-def _no_failpoint(_: str) -> None:
-    pass
 
 
 class Sequencer(Resource):
@@ -392,7 +411,7 @@ class Sequencer(Resource):
         )
         codes.load(dict.fromkeys(name for name in named if isinstance(name, bytes)))
 
-    def _append(self, session: Session, writer: _WriterState, batch: _Batch) -> Checkpoint:
+    def _append(self, session: Session, writer: _WriterState, batch: Batch) -> Checkpoint:
         log_id, world, tree = self._log_id, writer.world, writer.tree
         previous_size = tree.size
         session.copy(
@@ -404,13 +423,7 @@ class Sequencer(Resource):
         completed = tree.extend([leaf_hash(data) for _, data, *_ in batch.entries])
         self._write_subtrees(session, completed)
         self._failpoint("subtrees")
-        write_leads(session, log_id, world, batch.changes)
-        self._failpoint("leads")
-        write_rest(session, log_id, world, batch.changes)
-        write_standings(session, log_id, world)
-        write_codes(session, log_id, world, batch.clicks)
-        write_actions(session, log_id, batch.actions)
-        write_tallies(session, log_id, world)
+        batch.write_projections(session, log_id, world, self._failpoint)
         self._failpoint("projections")
         if not previous_size + len(batch.entries) == tree.size == world.size:
             raise LogError(
@@ -451,7 +464,7 @@ class Sequencer(Resource):
                 ((self._log_id, *subtree) for subtree in completed),
             )
 
-    def _record_results(self, session: Session, batch: _Batch, rank: int) -> None:
+    def _record_results(self, session: Session, batch: Batch, rank: int) -> None:
         """Move the decided requests from the inbox to the results; this rank is served now."""
         seqs, first_positions, counts, codes, messages = zip(*batch.results, strict=True)
         done = session.run(
@@ -474,7 +487,7 @@ class Sequencer(Resource):
         """
         _log.error("request %d cannot be folded: %s", error.row.seq, error)
         writer = self._opened()
-        batch = _Batch()
+        batch = Batch()
         batch.refuse(error.row, writer.world.size, "request-unfoldable", "the log cannot take it")
         with writer.connection.transaction() as session:
             self._record_results(session, batch, error.row.rank)
@@ -494,8 +507,8 @@ def _decoded(kind: str, body: object) -> Request | DomainError:
 
 def _decide(
     writer: _WriterState, rows: Sequence[Row], requests: Sequence[Request | DomainError]
-) -> _Batch:
-    batch, world = _Batch(), writer.world
+) -> Batch:
+    batch, world = Batch(), writer.world
     for row, request in zip(rows, requests, strict=True):
         first = world.size
         if isinstance(request, DomainError):

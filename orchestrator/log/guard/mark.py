@@ -62,7 +62,11 @@ class Mark(Resource):
             ) from None
         if self._lock is None:
             raise LogError("sequencer-busy", f"another sequencer signs with the mark {self._path}")
-        self.look()
+        try:
+            self.look()
+        except LogError:
+            self.close()
+            raise
 
     def look(self) -> None:
         """Read the file, whoever has it. A database that is looked at later has what it says."""

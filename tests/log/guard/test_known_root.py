@@ -27,9 +27,11 @@ def test_roots_of_any_size_are_those_of_the_entries(full: Ledger) -> None:
 
 def test_an_older_and_another_database_are_told_apart(full: Ledger) -> None:
     size = len(full.entries())
-    with pytest.raises(LogError, match=f"ends at {size} entries, and the anchor .* older") as older:
+    with pytest.raises(
+        LogError, match=rf"ends at {size} entries, and the anchor .* older"
+    ) as older:
         check(full, KnownRoot(size + 1, bytes(32), "the anchor"))
-    with pytest.raises(LogError, match="another history.*tallystick restore") as other:
+    with pytest.raises(LogError, match=r"another history.*tallystick restore") as other:
         check(full, KnownRoot(257, bytes(32), "the anchor"))
     assert (older.value.code, other.value.code) == ("log-behind", "log-differs")
     with full.api.transaction() as session, pytest.raises(LogError, match="no node"):

@@ -87,13 +87,16 @@ def sequencer(log: Ledger, path: Path, **options: object) -> Sequencer:
 
 def forget_last_checkpoint(log: Ledger) -> None:
     """Take a log back to the checkpoint before the last, as a replica is that lacks the end."""
-    for change in (
-        "DELETE FROM entries WHERE log_id = %s AND position >= (SELECT previous_size "
-        "FROM checkpoints WHERE log_id = %s ORDER BY size DESC LIMIT 1)",
-        "DELETE FROM checkpoints WHERE log_id = %s AND size = (SELECT max(size) FROM checkpoints "
-        "WHERE log_id = %s)",
-    ):
-        assert alter(log, change) > 0
+    entries = """
+        DELETE FROM entries WHERE log_id = %s AND position >=
+            (SELECT previous_size FROM checkpoints WHERE log_id = %s ORDER BY size DESC LIMIT 1)
+        """
+    last = """
+        DELETE FROM checkpoints WHERE log_id = %s AND size =
+            (SELECT max(size) FROM checkpoints WHERE log_id = %s)
+        """
+    assert alter(log, entries) > 0
+    assert alter(log, last) == 1
 
 
 def test_an_older_database_is_not_written_on(log: Ledger, tmp_path: Path) -> None:
