@@ -29,7 +29,7 @@ from orchestrator.core.entry import CLICK
 from orchestrator.core.errors import DomainError, LogError, RequestError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode, kind_of
-from orchestrator.core.merkle import EMPTY_ROOT, CompactRange, Subtree, leaf_hash
+from orchestrator.core.merkle import EMPTY_ROOT, CompactRange, leaf_hash
 from orchestrator.core.opening import Record, ReportedTouchOpening, encode_opening
 from orchestrator.core.requests import PublishPolicy, PublishSettings, Request
 from orchestrator.core.resource import Resource
@@ -138,6 +138,29 @@ class Batch:
         if kind.moves_action:
             self.actions.append((position, record))
 
+    def write_entries(
+        self,
+        session: Session,
+        log_id: bytes,
+        tree: CompactRange,
+        failpoint: Callable[[str], None] = _no_failpoint,
+    ) -> None:
+        """Append the entries, extend the tree, and append the subtrees that it completes."""
+        session.copy(
+            "log.append_entries",
+            ("bytea", "int8", "bytea", "bytea", "bytea"),
+            ((log_id, *row) for row in self.entries),
+        )
+        failpoint("entries")
+        completed = tree.extend([leaf_hash(data) for _, data, *_ in self.entries])
+        if completed:
+            session.copy(
+                "log.append_subtrees",
+                ("bytea", "int2", "int8", "bytea"),
+                ((log_id, *subtree) for subtree in completed),
+            )
+        failpoint("subtrees")
+
     def write_projections(
         self,
         session: Session,
@@ -157,6 +180,39 @@ class Batch:
     def refuse(self, row: Row, position: int, code: str, message: str) -> None:
         """Add the result of a request for which no entry is written at this position."""
         self.results.append((row.seq, position, 0, code, message))
+
+
+def write_checkpoint(
+    session: Session, log_id: bytes, tree: CompactRange, previous_size: int, checkpoint: Checkpoint
+) -> None:
+    """Follow the checkpoint of the previous size by this one, of the tree.
+
+    This is the compare-and-swap: a row is written only if that is still the last. Two writers that
+    both see it so meet in the table's unique keys.
+    """
+    written = session.run(
+        "log.append_checkpoint",
+        log_id=log_id,
+        size=checkpoint.size,
+        previous_size=previous_size,
+        root=checkpoint.root,
+        time_ms=checkpoint.time_ms,
+        nodes=list(tree.nodes),
+        signature=checkpoint.signature,
+    )
+    if written != 1:
+        raise LogError("checkpoint-moved", f"another writer went past checkpoint {previous_size}")
+    session.run("log.announce")
+
+
+def take_writer_lock(session: Session, log_id: bytes) -> None:
+    """Take the lock of a log's one writer for this connection. Raises `LogError` if it is taken."""
+    # Its key is a 64-bit number, as PostgreSQL's advisory locks have; two logs with one key would
+    # only refuse to have two writers at once.
+    key = int.from_bytes(sha256(log_id).digest()[:8], signed=True)
+    lock = session.one("log.lock", key=key)
+    if lock is None or not lock.taken:
+        raise LogError("sequencer-busy", "another sequencer writes this log")
 
 
 class Sequencer(Resource):
@@ -258,13 +314,8 @@ class Sequencer(Resource):
 
     def _load(self, connection: Connection, session: Session) -> _WriterState:
         # The lock belongs to the connection, not to this transaction, and is taken before anything
-        # is read: what is loaded below cannot become old while the connection is open. Its key is
-        # a 64-bit number, as PostgreSQL's advisory locks have; two logs with one key would only
-        # refuse to have two writers at once.
-        key = int.from_bytes(sha256(self._log_id).digest()[:8], signed=True)
-        lock = session.one("log.lock", key=key)
-        if lock is None or not lock.taken:
-            raise LogError("sequencer-busy", "another sequencer writes this log")
+        # is read: what is loaded below cannot become old while the connection is open.
+        take_writer_lock(session, self._log_id)
         log = session.one("log.publisher", log_id=self._log_id)
         if log is None:
             raise LogError("log-unknown", f"log {to_hex(self._log_id)} was never begun")
@@ -414,15 +465,7 @@ class Sequencer(Resource):
     def _append(self, session: Session, writer: _WriterState, batch: Batch) -> Checkpoint:
         log_id, world, tree = self._log_id, writer.world, writer.tree
         previous_size = tree.size
-        session.copy(
-            "log.append_entries",
-            ("bytea", "int8", "bytea", "bytea", "bytea"),
-            ((log_id, *row) for row in batch.entries),
-        )
-        self._failpoint("entries")
-        completed = tree.extend([leaf_hash(data) for _, data, *_ in batch.entries])
-        self._write_subtrees(session, completed)
-        self._failpoint("subtrees")
+        batch.write_entries(session, log_id, tree, self._failpoint)
         batch.write_projections(session, log_id, world, self._failpoint)
         self._failpoint("projections")
         if not previous_size + len(batch.entries) == tree.size == world.size:
@@ -436,33 +479,9 @@ class Sequencer(Resource):
             self._mark.move_to(Signed(tree.size, root, previous_size, old_root, seqs))
         self._failpoint("marked")
         checkpoint = Checkpoint(tree.size, root, world.time_ms, self._sign(tree.size, root))
-        # The compare-and-swap: this writes a row only if the last checkpoint is still of
-        # `previous_size`. Two writers that both see it so meet in the table's unique keys.
-        written = session.run(
-            "log.append_checkpoint",
-            log_id=log_id,
-            size=tree.size,
-            previous_size=previous_size,
-            root=root,
-            time_ms=world.time_ms,
-            nodes=list(tree.nodes),
-            signature=checkpoint.signature,
-        )
-        if written != 1:
-            raise LogError(
-                "checkpoint-moved", f"another writer went past checkpoint {previous_size}"
-            )
-        session.run("log.announce")
+        write_checkpoint(session, log_id, tree, previous_size, checkpoint)
         self._failpoint("checkpoint")
         return checkpoint
-
-    def _write_subtrees(self, session: Session, completed: Sequence[Subtree]) -> None:
-        if completed:
-            session.copy(
-                "log.append_subtrees",
-                ("bytea", "int2", "int8", "bytea"),
-                ((self._log_id, *subtree) for subtree in completed),
-            )
 
     def _record_results(self, session: Session, batch: Batch, rank: int) -> None:
         """Move the decided requests from the inbox to the results; this rank is served now."""

@@ -37,7 +37,8 @@ class Rebuild:
         self._sources = Sources(session, log_id)
         self._sources.policies.find = documents.policy
         self._sources.settings.find = documents.settings
-        self._registered: tuple[bytes, int] | None = None
+        # Of the last record, for a click that comes next.
+        self.registered: tuple[bytes, int] | None = None
         self.world = load_world(session, log_id, size, time_ms, self._sources)
 
     def take(self, records: Sequence[Record]) -> Batch:
@@ -50,9 +51,9 @@ class Rebuild:
             if record.entry.kind == "contract.opened":
                 world.rules[record.entry.subject] = self._rules(record.entry.subject)
             advance(world, record)
-        batch = Batch(registered=self._registered)
+        batch = Batch(registered=self.registered)
         batch.add_all(world, first, records)
-        self._registered = batch.registered
+        self.registered = batch.registered
         self._session.run("log.forget_changed_leads")
         batch.write_projections(self._session, self._log_id, world)
         return batch

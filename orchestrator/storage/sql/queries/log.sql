@@ -128,6 +128,11 @@ SELECT seq, rank, account, sender, kind, received_ms, body::text FROM (
 ) AS counted
 WHERE documents <= %(documents)s ORDER BY rank, seq;
 
+-- name: inbox_after
+-- The requests that wait, after one of them.
+SELECT seq, sender, kind, body FROM inbox
+WHERE log_id = %(log_id)s AND seq > %(seq)s ORDER BY seq LIMIT %(limit)s;
+
 -- name: requests_again
 -- Those of these requests that wait, in the order in which they are decided.
 SELECT seq, rank, account, sender, kind, received_ms, body::text FROM inbox
@@ -362,6 +367,14 @@ SELECT position, entry, opening FROM entries
 WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(subject)s
     AND substring(entry FROM 1 FOR 32) = %(kind)s AND position > %(after)s
 ORDER BY position LIMIT %(limit)s;
+
+-- name: count_about
+-- The number of entries of a kind about a subject that have this value and this payload.
+SELECT count(*) AS entries FROM entries
+WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(subject)s
+    AND substring(entry FROM 1 FOR 32) = %(kind)s
+    AND substring(entry FROM 161 FOR 32) = %(value)s
+    AND substring(entry FROM 225 FOR 32) = %(payload)s;
 
 -- name: newest_about_of_kind
 -- The newest entries of a kind about a subject, the last first.
