@@ -135,7 +135,7 @@ def _placed(stored: StoredEntry) -> Placed:
 
 
 class ChainEntry(NamedTuple):
-    """An entry that says what happened on chain, as far as no other of the same transaction does."""
+    """What of an entry about the chain tells it from others of the same transaction."""
 
     kind: str
     contract_id: bytes
@@ -144,7 +144,7 @@ class ChainEntry(NamedTuple):
 
 
 def chain_entry(request: Request) -> ChainEntry | None:
-    """Return what the log says once it has a request that tells of the chain; None for others."""
+    """Return what the log says of what a request tells of the chain; None for other requests."""
     match request:
         case OpenContract(rules, tx):
             return ChainEntry("contract.opened", rules.contract_id, rules.budget_units, tx)

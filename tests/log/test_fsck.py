@@ -249,7 +249,12 @@ FLIPS = {
     "_int8": "{c}[2:] || ({c}[1] # 1)",
 }
 # NULL in every row here: no later bit of a NULL is stored.
-NEVER_SET = {"contracts.closed_at_ms", "standings.sealed", "standings.scored_from_ms"}
+NEVER_SET = {
+    "actions.done_position",
+    "contracts.closed_at_ms",
+    "standings.sealed",
+    "standings.scored_from_ms",
+}
 
 
 def projections() -> list[str]:

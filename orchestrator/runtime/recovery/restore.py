@@ -105,7 +105,7 @@ def restore(
             ends = sorted({one.size for one in known if one.size <= size} | {size})
             before = stored.size if stored else 0
             _append_all(connection, source, to, before, ends, report_progress)
-            refused = _clear_inbox(connection, to.log_id)
+            refused = _clear_inbox(connection, to.log_id) if size > before else 0
         if to.mark is not None and size > before:
             to.mark.move_to(Signed(size, root, size, root, ()))
     finally:
