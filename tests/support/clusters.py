@@ -18,6 +18,9 @@ def _adopt(old: LocalPostgres, folder: Path) -> LocalPostgres:
             (folder / path.name).symlink_to(path)
         elif path.name.startswith("password"):
             shutil.copy2(path, folder / path.name)
+    # The socket is in the folder of the data, and so a back-up of a running server has its lock.
+    for lock in (folder / "data").glob(".s.PGSQL.*"):
+        lock.unlink()
     if os.geteuid() == 0:
         nobody = pwd.getpwnam("nobody")
         for path in (folder / "data", *(folder / "data").rglob("*")):
