@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 
 
 class Checks(NamedTuple):
-    """What a log is compared with from other sources, as far as there are any.
+    """The things that a log is compared with from other sources, as far as there are any.
 
     `known` are roots of it; `is_signed` tells whether a checkpoint has its publisher's signature;
     `rules` returns a contract's rules by the chain. `report_progress` is told the size reached.

@@ -135,7 +135,7 @@ def _placed(stored: StoredEntry) -> Placed:
 
 
 class ChainEntry(NamedTuple):
-    """What of an entry about the chain tells it from others of the same transaction."""
+    """The words of an entry about the chain that tell it from others of one transaction."""
 
     kind: str
     contract_id: bytes

@@ -1,1 +1,1 @@
-"""What is known of a log beside its database, so that a database that moved forks nothing."""
+"""Knowledge of a log beside its database, so that a database that moved forks nothing."""

@@ -153,7 +153,7 @@ def _no_anchors() -> tuple[KnownRoot, ...]:
 
 
 class Guard(NamedTuple):
-    """What is known of a log beside its database: the mark, and the roots that the chain holds."""
+    """Knowledge of a log beside its database: the mark, and the roots that the chain holds."""
 
     mark: Mark | None = None
     anchors: Callable[[], Iterable[KnownRoot]] = _no_anchors

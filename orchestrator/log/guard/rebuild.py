@@ -15,7 +15,7 @@ from orchestrator.storage.database import Session
 
 
 class Documents(NamedTuple):
-    """What entries name by a hash alone: policies, settings, and the rules of contracts."""
+    """Sources of what entries name by a hash alone: policies, settings, the rules of contracts."""
 
     policy: Callable[[bytes], Policy]
     settings: Callable[[bytes], SurfaceSettings]

@@ -63,7 +63,7 @@ LOST = (
 
 
 class Restored(NamedTuple):
-    """What was done: the size before and after, and how many waiting requests were refused."""
+    """The result of a restore: the size before and after, and how many waiting requests were refused."""
 
     before: int
     size: int
@@ -71,7 +71,7 @@ class Restored(NamedTuple):
 
 
 class Parties(NamedTuple):
-    """Where a log is restored to, what vouches for it, and who signs it."""
+    """The database that a log is restored to, the chain that vouches for it, and its signer."""
 
     database: Database
     chain: Chain
