@@ -15,9 +15,9 @@ FALSE_CLAIM = 1
 _STEP = 100_000
 
 
-def _reporter(*, as_json: bool) -> Callable[[str, int], None]:
+def _reporter() -> Callable[[str, int], None]:
     """Return what tells progress now and then, each step in one line."""
-    write = progress_writer(as_json=as_json)
+    write = progress_writer()
     told: dict[str, int] = {}
 
     def report(what: str, size: int) -> None:
@@ -35,7 +35,7 @@ def fsck(json_out: Json = False) -> None:
     """
     from orchestrator.runtime.recovery.tools import check_deployment
 
-    size, found = check_deployment(read_settings(os.environ), _reporter(as_json=json_out))
+    size, found = check_deployment(read_settings(os.environ), _reporter())
     if json_out:
         typer.echo(json.dumps({"size": size, "findings": [one._asdict() for one in found]}))
     else:
@@ -56,7 +56,7 @@ def restore(
     from orchestrator.runtime.recovery.restore import LOST
     from orchestrator.runtime.recovery.tools import restore_deployment
 
-    report = _reporter(as_json=json_out)
+    report = _reporter()
     done = restore_deployment(read_settings(os.environ), source, report)
     if json_out:
         typer.echo(json.dumps({**done._asdict(), "lost": list(LOST)}))

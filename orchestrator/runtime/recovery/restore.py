@@ -63,7 +63,7 @@ LOST = (
 
 
 class Restored(NamedTuple):
-    """The result of a restore: the size before and after, and how many waiting requests were refused."""
+    """The result of a restore: the size before and after, and the number of requests refused."""
 
     before: int
     size: int
