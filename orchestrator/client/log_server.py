@@ -25,7 +25,7 @@ class LogSource(Protocol):
 
     server: str
 
-    def get(self, path: str, /, **query: object) -> Any: ...
+    def get(self, path: str, **query: object) -> Any: ...
 
 
 class ServedEntry(NamedTuple):

@@ -44,7 +44,6 @@ from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.connections import Bounds, Gate, allow_files, bounded_server
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.pulse import Figures, Heart, chain_figures, no_figures
-from orchestrator.runtime.recovery.anchors import Anchors
 from orchestrator.settlement.pipeline import Pipeline
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.storage.database import (
@@ -57,6 +56,7 @@ from orchestrator.storage.database import (
     Session,
     inbox_limits_of,
 )
+from orchestrator.verify.anchors import Anchors
 from orchestrator.verify.log_replay import LogReplay
 from orchestrator.webhooks.courier import Courier
 from orchestrator.webhooks.delivery import Deliverer

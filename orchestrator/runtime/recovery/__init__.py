@@ -1,1 +1,1 @@
-"""Recovery of the log's database: what the chain knows of it, and making it anew."""
+"""Recovery of the log's database: checking it, and making it anew from the public log."""
