@@ -16,9 +16,9 @@ from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.opening import Record
 from orchestrator.core.world import World
 from orchestrator.log.guard.known_root import KnownRoot
-from orchestrator.log.guard.rebuild import Documents, Rebuild
 from orchestrator.log.projections import Sources, contract_of
 from orchestrator.log.reader import StoredEntry, read_entries, stored_pages
+from orchestrator.log.rebuilding.rebuild import Documents, Rebuild
 from orchestrator.log.tree import Checkpoint, check_root, checkpoint_of, stored_checkpoint, tree_of
 from orchestrator.storage.database import Database, DatabaseError, Row, Session
 

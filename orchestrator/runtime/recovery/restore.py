@@ -30,8 +30,8 @@ from orchestrator.core.opening import Record
 from orchestrator.core.terms import checkpoint_digest, recover
 from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.log.guard.mark import Mark, Signed
-from orchestrator.log.guard.rebuild import Documents, Rebuild
 from orchestrator.log.reader import PAGE_ENTRIES
+from orchestrator.log.rebuilding.rebuild import Documents, Rebuild
 from orchestrator.log.sequencer import take_writer_lock, write_checkpoint
 from orchestrator.log.stored_records import chain_entry, count_logged
 from orchestrator.log.tree import Checkpoint, stored_checkpoint, tree_of

@@ -7,7 +7,7 @@ import pytest
 from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.opening import Record
 from orchestrator.core.requests import Arrival, IssueCode, PublishSettings
-from orchestrator.log.guard.rebuild import Documents, Rebuild
+from orchestrator.log.rebuilding.rebuild import Documents, Rebuild
 from tests.support import worlds
 from tests.support.ledger import CONTRACT, OWNER_WORD, POLICY, SETTINGS, Ledger, journey
 from tests.support.worlds import LEADS, OPERATORS, SURFACE, word
