@@ -156,8 +156,8 @@ def replay(
     """Judge a public log from its first entry, and compare payouts with the chain."""
     from orchestrator.cli.replay_view import comparison_to_json, print_comparison
     from orchestrator.client.http import Client
-    from orchestrator.client.saved_log import save_log
     from orchestrator.verify import comparison
+    from orchestrator.verify.saved_log import save_log
 
     with Client(url) as client:
         chain, log_id = comparison.connect(client, rpc)

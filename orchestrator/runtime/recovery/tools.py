@@ -9,7 +9,6 @@ from typing import NamedTuple
 from orchestrator.chain.deployment import Chain
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import LogSource
-from orchestrator.client.saved_log import SavedLog, save_log
 from orchestrator.core.contract import rules_of
 from orchestrator.core.errors import InputError, TermsError
 from orchestrator.core.site import Site
@@ -27,6 +26,7 @@ from orchestrator.runtime.stack import check_log
 from orchestrator.storage.database import SEQUENCER, WORKER, Database, DatabaseUrls
 from orchestrator.storage.files import read_key
 from orchestrator.verify.anchors import Anchors
+from orchestrator.verify.saved_log import SavedLog, save_log
 
 Report = Callable[[str, int], None]
 

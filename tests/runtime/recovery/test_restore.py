@@ -11,7 +11,6 @@ import psycopg
 import pytest
 
 from orchestrator.client.http import Client
-from orchestrator.client.saved_log import SavedLog, save_log
 from orchestrator.core.contract import rules_of
 from orchestrator.core.errors import LogError
 from orchestrator.core.requests import Settle
@@ -27,6 +26,7 @@ from orchestrator.runtime.recovery.restore import Parties, Restored, restore
 from orchestrator.runtime.stack import Keys, Stack, Surroundings
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, SimulatedClock, key_of
 from orchestrator.storage.database import SEQUENCER, WORKER, DatabaseUrls
+from orchestrator.verify.saved_log import SavedLog, save_log
 from tests.support.clusters import base_backup, cut_off, file_copy, promote, wait_for_replica
 from tests.support.market import PLAIN, Market, Outcome
 from tests.support.servers import CHAIN_START_S, open_as, server_folder

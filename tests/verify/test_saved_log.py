@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import served_policy, served_records, served_settings
-from orchestrator.client.saved_log import SavedLog, save_log
 from orchestrator.core.errors import InputError, ServerError
+from orchestrator.verify.saved_log import SavedLog, save_log
 from tests.support.http_server import Request, serving_json
 from tests.support.public_log import POLICY, SETTINGS, PublicServer, public_records
 
