@@ -107,10 +107,7 @@ class Indexer:
             row = session.one(
                 "chain.last_final_event_about", **self._cursor_key, topic=topic, about=log_id
             )
-        event = None if row is None else _event_of(row)
-        if event is None or not isinstance(event.event, Published):
-            return Anchor(0, bytes(32), 0)
-        return Anchor(event.event.size, event.event.root, event.time_s)
+        return _anchor_of(row)
 
     def _cursor(self) -> tuple[int, bytes | None]:
         """Return the last final block that was read; its hash is None before the first round."""
@@ -173,6 +170,27 @@ def stored_fork(database: Database, addresses: Addresses, log_id: bytes) -> Chai
             about=log_id,
         )
     return None if row is None else _event_of(row)
+
+
+def stored_anchor(database: Database, addresses: Addresses, log_id: bytes) -> Anchor:
+    """Return a log's newest anchor, final or not, that the indexer has read; of size 0 if none."""
+    (topic,) = event_topics(Published)
+    with database.transaction() as session:
+        row = session.one(
+            "chain.newest_event_about",
+            chain_id=addresses.chain_id,
+            escrow=addresses.escrow.lower(),
+            topic=topic,
+            about=log_id,
+        )
+    return _anchor_of(row)
+
+
+def _anchor_of(row: Any | None) -> Anchor:
+    event = None if row is None else _event_of(row)
+    if event is None or not isinstance(event.event, Published):
+        return Anchor(0, bytes(32), 0)
+    return Anchor(event.event.size, event.event.root, event.time_s)
 
 
 def _event_of(row: Any) -> ChainEvent:

@@ -27,6 +27,7 @@ from orchestrator.cli.deals.accept import accept
 from orchestrator.cli.deals.draft import draft
 from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import NOTHING_DONE, Json, progress_writer, server_folder
+from orchestrator.cli.recovery.commands import fsck, restore
 from orchestrator.cli.sandbox.command import sandbox
 from orchestrator.cli.status.command import status
 from orchestrator.cli.why.command import why
@@ -151,17 +152,23 @@ def verify(
 def replay(
     url: Annotated[str, typer.Option(help="The API of the log to replay.")],
     rpc: Annotated[str, typer.Option(help="A node of the chain that it is anchored on.")],
+    save: Annotated[
+        Path | None, typer.Option(help="A folder to save the public log in, to restore from.")
+    ] = None,
     json_out: Json = False,
 ) -> None:
     """Judge a public log from its first entry, and compare payouts with the chain."""
     from orchestrator.cli.replay_view import comparison_to_json, print_comparison
     from orchestrator.client.http import Client
     from orchestrator.verify import comparison
+    from orchestrator.verify.saved_log import save_log
 
     with Client(url) as client:
         chain, log_id = comparison.connect(client, rpc)
         with chain:
             result = comparison.replay(client, chain, log_id)
+        if save is not None:
+            save_log(client, save)
     if json_out:
         typer.echo(json.dumps(comparison_to_json(result)))
     else:
@@ -205,6 +212,8 @@ app.command()(backtest)
 app.command()(why)
 app.command()(status)
 app.command()(sandbox)
+app.command()(fsck)
+app.command()(restore)
 add_contract_commands(app)
 app.add_typer(keys)
 app.add_typer(connect)

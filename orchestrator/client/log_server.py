@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from orchestrator.client.http import PAGE, Client
+from orchestrator.client.http import PAGE
 from orchestrator.core import policy as policies
 from orchestrator.core import surface_settings
 from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES, described
@@ -20,6 +20,14 @@ from orchestrator.core.surface_settings import SurfaceSettings
 SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 
 
+class LogSource(Protocol):
+    """A server of a public log, or a folder that holds what one has said."""
+
+    server: str
+
+    def get(self, path: str, **query: object) -> Any: ...
+
+
 class ServedEntry(NamedTuple):
     """An entry as a server gives it: 256 bytes, and the JSON beside it that may be its opening."""
 
@@ -27,7 +35,7 @@ class ServedEntry(NamedTuple):
     opening: Any
 
 
-def served_deployment(client: Client) -> tuple[Addresses, bytes]:
+def served_deployment(client: LogSource) -> tuple[Addresses, bytes]:
     """Return the deployment and the log that a server names."""
     log = client.get("/v1/log")
     with reading(client, "which log it serves"):
@@ -36,7 +44,7 @@ def served_deployment(client: Client) -> tuple[Addresses, bytes]:
         return addresses, from_hex(log["log_id"], WORD_BYTES)
 
 
-def served_policy(client: Client, hash_: bytes) -> Policy:
+def served_policy(client: LogSource, hash_: bytes) -> Policy:
     """Return the policy of this hash. Raises ReplayError if the server gives another one."""
     answer = client.get(f"/v1/policies/{to_hex(hash_)}")
     with reading(client, f"what policy {to_hex(hash_)} is"):
@@ -47,7 +55,7 @@ def served_policy(client: Client, hash_: bytes) -> Policy:
     return policy
 
 
-def served_settings(client: Client, hash_: bytes) -> SurfaceSettings:
+def served_settings(client: LogSource, hash_: bytes) -> SurfaceSettings:
     """Return the settings of this hash. Raises ReplayError if the server gives others."""
     answer = client.get(f"/v1/settings/{to_hex(hash_)}")
     with reading(client, f"what settings {to_hex(hash_)} are"):
@@ -58,7 +66,7 @@ def served_settings(client: Client, hash_: bytes) -> SurfaceSettings:
     return settings
 
 
-def served_entries(client: Client, start: int, limit: int) -> list[ServedEntry]:
+def served_entries(client: LogSource, start: int, limit: int) -> list[ServedEntry]:
     """Return one page of entries from position `start` on, at most `limit`; none at the log's end.
 
     Nothing is decoded. Raises ReplayError if an entry is skipped or more than `limit` are given.
@@ -76,7 +84,7 @@ def served_entries(client: Client, start: int, limit: int) -> list[ServedEntry]:
     return page
 
 
-def served_records(client: Client, start: int, stop: int) -> Iterator[Record]:
+def served_records(client: LogSource, start: int, stop: int) -> Iterator[Record]:
     """Yield the records of positions [start, stop), or those that the server has of them.
 
     Raises ReplayError for what is no entry, or has an opening that cannot be read: a replay may not
@@ -111,7 +119,7 @@ def record_of(served: ServedEntry, position: int) -> Record:
 
 
 @contextmanager
-def reading(client: Client, what: str) -> Iterator[None]:
+def reading(client: LogSource, what: str) -> Iterator[None]:
     """Raise ServerError where the server's answer does not have the shape that it is read by."""
     try:
         yield

@@ -334,6 +334,7 @@ class DocumentSource(Generic[D]):
     """The source of a fold's documents of one sort: those about to be stored, and all stored ones.
 
     `session` is the transaction at hand, and `coming` the documents that it may store at its end.
+    `find`, if it is set, finds all of them elsewhere.
     """
 
     def __init__(
@@ -341,6 +342,7 @@ class DocumentSource(Generic[D]):
     ) -> None:
         self.session = session
         self.coming: dict[bytes, D] = {}
+        self.find: Callable[[bytes], D] | None = None
         self._log_id = log_id
         self._what = what
         self._pages = pages
@@ -348,6 +350,8 @@ class DocumentSource(Generic[D]):
 
     def load(self, hash_: bytes) -> D:
         """Return the document of a hash. Raises `LogError` if there is none, or it was altered."""
+        if self.find is not None:
+            return self.find(hash_)
         coming = self.coming.get(hash_)
         if coming is not None:
             return coming

@@ -10,11 +10,14 @@ Two guards keep a second writer out. An advisory lock of PostgreSQL, held by the
 for as long as it is open, keeps it from loading the fold. The checkpoint is appended only to the
 one that this fold was loaded or moved from: a compare-and-swap that holds even if the lock fails,
 as when a pooler hands the connection to another client.
+
+Both are of one database. That it is still the same one, and has all that was signed and anchored,
+is compared with what is known elsewhere (`log.guard`), before anything is written.
 """
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Self
@@ -26,13 +29,15 @@ from orchestrator.core.entry import CLICK
 from orchestrator.core.errors import DomainError, LogError, RequestError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode, kind_of
-from orchestrator.core.merkle import CompactRange, Subtree, leaf_hash
+from orchestrator.core.merkle import EMPTY_ROOT, CompactRange, leaf_hash
 from orchestrator.core.opening import Record, ReportedTouchOpening, encode_opening
 from orchestrator.core.requests import PublishPolicy, PublishSettings, Request
 from orchestrator.core.resource import Resource
 from orchestrator.core.rights import Sender, check_right
 from orchestrator.core.units import MAX_AHEAD_MS, format_ms
 from orchestrator.core.world import World, pair_of
+from orchestrator.log.guard.known_root import stored_nodes
+from orchestrator.log.guard.mark import NO_GUARD, Guard, Signed
 from orchestrator.log.projections import (
     Changes,
     Click,
@@ -47,7 +52,7 @@ from orchestrator.log.projections import (
     write_tallies,
 )
 from orchestrator.log.reader import read_entries
-from orchestrator.log.tree import Checkpoint, Tiles, checkpoint_of, stored_checkpoint, tree_of
+from orchestrator.log.tree import Checkpoint, checkpoint_of, stored_checkpoint, tree_of
 from orchestrator.storage.database import Connection, Database, Row, Session, array
 
 # The most requests of one drain. All of them wait for one commit, and a failure decides all of them
@@ -85,10 +90,17 @@ class _WriterState:
     sources: Sources
     tree: CompactRange
     checkpoint: Checkpoint | None
+    # What the next drain decides, and nothing else: a checkpoint that covers it was signed, and the
+    # transaction that was to store it is lost.
+    repeated: tuple[int, ...] = ()
+
+
+def _no_failpoint(_: str) -> None:
+    pass
 
 
 @dataclass(slots=True)
-class _Batch:
+class Batch:
     """The rows of one drain, and the projections that they change."""
 
     # position, entry, opening, and the word of its kind where the log lists that
@@ -99,18 +111,21 @@ class _Batch:
     # what is said of requested actions
     actions: list[tuple[int, Record]] = field(default_factory=list)
     clicks: list[Click] = field(default_factory=list)
+    # the lead that the last record registers, and the position of the code by which it came
+    registered: tuple[bytes, int] | None = None
 
-    def add_all(self, world: World, first: int, records: Sequence[Record]) -> None:
-        """Add the rows of a request's records, which the fold has moved past."""
-        is_new_lead = False
+    def add_all(self, world: World, first: int, records: Iterable[Record]) -> None:
+        """Add the rows of records, which the fold has moved past."""
         for position, record in enumerate(records, first):
             self.add(position, record)
             entry, opening = record
             if isinstance(opening, ReportedTouchOpening) and entry.label == CLICK:
                 code = world.causes[opening.cause]
+                is_new_lead = self.registered == (entry.subject, opening.cause)
                 click = Click(code.code, position, entry.subject, entry.time_ms, is_new_lead)
                 self.clicks.append(click)
-            is_new_lead = entry.kind == "lead.registered"
+            is_registration = entry.kind == "lead.registered"
+            self.registered = (entry.subject, entry.value) if is_registration else None
 
     def add(self, position: int, record: Record) -> None:
         """Add the rows of a record that the fold has moved past."""
@@ -123,13 +138,81 @@ class _Batch:
         if kind.moves_action:
             self.actions.append((position, record))
 
+    def write_entries(
+        self,
+        session: Session,
+        log_id: bytes,
+        tree: CompactRange,
+        failpoint: Callable[[str], None] = _no_failpoint,
+    ) -> None:
+        """Append the entries, extend the tree, and append the subtrees that it completes."""
+        session.copy(
+            "log.append_entries",
+            ("bytea", "int8", "bytea", "bytea", "bytea"),
+            ((log_id, *row) for row in self.entries),
+        )
+        failpoint("entries")
+        completed = tree.extend([leaf_hash(data) for _, data, *_ in self.entries])
+        if completed:
+            session.copy(
+                "log.append_subtrees",
+                ("bytea", "int2", "int8", "bytea"),
+                ((log_id, *subtree) for subtree in completed),
+            )
+        failpoint("subtrees")
+
+    def write_projections(
+        self,
+        session: Session,
+        log_id: bytes,
+        world: World,
+        failpoint: Callable[[str], None] = _no_failpoint,
+    ) -> None:
+        """Bring the projections up to date with what was added, which the fold has moved past."""
+        write_leads(session, log_id, world, self.changes)
+        failpoint("leads")
+        write_rest(session, log_id, world, self.changes)
+        write_standings(session, log_id, world)
+        write_codes(session, log_id, world, self.clicks)
+        write_actions(session, log_id, self.actions)
+        write_tallies(session, log_id, world)
+
     def refuse(self, row: Row, position: int, code: str, message: str) -> None:
         """Add the result of a request for which no entry is written at this position."""
         self.results.append((row.seq, position, 0, code, message))
 
 
-def _no_failpoint(_: str) -> None:
-    pass
+def write_checkpoint(
+    session: Session, log_id: bytes, tree: CompactRange, previous_size: int, checkpoint: Checkpoint
+) -> None:
+    """Follow the checkpoint of the previous size by this one, of the tree.
+
+    This is the compare-and-swap: a row is written only if that is still the last. Two writers that
+    both see it so meet in the table's unique keys.
+    """
+    written = session.run(
+        "log.append_checkpoint",
+        log_id=log_id,
+        size=checkpoint.size,
+        previous_size=previous_size,
+        root=checkpoint.root,
+        time_ms=checkpoint.time_ms,
+        nodes=list(tree.nodes),
+        signature=checkpoint.signature,
+    )
+    if written != 1:
+        raise LogError("checkpoint-moved", f"another writer went past checkpoint {previous_size}")
+    session.run("log.announce")
+
+
+def take_writer_lock(session: Session, log_id: bytes) -> None:
+    """Take the lock of a log's one writer for this connection. Raises `LogError` if it is taken."""
+    # Its key is a 64-bit number, as PostgreSQL's advisory locks have; two logs with one key would
+    # only refuse to have two writers at once.
+    key = int.from_bytes(sha256(log_id).digest()[:8], signed=True)
+    lock = session.one("log.lock", key=key)
+    if lock is None or not lock.taken:
+        raise LogError("sequencer-busy", "another sequencer writes this log")
 
 
 class Sequencer(Resource):
@@ -137,8 +220,9 @@ class Sequencer(Resource):
 
     Requests are decided at the times at which the database received them, however long ago that is.
     `sign(size, root)` returns the publisher's EIP-712 signature. `now_ms` is this machine's clock,
-    UTC milliseconds; it stamps nothing, and a receipt too far ahead of it stops us. `failpoint` is
-    called with the name of each step once it is done, for tests that end the process there.
+    UTC milliseconds; it stamps nothing, and a receipt too far ahead of it stops us. `guard` is
+    what is known of the log beside its database: nothing is written past a difference. `failpoint`
+    is called with the name of each step once it is done, for tests that end the process there.
 
     A drain that fails leaves nothing: the transaction is rolled back, the fold in memory is thrown
     away, the lock is given up, and the next drain opens the log anew.
@@ -153,8 +237,8 @@ class Sequencer(Resource):
         *,
         leads_in_memory: int = LEADS_IN_MEMORY,
         standings_in_memory: int = STANDINGS_IN_MEMORY,
-        codes_in_memory: int = CODES_IN_MEMORY,
         document_bytes: int = CACHED_BYTES,
+        guard: Guard = NO_GUARD,
         failpoint: Callable[[str], None] = _no_failpoint,
     ) -> None:
         self._database = database
@@ -163,8 +247,8 @@ class Sequencer(Resource):
         self._sign = sign
         self._leads_in_memory = leads_in_memory
         self._standings_in_memory = standings_in_memory
-        self._codes_in_memory = codes_in_memory
         self._document_bytes = document_bytes
+        self._guard, self._mark = guard, guard.mark
         self._failpoint = failpoint
         self._writer: _WriterState | None = None
 
@@ -176,22 +260,34 @@ class Sequencer(Resource):
         """Become the log's writer, with the fold as it is stored.
 
         Raises `LogError` if another writer holds the lock, or what is stored contradicts the last
-        checkpoint.
+        checkpoint, the chain's anchors or what was signed.
         """
         self.close()
-        connection = self._database.connect()
+        try:
+            if self._mark is not None:
+                self._mark.open()
+            connection = self._database.connect()
+        except BaseException:
+            self.close()
+            raise
         try:
             with connection.transaction() as session:
                 self._writer = self._load(connection, session)
         except BaseException:
             connection.close()
+            self.close()
             raise
 
     def close(self) -> None:
         """Give up the lock and forget the fold."""
-        if self._writer is not None:
-            self._writer.connection.close()
-            self._writer = None
+        try:
+            if self._writer is not None:
+                self._writer.connection.close()
+                self._writer = None
+        finally:
+            # Last: until the lock of the database is given back, no other may sign.
+            if self._mark is not None:
+                self._mark.close()
 
     def drain(self, limit: int = BATCH) -> Checkpoint | None:
         """Decide the requests that wait, at most `limit`; returns the checkpoint that covers them.
@@ -218,13 +314,8 @@ class Sequencer(Resource):
 
     def _load(self, connection: Connection, session: Session) -> _WriterState:
         # The lock belongs to the connection, not to this transaction, and is taken before anything
-        # is read: what is loaded below cannot become old while the connection is open. Its key is
-        # a 64-bit number, as PostgreSQL's advisory locks have; two logs with one key would only
-        # refuse to have two writers at once.
-        key = int.from_bytes(sha256(self._log_id).digest()[:8], signed=True)
-        lock = session.one("log.lock", key=key)
-        if lock is None or not lock.taken:
-            raise LogError("sequencer-busy", "another sequencer writes this log")
+        # is read: what is loaded below cannot become old while the connection is open.
+        take_writer_lock(session, self._log_id)
         log = session.one("log.publisher", log_id=self._log_id)
         if log is None:
             raise LogError("log-unknown", f"log {to_hex(self._log_id)} was never begun")
@@ -235,38 +326,28 @@ class Sequencer(Resource):
             raise LogError("entries-beyond", f"entries stand beyond the last checkpoint, {size}")
         sources = Sources(session, self._log_id)
         tree = CompactRange() if row is None else tree_of(row)
-        if row is not None:
-            self._check_edge(session, tree)
+        self._check_edge(session, tree)
         time_ms = 0 if row is None else row.time_ms
         world = load_world(session, self._log_id, size, time_ms, sources, self._document_bytes)
         checkpoint = None if row is None else checkpoint_of(row)
-        return _WriterState(connection, log.publisher, world, sources, tree, checkpoint)
+        repeated = self._mark.requests_to_repeat(size) if self._mark is not None else ()
+        return _WriterState(connection, log.publisher, world, sources, tree, checkpoint, repeated)
 
     def _check_edge(self, session: Session, tree: CompactRange) -> None:
-        """Raise LogError unless the stored right edge hashes to the checkpoint's nodes.
+        """Raise LogError unless what is stored is what was signed and anchored.
 
-        It reads at most a tile of each level, however long the log is; `fsck` reads all of it.
+        It reads at most a tile of each level for each; `fsck` reads all of it.
         """
-        tiles = Tiles(session, self._log_id)
-        end = 0
-        # A log of size n ends in one perfect subtree for each bit of n, the largest first;
-        # positions have 40 bits.
-        levels = [level for level in range(40, -1, -1) if tree.size >> level & 1]
-        for level, node in zip(levels, tree.nodes, strict=True):
-            if tiles.node(level, end >> level) != node:
-                raise LogError(
-                    "root-mismatch", f"entries {end} and on are not those of checkpoint {tree.size}"
-                )
-            end += 1 << level
+        size = tree.size
+        if stored_nodes(session, self._log_id, size) != list(tree.nodes):
+            raise LogError(
+                "root-mismatch", f"the stored entries are not those of checkpoint {size}"
+            )
+        self._guard.check(session, self._log_id)
 
     def _drain(self, writer: _WriterState, limit: int) -> Checkpoint | None:
         with writer.connection.transaction() as session:
-            rows = session.all(
-                "log.waiting_requests",
-                log_id=self._log_id,
-                limit=limit,
-                documents=BATCH_DOCUMENTS,
-            )
+            rows = self._waiting(session, writer.repeated, limit)
             if not rows:
                 return None
             self._check_receipts(rows)
@@ -303,8 +384,27 @@ class Sequencer(Resource):
             self._failpoint("finished")
         self._failpoint("committed")
         # Only what is committed is the last checkpoint: before this line a failure reloads it.
-        writer.checkpoint = checkpoint
+        writer.checkpoint, writer.repeated = checkpoint, ()
         return checkpoint
+
+    def _waiting(self, session: Session, repeated: tuple[int, ...], limit: int) -> list[Row]:
+        """Return the requests to decide next, in their order."""
+        if not repeated:
+            return session.all(
+                "log.waiting_requests",
+                log_id=self._log_id,
+                limit=limit,
+                documents=BATCH_DOCUMENTS,
+            )
+        rows = session.all("log.requests_again", log_id=self._log_id, seqs=array(repeated))
+        if len(rows) != len(repeated):
+            raise LogError(
+                "requests-lost",
+                f"a checkpoint was signed that this database has lost, with "
+                f"{len(repeated) - len(rows)} of the requests behind it: it is an older copy; "
+                f"nothing is written, so that the log does not fork; run tallystick restore",
+            )
+        return rows
 
     def _check_receipts(self, rows: Sequence[Row]) -> None:
         """Raise LogError for a request that was received later than it can be here and now."""
@@ -356,67 +456,34 @@ class Sequencer(Resource):
     def _load_codes(self, writer: _WriterState, requests: Sequence[Request | DomainError]) -> None:
         """Load at once the codes that requests name."""
         codes = writer.sources.codes
-        codes.forget(self._codes_in_memory)
+        codes.forget(CODES_IN_MEMORY)
         named = (
             getattr(request, "code", None) or getattr(request, "ref", None) for request in requests
         )
         codes.load(dict.fromkeys(name for name in named if isinstance(name, bytes)))
 
-    def _append(self, session: Session, writer: _WriterState, batch: _Batch) -> Checkpoint:
+    def _append(self, session: Session, writer: _WriterState, batch: Batch) -> Checkpoint:
         log_id, world, tree = self._log_id, writer.world, writer.tree
         previous_size = tree.size
-        session.copy(
-            "log.append_entries",
-            ("bytea", "int8", "bytea", "bytea", "bytea"),
-            ((log_id, *row) for row in batch.entries),
-        )
-        self._failpoint("entries")
-        completed = tree.extend([leaf_hash(data) for _, data, *_ in batch.entries])
-        self._write_subtrees(session, completed)
-        self._failpoint("subtrees")
-        write_leads(session, log_id, world, batch.changes)
-        self._failpoint("leads")
-        write_rest(session, log_id, world, batch.changes)
-        write_standings(session, log_id, world)
-        write_codes(session, log_id, world, batch.clicks)
-        write_actions(session, log_id, batch.actions)
-        write_tallies(session, log_id, world)
+        batch.write_entries(session, log_id, tree, self._failpoint)
+        batch.write_projections(session, log_id, world, self._failpoint)
         self._failpoint("projections")
         if not previous_size + len(batch.entries) == tree.size == world.size:
             raise LogError(
                 "size-mismatch", f"the tree has {tree.size} leaves, the fold {world.size} entries"
             )
         root = tree.root()
+        if self._mark is not None:
+            seqs = tuple(seq for seq, *_ in batch.results)
+            old_root = writer.checkpoint.root if writer.checkpoint else EMPTY_ROOT
+            self._mark.move_to(Signed(tree.size, root, previous_size, old_root, seqs))
+        self._failpoint("marked")
         checkpoint = Checkpoint(tree.size, root, world.time_ms, self._sign(tree.size, root))
-        # The compare-and-swap: this writes a row only if the last checkpoint is still of
-        # `previous_size`. Two writers that both see it so meet in the table's unique keys.
-        written = session.run(
-            "log.append_checkpoint",
-            log_id=log_id,
-            size=tree.size,
-            previous_size=previous_size,
-            root=root,
-            time_ms=world.time_ms,
-            nodes=list(tree.nodes),
-            signature=checkpoint.signature,
-        )
-        if written != 1:
-            raise LogError(
-                "checkpoint-moved", f"another writer went past checkpoint {previous_size}"
-            )
-        session.run("log.announce")
+        write_checkpoint(session, log_id, tree, previous_size, checkpoint)
         self._failpoint("checkpoint")
         return checkpoint
 
-    def _write_subtrees(self, session: Session, completed: Sequence[Subtree]) -> None:
-        if completed:
-            session.copy(
-                "log.append_subtrees",
-                ("bytea", "int2", "int8", "bytea"),
-                ((self._log_id, *subtree) for subtree in completed),
-            )
-
-    def _record_results(self, session: Session, batch: _Batch, rank: int) -> None:
+    def _record_results(self, session: Session, batch: Batch, rank: int) -> None:
         """Move the decided requests from the inbox to the results; this rank is served now."""
         seqs, first_positions, counts, codes, messages = zip(*batch.results, strict=True)
         done = session.run(
@@ -439,7 +506,7 @@ class Sequencer(Resource):
         """
         _log.error("request %d cannot be folded: %s", error.row.seq, error)
         writer = self._opened()
-        batch = _Batch()
+        batch = Batch()
         batch.refuse(error.row, writer.world.size, "request-unfoldable", "the log cannot take it")
         with writer.connection.transaction() as session:
             self._record_results(session, batch, error.row.rank)
@@ -459,8 +526,8 @@ def _decoded(kind: str, body: object) -> Request | DomainError:
 
 def _decide(
     writer: _WriterState, rows: Sequence[Row], requests: Sequence[Request | DomainError]
-) -> _Batch:
-    batch, world = _Batch(), writer.world
+) -> Batch:
+    batch, world = Batch(), writer.world
     for row, request in zip(rows, requests, strict=True):
         first = world.size
         if isinstance(request, DomainError):

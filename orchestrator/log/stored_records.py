@@ -1,16 +1,25 @@
 """The stored log as the source of answers to why: each read bounded, all in one transaction."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.core import policy, surface_settings
 from orchestrator.core.codec import decode_pool
 from orchestrator.core.contract import Contract
+from orchestrator.core.entry import WORD_BYTES
 from orchestrator.core.errors import WhyError
 from orchestrator.core.forecast import Cohorts
 from orchestrator.core.kinds import KINDS
 from orchestrator.core.opening import Record
 from orchestrator.core.policy import Policy
+from orchestrator.core.requests import (
+    CloseContract,
+    OpenContract,
+    RecordDispute,
+    RecordPayout,
+    RecordRuling,
+    Request,
+)
 from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.trust import PoolUse, Standing
 from orchestrator.core.why.reason import Tokens
@@ -123,3 +132,41 @@ def search(session: Session, log_id: bytes, wanted: Filter, limit: int) -> list[
 
 def _placed(stored: StoredEntry) -> Placed:
     return Placed(stored.position, Record(stored.entry, stored.opened))
+
+
+class ChainEntry(NamedTuple):
+    """The words of an entry about the chain that tell it from others of one transaction."""
+
+    kind: str
+    contract_id: bytes
+    value: int
+    transaction: bytes
+
+
+def chain_entry(request: Request) -> ChainEntry | None:
+    """Return what the log says of what a request tells of the chain; None for other requests."""
+    match request:
+        case OpenContract(rules, tx):
+            return ChainEntry("contract.opened", rules.contract_id, rules.budget_units, tx)
+        case CloseContract(contract_id, closed_at_ms, tx):
+            return ChainEntry("contract.closed", contract_id, closed_at_ms, tx)
+        case RecordPayout(contract_id, _, _, units, tx):
+            return ChainEntry("payout", contract_id, units, tx)
+        case RecordDispute(contract_id, _, _, units, tx):
+            return ChainEntry("dispute.opened", contract_id, units, tx)
+        case RecordRuling(contract_id, _, _, units, tx):
+            return ChainEntry("dispute.ruled", contract_id, units, tx)
+    return None
+
+
+def count_logged(session: Session, log_id: bytes, wanted: ChainEntry) -> int:
+    """Return how many entries of the log say this."""
+    row = session.one(
+        "log.count_about",
+        log_id=log_id,
+        kind=KINDS[wanted.kind].word,
+        subject=wanted.contract_id,
+        value=wanted.value.to_bytes(WORD_BYTES),
+        payload=wanted.transaction,
+    )
+    return 0 if row is None else int(row.entries)

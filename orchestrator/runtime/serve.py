@@ -173,6 +173,7 @@ def open_deployment(
                 settings.webhook_networks,
                 _home(settings),
                 client_networks=settings.client_networks,
+                mark=settings.mark,
             ),
         )
         yield OpenDeployment(exits.enter_context(stack), postgres, node)

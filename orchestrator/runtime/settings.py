@@ -12,6 +12,7 @@
 | TALLYSTICK_FINAL_DEPTH | blocks below the latest that count as final; what the nodes call final |
 | TALLYSTICK_SITE | JSON file: the contracts and the log; goes with TALLYSTICK_RPC_URL |
 | TALLYSTICK_KEYS | folder with `publisher`, `verifier`, `relayer`: hex keys; made in HOME |
+| TALLYSTICK_MARK | file of what was signed last, in no back-up; `publisher.mark` in KEYS |
 | TALLYSTICK_KEY_FILE | file with the hex key of a person who acts on a contract; none |
 | TALLYSTICK_LISTEN | host:port of the API; `127.0.0.1:8700` |
 | TALLYSTICK_METRICS | host:port of health and metrics, or `off`; `127.0.0.1:8701`, if it is free |
@@ -51,6 +52,7 @@ NAMES = (
     "TALLYSTICK_FINAL_DEPTH",
     "TALLYSTICK_SITE",
     "TALLYSTICK_KEYS",
+    "TALLYSTICK_MARK",
     "TALLYSTICK_KEY_FILE",
     "TALLYSTICK_LISTEN",
     "TALLYSTICK_METRICS",
@@ -101,6 +103,12 @@ class Settings:
     webhook_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     metrics: MetricsAddress | None = METRICS
     client_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    marked: Path | None = None
+
+    @property
+    def mark(self) -> Path:
+        """The file of what was signed last."""
+        return self.marked or self.keys / "publisher.mark"
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -154,6 +162,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         origins=_origins(values.get("TALLYSTICK_ORIGINS", "")),
         final_depth=_final_depth(values.get("TALLYSTICK_FINAL_DEPTH")),
         metrics=_metrics(values.get("TALLYSTICK_METRICS")),
+        marked=Path(values["TALLYSTICK_MARK"]) if "TALLYSTICK_MARK" in values else None,
     )
 
 

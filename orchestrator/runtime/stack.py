@@ -37,6 +37,7 @@ from orchestrator.core.terms import address_of, checkpoint_digest, sign_digest
 from orchestrator.core.units import format_second
 from orchestrator.identity.registrar import Registrar
 from orchestrator.log.feed import Feed
+from orchestrator.log.guard.mark import Guard, Mark
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
 from orchestrator.log.sequencer import Sequencer
@@ -55,6 +56,7 @@ from orchestrator.storage.database import (
     Session,
     inbox_limits_of,
 )
+from orchestrator.verify.anchors import Anchors
 from orchestrator.verify.log_replay import LogReplay
 from orchestrator.webhooks.courier import Courier
 from orchestrator.webhooks.delivery import Deliverer
@@ -98,7 +100,7 @@ class Surroundings(NamedTuple):
     Blocks are believed to be final that lie `final_depth` below the latest, or else those that the
     nodes call so. Webhooks may go to the networks, although they are not of the public Internet.
     Documents of OAuth's clients may be in the `client_networks` likewise. The folder is on the disk
-    that must have room.
+    that must have room. The mark is the file that says what was signed.
     """
 
     proxies: tuple[Network, ...] = ()
@@ -107,6 +109,7 @@ class Surroundings(NamedTuple):
     webhook_networks: tuple[Network, ...] = ()
     folder: Path = Path("/")
     client_networks: tuple[Network, ...] = ()
+    mark: Path | None = None
 
 
 NO_SURROUNDINGS = Surroundings()
@@ -169,16 +172,33 @@ class Stack(ResourceGroup):
 
     def _check_databases(self) -> None:
         """Check that all our logins lead to this log; as the worker, ask for its genesis."""
+        self._anchors = Anchors(self.chain, self.site.log_id)
         for login in self._urls.by_login:
             database = self._database(login)
             if not self._is_simulated:
                 check_clock(database)
             if login != REGISTRAR:  # which sees nothing of a log
                 check_log(database, self.site)
+                self._check_moved(login)
             if login == API:
                 check_limits(database, self.limits)
         if self._urls.worker is not None and self.log.checkpoint() is None:
             self._submit_genesis()
+
+    def _check_moved(self, login: str) -> None:
+        """Raise LogError for a database that lacks what was anchored or signed."""
+        guard = self._guard(login)
+        if guard.mark is not None:
+            # Before the database: a writer that runs brings that up to date after the mark.
+            guard.mark.look()
+        with self._database(login).transaction() as session:
+            guard.check(session, self.site.log_id)
+
+    def _guard(self, login: str) -> Guard:
+        """Return what is known of the log beside a database; the mark is the sequencer's alone."""
+        path = self._around.mark if login == SEQUENCER else None
+        mark = None if path is None else Mark(path, self.site.log_id)
+        return Guard(mark, partial(self._anchors.known, self._database(login)))
 
     def _database(self, login: str) -> Database:
         """Return the database by a login of ours. Raises InputError if we have not got it."""
@@ -276,7 +296,8 @@ class Stack(ResourceGroup):
                 )
             return sign_digest(checkpoint_digest(domain, log_id, size, root), key)
 
-        sequencer = Sequencer(database, log_id, self.now_ms, sign)
+        guard = self._guard(SEQUENCER)
+        sequencer = Sequencer(database, log_id, self.now_ms, sign, guard=guard)
         # It takes the writer's lock at its first drain; entering it here would take it now.
         self._exits.callback(sequencer.close)
         return sequencer

@@ -20,7 +20,8 @@ that runs twice, or dies halfway, does nothing twice.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from orchestrator.chain.abi import (
@@ -57,6 +58,7 @@ from orchestrator.core.site import Sponsorship
 from orchestrator.core.units import DAY_MS, format_second
 from orchestrator.log.inbox import MAX_BULK, Submission, submit
 from orchestrator.log.reader import LogReader, StoredEntry
+from orchestrator.log.stored_records import ChainEntry, chain_entry, count_logged
 from orchestrator.settlement.endorser import Endorser
 from orchestrator.settlement.intents import DEFERRED, Intents, NumberedIntent
 from orchestrator.settlement.openings import Openings
@@ -478,9 +480,26 @@ class Pipeline:
         """Bring what became final on chain into the log; return how many events."""
         seen = 0
         for events in self._indexer.poll():
-            self._request(list(self._requests_of(events)))
+            self._request(self._unlogged(self._requests_of(events)))
             seen += len(events)
         return seen
+
+    def _unlogged(self, requests: Iterable[tuple[str, Request]]) -> list[tuple[str, Request]]:
+        """Return the requests whose entries the log has not got.
+
+        It has them, and the inbox has forgotten their keys, where the database was restored.
+        """
+        asked: Counter[ChainEntry] = Counter()
+        missing = []
+        with self._database.transaction(self._account) as session:
+            for key, request in requests:
+                entry = chain_entry(request)
+                if entry is not None:
+                    asked[entry] += 1
+                    if count_logged(session, self._log_id, entry) >= asked[entry]:
+                        continue
+                missing.append((key, request))
+        return missing
 
     def _remember_terms(self) -> None:
         """Tell the chain the terms that the database has, a page at a time after a restart."""

@@ -30,14 +30,7 @@ from orchestrator.runtime.local_chain import (
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.migration import begin_log, prepare_schema
 from orchestrator.runtime.serve import Progress
-from orchestrator.runtime.stack import (
-    Keys,
-    Stack,
-    Surroundings,
-    http_server,
-    listen,
-    sign_in_desk,
-)
+from orchestrator.runtime.stack import Keys, Stack, Surroundings, http_server, listen, sign_in_desk
 from orchestrator.storage.database import NO_URLS, DatabaseUrls, connect_as_owner, set_clock
 
 MAX_STEPS_TO_REST = 50
@@ -66,7 +59,8 @@ _AROUND = Surroundings(webhook_networks=(IPv4Network("127.0.0.0/8"),))
 class SandboxOptions(NamedTuple):
     """The folder, start and log of a sandbox. Servers without URLs are started for it.
 
-    A database that is named has all its logins, and an owner.
+    A database that is named has all its logins, and an owner. What is signed is marked where a file
+    is named for it.
     """
 
     folder: Path
@@ -75,6 +69,7 @@ class SandboxOptions(NamedTuple):
     fee_bps: int = 0
     databases: DatabaseUrls = NO_URLS
     rpc_url: str | None = None
+    mark: Path | None = None
 
 
 class SimulatedClock(Resource):
@@ -141,7 +136,7 @@ class Sandbox(ResourceGroup):
             prepare_schema(databases, limits=_NO_LIMITS)
             self.clock = self._exits.enter_context(SimulatedClock(databases.owners, start_ms))
             begin_log(databases, site, address_of("publisher"))
-            self._serve(site, databases)
+            self._serve(site, databases, _AROUND._replace(mark=options.mark))
 
     def _open_chain(self, options: SandboxOptions, report_progress: Progress) -> None:
         start_s = options.start_ms // 1000
@@ -182,7 +177,7 @@ class Sandbox(ResourceGroup):
             fee_recipient=self.treasury if options.fee_bps else ZERO_ADDRESS,
         )
 
-    def _serve(self, site: Site, databases: DatabaseUrls) -> None:
+    def _serve(self, site: Site, databases: DatabaseUrls, around: Surroundings) -> None:
         """Open the stack and serve its API on a free port, with the genesis in the log."""
         # The stack is told its URL when it is made, so the port is taken before.
         sock = listen("127.0.0.1", 0)
@@ -198,7 +193,7 @@ class Sandbox(ResourceGroup):
                 speed=0,
                 public_url=f"http://{host}:{port}",
                 limits=_NO_LIMITS,
-                around=_AROUND,
+                around=around,
             )
         )
         self.stack.drain()

@@ -69,8 +69,22 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def lock_if_free(path: Path) -> int | None:
+    """Return the descriptor that holds a lock, by a file of its own; None if another has it.
+
+    Closing it, and the end of the process, give the lock back.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
 def write_private(path: Path, text: str) -> None:
-    """Write a file that its owner alone may read. After a crash it is complete or not there."""
+    """Write a file that its owner alone may read. After a crash it is as before, or complete."""
     partial = path.with_name(f".{path.name}.partial")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -78,6 +92,12 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
+    # The name is on the disk, too, once the folder is.
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def free_bytes(folder: Path) -> int:

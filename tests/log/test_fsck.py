@@ -1,13 +1,26 @@
-"""The checks of a stored log: whatever a superuser alters is found."""
+"""The checks of a stored log: whatever a superuser alters is found, and every bit that flips."""
 
+import re
+
+import psycopg
 import pytest
+from psycopg import sql
 
+from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.errors import LogError
-from orchestrator.log.fsck import compare_projections, fsck
-from tests.support.ledger import (
-    Ledger,
-    alter,
+from orchestrator.core.requests import (
+    AnswerAction,
+    Arrival,
+    IssueCode,
+    PublishSettings,
+    RequestAction,
 )
+from orchestrator.log.fsck import Checks, Finding, compare_projections, findings, fsck
+from orchestrator.log.guard.known_root import KnownRoot
+from orchestrator.storage.database import queries
+from tests.support import worlds
+from tests.support.ledger import CONTRACT, OWNER_WORD, Ledger, alter, sign
+from tests.support.worlds import LEADS, OPERATORS, SURFACE, word
 
 # Changes of the tables, and the check that finds each.
 TAMPERINGS = {
@@ -216,5 +229,142 @@ def test_a_wholly_rewritten_log_is_found_by_its_anchor(full: Ledger) -> None:
     assert fsck(full.api, full.log_id, (6, earlier.root)) == head.size
     with pytest.raises(LogError, match="anchored"):
         fsck(full.api, full.log_id, (head.size - 1, head.root))
-    with pytest.raises(LogError, match="before anchor"):
+    with pytest.raises(LogError, match="before the anchor of"):
         fsck(full.api, full.log_id, (head.size + 1, head.root))
+
+
+# --- Every bit ------------------------------------------------------------------------------------
+
+LOG_TABLES = ("entries", "subtrees", "checkpoints")
+# Expressions that flip a bit of a column, by its type.
+FLIPS = {
+    "bytea": "set_bit({c}::bytea, 9, 1 - get_bit({c}::bytea, 9))",
+    "text": "CASE {c} WHEN '' THEN 'x' ELSE chr(ascii({c}) # 1) || substr({c}, 2) END",
+    "int2": "{c} # 1::smallint",
+    "int4": "{c} # 1",
+    "int8": "{c} # 1099511627776",
+    "numeric": "{c}::bigint # 1",
+    "bool": "NOT {c}",
+    "_bytea": "{c}[2:] || set_bit({c}[1], 0, 1 - get_bit({c}[1], 0))",
+    "_int8": "{c}[2:] || ({c}[1] # 1)",
+}
+# NULL in every row here: no later bit of a NULL is stored.
+NEVER_SET = {
+    "actions.done_position",
+    "contracts.closed_at_ms",
+    "standings.sealed",
+    "standings.scored_from_ms",
+}
+
+
+def projections() -> list[str]:
+    """Return the names of the tables that are a cache of the fold."""
+    return re.findall(r"FROM public\.(\w+)", queries()["log.projection_differences"])
+
+
+@pytest.fixture
+def everything(full: Ledger) -> Ledger:
+    """A log with a row in each projection."""
+    operator, nothing = OPERATORS[0], (ZERO_WORD, ZERO_WORD)
+    code = word("code")
+    full.submit_and_drain(
+        PublishSettings(SURFACE, OWNER_WORD, worlds.settings()),
+        IssueCode(SURFACE, code, operator, 5, full.now_ms + 1000, *nothing),
+        Arrival(SURFACE, word("lead by code"), code, False, False, "signup", 0, full.now_ms),
+        RequestAction(SURFACE, LEADS[1], operator, "letter", 1000),
+    )
+    asked = len(full.entries()) - 1
+    full.submit_and_drain(AnswerAction(SURFACE, LEADS[1], OWNER_WORD, asked, "failed"))
+    with psycopg.connect(full.url) as admin:
+        # A bit that flips on a disk asks no constraint.
+        for table, name in admin.execute(
+            "SELECT conrelid::regclass::text, conname FROM pg_constraint WHERE contype = 'c' "
+            "AND conrelid::regclass::text = ANY (%s)",
+            [[*LOG_TABLES, *projections()]],
+        ).fetchall():
+            admin.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+    return full
+
+
+def first_finding(log: Ledger) -> Finding | None:
+    checks = Checks(
+        is_signed=lambda one: one.signature == sign(one.size, one.root),
+        rules=lambda _: CONTRACT,
+    )
+    return next(iter(findings(log.writer, log.worker, log.log_id, checks)), None)
+
+
+def flipped(type_: str, column: str) -> str | None:
+    """Return the expression that flips a bit of a column; None for a document."""
+    form = FLIPS.get({"varchar": "text"}.get(type_, type_))
+    return None if form is None else form.format(c=f'"{column}"')
+
+
+def flip_document(text: str) -> str:
+    """Return the document with a bit of its last digit flipped, or of its last letter."""
+    found = list(re.finditer(r"[0-9]", text)) or list(re.finditer(r"[b-y]", text))
+    if not found:
+        return '{"x": 1}'
+    at = found[-1].start()
+    return text[:at] + chr(ord(text[at]) ^ 1) + text[at + 1 :]
+
+
+def test_a_bit_that_flips_in_any_column_is_found_and_located(everything: Ledger) -> None:
+    """By the catalogue: a column or a projection that is added is in this test at once."""
+    log = everything
+    assert first_finding(log) is None
+    untried = set()
+    with psycopg.connect(log.url, autocommit=True) as admin:
+        for table in [*LOG_TABLES, *projections()]:
+            columns = admin.execute(
+                "SELECT column_name, udt_name FROM information_schema.columns WHERE table_name = %s"
+                " AND table_schema = 'public' AND is_generated = 'NEVER'",
+                [table],
+            ).fetchall()
+            assert columns
+            for column, type_ in columns:
+                if table in LOG_TABLES and column == "log_id":
+                    continue  # it says which table a row is in
+                name = sql.Identifier(column)
+                row = admin.execute(
+                    sql.SQL(
+                        "SELECT ctid, tableoid::regclass::text, {c}, {c}::text FROM {t} "
+                        "WHERE log_id = %s AND {c} IS NOT NULL ORDER BY ctid DESC LIMIT 1"
+                    ).format(c=name, t=sql.Identifier(table)),
+                    [log.log_id],
+                ).fetchone()
+                if row is None:
+                    untried.add(f"{table}.{column}")
+                    continue
+                form = flipped(type_, column)
+                value = sql.SQL(form) if form else sql.Literal(flip_document(row[3]))
+                change = sql.SQL("UPDATE {t} SET {c} = {v} WHERE ctid = %s RETURNING ctid")
+                place = sql.SQL(row[1])
+                admin.execute(sql.SQL("ALTER TABLE {t} DISABLE TRIGGER USER").format(t=place))
+                (ctid,) = admin.execute(
+                    change.format(t=place, c=name, v=value), [row[0]]
+                ).fetchone() or (None,)
+                found = first_finding(log)
+                assert found is not None, f"{table}.{column} of {row[3]}"
+                # A column of the log itself shows at entries, and a document at its own hash.
+                where = "entr|subtree|checkpoint" if table in LOG_TABLES else f"{table}|policy"
+                assert re.search(where, found.message), (table, column, found)
+                restored = row[3] if form is None else row[2]
+                admin.execute(change.format(t=place, c=name, v=sql.Literal(restored)), [ctid])
+    assert untried == NEVER_SET
+    assert first_finding(log) is None
+
+
+def test_findings_go_on_past_the_first(everything: Ledger) -> None:
+    """One altered entry hides no other, and what the chain holds is compared as well."""
+    log = everything
+    for position in (4, 290):
+        change = f"SET entry = set_byte(entry, 250, 9) WHERE log_id = %s AND position = {position}"
+        assert alter(log, f"UPDATE entries {change}") == 1
+    assert alter(log, "UPDATE contracts SET outcomes = outcomes + 1 WHERE log_id = %s") == 1
+    known = (KnownRoot(10_000, bytes(32), "the anchor on chain"),)
+    found = list(findings(log.writer, log.worker, log.log_id, Checks(known)))
+    text = "\n".join(message for _, message in found)
+    for words in ("entries 0 to 5:", "entry 290 ", "before the anchor on chain of 10000"):
+        assert words in text
+    assert all("\n" not in message for _, message in found)

@@ -50,6 +50,7 @@ STEPS = (
     "subtrees",
     "leads",
     "projections",
+    "marked",
     "checkpoint",
     "finished",
     "committed",

@@ -334,11 +334,13 @@ def test_a_named_query_fits_the_schema(module_database_url: str, name: str) -> N
 
     text = re.sub(r"%\((\w+)\)s", number, queries()[name]).replace("%%", "%")
     with psycopg.connect(module_database_url) as admin:
-        if text.startswith(("SET ", "CREATE ", "LISTEN ")):
+        if text.startswith(("SET ", "CREATE ", "LISTEN ", "DO ")):
             admin.execute(text)
         else:
             if "changed_leads" in text:
                 admin.execute(queries()["log.prepare_leads"])
+            if "pg_temp." in text:
+                admin.execute(queries()["log.shadow_projections"].replace("%%", "%"))
             admin.execute(f"PREPARE checked AS {text}".encode())
 
 

@@ -185,6 +185,15 @@ WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s AND is_final
 ORDER BY block_number DESC, log_index DESC
 LIMIT 1;
 
+-- name: newest_event_about
+-- The newest event of a kind about this, final or not.
+SELECT block_hash, tx_hash, log_index, block_number, time_s, contract, topics, data
+FROM chain_events
+WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s
+    AND topics[1] = %(topic)s AND topics[2] = %(about)s
+ORDER BY block_number DESC, log_index DESC
+LIMIT 1;
+
 -- name: recent_events
 -- The events that are not final yet, in the chain's order.
 SELECT block_hash, tx_hash, log_index, block_number, time_s, contract, topics, data

@@ -128,6 +128,16 @@ SELECT seq, rank, account, sender, kind, received_ms, body::text FROM (
 ) AS counted
 WHERE documents <= %(documents)s ORDER BY rank, seq;
 
+-- name: inbox_after
+-- The requests that wait, after one of them.
+SELECT seq, sender, kind, body FROM inbox
+WHERE log_id = %(log_id)s AND seq > %(seq)s ORDER BY seq LIMIT %(limit)s;
+
+-- name: requests_again
+-- Those of these requests that wait, in the order in which they are decided.
+SELECT seq, rank, account, sender, kind, received_ms, body::text FROM inbox
+WHERE log_id = %(log_id)s AND seq = ANY (%(seqs)s::bigint[]) ORDER BY rank, seq;
+
 -- name: append_entries
 -- Append entries.
 COPY entries (log_id, position, entry, opening, listed_kind) FROM STDIN (FORMAT binary);
@@ -178,6 +188,10 @@ SELECT pg_notify('tallystick_checkpoints', '');
 CREATE TEMPORARY TABLE changed_leads (
     lead bytea, surface bytea, state text, since_ms bigint, touches bigint, document text
 ) ON COMMIT DELETE ROWS;
+
+-- name: forget_changed_leads
+-- Empty this connection's own table of changed leads before the transaction ends.
+DELETE FROM changed_leads;
 
 -- name: copy_leads
 -- Copy leads into the table of changed leads.
@@ -301,7 +315,7 @@ WHERE log_id = %(log_id)s AND size = %(size)s;
 
 -- name: checkpoints_after
 -- The checkpoints beyond a size, smallest first.
-SELECT size, root, time_ms, signature, nodes FROM checkpoints
+SELECT size, previous_size, root, time_ms, signature, nodes FROM checkpoints
 WHERE log_id = %(log_id)s AND size > %(size)s ORDER BY size LIMIT %(limit)s;
 
 -- name: entries
@@ -332,12 +346,13 @@ WHERE log_id = %(log_id)s AND listed_kind = %(kind)s AND position > %(after)s
 ORDER BY position LIMIT %(limit)s;
 
 -- name: wrongly_listed
--- The first entry that is listed by kind and should not be, or should be and is not.
+-- The first entries that are not listed by their kind, or are and should not be.
 SELECT position FROM entries
 WHERE log_id = %(log_id)s
-    AND (listed_kind IS NOT NULL)
-        <> (substring(entry FROM 1 FOR 32) = ANY (%(listed_kinds)s::bytea[]))
-ORDER BY position LIMIT 1;
+    AND listed_kind IS DISTINCT FROM CASE
+        WHEN substring(entry FROM 1 FOR 32) = ANY (%(listed_kinds)s::bytea[])
+        THEN substring(entry FROM 1 FOR 32) END
+ORDER BY position LIMIT %(limit)s;
 
 -- name: entries_about
 -- The entries about a subject (a lead, a contract, an operator) after a position.
@@ -352,6 +367,14 @@ SELECT position, entry, opening FROM entries
 WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(subject)s
     AND substring(entry FROM 1 FOR 32) = %(kind)s AND position > %(after)s
 ORDER BY position LIMIT %(limit)s;
+
+-- name: count_about
+-- The number of entries of a kind about a subject that have this value and this payload.
+SELECT count(*) AS entries FROM entries
+WHERE log_id = %(log_id)s AND substring(entry FROM 97 FOR 32) = %(subject)s
+    AND substring(entry FROM 1 FOR 32) = %(kind)s
+    AND substring(entry FROM 161 FOR 32) = %(value)s
+    AND substring(entry FROM 225 FOR 32) = %(payload)s;
 
 -- name: newest_about_of_kind
 -- The newest entries of a kind about a subject, the last first.
@@ -501,3 +524,113 @@ WHERE log_id = %(log_id)s AND opened > %(after)s
     AND (%(owner)s::bytea IS NULL OR owner = %(owner)s::bytea)
     AND (%(operator)s::bytea IS NULL OR operator = %(operator)s::bytea)
 ORDER BY opened LIMIT %(limit)s;
+
+-- Checking projections ---------------------------------------------------------------------------
+
+-- name: shadow_projections
+-- Create empty tables of this transaction's own, which hide the projections by their names: what is
+-- written to these then goes to those.
+DO $$
+DECLARE
+    projection text;
+BEGIN
+    FOREACH projection IN ARRAY ARRAY[
+        'leads', 'surfaces', 'operators', 'contracts', 'policies', 'settings',
+        'standings', 'codes', 'clicks', 'actions', 'tallies'
+    ]
+    LOOP
+        EXECUTE format('CREATE TEMPORARY TABLE %%I (LIKE public.%%I INCLUDING ALL) ON COMMIT DROP',
+            projection, projection);
+    END LOOP;
+END $$;
+
+-- name: allow_time
+-- Let this transaction take the time that a whole log takes.
+SELECT set_config('statement_timeout', '1h', true) AS of_statement,
+    set_config('idle_in_transaction_session_timeout', '1h', true) AS of_silence;
+
+-- name: projection_differences
+-- The rows of projections that differ from those of this transaction's own tables, whole.
+SELECT * FROM (
+SELECT 'leads' AS projection, jsonb_build_object('lead', lead) AS name,
+    to_jsonb(s) AS stored, to_jsonb(f) AS folded
+FROM (SELECT * FROM public.leads WHERE log_id = %(log_id)s) AS s
+FULL JOIN pg_temp.leads AS f USING (lead)
+WHERE ROW(s.*) IS DISTINCT FROM ROW(f.*)
+UNION ALL
+SELECT 'surfaces' AS projection, jsonb_build_object('surface', surface) AS name,
+    to_jsonb(s) AS stored, to_jsonb(f) AS folded
+FROM (SELECT * FROM public.surfaces WHERE log_id = %(log_id)s) AS s
+FULL JOIN pg_temp.surfaces AS f USING (surface)
+WHERE ROW(s.*) IS DISTINCT FROM ROW(f.*)
+UNION ALL
+SELECT 'operators' AS projection, jsonb_build_object('operator', operator) AS name,
+    to_jsonb(s) AS stored, to_jsonb(f) AS folded
+FROM (SELECT * FROM public.operators WHERE log_id = %(log_id)s) AS s
+FULL JOIN pg_temp.operators AS f USING (operator)
+WHERE ROW(s.*) IS DISTINCT FROM ROW(f.*)
+UNION ALL
+SELECT 'contracts' AS projection, jsonb_build_object('contract_id', contract_id) AS name,
+    to_jsonb(s) AS stored, to_jsonb(f) AS folded
+FROM (SELECT * FROM public.contracts WHERE log_id = %(log_id)s) AS s
+FULL JOIN pg_temp.contracts AS f USING (contract_id)
+WHERE ROW(s.*) IS DISTINCT FROM ROW(f.*)
+UNION ALL
+SELECT 'policies' AS projection, jsonb_build_object('hash', hash) AS name,
+    to_jsonb(s) AS stored, to_jsonb(f) AS folded
+FROM (SELECT * FROM public.policies WHERE log_id = %(log_id)s) AS s
+FULL JOIN pg_temp.policies AS f USING (hash)
+WHERE ROW(s.*) IS DISTINCT FROM ROW(f.*)
+UNION ALL
+SELECT 'settings' AS projection, jsonb_build_object('hash', hash) AS name,
+    to_jsonb(s) AS stored, to_jsonb(f) AS folded
+FROM (SELECT * FROM public.settings WHERE log_id = %(log_id)s) AS s
+FULL JOIN pg_temp.settings AS f USING (hash)
+WHERE ROW(s.*) IS DISTINCT FROM ROW(f.*)
+UNION ALL
+SELECT 'standings' AS projection, jsonb_build_object('surface', surface, 'operator', operator) AS name,
+    to_jsonb(s) AS stored, to_jsonb(f) AS folded
+FROM (SELECT * FROM public.standings WHERE log_id = %(log_id)s) AS s
+FULL JOIN pg_temp.standings AS f USING (surface, operator)
+WHERE ROW(s.*) IS DISTINCT FROM ROW(f.*)
+UNION ALL
+SELECT 'codes' AS projection, jsonb_build_object('code', code) AS name,
+    to_jsonb(s) AS stored, to_jsonb(f) AS folded
+FROM (SELECT * FROM public.codes WHERE log_id = %(log_id)s) AS s
+FULL JOIN pg_temp.codes AS f USING (code)
+WHERE ROW(s.*) IS DISTINCT FROM ROW(f.*)
+UNION ALL
+SELECT 'clicks' AS projection, jsonb_build_object('code', code, 'position', position) AS name,
+    to_jsonb(s) AS stored, to_jsonb(f) AS folded
+FROM (SELECT * FROM public.clicks WHERE log_id = %(log_id)s) AS s
+FULL JOIN pg_temp.clicks AS f USING (code, position)
+WHERE ROW(s.*) IS DISTINCT FROM ROW(f.*)
+UNION ALL
+SELECT 'actions' AS projection, jsonb_build_object('position', position) AS name,
+    to_jsonb(s) AS stored, to_jsonb(f) AS folded
+FROM (SELECT * FROM public.actions WHERE log_id = %(log_id)s) AS s
+FULL JOIN pg_temp.actions AS f USING (position)
+WHERE ROW(s.*) IS DISTINCT FROM ROW(f.*)
+UNION ALL
+SELECT 'tallies' AS projection, jsonb_build_object('surface', surface, 'operator', operator, 'what', what,
+    'motion', motion, 'token', token, 'size', size) AS name,
+    to_jsonb(s) AS stored, to_jsonb(f) AS folded
+FROM (SELECT * FROM public.tallies WHERE log_id = %(log_id)s) AS s
+FULL JOIN pg_temp.tallies AS f USING (surface, operator, what, motion, token, size)
+WHERE ROW(s.*) IS DISTINCT FROM ROW(f.*)
+) AS differing
+LIMIT %(limit)s;
+
+-- name: courier_beyond
+-- The part that reads the log for webhooks, if it is past the log's end, and the webhooks that are past
+-- it, a few of them.
+SELECT 'couriers' AS place, NULL::bytea AS name, cursor FROM couriers
+WHERE log_id = %(log_id)s AND cursor NOT BETWEEN -1 AND %(size)s - 1
+UNION ALL
+SELECT 'webhooks', w.webhook, w.cursor FROM webhooks AS w LEFT JOIN couriers AS c USING (log_id)
+WHERE w.log_id = %(log_id)s AND w.cursor NOT BETWEEN -1 AND coalesce(c.cursor, -1)
+UNION ALL
+SELECT 'deliveries', d.webhook, d.position
+FROM deliveries AS d JOIN webhooks AS w USING (webhook)
+WHERE w.log_id = %(log_id)s AND d.position >= %(size)s
+LIMIT %(limit)s;

@@ -1,0 +1,1 @@
+"""Commands about the database of a log: checking it, and restoring it."""

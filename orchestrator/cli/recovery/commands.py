@@ -1,0 +1,67 @@
+"""`tallystick fsck` and `tallystick restore`."""
+
+import json
+import os
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import Json, progress_writer
+from orchestrator.runtime.settings import read_settings
+
+FALSE_CLAIM = 1
+# A step of progress is told each time that the size has grown by so much.
+_STEP = 100_000
+
+
+def _reporter() -> Callable[[str, int], None]:
+    """Return what tells progress now and then, each step in one line."""
+    write = progress_writer()
+    told: dict[str, int] = {}
+
+    def report(what: str, size: int) -> None:
+        if what not in told or size >= told[what] + _STEP:
+            told[what] = size
+            write(f"{what}: {size} entries")
+
+    return report
+
+
+def fsck(json_out: Json = False) -> None:
+    """Check the stored log: entries, tree, projections, cursors, and what the chain holds.
+
+    Exit code 0: nothing is wrong; 1: something is, a line for each.
+    """
+    from orchestrator.runtime.recovery.tools import check_deployment
+
+    size, found = check_deployment(read_settings(os.environ), _reporter())
+    if json_out:
+        typer.echo(json.dumps({"size": size, "findings": [one._asdict() for one in found]}))
+    else:
+        for one in found:
+            typer.echo(f"{one.code}: {one.message}")
+        typer.echo(f"{size} entries, {len(found)} findings")
+    if found:
+        raise typer.Exit(FALSE_CLAIM)
+
+
+def restore(
+    source: Annotated[
+        str, typer.Option("--from", help="A server of the log, or a folder with a saved one.")
+    ],
+    json_out: Json = False,
+) -> None:
+    """Bring an empty or an older database forward to a public log. Stop all parts before."""
+    from orchestrator.runtime.recovery.restore import LOST
+    from orchestrator.runtime.recovery.tools import restore_deployment
+
+    report = _reporter()
+    done = restore_deployment(read_settings(os.environ), source, report)
+    if json_out:
+        typer.echo(json.dumps({**done._asdict(), "lost": list(LOST)}))
+        return
+    typer.echo(f"from {done.before} to {done.size} entries; {done.refused} requests refused")
+    typer.echo("what the database had not got, and no public log has, cannot come back:")
+    for line in LOST:
+        typer.echo(f"  {line}")

@@ -1,0 +1,1 @@
+"""The making anew of what the database keeps of a log, from its entries."""

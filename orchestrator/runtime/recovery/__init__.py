@@ -1,0 +1,1 @@
+"""Recovery of the log's database: checking it, and making it anew from the public log."""

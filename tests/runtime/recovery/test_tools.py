@@ -1,0 +1,59 @@
+"""The database that settings name is checked, and restored, beside a service that runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import InputError
+from orchestrator.runtime.recovery.restore import Restored
+from orchestrator.runtime.recovery.tools import check_deployment, restore_deployment
+from orchestrator.runtime.settings import Settings, read_settings, read_site
+from orchestrator.simulation.sandbox import Sandbox
+from orchestrator.storage.database import connect_as_owner
+from tests.support.recovery import environment_of
+from tests.support.sandboxes import running_sandbox
+from tests.support.servers import urls_of
+
+
+@pytest.fixture
+def sandbox(database_url: str) -> Iterator[Sandbox]:
+    with running_sandbox("tools.example", database_url) as running:
+        yield running
+
+
+@pytest.fixture
+def settings(sandbox: Sandbox, database_url: str, tmp_path: Path) -> Settings:
+    return read_settings(environment_of(sandbox, urls_of(database_url), tmp_path))
+
+
+def test_a_whole_log_has_no_finding_and_an_altered_one_has(
+    settings: Settings, database_url: str
+) -> None:
+    told: list[str] = []
+    assert check_deployment(settings, lambda what, _: told.append(what)) == (1, [])
+    assert set(told) == {"entries", "projections"}
+    connection = connect_as_owner(database_url)
+    with connection.transaction() as session:
+        session.run("webhooks.begin_courier", log_id=read_log_id(settings))
+        session.run("webhooks.put_courier", log_id=read_log_id(settings), cursor=5, offer=None)
+    connection.close()
+    ((code, message),) = check_deployment(settings, lambda *_: None)[1]
+    assert (code, message) == ("cursor-beyond", "couriers: 5 is past the log of 1")
+
+
+def read_log_id(settings: Settings) -> bytes:
+    assert settings.site is not None
+    return read_site(settings.site).log_id
+
+
+def test_a_server_is_saved_first_and_what_is_there_is_not_written_twice(
+    settings: Settings, sandbox: Sandbox
+) -> None:
+    sandbox.stack.sequencer.close()
+    done = restore_deployment(settings, sandbox.url, lambda *_: None)
+    assert done == Restored(1, 1, 0)
+    folder = settings.home / "saved-log"
+    assert restore_deployment(settings, str(folder), lambda *_: None) == done
+    with pytest.raises(InputError, match="holds no whole saved log"):
+        restore_deployment(settings, str(settings.home), lambda *_: None)

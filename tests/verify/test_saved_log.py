@@ -1,0 +1,39 @@
+"""A saved log says what its server said, and what was not finished is no log."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.client.http import Client
+from orchestrator.client.log_server import served_policy, served_records, served_settings
+from orchestrator.core.errors import InputError, ServerError
+from orchestrator.verify.saved_log import SavedLog, save_log
+from tests.support.http_server import Request, serving_json
+from tests.support.public_log import POLICY, SETTINGS, PublicServer, public_records
+
+
+def test_a_saved_log_answers_as_its_server(tmp_path: Path) -> None:
+    records = public_records()
+    server = PublicServer(records)
+
+    def answer(request: Request) -> object:
+        return {"log_id": "0x"} if request.path == "/v1/log" else server.answer(request)
+
+    told: list[tuple[str, int]] = []
+    with serving_json(answer) as url, Client(url) as client:
+        assert save_log(client, tmp_path, lambda *one: told.append(one)) == len(records)
+    assert told == [("saved", len(records))]
+    saved = SavedLog(tmp_path)
+    assert list(served_records(saved, 0, 10_000)) == records
+    assert list(served_records(saved, 3, 5)) == records[3:5]
+    assert saved.get("/v1/log/checkpoint")["size"] == len(records)
+    assert served_policy(saved, POLICY.hash) == POLICY
+    assert served_settings(saved, SETTINGS.hash) == SETTINGS
+    with pytest.raises(ServerError, match="cannot be read as saved"):
+        saved.get("/v1/operators")
+
+
+def test_a_folder_that_was_not_finished_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="replay --save") as refused:
+        SavedLog(tmp_path)
+    assert refused.value.code == "copy-unfinished"
