@@ -57,7 +57,7 @@ class World:
             keys=KEYS,
             now_ms=self.sandbox.clock,
             public_url=self.sandbox.url,
-            is_simulated=True,
+            speed=0,
             limits=self.sandbox.stack.limits,
             around=Surroundings(mark=self.mark),
         ) as stack:
