@@ -1128,9 +1128,15 @@ class ReceiptCheckpoint(BaseModel):
     size: Position
     root: Word
     signature: Signature
-    anchored: bool = Field(
-        description="True if a final block was seen to have it; ask `rootAt` to be sure."
+
+
+class PendingEntry(BaseModel):
+    """An entry of the log that belongs to a receipt, and that no anchor covers yet."""
+
+    role: str = Field(
+        description="Its part in this receipt.", json_schema_extra={"enum": list(ROLES)}
     )
+    position: Position
 
 
 class Receipt(BaseModel):
@@ -1146,3 +1152,4 @@ class Receipt(BaseModel):
     contract_id: Word
     checkpoint: ReceiptCheckpoint
     entries: list[ReceiptEntry]
+    pending: list[PendingEntry]

@@ -7,6 +7,7 @@ from orchestrator.client.accounts import OperatorClient, wallet
 from orchestrator.client.deals import draft, propose, served_pins
 from orchestrator.client.receipts import served_receipt
 from orchestrator.client.stream import Stream
+from orchestrator.core.errors import PendingError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.sentences import sentences_of
 from orchestrator.storage.files import read_key
@@ -31,8 +32,12 @@ def main() -> None:
                     agent.touch(SURFACE, leads, "email", occasion=contract[:20])
                     print("touched", len(leads), flush=True)
                 case "outcome":
-                    receipt = served_receipt(agent, pins, found.position)
-                    print("earned", receipt.position, to_hex(receipt.root), flush=True)
+                    print("earned", found.position, flush=True)
+                    try:
+                        receipt = served_receipt(agent, pins, found.position)
+                        print("anchored", to_hex(receipt.root), flush=True)
+                    except PendingError as error:
+                        print(error.message, flush=True)
                     return
 
 

@@ -36,6 +36,16 @@ def served_deployment(client: Client) -> tuple[Addresses, bytes]:
         return addresses, from_hex(log["log_id"], WORD_BYTES)
 
 
+def served_origin(client: Client) -> str:
+    """Return the origin of the log that a server names."""
+    log = client.get("/v1/log")
+    with reading(client, "what its log's origin is"):
+        origin = log["origin"]
+        if not isinstance(origin, str):
+            raise TypeError(origin)
+        return origin
+
+
 def served_policy(client: Client, hash_: bytes) -> Policy:
     """Return the policy of this hash. Raises ReplayError if the server gives another one."""
     answer = client.get(f"/v1/policies/{to_hex(hash_)}")

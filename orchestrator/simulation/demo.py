@@ -459,7 +459,7 @@ class Demo(ResourceGroup):
             document = client.get(f"/v1/receipts/{self._first_paid_outcome()}")
         with receipt_chain(document, self.rpc_url) as chain:
             self.report.receipt = document
-            self.report.receipt_lines = check_receipt(document, chain)
+            self.report.receipt_lines = check_receipt(document, chain).shown
             self.report.tampered = check_tampered_receipt(document, chain)
 
     def _first_paid_outcome(self) -> int:

@@ -36,6 +36,7 @@ from orchestrator.core.kinds import opening_of_word
 from orchestrator.core.merkle import TILE_LEVELS, CompactRange, inclusion_proof, leaf_hash, root_of
 from orchestrator.core.opening import MAX_OPENING_WORDS, encode_opening, read_opening
 from orchestrator.core.resource import ResourceGroup
+from orchestrator.verify.log_replay import Told, say_nothing
 
 # The most contracts that are kept in memory, and the most names that are remembered as asked for.
 MAX_CONTRACTS = 100_000
@@ -60,9 +61,15 @@ class LogCopy(ResourceGroup):
     """
 
     def __init__(
-        self, pages: Pages, chain: Chain, log_id: bytes, contract_id: bytes | None = None
+        self,
+        pages: Pages,
+        chain: Chain,
+        log_id: bytes,
+        contract_id: bytes | None = None,
+        told: Told = say_nothing,
     ) -> None:
         super().__init__()
+        self._told = told
         self.log_id = log_id
         self.block_number = chain.block().number
         self.contracts: dict[bytes, EscrowRecord] = {}
@@ -126,6 +133,7 @@ class LogCopy(ResourceGroup):
             self._tiles += [node.hash for node in completed if node.level == TILE_LEVELS]
             self._file.write(b"".join(map(_pack, page)))
             start += len(page)
+            self._told(start, self.size)
         if self.size and tree.root() != self.root:
             raise ReplayError(
                 "root-differs",

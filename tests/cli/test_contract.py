@@ -265,7 +265,7 @@ def _the_end(market: Market, asked: str) -> None:
     shown = market.run("contract", asked).stdout
     assert "refunded: everything is paid or given back" in shown
     assert shown.endswith("nothing is left to do\n")
-    where = ("--url", market.sandbox.url, "--rpc", market.sandbox.rpc_url)
+    where = ("--api", market.sandbox.url, "--rpc", market.sandbox.rpc_url)
     replayed = market._run(["replay", *where], "")
     assert replayed.code == DONE, replayed
     by_log = "3 outcomes, 30.00 payable by the log, 20.00 paid, 0.00 still owed\n"
@@ -356,7 +356,7 @@ def test_a_fork_is_reported_and_said_wherever_the_log_is_looked_at(
     assert chain.forked_at(log_id) is not None
     market.refused(NOTHING, "is marked as forked since", *report, files["other"], by="stranger")
 
-    where = ("--url", market.sandbox.url, "--rpc", market.sandbox.rpc_url)
+    where = ("--api", market.sandbox.url, "--rpc", market.sandbox.rpc_url)
     assert "But the log was marked as forked at" in market._run(["replay", *where], "").stdout
     assert "nothing more of it is anchored" in market.run("contract", asked).stdout
 

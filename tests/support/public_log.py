@@ -9,6 +9,7 @@ from orchestrator.chain.deployment import Anchor
 from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import decide
 from orchestrator.core.entry import address_word
+from orchestrator.core.errors import TermsError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode
 from orchestrator.core.merkle import leaf_hash, root_of
@@ -25,7 +26,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.core.terms import Terms, contract_id
+from orchestrator.core.terms import Terms, contract_id, recover
 from orchestrator.core.world import World
 from tests.support.http_server import Request as HttpRequest
 from tests.support.terms import DOMAIN, LOG_DOMAIN, PLAIN
@@ -79,6 +80,7 @@ class PublicChain:
 
     escrow_domain, event_log_domain = DOMAIN, LOG_DOMAIN
     addresses = SimpleNamespace(event_log=LOG_DOMAIN.verifying_contract)
+    node = SimpleNamespace(name="the node of this test")
 
     def __init__(
         self, records: Sequence[Record], anchored: int | None = None, terms: Terms = TERMS
@@ -88,6 +90,7 @@ class PublicChain:
         self.terms = terms
         self.paid_units = 8_000_000
         self.publisher: str | None = None
+        self.replaced: list[str] = []
         self.forked_at_s: int | None = None
 
     def terms_of(self, _: bytes) -> Terms:
@@ -110,6 +113,16 @@ class PublicChain:
 
     def publisher_of(self, _: bytes) -> str | None:
         return self.publisher
+
+    def publishers_replaced(self, _: bytes, since_s: int) -> list[str]:
+        assert since_s < 0  # a day before the log's first entry
+        return self.replaced
+
+    def is_signed(self, account: str, digest: bytes, signature: bytes) -> bool:
+        try:
+            return recover(digest, signature) == account
+        except TermsError:
+            return False
 
     def paid_of(self, _: bytes) -> int:
         return self.paid_units

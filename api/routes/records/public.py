@@ -270,9 +270,9 @@ def endorsements(
     )
 
 
-@router.get("/receipts/{position}", responses=documented(404))
+@router.get("/receipts/{position}", responses=documented(404, 409))
 def receipt(service: TheService, position: Position) -> answers.Receipt:
-    """Return the receipt of an outcome, a reversal, a settlement or a payout."""
+    """Return the receipt of an outcome, a reversal, a settlement or a payout that is anchored."""
     return receipts.build(service, position)
 
 

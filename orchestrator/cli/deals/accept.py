@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from orchestrator.cli.options import Api, Json, KeyFile
+from orchestrator.cli.options import Api, Json, KeyFile, Watch
 from orchestrator.core.acceptance import AcceptanceRules, parse_rules, reasons_against
 from orchestrator.core.errors import InputError, ServerError
 from orchestrator.core.hexadecimal import to_hex
@@ -30,7 +30,7 @@ from orchestrator.storage.signed_budgets import add_budget, open_ledger
 def accept(
     rules: Annotated[Path, typer.Option(help="Your rules (YAML).")],
     signed: Annotated[Path, typer.Option(help="File that counts what was signed by them.")],
-    watch: Annotated[bool, typer.Option("--watch", help="Go on until interrupted.")] = False,
+    watch: Watch = False,
     every: Annotated[int, typer.Option(help="Seconds between looks.", min=1, max=86_400)] = 30,
     api: Api = None,
     key_file: KeyFile = None,
