@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from orchestrator.cli.options import NOTHING_DONE, Api, Json, KeyFile, address_option, Rpc
+from orchestrator.cli.options import NOTHING_DONE, Api, Json, KeyFile, Rpc, address_option
 from orchestrator.core.errors import InputError, ServerError
 from orchestrator.core.mandate import ALWAYS, Mandate, Pins
 from orchestrator.core.scopes import ScopeSet
