@@ -65,6 +65,11 @@ class Client(Resource):
         params = {name: str(value) for name, value in query.items() if value is not None}
         return self._request("GET", path, params=params)
 
+    def get_bytes(self, path: str, **query: object) -> bytes:
+        """Return the bytes at `path`, whatever they are."""
+        params = {name: str(value) for name, value in query.items() if value is not None}
+        return self._body("GET", path, params=params)
+
     def pages(self, path: str, items: str, **query: object) -> Iterator[Any]:
         """Yield all items of a paged collection, page by page."""
         after, deadline = None, time.monotonic() + PAGES_S
@@ -110,6 +115,16 @@ class Client(Resource):
 
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
         """Return the JSON document of an answer. Raises ServerError for a refusal or a failure."""
+        body = self._body(method, path, **arguments)
+        try:
+            return self._decoded(body)
+        except (ValueError, RecursionError):
+            raise ServerError(
+                "answer-unreadable", f"{self.server} did not answer {path} in JSON"
+            ) from None
+
+    def _body(self, method: str, path: str, **arguments: Any) -> bytes:
+        """Return the body of an answer. Raises ServerError for a refusal or a failure."""
         body, deadline = bytearray(), time.monotonic() + TIMEOUT_S
         try:
             with self._http.stream(method, path, **arguments) as response:
@@ -125,12 +140,7 @@ class Client(Resource):
             raise self._unreachable(error) from None
         if not response.is_success:
             raise self._refused(method, path, response, json_or_none(body))
-        try:
-            return self._decoded(bytes(body))
-        except (ValueError, RecursionError):
-            raise ServerError(
-                "answer-unreadable", f"{self.server} did not answer {path} in JSON"
-            ) from None
+        return bytes(body)
 
     def _decoded(self, body: bytes) -> Any:
         """Return the document of an answer's body. Raises ValueError for what is none."""

@@ -382,7 +382,7 @@ class Demo(ResourceGroup):
         """Compare a stranger's replay with the wallets, and put both in the report."""
         self._report_progress("a stranger replays the public log with the terms from the chain")
         with Client(self.url) as client:
-            chain, log_id = connect(client, self.rpc_url)
+            chain, log_id, _ = connect(client, self.rpc_url)
             with chain:
                 comparison = replay(client, chain, log_id)
         balances = self._balances()

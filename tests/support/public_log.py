@@ -1,11 +1,11 @@
 """A public log with one contract, the chain that has its terms and its anchor, and its server."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
-from typing import Any
 
 from orchestrator.chain.deployment import Anchor
+from orchestrator.core.bundle import write_bundle
 from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import decide
 from orchestrator.core.entry import address_word
@@ -13,7 +13,7 @@ from orchestrator.core.errors import TermsError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode
 from orchestrator.core.merkle import leaf_hash, root_of
-from orchestrator.core.opening import Record, opening_json
+from orchestrator.core.opening import Record, encode_opening
 from orchestrator.core.requests import (
     Genesis,
     OpenContract,
@@ -128,19 +128,20 @@ class PublicChain:
         return self.paid_units
 
 
+def bundled(records: Iterable[Record]) -> list[tuple[bytes, bytes]]:
+    """Return these records as they stand in bundles."""
+    return [
+        (encode(entry), b"" if opening is None else encode_opening(opening))
+        for entry, opening in records
+    ]
+
+
 class PublicServer:
     """The public API of these records."""
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.size, self.root = len(records), root_at(records, len(records))
-        self.items: list[dict[str, Any]] = [
-            {
-                "position": position,
-                "entry": to_hex(encode(entry)),
-                "opening": None if opening is None else opening_json(opening),
-            }
-            for position, (entry, opening) in enumerate(records)
-        ]
+        self.items = bundled(records)
 
     def answer(self, request: HttpRequest) -> object:
         """Answer a request for the checkpoint, a policy, or entries."""
@@ -151,4 +152,4 @@ class PublicServer:
         if request.path.startswith("/v1/settings/"):
             return {"document": SETTINGS.document()}
         start, limit = int(request.query["start"]), int(request.query["limit"])
-        return {"entries": self.items[start : start + min(limit, 3)]}
+        return write_bundle(self.items[start : start + min(limit, 3)])

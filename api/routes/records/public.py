@@ -13,6 +13,7 @@ from api.http.fields import (
     MAX_POSITION,
     Address,
     AfterPosition,
+    BundleLimit,
     ContractId,
     EntryKind,
     Limit,
@@ -26,6 +27,7 @@ from api.http.problems import Refusal, documented, not_found
 from api.routes.public_route import IMMUTABLE, PublicRoute
 from api.routes.records import receipts
 from api.routes.surfaces.operators import token_answer
+from orchestrator.core.bundle import MAX_BUNDLE, write_bundle
 from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.entry import address_word, ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
@@ -34,6 +36,8 @@ from orchestrator.log import stored_records
 from orchestrator.log.reader import StoredEntry
 from orchestrator.log.tree import Checkpoint
 from orchestrator.storage.database import Row
+
+BUNDLE_TYPE = "application/octet-stream"
 
 router = APIRouter(prefix="/v1", tags=["public"], route_class=PublicRoute)
 
@@ -91,6 +95,25 @@ def entries(service: TheService, start: Position = 0, limit: Limit = 100) -> Res
     )
     # A page that is not full grows with the log.
     if start_of_next is not None:
+        _cache(response)
+    return response
+
+
+@router.get(
+    "/log/bundles",
+    response_class=Response,
+    responses={200: {"content": {BUNDLE_TYPE: {}}, "description": "The bundle."}},
+)
+def bundles(service: TheService, start: Position = 0, limit: BundleLimit = MAX_BUNDLE) -> Response:
+    """Return entries from a position on in bytes: for each a uint16, its length, and its 256 bytes,
+    then a uint16 and as many bytes of its opening's words, none where it has none.
+    """
+    found = service.log.entries(start, limit)
+    response = Response(
+        write_bundle((stored.data, stored.opening) for stored in found), media_type=BUNDLE_TYPE
+    )
+    # A bundle that is not full grows with the log.
+    if len(found) == limit:
         _cache(response)
     return response
 
