@@ -975,6 +975,21 @@ class Checkpoint(BaseModel):
     signature: Signature
 
 
+class Anchor(BaseModel):
+    """A checkpoint on chain, in a final block: an event `Published` of the event log."""
+
+    size: Size
+    root: Word
+    transaction: Word
+    block_number: int
+    time_s: int = Field(description="The block's time, UTC seconds.")
+
+
+class Anchors(BaseModel):
+    anchors: list[Anchor]
+    next: Size | None = Field(description="Give it as `after` to go on; null at the end.")
+
+
 def _opening_model(opening: Any) -> type[BaseModel]:
     """Return the model of an opening's JSON: words in hex, numbers, amounts, a state's name."""
     types: dict[type, Any] = {bytes: Word, int: TimeMs, str: str, bool: bool}

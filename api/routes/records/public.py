@@ -82,6 +82,26 @@ def checkpoint(service: TheService, response: Response, size: AtSize = None) -> 
     )
 
 
+@router.get("/log/anchors")
+def anchors(service: TheService, after: AfterPosition = 0, limit: Limit = 100) -> answers.Anchors:
+    """List the log's anchors in final blocks, beyond a size; check each by `rootAt` on chain."""
+    with service.database.transaction() as session:
+        found = session.all("api.anchors", **receipts.published(service), after=after, limit=limit)
+    return answers.Anchors(
+        anchors=[
+            answers.Anchor(
+                size=row.size,
+                root=to_hex(row.root),
+                transaction=to_hex(row.tx_hash),
+                block_number=row.block_number,
+                time_s=row.time_s,
+            )
+            for row in found
+        ],
+        next=next_cursor(found, limit, lambda last: last.size),
+    )
+
+
 @router.get("/log/entries", response_model=answers.Entries)
 def entries(service: TheService, start: Position = 0, limit: Limit = 100) -> Response:
     """List entries from a position on, as they were hashed, with the openings of their payloads."""

@@ -82,6 +82,17 @@ def is_anchored(service: Service, session: Session, position: int) -> bool:
     return _anchored_size(service, session, position) is not None
 
 
+def published(service: Service) -> dict[str, object]:
+    """Return what tells the events by which this log was anchored from all others."""
+    return {
+        "chain_id": service.event_log_domain.chain_id,
+        "escrow": service.escrow_domain.verifying_contract.lower(),
+        "event_log": service.event_log_domain.verifying_contract.lower(),
+        "topic": PUBLISHED,
+        "log_id": service.log_id,
+    }
+
+
 def opening(stored: StoredEntry) -> dict[str, Any] | None:
     """Return an entry's opening as JSON; None if it has none."""
     opened = stored.opened
@@ -186,15 +197,7 @@ def _checkpoint(service: Service, session: Session, roles: Roles, position: int)
 
 
 def _anchored_size(service: Service, session: Session, position: int) -> int | None:
-    row = session.one(
-        "api.anchored",
-        chain_id=service.event_log_domain.chain_id,
-        escrow=service.escrow_domain.verifying_contract.lower(),
-        event_log=service.event_log_domain.verifying_contract.lower(),
-        topic=PUBLISHED,
-        log_id=service.log_id,
-        position=position,
-    )
+    row = session.one("api.anchored", **published(service), position=position)
     return None if row is None else row.size
 
 

@@ -15,7 +15,9 @@ from orchestrator.cli.checks.options import checking_command
 from orchestrator.cli.options import Api, Json, Rpc, ShowProgress, find_endpoints
 from orchestrator.cli.output import Progress
 from orchestrator.core.errors import InputError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.receipt import read_text
+from orchestrator.core.units import format_second
 from orchestrator.runtime.settings import read_settings
 from orchestrator.storage.files import read_bytes
 from orchestrator.verify.pinned import Pinned
@@ -30,7 +32,7 @@ _console = Console()
 
 def add_check_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (verify, receipt, replay):
+    for command in (verify, receipt, replay, anchors):
         app.command()(command)
 
 
@@ -104,6 +106,43 @@ def replay(
     else:
         print_comparison(result, _console)
         _print_lines(_aside(on_trust))
+
+
+@checking_command
+def anchors(
+    pinned: Pinned,
+    api: Api = None,
+    rpc: Rpc = None,
+    progress: ShowProgress = None,
+    json_out: Json = False,
+) -> None:
+    """List a log's anchors with their places on chain, each compared with what the chain holds."""
+    from orchestrator.client.http import Client
+    from orchestrator.verify import comparison
+    from orchestrator.verify.anchors import check_anchor, served_anchors
+
+    endpoints = find_endpoints(api, rpc, None)
+    told = Progress("anchors checked", progress)
+    with Client(endpoints.api) as client:
+        chain, log_id, on_trust = comparison.connect(client, endpoints.rpc_url, pinned)
+        with chain:
+            found = list(served_anchors(client))
+            for number, anchor in enumerate(found):
+                check_anchor(chain, log_id, anchor)
+                told(number + 1, len(found))
+    if json_out:
+        listed = [anchor.to_json() for anchor in found]
+        typer.echo(json.dumps({"anchors": listed, "on_trust": on_trust}))
+        return
+    for anchor in found:
+        _print_lines(
+            [
+                f"{format_second(anchor.time_s)}  size {anchor.size:,}  root {to_hex(anchor.root)}",
+                f"  transaction {to_hex(anchor.transaction)} in block {anchor.block_number}",
+            ]
+        )
+    _console.print(f"the chain holds the roots of all {len(found):,}", style="green")
+    _print_lines(_aside(on_trust))
 
 
 def _read_receipt(path: Path) -> object:
