@@ -40,13 +40,13 @@ class Client(Resource):
     time.
     """
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, timeout_s: float = TIMEOUT_S) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise InputError("api-url-malformed", f"{base_url!r} is no http(s) URL of an API")
         try:
             self._http = httpx.Client(
                 base_url=base_url,
-                timeout=TIMEOUT_S,
+                timeout=timeout_s,
                 # No proxy or credentials of the environment: the URL is all that is asked.
                 trust_env=False,
                 verify=tls_settings(trust_env=False),
@@ -55,6 +55,7 @@ class Client(Resource):
             )
         except httpx.InvalidURL as error:
             raise InputError("api-url-malformed", f"{base_url!r}: {error}") from None
+        self._timeout_s = timeout_s
         self.server = f"the API at {self._http.base_url.netloc.decode()}"
 
     def close(self) -> None:
@@ -125,7 +126,7 @@ class Client(Resource):
 
     def _body(self, method: str, path: str, **arguments: Any) -> bytes:
         """Return the body of an answer. Raises ServerError for a refusal or a failure."""
-        body, deadline = bytearray(), time.monotonic() + TIMEOUT_S
+        body, deadline = bytearray(), time.monotonic() + self._timeout_s
         try:
             with self._http.stream(method, path, **arguments) as response:
                 # Raw bytes: nothing is unpacked, whatever encoding the server names. httpx bounds
