@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import groupby
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from orchestrator.core.limits import Limits
 from orchestrator.core.opening import Record
 from orchestrator.core.replay import Replay
 from orchestrator.core.replay_rules import Documents
+from orchestrator.core.requests import Touch
 from orchestrator.core.site import Funds
 from orchestrator.core.terms import Domain
 from orchestrator.runtime.local_servers import LocalPostgres
@@ -45,9 +47,7 @@ from scripts.bench.log import (
     POLICY,
     RULES,
     SETTINGS,
-    Touch,
     drain,
-    groupby,
     journeys,
     opened,
     post,

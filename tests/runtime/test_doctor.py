@@ -81,13 +81,22 @@ def test_a_port_is_free_taken_or_ours_already(tmp_path: Path) -> None:
         taken = port_of(other, HOME=home)
     assert not taken.ok
     assert "another program listens at 127.0.0.1:" in taken.detail
-    for document, is_ours in (({"log_id": "0x"}, True), ({"parts": []}, True), (["log_id"], False)):
-        with serving_json(lambda _, told=document: told) as url:
-            port = url.rpartition(":")[2]
-            found = findings_of(HOME=home, LISTEN=f"127.0.0.1:{port}")[f"port {port}"]
-        assert found.ok is is_ours
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
     free = findings_of(HOME=home, LISTEN=f"127.0.0.1:{port}")[f"port {port}"]
     assert free == Finding(f"port {port}", True, "free at 127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("document", "is_ours"), [({"log_id": "0x"}, True), ({"parts": []}, True), (["log_id"], False)]
+)
+def test_a_service_of_ours_may_listen_already(
+    tmp_path: Path, document: object, *, is_ours: bool
+) -> None:
+    with serving_json(lambda _: document) as url:
+        port = url.rpartition(":")[2]
+        found = findings_of(HOME=str(tmp_path), LISTEN=f"127.0.0.1:{port}")[f"port {port}"]
+    assert found.ok is is_ours
 
 
 def test_an_address_that_is_not_this_machines_cannot_be_listened_on(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def test_each_fact_that_is_not_pinned_has_a_line() -> None:
 
 @pytest.mark.parametrize("name", Named._fields)
 def test_a_fact_that_differs_is_refused_by_its_name(name: str) -> None:
-    other = NAMED._replace(**{name: {"chain_id": 1, "log_id": word("other")}.get(name, "other")})
+    changed: Any = {"chain_id": 1, "log_id": word("other")}.get(name, "other")
+    other = NAMED._replace(**{name: changed})
     with pytest.raises(ProofError) as refused:
         PINNED.compare(other, "the receipt")
     assert refused.value.code == "pin-differs"

@@ -38,6 +38,7 @@ from orchestrator.log.tree import Checkpoint
 from orchestrator.storage.database import Row
 
 BUNDLE_TYPE = "application/octet-stream"
+BYTES = {"type": "string", "format": "binary"}
 
 router = APIRouter(prefix="/v1", tags=["public"], route_class=PublicRoute)
 
@@ -122,7 +123,7 @@ def entries(service: TheService, start: Position = 0, limit: Limit = 100) -> Res
 @router.get(
     "/log/bundles",
     response_class=Response,
-    responses={200: {"content": {BUNDLE_TYPE: {}}, "description": "The bundle."}},
+    responses={200: {"content": {BUNDLE_TYPE: {"schema": BYTES}}, "description": "The bundle."}},
 )
 def bundles(service: TheService, start: Position = 0, limit: BundleLimit = MAX_BUNDLE) -> Response:
     """Return entries from a position on in bytes: for each a uint16, its length, and its 256 bytes,

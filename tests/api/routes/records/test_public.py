@@ -89,7 +89,7 @@ def test_entries_come_page_by_page(service: ApiService, settled: SettledContract
 
 
 def test_bundles_hold_the_same_in_bytes(service: ApiService, settled: SettledContract) -> None:
-    """What is hashed and what it opens, byte for byte, at any position."""
+    """Entries and openings are the bytes that were hashed, from any position on."""
     wanted = []
     for item in settled.entries:
         opened = opening_of_word(from_hex(item["entry"])[:32])
