@@ -1,14 +1,11 @@
-"""An agent over HTTP: it proposes a contract, works once it is open, and checks what it earned."""
+"""An agent over HTTP: it proposes a contract, works once it is open, and hears what it earned."""
 
 import sys
 from pathlib import Path
 
 from orchestrator.client.accounts import OperatorClient, wallet
 from orchestrator.client.deals import draft, propose, served_pins
-from orchestrator.client.receipts import served_receipt
 from orchestrator.client.stream import Stream
-from orchestrator.core.errors import PendingError
-from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.sentences import sentences_of
 from orchestrator.storage.files import read_key
 
@@ -32,12 +29,8 @@ def main() -> None:
                     agent.touch(SURFACE, leads, "email", occasion=contract[:20])
                     print("touched", len(leads), flush=True)
                 case "outcome":
+                    # Once it is anchored, `served_receipt` has what shows it to anyone.
                     print("earned", found.position, flush=True)
-                    try:
-                        receipt = served_receipt(agent, pins, found.position)
-                        print("anchored", to_hex(receipt.root), flush=True)
-                    except PendingError as error:
-                        print(error.message, flush=True)
                     return
 
 
