@@ -149,12 +149,12 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class PublisherChanged:
-    """The hand-over of a log: the publisher before keeps its powers until then, UTC seconds."""
+    """The hand-over of a log: the publisher before keeps its powers until then."""
 
     log_id: bytes
     previous: str
     publisher: str
-    previous_until_s: int
+    previous_until: int  # UTC seconds
 
 
 @dataclass(frozen=True, slots=True)
