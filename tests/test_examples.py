@@ -118,7 +118,7 @@ def test_agent_and_owner_make_a_contract_and_one_outcome(stage: Stage) -> None:
         assert after(output, "touched") == ["1"]
         said = stage.run("owner.py", "owner", stage.event("ann", "activate"))
         assert said == ["ann activate done"]
-        position = after(output, "earned")[0]
+        (position,) = after(output, "earned")
         pay_by_chain(stage.service, contract)
         assert after(output, "paid") == ["8.00"]
     assert stage.service.entries(int(position), 1)[0].kind == "outcome"

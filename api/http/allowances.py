@@ -15,6 +15,7 @@ from starlette.types import Scope
 from api.context import Network, Service, TheService
 from api.http.fields import MAX_PAGE
 from api.http.problems import Refusal
+from orchestrator.core.bundle import MAX_BUNDLE
 from orchestrator.core.limits import Limits, Rate, rate_of
 from orchestrator.storage.allowances import Spent, spend
 from orchestrator.storage.database import Session
@@ -31,6 +32,8 @@ _TOLD = "tallystick.allowances"
 _LIMITS = "tallystick.limits"
 _DEFAULT_PAGE = 100
 # An answer to why reads as much of the log as a long page.
+# A bundle's entries are copied as they are stored: each costs an eighth of a row of JSON or less.
+BUNDLE_ROWS = MAX_BUNDLE // 8
 ANSWER_ROWS = MAX_PAGE
 
 
@@ -165,7 +168,11 @@ def charge_sign_in(service: TheService, request: Request) -> None:
 
 def charge_read(service: Service, request: Request, source: str) -> None:
     """Charge a source for a public read. Raises `Refusal` (429)."""
-    rows = ANSWER_ROWS if request.url.path.endswith("/why") else _rows_of(request)
+    path: str = request.scope["route"].path
+    if path.endswith("/log/bundles"):
+        rows = BUNDLE_ROWS
+    else:
+        rows = ANSWER_ROWS if request.url.path.endswith("/why") else _rows_of(request)
     _charge_source(service, request, source, {"reads": 1, "read-rows": rows})
 
 

@@ -985,6 +985,21 @@ class Checkpoint(BaseModel):
     signature: Signature
 
 
+class Anchor(BaseModel):
+    """A checkpoint on chain, in a final block: an event `Published` of the event log."""
+
+    size: Size
+    root: Word
+    transaction: Word
+    block_number: int
+    time_s: int = Field(description="The block's time, UTC seconds.")
+
+
+class Anchors(BaseModel):
+    anchors: list[Anchor]
+    next: Size | None = Field(description="Give it as `after` to go on; null at the end.")
+
+
 def _opening_model(opening: Any) -> type[BaseModel]:
     """Return the model of an opening's JSON: words in hex, numbers, amounts, a state's name."""
     types: dict[type, Any] = {bytes: Word, int: TimeMs, str: str, bool: bool}
@@ -1138,9 +1153,15 @@ class ReceiptCheckpoint(BaseModel):
     size: Position
     root: Word
     signature: Signature
-    anchored: bool = Field(
-        description="True if a final block was seen to have it; ask `rootAt` to be sure."
+
+
+class PendingEntry(BaseModel):
+    """An entry of the log that belongs to a receipt, and that no anchor covers yet."""
+
+    role: str = Field(
+        description="Its part in this receipt.", json_schema_extra={"enum": list(ROLES)}
     )
+    position: Position
 
 
 class Receipt(BaseModel):
@@ -1156,3 +1177,4 @@ class Receipt(BaseModel):
     contract_id: Word
     checkpoint: ReceiptCheckpoint
     entries: list[ReceiptEntry]
+    pending: list[PendingEntry]

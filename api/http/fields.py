@@ -13,6 +13,7 @@ from fastapi import Path, Query
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.core import names
+from orchestrator.core.bundle import MAX_BUNDLE
 from orchestrator.core.kinds import KINDS
 from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
 from orchestrator.core.units import parse_amount, parse_time_ns
@@ -205,6 +206,10 @@ Units = Annotated[
 Limit = Annotated[
     Annotated[int, Field(ge=1, le=MAX_PAGE), Digits],
     Query(description="The most items to return."),
+]
+BundleLimit = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_BUNDLE), Digits],
+    Query(description="The most entries to return."),
 ]
 DirectoryLimit = Annotated[
     Annotated[int, Field(ge=1, le=MAX_DIRECTORY_PAGE), Digits],

@@ -34,10 +34,10 @@ def main() -> None:
                     agent.touch(surface, leads, "email", occasion=contract[:20])
                     print("touched", len(leads), flush=True)
                 case "outcome":
-                    print(
-                        "earned", served_receipt(agent, pins, found.position).position, flush=True
-                    )
-                case "payout":
+                    earned = found.position
+                    print("earned", earned, flush=True)
+                case "payout":  # what is paid is anchored, so anyone can be shown it
+                    served_receipt(agent, pins, earned)
                     print("paid", format_amount(found.record.entry.value))
                     return
 

@@ -148,6 +148,16 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class PublisherChanged:
+    """The hand-over of a log: the publisher before keeps its powers until then."""
+
+    log_id: bytes
+    previous: str
+    publisher: str
+    previous_until: int  # UTC seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Forked:
     """The report of two roots of one size, after which the log is anchored no more."""
 
@@ -354,6 +364,7 @@ class Withdrawn:
 Event = (
     Registered
     | Published
+    | PublisherChanged
     | Forked
     | Opened
     | Settled

@@ -3,7 +3,7 @@
 Show what is `latest`, act on what is `finalized`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -12,9 +12,10 @@ from eth_abi.exceptions import DecodingError
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from orchestrator.chain.abi import Call
+from orchestrator.chain.abi import Call, PublisherChanged
 from orchestrator.chain.caller import contract_at, is_mismatch
 from orchestrator.chain.escrow import EscrowCaller, SignedRun
+from orchestrator.chain.event_scan import events_of
 from orchestrator.chain.nodes.pool import NodePool
 from orchestrator.chain.rpc import ReplyError, Tag, octets, quantity
 from orchestrator.core.errors import ChainError
@@ -251,6 +252,13 @@ class Chain(EscrowCaller):
         """Return the publisher before, while its signatures count; else None."""
         previous = self.read(self._event_log, "previousPublisherOf", log_id, block=block)
         return to_checksum_address(previous) if int(previous, 16) else None
+
+    def publishers_replaced(self, log_id: bytes, since_s: int) -> Iterator[str]:
+        """Yield the publishers that have handed the log over after a UTC second."""
+        address, last = self.addresses.event_log, self.block().number
+        for found in events_of(self, address, [log_id], since_s, last):
+            if isinstance(found.event, PublisherChanged):
+                yield found.event.previous
 
     def register(self, origin: str, publisher: str) -> Call:
         """Return the call by which the sender registers a log."""

@@ -151,15 +151,17 @@ class EventScan:
 
 
 def events_of(
-    chain: Caller, escrow: str, contract_ids: Sequence[bytes], after_s: int, last: int
+    chain: Caller, address: str, subjects: Sequence[bytes], after_s: int, last: int
 ) -> Iterator[ChainEvent]:
-    """Yield the escrow's events of these contracts, in its order, from blocks after a UTC second.
+    """Yield a contract's events about these subjects, in order, from blocks after a UTC second.
+
+    The escrow's are about outcome contracts, the event log's about logs.
 
     The last block read is `last`. Raises NodeError if the node does not give them all.
     """
-    if not contract_ids:
+    if not subjects:
         return
-    scan = EventScan(chain, [escrow], SPAN_BLOCKS, contract_ids)
+    scan = EventScan(chain, [address], SPAN_BLOCKS, subjects)
     first = _first_block(chain, after_s, last)
     # A node may allow very short ranges only: so many pages would take hours.
     for _ in range(MAX_PAGES):

@@ -14,8 +14,13 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 def parse_contract_id(text: str) -> bytes:
     """Return the 32 bytes of a contract's id. Raises InputError `id-malformed`."""
+    return parse_word(text, "contract id")
+
+
+def parse_word(text: str, what: str = "id") -> bytes:
+    """Return the 32 bytes of an id. Raises InputError `id-malformed`."""
     if not _ID.fullmatch(text):
-        raise InputError("id-malformed", f"{text!r} is no contract id: 0x and 64 hex digits")
+        raise InputError("id-malformed", f"{text!r} is no {what}: 0x and 64 hex digits")
     return from_hex(text)
 
 

@@ -9,7 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator.cli.replay_view import comparison_to_json
+from orchestrator.cli.checks.view import comparison_to_json
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.units import format_amount, format_ms
 from orchestrator.simulation.demo import ContractResult, DemoReport
@@ -100,7 +100,7 @@ def format_usage(report: DemoReport) -> str:
         f"  API    {api}/v1/log   (its description: {api}/v1/openapi.json)\n"
         f"  chain  {rpc}\n"
         f"In another terminal:\n"
-        f"  {COMMAND} replay --url {api} --rpc {rpc}\n"
+        f"  {COMMAND} replay --api {api} --rpc {rpc}\n"
         f"  curl -s {api}/v1/receipts/{position} > receipt.json\n"
         f"  {COMMAND} verify receipt.json --rpc {rpc}\n"
         f"  {COMMAND} contract {contract} --api {api} --rpc {rpc}\n"

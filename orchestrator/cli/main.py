@@ -2,7 +2,8 @@
 
 Exit codes: 0 done; 1 a claim was checked and is false; 2 bad input, nothing was done; 3 something
 that the command needs (a node, a database, a program) is missing or is not what it should be;
-4 nothing was done, for there is nothing to do, or not at this time, or the person said no.
+4 nothing was done, for there is nothing to do, or not at this time, or the person said no;
+5 nothing is false, and the chain does not show it yet.
 """
 
 import io
@@ -11,22 +12,27 @@ import os
 import signal
 import sys
 import threading
-from contextlib import nullcontext
-from pathlib import Path
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
+from typer._click.exceptions import (
+    ClickException,
+)  # Typer has its own Click, and no other name for it
+from typer.rich_utils import rich_format_error
 
 from orchestrator.cli.accounts.connect import connect
 from orchestrator.cli.accounts.keys import keys
 from orchestrator.cli.backtest.command import backtest
+from orchestrator.cli.checks.command import add_check_commands
 from orchestrator.cli.contract import add_contract_commands
 from orchestrator.cli.deals.accept import accept
 from orchestrator.cli.deals.draft import draft
 from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import NOTHING_DONE, Json, progress_writer, server_folder
+from orchestrator.cli.output import DOCUMENTED, error_document
 from orchestrator.cli.recovery.commands import fsck, restore
 from orchestrator.cli.sandbox.command import sandbox
 from orchestrator.cli.status.command import status
@@ -38,18 +44,17 @@ from orchestrator.core.errors import (
     InputError,
     LocalError,
     LogError,
+    PendingError,
     ProofError,
     ReplayError,
     ServerError,
 )
 from orchestrator.runtime.settings import read_settings
-from orchestrator.storage.files import read_bytes
 
 # The modules that speak to a chain or serve HTTP take seconds to import. Each command imports its
 # own, so that a backtest does not wait for them.
 
-OK, FALSE_CLAIM, BAD_INPUT, MISSING = 0, 1, 2, 3
-MAX_RECEIPT_BYTES = 1_048_576
+OK, FALSE_CLAIM, BAD_INPUT, MISSING, NOT_YET = 0, 1, 2, 3, 5
 
 app = typer.Typer(
     name="tallystick",
@@ -126,55 +131,6 @@ def migrate(json_out: Json = False) -> None:
     write_progress("the database is ready")
 
 
-@app.command()
-def verify(
-    receipt: Annotated[Path, typer.Argument(help="A receipt (JSON, format 1).")],
-    rpc: Annotated[
-        str | None, typer.Option(help="A node, to compare with what the chain holds.")
-    ] = None,
-    json_out: Json = False,
-) -> None:
-    """Check a receipt: proofs, story, and with --rpc the anchor, the terms and the payout."""
-    from orchestrator.verify.receipt_check import check_receipt, receipt_chain
-
-    document = _read_json(receipt)
-    with receipt_chain(document, rpc) if rpc else nullcontext() as chain:
-        lines = check_receipt(document, chain)
-    if json_out:
-        typer.echo(json.dumps({"valid": True, "on_chain": chain is not None, "shown": lines}))
-        return
-    for line in lines:
-        console.print(f"  {line}", markup=False, soft_wrap=True)
-    console.print("the receipt holds", style="green")
-
-
-@app.command()
-def replay(
-    url: Annotated[str, typer.Option(help="The API of the log to replay.")],
-    rpc: Annotated[str, typer.Option(help="A node of the chain that it is anchored on.")],
-    save: Annotated[
-        Path | None, typer.Option(help="A folder to save the public log in, to restore from.")
-    ] = None,
-    json_out: Json = False,
-) -> None:
-    """Judge a public log from its first entry, and compare payouts with the chain."""
-    from orchestrator.cli.replay_view import comparison_to_json, print_comparison
-    from orchestrator.client.http import Client
-    from orchestrator.verify import comparison
-    from orchestrator.verify.saved_log import save_log
-
-    with Client(url) as client:
-        chain, log_id = comparison.connect(client, rpc)
-        with chain:
-            result = comparison.replay(client, chain, log_id)
-        if save is not None:
-            save_log(client, save)
-    if json_out:
-        typer.echo(json.dumps(comparison_to_json(result)))
-    else:
-        print_comparison(result, console)
-
-
 @app.command(help="What is installed, reachable and in agreement; what to do about what is not.")
 def doctor(json_out: Json = False) -> None:
     """Examine the installation and what the settings name, and print a finding for each."""
@@ -193,19 +149,37 @@ def doctor(json_out: Json = False) -> None:
 
 
 def main() -> None:
-    """Run the command; every error is one line on stderr and an exit code."""
+    """Run the command; every error is one line on stderr and an exit code.
+
+    With `--json` an error is a document on stdout as well, unless the command has printed its own.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        code = app(standalone_mode=False)
     except DomainError as error:
         _print_error(error.message)
-        sys.exit(_exit_code(error))
+        code = _exit_code(error)
+        if DOCUMENTED not in getattr(error, "__notes__", ()):
+            _print_document(error.code, error.message, code)
+    except typer.Abort:
+        _print_error("interrupted")
+        code = NOTHING_DONE
+        _print_document("interrupted", "interrupted", code)
+    except ClickException as error:
+        rich_format_error(error)
+        code = error.exit_code
+        _print_document("usage", error.format_message(), code)
     except OSError as error:
-        _print_error(f"{error.filename or 'the system says'}: {error.strerror or error}")
+        message = f"{error.filename or 'the system says'}: {error.strerror or error}"
+        _print_error(message)
         # What stdout would not take is still in its buffer and must not fail again at exit.
-        sys.stdout = io.StringIO()
-        sys.exit(MISSING)
+        failed, sys.stdout = sys.stdout, io.StringIO()
+        if error.filename is not None:
+            sys.stdout = failed
+            _print_document("file", message, MISSING)
+        code = MISSING
+    sys.exit(code or OK)
 
 
 app.command()(backtest)
@@ -214,6 +188,7 @@ app.command()(status)
 app.command()(sandbox)
 app.command()(fsck)
 app.command()(restore)
+add_check_commands(app)
 add_contract_commands(app)
 app.add_typer(keys)
 app.add_typer(connect)
@@ -223,8 +198,24 @@ app.command()(feedback)
 app.add_typer(jobs)
 
 
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tallystick {version('tallystick')}")
+        raise typer.Exit
+
+
 @app.callback()
-def tallystick() -> None:
+def tallystick(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda wanted: _print_version(wanted=wanted),
+            is_eager=True,
+            help="Print the version, and nothing else.",
+        ),
+    ] = False,
+) -> None:
     """Pays autonomous agents for outcomes that a log can prove."""
 
 
@@ -236,14 +227,6 @@ def _stop_on_signal() -> threading.Event:
     return stop
 
 
-def _read_json(path: Path) -> object:
-    data = read_bytes(path, MAX_RECEIPT_BYTES)
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        raise InputError("json-invalid", f"{path}: is not readable as JSON") from None
-
-
 def _print_error(message: str) -> None:
     line = " ".join(f"tallystick: {message}".splitlines())
     # Servers and nodes write parts of messages; their control characters must not reach a terminal.
@@ -251,10 +234,18 @@ def _print_error(message: str) -> None:
     errors.print(Text(line, style="red"), soft_wrap=True)
 
 
+def _print_document(code: str, message: str, exit_code: int) -> None:
+    """Print the document of an error where the command was asked for one."""
+    if "--json" in sys.argv[1:]:
+        typer.echo(json.dumps(error_document(code, message, exit_code)))
+
+
 def _exit_code(error: DomainError) -> int:
     match error:
         case ChainError(code="rpc-url-malformed"):
             return BAD_INPUT
+        case PendingError():
+            return NOT_YET
         case ProofError() | ReplayError():
             return FALSE_CLAIM
         case EscrowError():

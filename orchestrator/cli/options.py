@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 
 from orchestrator.cli.arguments import parse_address, parse_contract_id
+from orchestrator.cli.output import error_document
 from orchestrator.core.errors import InputError
 from orchestrator.runtime.settings import read_settings
 
@@ -52,7 +53,7 @@ Api = Annotated[str | None, typer.Option(help="A server of the log; else TALLYST
 Rpc = Annotated[str | None, typer.Option(help="A node of its chain; else TALLYSTICK_RPC_URL.")]
 Escrow = Annotated[
     str | None,
-    address_option(help_text="The escrow's address; else where the server says it is."),
+    address_option(help_text="The escrow's address; else the one that is named."),
 ]
 Lens = Annotated[
     str | None,
@@ -64,6 +65,13 @@ KeyFile = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Sign and send without asking.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Explain only; needs no key.")]
+ShowProgress = Annotated[
+    bool | None,
+    typer.Option(
+        "--progress/--no-progress", help="Say on stderr how far it is; else on a terminal."
+    ),
+]
+Watch = Annotated[bool, typer.Option("--watch", help="Go on until interrupted.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 
 # Runs a command; False if there was something to do and the person said no.
@@ -80,6 +88,7 @@ def _common_options(
     key_file: KeyFile = None,
     yes: Yes = False,
     dry_run: DryRun = False,
+    progress: ShowProgress = None,
     json_out: Json = False,
 ) -> "tuple[Endpoints, RunOptions]":
     """Return the endpoints and run options that every signing command has."""
@@ -87,7 +96,7 @@ def _common_options(
 
     endpoints = find_endpoints(api, rpc, escrow, lens)
     key_file = key_file or read_settings(os.environ).key_file
-    return endpoints, RunOptions(key_file, yes, dry_run, json_out)
+    return endpoints, RunOptions(key_file, yes, dry_run, json_out, progress)
 
 
 def find_endpoints(
@@ -122,10 +131,17 @@ def signing_command(command: Callable[..., Action]) -> Callable[..., None]:
         # First what all commands need, then what this one finds wrong with its own arguments.
         common = _common_options(**values)
         if not command(**own_values)(*common):
+            if common[1].as_json:
+                typer.echo(json.dumps(error_document("declined", "you said no", NOTHING_DONE)))
             raise typer.Exit(NOTHING_DONE)
 
-    # Typer builds the command line from these.
-    parameters = [*own.values(), *signature(_common_options).parameters.values()]
+    return with_parameters(run, [*own.values(), *signature(_common_options).parameters.values()])
+
+
+def with_parameters(
+    run: Callable[..., None], parameters: Iterable[Parameter]
+) -> Callable[..., None]:
+    """Return a command that takes these parameters: Typer builds the command line from them."""
     run.__signature__ = Signature(  # type: ignore[attr-defined]
         [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in parameters]
     )

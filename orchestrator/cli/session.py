@@ -21,6 +21,7 @@ from orchestrator.actions.fork import checkpoint_from_json
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.deployment import Chain, SignedCheckpoint, find_deployment
 from orchestrator.chain.wallet import Quote, Sender, Sent, format_ether, quote
+from orchestrator.cli.output import Progress, documented
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import served_deployment
 from orchestrator.core.entry import ZERO_ADDRESS
@@ -57,6 +58,7 @@ class RunOptions(NamedTuple):
     yes: bool = False
     dry_run: bool = False
     as_json: bool = False
+    progress: bool | None = None
 
 
 class CommandSession(ResourceGroup):
@@ -65,8 +67,9 @@ class CommandSession(ResourceGroup):
     Where the escrow is named, the server is asked only for the log.
     """
 
-    def __init__(self, endpoints: Endpoints) -> None:
+    def __init__(self, endpoints: Endpoints, *, progress: bool | None = None) -> None:
         super().__init__()
+        self._progress = progress
         with self._opening():
             self.client = self._exits.enter_context(Client(endpoints.api))
             if endpoints.escrow is None:
@@ -99,7 +102,8 @@ class CommandSession(ResourceGroup):
             contract_id = None
         else:
             log_id, contract_id = state.terms.log_id, state.contract_id
-        with LogCopy(pages_of(self.client), self.chain, log_id, contract_id) as log_copy:
+        told = Progress("entries copied", self._progress)
+        with LogCopy(pages_of(self.client), self.chain, log_id, contract_id, told) as log_copy:
             yield log_copy
 
 
@@ -266,7 +270,7 @@ def execute_plan(
     """
     key = read_signing_key(options)
     printer = Printer(options)
-    with CommandSession(endpoints) as session:
+    with CommandSession(endpoints, progress=options.progress) as session:
         chain = session.chain
         sender = None if key is None else Sender(chain, key)
         plan = make_plan(session)
@@ -276,7 +280,7 @@ def execute_plan(
             for planned in plan.transactions:
                 printer.print_line(f"{planned.title}: not now")
             _print_plan_json(printer, plan, [PricedTransaction(one) for one in plan.transactions])
-            raise plan.obstacle
+            raise documented(plan.obstacle)
         steps = [_explain(printer, chain, planned, sender) for planned in plan.transactions]
         count = sum(step.failure is None for step in steps)
         if count and sender is not None and not options.dry_run:
@@ -285,7 +289,10 @@ def execute_plan(
                 return False
             steps = _send(printer, chain, sender, steps)
         _print_plan_json(printer, plan, steps)
-        _check_all_done(steps)
+        try:
+            _check_all_done(steps)
+        except ChainError as error:
+            raise documented(error) from None
         return True
 
 
@@ -294,6 +301,8 @@ def _print_plan_json(printer: Printer, plan: Plan, steps: Sequence[PricedTransac
     document: dict[str, object] = {"looked": plan.lines, **plan.facts}
     document["transactions"] = [step.to_json() for step in steps]
     document["sent"] = any(step.sent for step in steps)
+    if plan.obstacle is not None:
+        document["error"] = {"code": plan.obstacle.code, "message": plan.obstacle.message}
     printer.print_json(document)
 
 

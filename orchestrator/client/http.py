@@ -40,13 +40,13 @@ class Client(Resource):
     time.
     """
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, timeout_s: float = TIMEOUT_S) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise InputError("api-url-malformed", f"{base_url!r} is no http(s) URL of an API")
         try:
             self._http = httpx.Client(
                 base_url=base_url,
-                timeout=TIMEOUT_S,
+                timeout=timeout_s,
                 # No proxy or credentials of the environment: the URL is all that is asked.
                 trust_env=False,
                 verify=tls_settings(trust_env=False),
@@ -55,6 +55,7 @@ class Client(Resource):
             )
         except httpx.InvalidURL as error:
             raise InputError("api-url-malformed", f"{base_url!r}: {error}") from None
+        self._timeout_s = timeout_s
         self.server = f"the API at {self._http.base_url.netloc.decode()}"
 
     def close(self) -> None:
@@ -64,6 +65,11 @@ class Client(Resource):
         """Return the JSON document at `path`; arguments that are None are left out of the query."""
         params = {name: str(value) for name, value in query.items() if value is not None}
         return self._request("GET", path, params=params)
+
+    def get_bytes(self, path: str, **query: object) -> bytes:
+        """Return the bytes at `path`, whatever they are."""
+        params = {name: str(value) for name, value in query.items() if value is not None}
+        return self._body("GET", path, params=params)
 
     def pages(self, path: str, items: str, **query: object) -> Iterator[Any]:
         """Yield all items of a paged collection, page by page."""
@@ -110,7 +116,17 @@ class Client(Resource):
 
     def _request(self, method: str, path: str, **arguments: Any) -> Any:
         """Return the JSON document of an answer. Raises ServerError for a refusal or a failure."""
-        body, deadline = bytearray(), time.monotonic() + TIMEOUT_S
+        body = self._body(method, path, **arguments)
+        try:
+            return self._decoded(body)
+        except (ValueError, RecursionError):
+            raise ServerError(
+                "answer-unreadable", f"{self.server} did not answer {path} in JSON"
+            ) from None
+
+    def _body(self, method: str, path: str, **arguments: Any) -> bytes:
+        """Return the body of an answer. Raises ServerError for a refusal or a failure."""
+        body, deadline = bytearray(), time.monotonic() + self._timeout_s
         try:
             with self._http.stream(method, path, **arguments) as response:
                 # Raw bytes: nothing is unpacked, whatever encoding the server names. httpx bounds
@@ -125,12 +141,7 @@ class Client(Resource):
             raise self._unreachable(error) from None
         if not response.is_success:
             raise self._refused(method, path, response, json_or_none(body))
-        try:
-            return self._decoded(bytes(body))
-        except (ValueError, RecursionError):
-            raise ServerError(
-                "answer-unreadable", f"{self.server} did not answer {path} in JSON"
-            ) from None
+        return bytes(body)
 
     def _decoded(self, body: bytes) -> Any:
         """Return the document of an answer's body. Raises ValueError for what is none."""

@@ -1,17 +1,20 @@
 """The public API of a log, as a stranger reads it: the deployment, entries, openings, documents."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import starmap
 from typing import Any, NamedTuple, Protocol
 
-from orchestrator.client.http import PAGE
 from orchestrator.core import policy as policies
 from orchestrator.core import surface_settings
-from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES, described
+from orchestrator.core.bundle import MAX_BUNDLE, read_bundle
+from orchestrator.core.entry import WORD_BYTES, Entry, described
 from orchestrator.core.errors import EntryError, ReplayError, ServerError
+from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import decode, kind_of
-from orchestrator.core.opening import Record, read_opening
+from orchestrator.core.opening import Record, decode_opening, read_opening
 from orchestrator.core.policy import Policy
 from orchestrator.core.site import Addresses
 from orchestrator.core.surface_settings import SurfaceSettings
@@ -26,6 +29,7 @@ class LogSource(Protocol):
     server: str
 
     def get(self, path: str, **query: object) -> Any: ...
+    def get_bytes(self, path: str, **query: object) -> bytes: ...
 
 
 class ServedEntry(NamedTuple):
@@ -42,6 +46,16 @@ def served_deployment(client: LogSource) -> tuple[Addresses, bytes]:
         # A stranger finds the events by their time, never by a block that the server names.
         addresses = Addresses.from_json(log)._replace(start_block=0)
         return addresses, from_hex(log["log_id"], WORD_BYTES)
+
+
+def served_origin(client: LogSource) -> str:
+    """Return the origin of the log that a server names."""
+    log = client.get("/v1/log")
+    with reading(client, "what its log's origin is"):
+        origin = log["origin"]
+        if not isinstance(origin, str):
+            raise TypeError(origin)
+        return origin
 
 
 def served_policy(client: LogSource, hash_: bytes) -> Policy:
@@ -66,37 +80,58 @@ def served_settings(client: LogSource, hash_: bytes) -> SurfaceSettings:
     return settings
 
 
-def served_entries(client: LogSource, start: int, limit: int) -> list[ServedEntry]:
-    """Return one page of entries from position `start` on, at most `limit`; none at the log's end.
+def served_bundle(client: LogSource, start: int, limit: int) -> list[PublicEntry]:
+    """Return the entries from position `start` on, at most `limit`; none at the log's end.
 
-    Nothing is decoded. Raises ReplayError if an entry is skipped or more than `limit` are given.
+    Nothing is decoded. Raises ServerError for what is no bundle, ReplayError for too many entries.
     """
-    answer = client.get("/v1/log/entries", start=start, limit=limit)
-    page = []
-    with reading(client, f"what its entries from {start} on are"):
-        for position, item in enumerate(answer["entries"], start):
-            if item["position"] != position:
-                raise ReplayError("entries-gap", f"the server skipped entry {position}")
-            page.append(ServedEntry(from_hex(item["entry"], ENTRY_BYTES), item.get("opening")))
-    # The callers hold a page in memory and count on its bound.
-    if len(page) > limit:
+    bundle = client.get_bytes("/v1/log/bundles", start=start, limit=limit)
+    try:
+        found = list(starmap(PublicEntry, read_bundle(bundle)))
+    except EntryError as error:
+        raise ServerError(
+            "answer-garbled",
+            f"{client.server} does not say what its entries from {start} on are: {error.message}",
+        ) from None
+    # The callers hold a bundle in memory and count on its bound.
+    if len(found) > limit:
         raise ReplayError("entries-many", f"the server gave more than {limit} entries at once")
-    return page
+    return found
 
 
 def served_records(client: LogSource, start: int, stop: int) -> Iterator[Record]:
     """Yield the records of positions [start, stop), or those that the server has of them.
 
-    Raises ReplayError for what is no entry, or has an opening that cannot be read: a replay may not
-    pass it over.
+    The next bundle is fetched while one is read. Raises ReplayError for what is no entry, or has an
+    opening that cannot be read: a replay may not pass it over.
     """
-    while start < stop:
-        served = served_entries(client, start, min(PAGE, stop - start))
-        if not served:
-            return
-        for position, item in enumerate(served, start):
-            yield record_of(item, position)
-        start += len(served)
+
+    def fetch(at: int) -> list[PublicEntry]:
+        return served_bundle(client, at, min(MAX_BUNDLE, stop - at)) if at < stop else []
+
+    with ThreadPoolExecutor(1, "bundles") as ahead:
+        waiting = ahead.submit(fetch, start)
+        while bundle := waiting.result():
+            waiting = ahead.submit(fetch, start + len(bundle))
+            for position, item in enumerate(bundle, start):
+                yield record_of_bundled(item, position)
+            start += len(bundle)
+
+
+def record_of_bundled(item: PublicEntry, position: int) -> Record:
+    """Return the record of an entry of a bundle. Raises ReplayError for what is none."""
+    try:
+        entry = decode(item.data)
+    except EntryError as error:
+        raise ReplayError(error.code, f"entry {position}: {error.message}") from None
+    opening = kind_of(entry).opening
+    # As in `record_of`: an opening that the kind does not have proves nothing.
+    if not item.opening or opening is None:
+        return Record(entry)
+    try:
+        return Record(entry, decode_opening(opening, item.opening))
+    except EntryError:
+        raise _no_opening(position, entry) from None
 
 
 def record_of(served: ServedEntry, position: int) -> Record:
@@ -113,9 +148,13 @@ def record_of(served: ServedEntry, position: int) -> Record:
     try:
         return Record(entry, read_opening(opening, served.opening))
     except SHAPE_ERRORS:
-        raise ReplayError(
-            "opening-false", f"entry {position} is {described(entry)}, and its opening is none"
-        ) from None
+        raise _no_opening(position, entry) from None
+
+
+def _no_opening(position: int, entry: Entry) -> ReplayError:
+    return ReplayError(
+        "opening-false", f"entry {position} is {described(entry)}, and its opening is none"
+    )
 
 
 @contextmanager

@@ -2,19 +2,30 @@
 
 from orchestrator.client.http import Client
 from orchestrator.core import receipt as receipts
-from orchestrator.core.errors import ProofError
+from orchestrator.core.errors import PendingError, ProofError, ServerError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.mandate import Pins
 from orchestrator.core.receipt import Receipt
+
+
+def served_document(client: Client, position: int) -> object:
+    """Return the document of a receipt as it is served. Raises PendingError if it is too early."""
+    try:
+        return client.get(f"/v1/receipts/{position}")
+    except ServerError as error:
+        if error.code != "http-409":
+            raise
+        raise PendingError("receipt-unanchored", error.message) from None
 
 
 def served_receipt(client: Client, pins: Pins, position: int) -> Receipt:
     """Return the receipt of the entry at a position, whose proofs hold and tell one story.
 
     That its root is the log's own only the chain says: `tallystick verify RECEIPT --rpc URL`.
-    Raises ProofError for one that is false, or of another log or deployment than the pinned.
+    Raises ProofError for one that is false, or of another log or deployment than the pinned,
+    PendingError for an entry that is not anchored yet.
     """
-    receipt = receipts.parse(client.get(f"/v1/receipts/{position}"))
+    receipt = receipts.parse(served_document(client, position))
     receipts.check(receipt)
     named = (receipt.chain_id, receipt.event_log, receipt.escrow, to_hex(receipt.log_id))
     pinned = (pins.chain_id, pins.event_log, pins.escrow, pins.log_id)

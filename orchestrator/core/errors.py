@@ -37,6 +37,10 @@ class ProofError(DomainError):
     """A Merkle proof that does not prove what it claims, or cannot be built for these sizes."""
 
 
+class PendingError(DomainError):
+    """A claim that may well be true, and that the chain does not show yet."""
+
+
 class TermsError(DomainError):
     """Terms that no escrow would open, or a signature that does not bind them."""
 

@@ -1,18 +1,22 @@
 """Receipts, format 1: the entries that show one outcome and its payment, checked by anyone alone.
 
-Three questions, asked in order, each function raising `ProofError` at the first false answer:
+Four questions, asked in order, each function raising `ProofError` at the first false answer:
 
-1. `parse`            is this a receipt: well formed, every word canonical?
-2. `check`            do the entries stand in the checkpoint's tree, and do they tell one story?
-3. `check_terms`      is that story what the contract's signed terms pay for?
+1. `read_text`        is this text written in the one form of its document?
+2. `parse`            is this a receipt: its members and no others, in order, every word canonical?
+3. `check`            do the entries stand in the checkpoint's tree, and do they tell one story?
+4. `check_terms`      is that story what the contract's signed terms pay for?
 
 Whether the checkpoint is the log's own is for the chain to say: compare it with what the event log
 contract holds for that size. Offline, a receipt proves only what its root is worth.
 """
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+from eth_utils.address import to_checksum_address
 
 from orchestrator.core.contract import ContractRules, rules_of
 from orchestrator.core.entry import (
@@ -36,7 +40,19 @@ from orchestrator.core.terms import Terms
 
 FORMAT = "tallystick-receipt-1"
 MAX_PATH = 40
+MAX_TEXT = 255
+# The members of each object, in the order in which they are written.
+MEMBERS = (
+    *("format", "position", "log_id", "origin", "chain_id", "event_log", "escrow", "contract_id"),
+    *("checkpoint", "entries", "pending"),
+)
+CHECKPOINT_MEMBERS = ("size", "root", "signature")
+ENTRY_MEMBERS = ("position", "entry", "opening", "role", "path")
+PENDING_MEMBERS = ("role", "position")
 _HEX = re.compile(r"0x(?:[0-9a-f]{2})*")
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+# A text in quotes, or space outside of one.
+_TEXT_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
 
 
 class Proven(NamedTuple):
@@ -50,10 +66,14 @@ class Proven(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """A parsed receipt. Addresses are as written in it: compare them with those you trust."""
+    """A parsed receipt. Addresses are as written in it: compare them with those you trust.
+
+    `pending` are the positions, by role, of what the log has and no anchor covers yet.
+    """
 
     position: int
     log_id: bytes
+    origin: str
     chain_id: int
     event_log: str
     escrow: str
@@ -62,6 +82,37 @@ class Receipt(NamedTuple):
     root: bytes
     signature: bytes
     entries: Mapping[str, Proven]
+    pending: Mapping[str, int]
+
+
+def read_text(text: str) -> object:
+    """Return the document of a receipt's text, which may have spaces and lines of its own.
+
+    Raises ProofError for a member that stands twice, and for another spelling of a text or a
+    number; ValueError for what is no JSON, RecursionError for what is too deep.
+    """
+    document = json.loads(text, object_pairs_hook=_unique)
+    found = _TEXT_OR_SPACE.sub(lambda match: match[1] or "", text)
+    written = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    if found != written:
+        pairs = enumerate(zip(found, written, strict=False))
+        at = next((at for at, (one, other) in pairs if one != other), len(written))
+        raise ProofError(
+            "receipt-spelling",
+            f"the receipt spells a value in another way than receipts do: "
+            f"{found[at : at + 20]!r} must be {written[at : at + 20]!r}",
+        )
+    return document
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the object of these members. Raises ProofError for one that stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ProofError("receipt-twice", f"the member {twice!r:.60} stands twice in one object")
+    return found
 
 
 def parse(document: object) -> Receipt:
@@ -71,28 +122,35 @@ def parse(document: object) -> Receipt:
         raise ProofError(
             "receipt-format", f"the receipt's format is {table.get('format')!r:.60}, not {FORMAT}"
         )
-    checkpoint = _table(table.get("checkpoint"), "checkpoint")
-    listed = table.get("entries")
-    if not isinstance(listed, list) or not 1 <= len(listed) <= len(ROLES):
-        raise ProofError("receipt-entries", f"entries must be a list of 1 to {len(ROLES)}")
-    entries: dict[str, Proven] = {}
-    for item in listed:
-        proven = _table(item, "an entry")
-        role = proven.get("role")
-        if not isinstance(role, str) or role not in ROLES or role in entries:
-            raise ProofError("receipt-role", f"role {role!r:.60} is unknown or stands twice")
-        entries[role] = _proven(proven, role)
+    _check_members(table, MEMBERS, "the receipt")
+    checkpoint = _table(table["checkpoint"], "checkpoint")
+    _check_members(checkpoint, CHECKPOINT_MEMBERS, "checkpoint")
+    entries = {
+        role: _proven(item, role)
+        for role, item in _by_role(table["entries"], ENTRY_MEMBERS, "entries", least=1).items()
+    }
+    _check_order("entries", [proven.position for proven in entries.values()])
+    pending = {
+        role: _whole(item, "position")
+        for role, item in _by_role(table["pending"], PENDING_MEMBERS, "pending").items()
+    }
+    _check_order("pending", list(pending.values()))
+    both = entries.keys() & pending.keys()
+    if both:
+        raise ProofError("receipt-role", f"role {min(both)!r} is both proven and pending")
     receipt = Receipt(
         position=_whole(table, "position"),
         log_id=_bytes(table, "log_id", 32),
+        origin=_text(table, "origin"),
         chain_id=_whole(table, "chain_id"),
-        event_log=_text(table, "event_log"),
-        escrow=_text(table, "escrow"),
+        event_log=_address(table, "event_log"),
+        escrow=_address(table, "escrow"),
         contract_id=_bytes(table, "contract_id", 32),
         size=_whole(checkpoint, "size"),
         root=_bytes(checkpoint, "root", 32),
         signature=_bytes(checkpoint, "signature", None),
         entries=entries,
+        pending=pending,
     )
     if receipt.position not in (proven.position for proven in entries.values()):
         raise ProofError(
@@ -270,9 +328,58 @@ def _opening(value: object, role: str, opened: type[Opening] | None) -> Opening 
     except (AttributeError, EntryError, LookupError, TypeError, ValueError):
         found = None
     # Hex digits have other spellings, which a receipt does not.
-    if found is None or opening_json(found) != table:
+    if found is None or list(opening_json(found).items()) != list(table.items()):
         raise ProofError("receipt-malformed", f"the opening of the {role} is not in its form")
     return found
+
+
+def _by_role(
+    listed: object, members: Sequence[str], what: str, least: int = 0
+) -> dict[str, Mapping[str, object]]:
+    """Return the objects of a list by their roles, each of which stands once."""
+    if not isinstance(listed, list) or not least <= len(listed) <= len(ROLES):
+        raise ProofError(
+            f"receipt-{what}", f"{what} must be a list of {least} to {len(ROLES)} objects"
+        )
+    found: dict[str, Mapping[str, object]] = {}
+    for number, each in enumerate(listed):
+        item = _table(each, f"{what}[{number}]")
+        _check_members(item, members, f"{what}[{number}]")
+        role = item["role"]
+        if not isinstance(role, str) or role not in ROLES or role in found:
+            raise ProofError("receipt-role", f"role {role!r:.60} is unknown or stands twice")
+        found[role] = item
+    return found
+
+
+def _check_members(table: Mapping[str, object], members: Sequence[str], what: str) -> None:
+    """Raise ProofError unless these are the object's members, in this order."""
+    unknown = [name for name in table if name not in members]
+    missing = [name for name in members if name not in table]
+    if unknown:
+        fault = f"has a member that receipts do not have, {unknown[0]!r:.60}"
+    elif missing:
+        fault = f"lacks the member {missing[0]!r}"
+    elif list(table) != list(members):
+        pairs = zip(table, members, strict=True)
+        found, wanted = next(pair for pair in pairs if pair[0] != pair[1])
+        fault = f"has the member {found!r} where {wanted!r} must stand"
+    else:
+        return
+    raise ProofError("receipt-members", f"{what} {fault}; its members are {', '.join(members)}")
+
+
+def _check_order(what: str, positions: Iterable[int]) -> None:
+    """Raise ProofError unless the positions rise: one receipt has one order of its entries."""
+    before = -1
+    for position in positions:
+        if position <= before:
+            raise ProofError(
+                "receipt-unordered",
+                f"in {what}, entry {position} stands after entry {before}; they must stand in the "
+                f"log's order",
+            )
+        before = position
 
 
 def _table(value: object, what: str) -> Mapping[str, object]:
@@ -290,8 +397,17 @@ def _whole(table: Mapping[str, object], name: str) -> int:
 
 def _text(table: Mapping[str, object], name: str) -> str:
     value = table.get(name)
-    if not isinstance(value, str) or len(value) > 64:
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
         raise ProofError("receipt-malformed", f"{name} must be a short text, not {value!r:.60}")
+    return value
+
+
+def _address(table: Mapping[str, object], name: str) -> str:
+    value = _text(table, name)
+    if not _ADDRESS.fullmatch(value) or to_checksum_address(value) != value:
+        raise ProofError(
+            "receipt-malformed", f"{name} must be an address with its checksum, not {value!r}"
+        )
     return value
 
 

@@ -61,13 +61,14 @@ class Replay:
             raise ReplayError(
                 "entry-differs",
                 f"entry {position} is {described(record.entry)}, "
-                f"but the rules give {described(wanted.entry)}",
+                f"but the rules give {described(wanted.entry)}: {_differences(record, wanted)}",
             )
         # What follows from an entry can have an opening of its own, which readers are shown.
         if wanted.opening != record.opening:
             raise ReplayError(
                 "opening-false",
-                f"entry {position} is {described(record.entry)}, which its opening does not match",
+                f"entry {position} is {described(record.entry)}, which its opening does not match: "
+                f"{_opening_differences(record, wanted)}",
             )
 
     def finish(self) -> World:
@@ -109,6 +110,32 @@ def replay(records: Iterable[Record], documents: Documents) -> World:
     for record in records:
         judged.take(record)
     return judged.finish()
+
+
+def _differences(found: Record, wanted: Record) -> str:
+    """Return each field in which an entry differs from the one that the rules give, with both."""
+    return _named(found.entry._fields, found.entry, wanted.entry)
+
+
+def _opening_differences(found: Record, wanted: Record) -> str:
+    """Return likewise the members in which an opening differs, or that there is another or none."""
+    if type(found.opening) is not type(wanted.opening):
+        names = (type(one.opening).__name__ if one.opening else "none" for one in (found, wanted))
+        return "it has {}, not {}".format(*names)
+    fields: tuple[str, ...] = getattr(found.opening, "_fields", ())
+    return _named(fields, tuple(found.opening or ()), tuple(wanted.opening or ()))
+
+
+def _named(fields: Iterable[str], found: Iterable[object], wanted: Iterable[object]) -> str:
+    return ", ".join(
+        f"{name} is {_value(one)}, not {_value(other)}"
+        for name, one, other in zip(fields, found, wanted, strict=True)
+        if one != other
+    )
+
+
+def _value(value: object) -> str:
+    return f"0x{value.hex()}" if isinstance(value, bytes) else repr(value)
 
 
 def _check_ahead(world: World, record: Record, kind: Kind, now_ms: int) -> None:

@@ -1,9 +1,11 @@
 """Checks of everything that a deployment needs: present, reachable, and in agreement."""
 
+import errno
 import platform
+import socket
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import NamedTuple
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.nodes.pool import split_urls
+from orchestrator.client.http import Client
 from orchestrator.core.errors import DomainError
 from orchestrator.core.health import LEAST_FREE_BYTES
 from orchestrator.core.site import Site
@@ -25,6 +28,7 @@ from orchestrator.storage.database import Database, DatabaseError
 from orchestrator.storage.files import free_bytes, read_key
 
 FREE_BYTES = LEAST_FREE_BYTES
+ANSWER_S = 2  # that a program at our port has to show that it is ours
 
 
 class Finding(NamedTuple):
@@ -50,6 +54,10 @@ def examine(read_settings: Callable[[], Settings]) -> list[Finding]:
         return [*findings, Finding("settings", False, error.message)]
     findings.append(Finding("settings", True, f"home {settings.home}, API on {settings.host}"))
     findings.append(_check("disk", lambda: _describe_disk(settings.home)))
+    findings += [
+        _check(f"port {port}", partial(_describe_port, host, port))
+        for host, port in _ports(settings)
+    ]
     if settings.databases.are_unset:
         findings.append(_check("postgresql", lambda: f"our own, {find_postgres()}"))
     for login, url in settings.databases.by_login.items():
@@ -88,6 +96,43 @@ def _check(what: str, describe: Callable[[], str]) -> Finding:
         # A driver's later lines are hints and details; a finding is one line.
         lines = str(error).splitlines()
         return Finding(what, False, lines[0] if lines else type(error).__name__)
+
+
+def _ports(settings: Settings) -> list[tuple[str, int]]:
+    """Return where a deployment listens; what it can do without is left out."""
+    metrics = settings.metrics
+    named = [] if metrics is None or metrics.is_default else [(metrics.host, metrics.port)]
+    return [(settings.host, settings.port), *named]
+
+
+def _describe_port(host: str, port: int) -> str:
+    """Return that a port is free, or what of ours listens there; nothing is left listening."""
+    try:
+        with socket.create_server((host, port)):
+            return f"free at {host}"
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise DomainError(
+                "port-unusable", f"{host}:{port} cannot be listened on: {error.strerror}"
+            ) from None
+    if _is_ours(f"http://{host}:{port}"):
+        return f"a Tallystick service listens at {host} already"
+    raise DomainError(
+        "port-taken",
+        f"another program listens at {host}:{port}; stop it, or set TALLYSTICK_LISTEN or "
+        f"TALLYSTICK_METRICS to another port",
+    )
+
+
+def _is_ours(url: str) -> bool:
+    """Return whether a service like ours answers: the API by its log, or a part by its state."""
+    with Client(url, timeout_s=ANSWER_S) as client:
+        for path, member in (("/v1/log", "log_id"), ("/status", "parts")):
+            with suppress(DomainError):
+                answer = client.get(path)
+                if isinstance(answer, dict) and member in answer:
+                    return True
+    return False
 
 
 def _describe_disk(home: Path) -> str:

@@ -414,7 +414,7 @@ class Demo(ResourceGroup):
         """Compare a stranger's replay with the wallets, and put both in the report."""
         self._report_progress("a stranger replays the public log with the terms from the chain")
         with Client(self.url) as client:
-            chain, log_id = connect(client, self.rpc_url)
+            chain, log_id, _ = connect(client, self.rpc_url)
             with chain:
                 comparison = replay(client, chain, log_id)
         balances = self._balances()
@@ -489,7 +489,7 @@ class Demo(ResourceGroup):
             document = client.get(f"/v1/receipts/{self._first_paid_outcome()}")
         with receipt_chain(document, self.rpc_url) as chain:
             self.report.receipt = document
-            self.report.receipt_lines = check_receipt(document, chain)
+            self.report.receipt_lines = check_receipt(document, chain).shown
             self.report.tampered = check_tampered_receipt(document, chain)
 
     def _first_paid_outcome(self) -> int:

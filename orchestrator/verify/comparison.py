@@ -16,6 +16,7 @@ from orchestrator.client.http import Client
 from orchestrator.client.log_server import (
     reading,
     served_deployment,
+    served_origin,
     served_policy,
     served_records,
     served_settings,
@@ -29,8 +30,9 @@ from orchestrator.core.terms import Terms
 from orchestrator.core.trust import Standing
 from orchestrator.core.units import DAY_S, format_second
 from orchestrator.core.world import World
-from orchestrator.verify.log_replay import LogReplay
-from orchestrator.verify.receipt_check import checked_chain
+from orchestrator.verify.log_replay import LogReplay, Told, say_nothing
+from orchestrator.verify.pinned import Named, Pinned
+from orchestrator.verify.receipt_check import NOTHING_PINNED, checked_chain
 from orchestrator.verify.recount import ToldDispute, Totals, recount
 
 # The most entries that a server may show beyond the last anchor: nothing on chain bounds those, and
@@ -97,10 +99,26 @@ class Comparison(NamedTuple):
         return due
 
 
-def connect(client: Client, rpc_url: str) -> tuple[Chain, bytes]:
-    """Return the chain that a server's log is anchored on, to be closed, and the log's id."""
+class Connected(NamedTuple):
+    """The chain of a server's log, to be closed, the log's id, and what is taken on trust."""
+
+    chain: Chain
+    log_id: bytes
+    on_trust: list[str]
+
+
+def connect(client: Client, rpc_url: str, pinned: Pinned = NOTHING_PINNED) -> Connected:
+    """Return the chain that a server's log is anchored on, once it is what is pinned.
+
+    Raises ProofError for a server that names another deployment or log than the pinned.
+    """
     addresses, log_id = served_deployment(client)
-    return checked_chain(rpc_url, addresses), log_id
+    origin = served_origin(client)
+    named = Named(addresses.chain_id, addresses.event_log, addresses.escrow, log_id, origin)
+    on_trust = pinned.compare(named, client.server)
+    chain = checked_chain(rpc_url, addresses)
+    on_trust.append(f"that {chain.node.name} tells what the chain holds")
+    return Connected(chain, log_id, on_trust)
 
 
 def local_now_ms() -> int:
@@ -109,7 +127,11 @@ def local_now_ms() -> int:
 
 
 def replay(
-    client: Client, chain: Chain, log_id: bytes, now_ms: Callable[[], int] = local_now_ms
+    client: Client,
+    chain: Chain,
+    log_id: bytes,
+    now_ms: Callable[[], int] = local_now_ms,
+    told: Told = say_nothing,
 ) -> Comparison:
     """Replay the log behind `client` from entry 0 and compare it with the chain.
 
@@ -117,7 +139,7 @@ def replay(
     the first entry whose time has not come by our own clock.
     """
     anchor, forked_at_s = chain.checkpoint(log_id), chain.forked_at(log_id)
-    world, statements = _replay(client, chain, log_id, anchor, now_ms)
+    world, statements = _replay(client, chain, log_id, anchor, now_ms, told)
     contracts = _compare(chain, world, statements)
     # A replay keeps all standings, where a service has a cache of them.
     standings = cast("dict[bytes, Standing]", world.standings)
@@ -227,7 +249,12 @@ class _Statements:
 
 
 def _replay(
-    client: Client, chain: Chain, log_id: bytes, anchor: Anchor, now_ms: Callable[[], int]
+    client: Client,
+    chain: Chain,
+    log_id: bytes,
+    anchor: Anchor,
+    now_ms: Callable[[], int],
+    told: Told = say_nothing,
 ) -> tuple[World, _Statements]:
     """Replay all that the server has, past the anchor."""
     newest = client.get("/v1/log/checkpoint")
@@ -247,6 +274,7 @@ def _replay(
         lambda hash_: served_settings(client, hash_),
         chain,
         now_ms,
+        lambda done: told(done, size),
     )
     # First to the anchor, whose root is the chain's; the rest has only the server's own root, and
     # is judged by the rules alone.

@@ -19,7 +19,8 @@ from typing import IO
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import NodeError
 from orchestrator.client.http import PAGE, Client
-from orchestrator.client.log_server import SHAPE_ERRORS, ServedEntry, served_entries
+from orchestrator.client.log_server import served_bundle
+from orchestrator.core.bundle import MAX_BUNDLE
 from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES
 from orchestrator.core.errors import EntryError, ReplayError, ServerError
 from orchestrator.core.evidence.exhibits import (
@@ -34,8 +35,9 @@ from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import opening_of_word
 from orchestrator.core.merkle import TILE_LEVELS, CompactRange, inclusion_proof, leaf_hash, root_of
-from orchestrator.core.opening import MAX_OPENING_WORDS, encode_opening, read_opening
+from orchestrator.core.opening import MAX_OPENING_WORDS, decode_opening
 from orchestrator.core.resource import ResourceGroup
+from orchestrator.verify.log_replay import Told, say_nothing
 
 # The most contracts that are kept in memory, and the most names that are remembered as asked for.
 MAX_CONTRACTS = 100_000
@@ -60,9 +62,15 @@ class LogCopy(ResourceGroup):
     """
 
     def __init__(
-        self, pages: Pages, chain: Chain, log_id: bytes, contract_id: bytes | None = None
+        self,
+        pages: Pages,
+        chain: Chain,
+        log_id: bytes,
+        contract_id: bytes | None = None,
+        told: Told = say_nothing,
     ) -> None:
         super().__init__()
+        self._told = told
         self.log_id = log_id
         self.block_number = chain.block().number
         self.contracts: dict[bytes, EscrowRecord] = {}
@@ -114,7 +122,7 @@ class LogCopy(ResourceGroup):
         """Fetch the entries below the anchor, and compare their root with it."""
         tree, start = CompactRange(), 0
         while start < self.size:
-            page = pages(start, min(PAGE, self.size - start))
+            page = pages(start, min(MAX_BUNDLE, self.size - start))
             if not page:
                 raise ReplayError(
                     "entries-short",
@@ -126,6 +134,7 @@ class LogCopy(ResourceGroup):
             self._tiles += [node.hash for node in completed if node.level == TILE_LEVELS]
             self._file.write(b"".join(map(_pack, page)))
             start += len(page)
+            self._told(start, self.size)
         if self.size and tree.root() != self.root:
             raise ReplayError(
                 "root-differs",
@@ -182,7 +191,7 @@ def pages_of(client: Client) -> Pages:
 
 def _public_entries(client: Client, start: int, limit: int) -> list[PublicEntry]:
     try:
-        served = served_entries(client, start, limit)
+        served = served_bundle(client, start, limit)
     except ServerError as error:
         if error.code != "answer-garbled":
             raise
@@ -191,20 +200,20 @@ def _public_entries(client: Client, start: int, limit: int) -> list[PublicEntry]
     return [PublicEntry(item.data, _opening_of(item)) for item in served]
 
 
-def _opening_of(item: ServedEntry) -> bytes:
+def _opening_of(item: PublicEntry) -> bytes:
     """Return the words that the entry's payload commits to, as a server gives them, or none.
 
     A wrong opening is dropped like a missing one: a case may need the right one, and the search for
     cases says which entries lack theirs. It must not hide what the other entries prove.
     """
     opened = opening_of_word(item.data[:WORD_BYTES])
-    if opened is None:
+    if opened is None or sha256(item.opening).digest() != item.data[-WORD_BYTES:]:
         return b""
     try:
-        opening = encode_opening(read_opening(opened, item.opening))
-    except (EntryError, *SHAPE_ERRORS):
+        decode_opening(opened, item.opening)
+    except EntryError:
         return b""
-    return opening if sha256(opening).digest() == item.data[-WORD_BYTES:] else b""
+    return item.opening
 
 
 def _pack(item: PublicEntry) -> bytes:

@@ -19,9 +19,16 @@ from orchestrator.core.units import format_second
 # for again.
 Source = Callable[[int, int], Iterable[Record]]
 
+# Is told how many entries of how many were taken.
+Told = Callable[[int, int], None]
+
 # The most sizes whose roots are remembered, so that a statement under an earlier anchor can be
 # signed; the smallest is forgotten first.
 KNOWN_ROOTS = 1024
+
+
+def say_nothing(_done: int, _total: int) -> None:
+    """Tell nothing of how far the work is."""
 
 
 class LogReplay:
@@ -29,7 +36,7 @@ class LogReplay:
 
     `records(start, stop)` yields the records of those positions, `policy(hash)` and
     `settings(hash)` return published documents; terms, openings and closings are the chain's.
-    `now_ms` is the reader's own clock, UTC milliseconds.
+    `now_ms` is the reader's own clock, UTC milliseconds; `told` is told of each thousandth entry.
     """
 
     def __init__(
@@ -40,8 +47,10 @@ class LogReplay:
         settings: Callable[[bytes], SurfaceSettings],
         chain: Chain,
         now_ms: Callable[[], int],
+        told: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.log_id = log_id
+        self._told = told
         self._records = records
         self._chain = chain
         self._replay = Replay(
@@ -65,6 +74,8 @@ class LogReplay:
         for record in self._records(self.size, size):
             self._replay.take(record)
             self._tree.append(leaf_hash(encode(record.entry)))
+            if self.size % 1_000 == 0:
+                self._told(self.size)
         if self.size < size:
             raise ReplayError(
                 "entries-short", f"only {self.size} of {size} entries could be read; ask again"

@@ -1,33 +1,70 @@
 """A stranger's check of a receipt: its proofs, and what the chain says of its log and contract."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.core import receipt as receipts
 from orchestrator.core.entry import address_word
-from orchestrator.core.errors import ProofError
+from orchestrator.core.errors import PendingError, ProofError, TermsError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.receipt import Receipt
 from orchestrator.core.site import Addresses
 from orchestrator.core.terms import checkpoint_digest, recover
-from orchestrator.core.units import format_second
+from orchestrator.core.units import DAY_S, format_second
+from orchestrator.verify.pinned import Named, Pinned
+
+NOTHING_PINNED = Pinned()
 
 
-def check_receipt(document: object, chain: Chain | None) -> list[str]:
-    """Check a receipt, with the chain where there is one. Return what was shown, line by line.
+class CheckedReceipt(NamedTuple):
+    """A receipt in which nothing is false: what was shown, what was not, and what is to come."""
 
-    Raises `ProofError` at the first thing that is false.
+    shown: list[str]
+    on_trust: list[str]
+    pending: list[str]
+
+
+def check_receipt(
+    document: object,
+    chain: Chain | None,
+    pinned: Pinned = NOTHING_PINNED,
+    position: int | None = None,
+) -> CheckedReceipt:
+    """Check a receipt, with the chain where there is one, against the facts that are pinned.
+
+    It must be of the entry at `position`, where that is given.
+
+    Raises `ProofError` at the first thing that is false, `PendingError` for a checkpoint that the
+    chain has not come to yet.
     """
     receipt = receipts.parse(document)
+    on_trust = pinned.compare(_named(receipt), "the receipt")
+    if position not in (None, receipt.position):
+        raise ProofError(
+            "receipt-other", f"this is the receipt of entry {receipt.position}, not of {position}"
+        )
     receipts.check(receipt)
     tree = f"the tree of size {receipt.size} with root {to_hex(receipt.root)}"
     shown = [
         f"{len(receipt.entries)} entries stand in {tree}",
         "they tell one story: " + ", ".join(_positions(receipt)),
     ]
+    pending = [
+        f"the {role}, entry {position}, is not anchored yet; ask for the receipt again later"
+        for role, position in receipt.pending.items()
+    ]
     if chain is None:
-        return [*shown, "not checked: that this root is the log's own; give --rpc to ask the chain"]
-    return [*shown, *_check_on_chain(receipt, chain)]
+        on_trust.append(
+            "that this root is the log's own, and its signature the publisher's; give --rpc to ask "
+            "the chain"
+        )
+        return CheckedReceipt(shown, on_trust, pending)
+    shown += _check_on_chain(receipt, chain)
+    terms = chain.terms_of(receipt.contract_id)
+    on_trust += pinned.check_verifiers([terms.verifier])
+    on_trust.append(f"that {chain.node.name} tells what the chain holds")
+    return CheckedReceipt(shown, on_trust, pending)
 
 
 def receipt_chain(document: object, rpc_url: str) -> Chain:
@@ -47,28 +84,17 @@ def checked_chain(rpc_url: str, addresses: Addresses) -> Chain:
     return chain
 
 
+def _named(receipt: Receipt) -> Named:
+    return Named(
+        receipt.chain_id, receipt.event_log, receipt.escrow, receipt.log_id, receipt.origin
+    )
+
+
 def _check_on_chain(receipt: Receipt, chain: Chain) -> Iterator[str]:
     """Yield what the chain confirms. Raises ProofError for what it contradicts."""
-    root = chain.root_at(receipt.log_id, receipt.size)
-    if root is None:
-        raise ProofError(
-            "receipt-unanchored",
-            f"the chain has no checkpoint of size {receipt.size} for this log; "
-            f"ask for the receipt again when it is anchored",
-        )
-    if root != receipt.root:
-        raise ProofError(
-            "receipt-root",
-            f"the chain holds root {to_hex(root)} for size {receipt.size}, "
-            f"the receipt says {to_hex(receipt.root)}",
-        )
+    _check_root(receipt, chain)
     yield f"the chain holds this root: {chain.addresses.event_log} on chain {receipt.chain_id}"
-    # A later publisher may have signed since, and the anchored root is proof enough: a signature
-    # that is not the present publisher's is no fault of the receipt, only one thing less to show.
-    publisher = chain.publisher_of(receipt.log_id)
-    digest = checkpoint_digest(chain.event_log_domain, receipt.log_id, receipt.size, receipt.root)
-    if publisher is not None and recover(digest, receipt.signature) == publisher:
-        yield f"the checkpoint is signed by the log's publisher, {publisher}"
+    yield f"the checkpoint is signed by {_signer(receipt, chain)}"
     forked_at_s = chain.forked_at(receipt.log_id)
     if forked_at_s is not None:
         yield (
@@ -91,6 +117,55 @@ def _check_on_chain(receipt: Receipt, chain: Chain) -> Iterator[str]:
                 "receipt-unpaid", f"the escrow has paid {paid} units, less than the payout says"
             )
         yield f"the escrow has paid: transaction {to_hex(payout.entry.payload)}"
+
+
+def _check_root(receipt: Receipt, chain: Chain) -> None:
+    """Raise ProofError unless the chain holds the root; PendingError if it may yet come to it."""
+    root = chain.root_at(receipt.log_id, receipt.size)
+    if root == receipt.root:
+        return
+    if root is not None:
+        raise ProofError(
+            "receipt-root",
+            f"the chain holds root {to_hex(root)} for size {receipt.size}, "
+            f"the receipt says {to_hex(receipt.root)}",
+        )
+    anchored = chain.checkpoint(receipt.log_id).size
+    if anchored > receipt.size:
+        raise ProofError(
+            "receipt-passed-over",
+            f"the chain holds no checkpoint of size {receipt.size} for this log, and never will: "
+            f"it is at size {anchored}; ask for the receipt again",
+        )
+    raise PendingError(
+        "receipt-unanchored",
+        f"not anchored yet: the chain holds this log up to size {anchored}, and the receipt is "
+        f"of size {receipt.size}; ask again later",
+    )
+
+
+def _signer(receipt: Receipt, chain: Chain) -> str:
+    """Return who signed the checkpoint: the log's publisher, or one that has handed it over since.
+
+    Raises ProofError for a signature of any other, or of no key at all.
+    """
+    digest = checkpoint_digest(chain.event_log_domain, receipt.log_id, receipt.size, receipt.root)
+    publisher = chain.publisher_of(receipt.log_id)
+    if publisher is not None and chain.is_signed(publisher, digest, receipt.signature):
+        return f"the log's publisher, {publisher}"
+    # A clock of a product may be a day ahead or behind; more events than needed do no harm.
+    times_ms = [proven.entry.time_ms for proven in receipt.entries.values()]
+    for before in chain.publishers_replaced(receipt.log_id, min(times_ms) // 1000 - DAY_S):
+        if chain.is_signed(before, digest, receipt.signature):
+            return f"the log's publisher of then, {before}"
+    try:
+        signer = f"it is of {recover(digest, receipt.signature)}"
+    except TermsError as error:
+        signer = error.message
+    raise ProofError(
+        "receipt-signature",
+        f"the checkpoint's signature is not that of the log's publisher, {publisher}: {signer}",
+    )
 
 
 def _positions(receipt: Receipt) -> Iterator[str]:

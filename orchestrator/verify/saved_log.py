@@ -9,9 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orchestrator.client.http import MAX_ANSWER_BYTES, PAGE
-from orchestrator.client.log_server import LogSource, reading, record_of, served_entries
-from orchestrator.core.errors import InputError, ServerError
+from orchestrator.client.http import MAX_ANSWER_BYTES
+from orchestrator.client.log_server import LogSource, reading, record_of_bundled, served_bundle
+from orchestrator.core.bundle import MAX_BUNDLE, read_bundle, write_bundle
+from orchestrator.core.errors import EntryError, InputError, ServerError
+from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.storage.files import read_bytes, write_private
 
@@ -20,9 +22,9 @@ _DOCUMENTS = {"policy.published": "policies", "settings.published": "settings"}
 
 
 def save_log(
-    client: LogSource, folder: Path, report_progress: Callable[[str, int], None] = lambda *_: None
+    client: LogSource, folder: Path, report_progress: Callable[[int, int], None] = lambda *_: None
 ) -> int:
-    """Save what a server says of its log, and return the size. A folder that has pages goes on.
+    """Save what a server says of its log, and return the size.
 
     The checkpoint is written last: a folder without one was not finished.
     """
@@ -30,33 +32,31 @@ def save_log(
     newest = client.get("/v1/log/checkpoint")
     with reading(client, "how long its log is"):
         size = int(newest["size"])
-    for start in range(0, size, PAGE):
-        _save_page(client, folder, start, min(PAGE, size - start))
-        report_progress("saved", min(size, start + PAGE))
+    for start in range(0, size, MAX_BUNDLE):
+        _save_bundle(client, folder, start, min(MAX_BUNDLE, size - start))
+        report_progress(min(size, start + MAX_BUNDLE), size)
     _write(folder, "/v1/log", client.get("/v1/log"))
     _write(folder, "/v1/log/checkpoint", newest)
     return size
 
 
-def _save_page(client: LogSource, folder: Path, start: int, limit: int) -> None:
-    """Save a page of entries, and before it the documents that they name."""
-    items: list[dict[str, object]] = []
+def _save_bundle(client: LogSource, folder: Path, start: int, limit: int) -> None:
+    """Save a bundle of entries, and before it the documents that they name."""
+    items: list[PublicEntry] = []
     while len(items) < limit:
-        page = served_entries(client, start + len(items), limit - len(items))
-        if not page:
+        found = served_bundle(client, start + len(items), limit - len(items))
+        if not found:
             raise ServerError(
                 "entries-short", f"{client.server} has {start + len(items)} entries and said more"
             )
-        for position, served in enumerate(page, start + len(items)):
-            entry = record_of(served, position).entry
+        for position, item in enumerate(found, start + len(items)):
+            entry = record_of_bundled(item, position).entry
             kind = _DOCUMENTS.get(entry.kind)
             if kind is not None:
                 path = f"/v1/{kind}/{to_hex(entry.subject)}"
                 _write(folder, path, client.get(path))
-            items.append(
-                {"position": position, "entry": to_hex(served.data), "opening": served.opening}
-            )
-    _write(folder, f"/v1/log/entries-{start}", {"entries": items})
+        items += found
+    write_private(_bundle_of(folder, start), write_bundle(items))
 
 
 class SavedLog:
@@ -71,28 +71,40 @@ class SavedLog:
                 f"{folder} holds no whole saved log; save one with tallystick replay --save",
             )
 
-    def get(self, path: str, **query: object) -> Any:
+    def get(self, path: str, **_: object) -> Any:
         """Return what the server answered. Raises ServerError for what it was not asked."""
-        if path != "/v1/log/entries":
-            return self._read(path)
-        start, limit = int(str(query["start"])), int(str(query["limit"]))
-        page_start = start - start % PAGE
-        if not _file_of(self._folder, f"/v1/log/entries-{page_start}").is_file():
-            return {"entries": []}
-        found = self._read(f"/v1/log/entries-{page_start}")
-        with reading(self, "what its entries are"):
-            return {"entries": found["entries"][start - page_start :][:limit]}
-
-    def _read(self, path: str) -> Any:
         file = _file_of(self._folder, path)
         try:
             return json.loads(read_bytes(file, MAX_ANSWER_BYTES))
         except (InputError, ValueError):
-            raise ServerError("copy-damaged", f"{file} cannot be read as saved") from None
+            raise _damaged(file) from None
+
+    def get_bytes(self, path: str, **query: object) -> bytes:
+        """Return a bundle as the server would: of one file at most, empty at the log's end."""
+        if path != "/v1/log/bundles":
+            raise ServerError("copy-damaged", f"{self.server} has no {path}")
+        start, limit = int(str(query["start"])), int(str(query["limit"]))
+        first = start - start % MAX_BUNDLE
+        file = _bundle_of(self._folder, first)
+        if not file.is_file():
+            return b""
+        try:
+            found = list(read_bundle(read_bytes(file, MAX_ANSWER_BYTES)))
+        except (InputError, EntryError):
+            raise _damaged(file) from None
+        return write_bundle(found[start - first :][:limit])
+
+
+def _damaged(file: Path) -> ServerError:
+    return ServerError("copy-damaged", f"{file} cannot be read as saved")
 
 
 def _file_of(folder: Path, path: str) -> Path:
     return folder / f"{path.removeprefix('/v1/').replace('/', '-')}.json"
+
+
+def _bundle_of(folder: Path, start: int) -> Path:
+    return folder / f"log-entries-{start}.bundle"
 
 
 def _write(folder: Path, path: str, document: object) -> None:

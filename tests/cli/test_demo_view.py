@@ -141,7 +141,7 @@ def test_json_has_ids_in_hex_and_amounts_as_text() -> None:
 
 def test_the_printed_commands_name_the_servers_that_are_up() -> None:
     usage = format_usage(REPORT)
-    assert " replay --url http://api --rpc http://rpc\n" in usage
+    assert " replay --api http://api --rpc http://rpc\n" in usage
     assert "curl -s http://api/v1/receipts/42 > receipt.json\n" in usage
     assert " contract 0x1234 --api http://api --rpc http://rpc\n" in usage
     assert " contract ID " in format_usage(DemoReport(urls=REPORT.urls))

@@ -20,6 +20,7 @@ from orchestrator.core.errors import (
     InputError,
     LocalError,
     LogError,
+    PendingError,
     ProofError,
     ReplayError,
     ServerError,
@@ -39,11 +40,14 @@ ADDRESS = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 def refusal(outcome: Outcome) -> str:
     """Return the line with which the command refused its input."""
     assert outcome.code == cli.BAD_INPUT
-    assert outcome.stdout == ""
     assert outcome.stderr.startswith("tallystick: ")
     assert outcome.stderr.count("\n") == 1
     assert outcome.stderr.endswith("\n")
-    return outcome.stderr[len("tallystick: ") : -1]
+    line = outcome.stderr[len("tallystick: ") : -1]
+    if outcome.stdout:
+        error = json.loads(outcome.stdout)["error"]
+        assert (error["message"].replace("\n", " "), error["exit_code"]) == (line, outcome.code)
+    return line
 
 
 # --- Output and exit codes ------------------------------------------------------------------------
@@ -123,6 +127,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run: Run, tmp_path: Path) -> None
     ("error", "code"),
     [
         (ProofError, cli.FALSE_CLAIM),
+        (PendingError, cli.NOT_YET),
         (ReplayError, cli.FALSE_CLAIM),
         (InputError, cli.BAD_INPUT),
         (ChainError, cli.MISSING),
@@ -135,7 +140,7 @@ def test_bad_input_is_one_line_and_exit_code_2(run: Run, tmp_path: Path) -> None
 def test_an_error_has_the_exit_code_of_its_kind(
     run: Run, monkeypatch: pytest.MonkeyPatch, error: type[DomainError], code: int
 ) -> None:
-    def fail() -> None:
+    def fail(**_: object) -> None:
         raise error("some-code", "it\nfailed")
 
     monkeypatch.setattr(cli, "app", fail)
@@ -216,7 +221,8 @@ def test_a_spool_that_cannot_be_opened_is_one_line_and_exit_code_3(
 
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
     done = run([*write_history(tmp_path).arguments(), "--json"], "")
-    assert done == (cli.MISSING, "", "tallystick: /tmp/spool: No space left on device\n")
+    assert done[::2] == (cli.MISSING, "tallystick: /tmp/spool: No space left on device\n")
+    assert json.loads(done.stdout)["error"]["code"] == "file"
 
 
 # --- The output file ------------------------------------------------------------------------------

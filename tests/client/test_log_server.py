@@ -2,28 +2,29 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import (
+    served_bundle,
     served_deployment,
-    served_entries,
     served_policy,
     served_records,
 )
+from orchestrator.core.bundle import write_bundle
 from orchestrator.core.decide import decide
-from orchestrator.core.errors import DomainError, ReplayError
+from orchestrator.core.errors import DomainError, ReplayError, ServerError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode
-from orchestrator.core.opening import Record, opening_json
+from orchestrator.core.opening import Record
 from orchestrator.core.replay import replay
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.requests import ProductEvent, Touch
 from orchestrator.core.site import Addresses
 from orchestrator.core.world import World
-from tests.support.http_server import Request, serving_json
+from tests.support.http_server import Refusal, Request, serving_json
+from tests.support.public_log import bundled
 from tests.support.terms import ESCROW, FEES, LOG
 from tests.support.worlds import LEADS, OPERATORS, SURFACE, begin, policy, word
 
@@ -52,82 +53,63 @@ def written() -> tuple[World, list[Record]]:
 WORLD, RECORDS = written()
 
 
-def items() -> list[dict[str, Any]]:
-    """Return the entries as the API serves them."""
-    return [
-        {
-            "position": position,
-            "entry": to_hex(encode(entry)),
-            "opening": None if opening is None else opening_json(opening),
-        }
-        for position, (entry, opening) in enumerate(RECORDS)
-    ]
-
-
-def log_of(served: list[dict[str, Any]]) -> Callable[[Request], object]:
+def log_of(served: list[tuple[bytes, bytes]]) -> Callable[[Request], object]:
     def answer(request: Request) -> object:
+        assert request.path == "/v1/log/bundles"
         start, limit = int(request.query["start"]), int(request.query["limit"])
-        return {"entries": served[start : start + min(limit, 3)]}
+        return write_bundle(served[start : start + min(limit, 3)])
 
     return answer
 
 
-def test_records_are_read_page_by_page_up_to_the_end() -> None:
-    with serving_json(log_of(items())) as url, Client(url) as client:
+def test_records_are_read_bundle_by_bundle_up_to_the_end() -> None:
+    with serving_json(log_of(bundled(RECORDS))) as url, Client(url) as client:
         assert list(served_records(client, 0, len(RECORDS))) == RECORDS
         assert list(served_records(client, 2, 4)) == RECORDS[2:4]
         assert list(served_records(client, 5, 1000)) == RECORDS[5:]
-        page = served_entries(client, 1, 2)
-    assert [served.data for served in page] == [encode(entry) for entry, _ in RECORDS[1:3]]
+        bundle = served_bundle(client, 1, 2)
+    assert [served.data for served in bundle] == [encode(entry) for entry, _ in RECORDS[1:3]]
 
 
 @pytest.mark.parametrize(
-    ("page", "code"),
+    ("bundle", "code"),
     [
         (None, "answer-garbled"),
-        ({"entries": [7]}, "answer-garbled"),
-        ({"entries": [{**items()[0], "entry": "0x00"}]}, "answer-garbled"),
-        ({"entries": [{**items()[0], "entry": 7}]}, "answer-garbled"),
-        ({"entries": items()[1:2]}, "entries-gap"),
-        ({"entries": items()[:1] * 2}, "entries-gap"),
-        ({"entries": items()[:3]}, "entries-many"),
+        (b"\1\0", "answer-garbled"),
+        (write_bundle(bundled(RECORDS[:1])) + b"\0", "answer-garbled"),
+        (write_bundle(bundled(RECORDS[:3])), "entries-many"),
     ],
 )
-def test_a_page_of_another_shape_is_refused(page: object, code: str) -> None:
+def test_what_is_no_bundle_is_refused(bundle: object, code: str) -> None:
     with (
-        serving_json(lambda _: page) as url,
+        serving_json(lambda _: bundle) as url,
         Client(url) as client,
         pytest.raises(DomainError) as refused,
     ):
-        served_entries(client, 0, 2)
+        served_bundle(client, 0, 2)
     assert refused.value.code == code
 
 
 def test_a_record_is_decoded_strictly_where_an_entry_is_only_read() -> None:
     """A replay must not pass over an opening that it cannot read; a copy of the log may."""
     position = next(n for n, (entry, _) in enumerate(RECORDS) if entry.kind == "lead.transition")
-    for changes, code in (
-        ({"opening": {"counted": 1}}, "opening-false"),
-        ({"opening": "words"}, "opening-false"),
-        ({"entry": "0x" + "77" * 256}, "kind-unknown"),
+    entry, opening = bundled(RECORDS)[position]
+    for item, code in (
+        ((entry, opening[32:]), "opening-false"),
+        ((entry, b"\xff" * len(opening)), "opening-false"),
+        ((b"\x77" * 256, opening), "kind-unknown"),
     ):
-        served = items()
-        served[position] |= changes
+        served = bundled(RECORDS)
+        served[position] = item
         with serving_json(log_of(served)) as url, Client(url) as client:
-            (entry,) = served_entries(client, position, 1)
-            assert entry.opening == served[position]["opening"]
+            assert tuple(served_bundle(client, position, 1)[0]) == item
             with pytest.raises(DomainError) as refused:
                 list(served_records(client, position, position + 1))
         assert refused.value.code == code
 
 
-@pytest.mark.parametrize("is_named", [True, False])
-def test_a_replay_misses_an_opening_that_is_withheld(*, is_named: bool) -> None:
-    served = items()
-    for item in served:
-        item["opening"] = None
-        if not is_named:
-            del item["opening"]
+def test_a_replay_misses_an_opening_that_is_withheld() -> None:
+    served = [(entry, b"") for entry, _ in bundled(RECORDS)]
     documents = Documents(
         WORLD.policies.__getitem__, WORLD.settings.__getitem__, WORLD.rules.__getitem__
     )
@@ -139,10 +121,25 @@ def test_a_replay_misses_an_opening_that_is_withheld(*, is_named: bool) -> None:
 
 
 def test_an_opening_that_the_kind_does_not_have_is_passed_over() -> None:
-    served = items()
-    served[0]["opening"] = {"counted": 1}
+    served = bundled(RECORDS)
+    served[0] = (served[0][0], bytes(32))
     with serving_json(log_of(served)) as url, Client(url) as client:
         assert list(served_records(client, 0, 1)) == RECORDS[:1]
+
+
+def test_a_failure_ahead_is_told_where_it_is_needed() -> None:
+    """The bundle after is fetched while one is read: its failure must not hide what came before."""
+
+    def answer(request: Request) -> object:
+        return (
+            Refusal(503, {}) if request.query["start"] != "0" else log_of(bundled(RECORDS))(request)
+        )
+
+    with serving_json(answer) as url, Client(url) as client:
+        records = served_records(client, 0, len(RECORDS))
+        assert [next(records) for _ in range(3)] == RECORDS[:3]
+        with pytest.raises(ServerError):
+            next(records)
 
 
 def test_a_policy_must_have_the_hash_that_it_was_asked_by() -> None:

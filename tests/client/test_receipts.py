@@ -8,10 +8,10 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.client.receipts import served_receipt
-from orchestrator.core.errors import ProofError
+from orchestrator.core.errors import PendingError, ProofError
 from orchestrator.core.mandate import Pins
 from orchestrator.core.receipt import Receipt
-from tests.support.http_server import serving_json
+from tests.support.http_server import Refusal, serving_json
 from tests.support.public_log import CONTRACT_ID, public_records
 from tests.support.receipts import receipt_of
 from tests.support.terms import OWNER, VERIFIER
@@ -65,6 +65,16 @@ def test_one_of_another_log_is_refused(name: str) -> None:
     other = PINS._replace(**{name: 1 if name == "chain_id" else OWNER})  # type: ignore[arg-type]
     with pytest.raises(ProofError, match="of another entry"):
         served(DOCUMENT, other)
+
+
+def test_one_that_is_not_anchored_is_pending() -> None:
+    refusal = Refusal(409, {"title": "Receipt unanchored", "detail": "later"})
+    with (
+        serving_json(lambda _: refusal) as url,
+        Client(url) as client,
+        pytest.raises(PendingError, match="later"),
+    ):
+        served_receipt(client, PINS, POSITION)
 
 
 def test_one_of_another_entry_is_refused() -> None:

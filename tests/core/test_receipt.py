@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -13,7 +14,7 @@ from orchestrator.core.decide import decide
 from orchestrator.core.errors import ProofError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.opening import EventOpening, Record, payload_of
-from orchestrator.core.receipt import _check_reversal, check, check_terms, parse
+from orchestrator.core.receipt import _check_reversal, check, check_terms, parse, read_text
 from orchestrator.core.requests import OpenContract, ProductEvent, Settle, Touch
 from orchestrator.core.terms import Terms
 from tests.support.receipts import ROLES, receipt_of
@@ -84,6 +85,19 @@ def set_(role: str, name: str, value: object) -> Callable[[dict[str, Any]], None
     [
         ("receipt-format", lambda document: document.update(format="another")),
         ("receipt-malformed", lambda document: document.update(log_id="0x12")),
+        ("receipt-malformed", lambda document: document.update(escrow="0x" + "Ab" * 20)),
+        ("receipt-members", lambda document: document.update(note="paid twice")),
+        ("receipt-members", lambda document: document["checkpoint"].update(anchored=True)),
+        ("receipt-members", lambda document: document["entries"][0].update(time=1)),
+        ("receipt-members", lambda document: document.pop("origin")),
+        ("receipt-members", lambda document: document.update(log_id=document.pop("log_id"))),
+        ("receipt-unordered", lambda document: document["entries"].reverse()),
+        ("receipt-pending", lambda document: document.update(pending={})),
+        ("receipt-role", lambda document: document.update(pending=[{"role": "x", "position": 1}])),
+        (
+            "receipt-role",
+            lambda document: document.update(pending=[{"role": "touch", "position": 9}]),
+        ),
         ("receipt-malformed", lambda document: document.update(chain_id="31337")),
         ("receipt-entries", lambda document: document.update(entries=[])),
         ("receipt-role", set_("settlement", "role", "outcome")),
@@ -102,6 +116,37 @@ def test_what_is_no_receipt_is_refused(code: str, change: Callable[[dict[str, An
     with pytest.raises(ProofError) as refused:
         parse(document)
     assert refused.value.code == code
+
+
+def text_of_receipt() -> str:
+    return json.dumps(receipt(), indent=2)
+
+
+def test_a_receipts_text_may_have_lines_and_spaces() -> None:
+    assert read_text(text_of_receipt()) == receipt()
+    assert read_text(json.dumps(receipt(), separators=(",", ":"))) == receipt()
+
+
+@pytest.mark.parametrize(
+    ("code", "old", "new"),
+    [
+        ("receipt-twice", '"position"', '"format": "tallystick-receipt-1", "format"'),
+        ("receipt-spelling", "tallystick-receipt-1", "tallystick\\u002dreceipt-1"),
+        ("receipt-spelling", '"chain_id": 31337', '"chain_id": 31337.00'),
+        ("receipt-spelling", '"chain_id": 31337', '"chain_id": 3.1337e4'),
+        ("receipt-spelling", '"pending": []', '"pending": [-0]'),
+    ],
+)
+def test_another_spelling_of_the_same_is_refused(code: str, old: str, new: str) -> None:
+    with pytest.raises(ProofError) as refused:
+        read_text(text_of_receipt().replace(old, new, 1))
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1", '{"a": NaN', "{'a': 1}"])
+def test_what_is_no_json_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_text(text)
 
 
 @pytest.mark.parametrize("role", list(ROLES.values()))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from orchestrator.simulation.sandbox import address_of, key_of
 from tests.support.chain_bench import rewritten
 from tests.support.database_clock import DatabaseClock
 from tests.support.dialects import Dialect, always
+from tests.support.http_server import serving_json
 from tests.support.rpc_proxy import RpcProxy
 from tests.support.servers import urls_of
 
@@ -40,7 +42,10 @@ def postgresql_of(home: Path, api_url: str | None) -> list[Finding]:
 def test_a_local_deployment_needs_only_what_is_installed(tmp_path: Path) -> None:
     home = tmp_path / "not/there/yet"
     findings = findings_of(HOME=str(home))
-    assert list(findings) == ["python", "tallystick", "settings", "disk", "postgresql", "anvil"]
+    assert list(findings) == [
+        *("python", "tallystick", "settings", "disk", "port 8700", "postgresql", "anvil")
+    ]
+    del findings["port 8700"]  # another program of this machine may have it
     assert all(finding.ok for finding in findings.values())
     assert findings["settings"].detail == f"home {home}, API on 127.0.0.1"
     assert findings["disk"].detail.endswith(f"GiB free at {home}")
@@ -60,6 +65,44 @@ def test_a_full_disk_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     found = findings_of(HOME=str(tmp_path))["disk"]
     assert not found.ok
     assert f"MiB are free at {tmp_path}; make it 1024 or more" in found.detail
+
+
+def port_of(listener: socket.socket, **environment: str) -> Finding:
+    """Return the finding about the port of an API that is to listen where a socket is bound."""
+    port = listener.getsockname()[1]
+    return findings_of(LISTEN=f"127.0.0.1:{port}", **environment)[f"port {port}"]
+
+
+def test_a_port_is_free_taken_or_ours_already(tmp_path: Path) -> None:
+    home = str(tmp_path)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = port_of(other, HOME=home)
+    assert not taken.ok
+    assert "another program listens at 127.0.0.1:" in taken.detail
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    free = findings_of(HOME=home, LISTEN=f"127.0.0.1:{port}")[f"port {port}"]
+    assert free == Finding(f"port {port}", True, "free at 127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("document", "is_ours"), [({"log_id": "0x"}, True), ({"parts": []}, True), (["log_id"], False)]
+)
+def test_a_service_of_ours_may_listen_already(
+    tmp_path: Path, document: object, *, is_ours: bool
+) -> None:
+    with serving_json(lambda _: document) as url:
+        port = url.rpartition(":")[2]
+        found = findings_of(HOME=str(tmp_path), LISTEN=f"127.0.0.1:{port}")[f"port {port}"]
+    assert found.ok is is_ours
+
+
+def test_an_address_that_is_not_this_machines_cannot_be_listened_on(tmp_path: Path) -> None:
+    found = findings_of(HOME=str(tmp_path), LISTEN="192.0.2.1:8700")["port 8700"]
+    assert not found.ok
+    assert "192.0.2.1:8700 cannot be listened on" in found.detail
 
 
 def test_a_missing_anvil_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

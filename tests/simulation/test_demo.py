@@ -10,6 +10,7 @@ import pytest
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import served_deployment
 from orchestrator.core import receipt
+from orchestrator.core.bundle import read_bundle, write_bundle
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import DomainError, ProofError, ReplayError
 from orchestrator.core.hexadecimal import to_hex
@@ -383,22 +384,21 @@ class Lying(Client):
         super().__init__(base_url)
         self._position = position
 
-    def get(self, path: str, **query: object) -> Any:
-        answer = super().get(path, **query)
-        if path == "/v1/log/entries":
-            for item in answer["entries"]:
-                if item["position"] == self._position:
-                    # The last digit of the value word.
-                    entry = item["entry"]
-                    item["entry"] = entry[:385] + changed(entry[385]) + entry[386:]
-        return answer
+    def get_bytes(self, path: str, **query: object) -> bytes:
+        items = list(read_bundle(super().get_bytes(path, **query)))
+        at = self._position - int(str(query["start"]))
+        if 0 <= at < len(items):
+            entry, opening = items[at]
+            # The last byte of the value word.
+            items[at] = (entry[:191] + bytes([entry[191] ^ 1]) + entry[192:], opening)
+        return write_bundle(items)
 
 
 def test_a_server_that_changes_an_entry_is_refused(demo: Demo, report: DemoReport) -> None:
     assert report.receipt is not None
     for item in report.receipt["entries"]:
         with Lying(demo.url, item["position"]) as client:
-            chain, log_id = comparison.connect(client, demo.rpc_url)
+            chain, log_id, _ = comparison.connect(client, demo.rpc_url)
             with chain, pytest.raises(ReplayError):
                 comparison.replay(client, chain, log_id)
 
@@ -413,15 +413,18 @@ class Garbled(Client):
     def get(self, path: str, **query: object) -> Any:
         return self._instead if path.startswith(self._path) else super().get(path, **query)
 
+    def get_bytes(self, path: str, **query: object) -> bytes:
+        if isinstance(self._instead, bytes):
+            return self._instead
+        return super().get_bytes(path, **query)
+
 
 @pytest.mark.parametrize(
     ("path", "instead"),
     [
-        ("/v1/log/entries", None),
-        ("/v1/log/entries", {"entries": [7]}),
-        ("/v1/log/entries", {"entries": [{"position": 0, "entry": "0x00", "opening": None}]}),
-        ("/v1/log/entries", {"entries": [{"position": 1, "entry": "0x", "opening": None}]}),
-        ("/v1/log/entries", {"entries": []}),
+        ("/v1/log/bundles", b""),
+        ("/v1/log/bundles", b"null"),
+        ("/v1/log/bundles", write_bundle([(bytes(256), b"")])),
         ("/v1/log/checkpoint", []),
         ("/v1/log/checkpoint", {"size": "many", "root": "0x" + "00" * 32}),
         ("/v1/log/checkpoint", {"size": 5, "root": "0x00"}),
@@ -437,7 +440,7 @@ def test_a_garbled_answer_is_an_error_of_one_line(demo: Demo, path: str, instead
         comparison.replay(client, chain, log_id)
 
     with Client(demo.url) as honest:
-        chain, log_id = comparison.connect(honest, demo.rpc_url)
+        chain, log_id, _ = comparison.connect(honest, demo.rpc_url)
     with (
         chain,
         Garbled(demo.url, path, instead) as client,

@@ -61,19 +61,23 @@ def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
 
 
 def serving_json(answer: Callable[[Request], object]) -> AbstractContextManager[str]:
-    """Serve the JSON documents that `answer` returns; a `Refusal` has a status of its own."""
+    """Serve the JSON documents that `answer` returns, and bytes as they are.
+
+    A `Refusal` has a status of its own.
+    """
 
     def respond(handler: BaseHTTPRequestHandler) -> None:
         url = urlsplit(handler.path)
-        body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        sent = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         request = Request(
-            handler.command, url.path, dict(parse_qsl(url.query)), handler.headers, body
+            handler.command, url.path, dict(parse_qsl(url.query)), handler.headers, sent
         )
         document = answer(request)
         status = 200
         if isinstance(document, Refusal):
             status, document = document
-        send(handler, json.dumps(document).encode(), status=status)
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        send(handler, body, status=status)
 
     return serving(respond)
 

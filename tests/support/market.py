@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator.cli import main as cli
 from orchestrator.cli.options import NOTHING_DONE
+from orchestrator.core.bundle import read_bundle, write_bundle
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.units import DAY_S
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
@@ -155,18 +156,26 @@ class Market(Parties):
 
 
 @contextmanager
-def tampered(
-    url: str, change: Callable[[dict[str, Any]], None], about: str = "entries"
-) -> Iterator[str]:
-    """Serve the real server's answers at a URL, with those that have `about` changed."""
+def tampered(url: str, change: Callable[[Any], None], about: str = "bundles") -> Iterator[str]:
+    """Serve the real server's answers at a URL, with those that have `about` changed.
+
+    Bundles are given as the list of their entries with their openings.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             with urlopen(url + self.path) as answer:  # noqa: S310 - our own server
-                document = json.loads(answer.read())
-            if about in document:
-                change(document)
-            body = json.dumps(document).encode()
+                body = answer.read()
+            if "/log/bundles" in self.path:
+                items = list(read_bundle(body))
+                if about == "bundles":
+                    change(items)
+                body = write_bundle(items)
+            else:
+                document = json.loads(body)
+                if about in document:
+                    change(document)
+                body = json.dumps(document).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

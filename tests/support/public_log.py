@@ -1,18 +1,19 @@
 """A public log with one contract, the chain that has its terms and its anchor, and its server."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
-from typing import Any
 
 from orchestrator.chain.deployment import Anchor
+from orchestrator.core.bundle import write_bundle
 from orchestrator.core.contract import rules_of
 from orchestrator.core.decide import decide
 from orchestrator.core.entry import address_word
+from orchestrator.core.errors import TermsError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import encode
 from orchestrator.core.merkle import leaf_hash, root_of
-from orchestrator.core.opening import Record, opening_json
+from orchestrator.core.opening import Record, encode_opening
 from orchestrator.core.requests import (
     Genesis,
     OpenContract,
@@ -25,7 +26,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.core.terms import Terms, contract_id
+from orchestrator.core.terms import Terms, contract_id, recover
 from orchestrator.core.world import World
 from tests.support.http_server import Request as HttpRequest
 from tests.support.terms import DOMAIN, LOG_DOMAIN, PLAIN
@@ -79,6 +80,7 @@ class PublicChain:
 
     escrow_domain, event_log_domain = DOMAIN, LOG_DOMAIN
     addresses = SimpleNamespace(event_log=LOG_DOMAIN.verifying_contract)
+    node = SimpleNamespace(name="the node of this test")
 
     def __init__(
         self, records: Sequence[Record], anchored: int | None = None, terms: Terms = TERMS
@@ -88,6 +90,7 @@ class PublicChain:
         self.terms = terms
         self.paid_units = 8_000_000
         self.publisher: str | None = None
+        self.replaced: list[str] = []
         self.forked_at_s: int | None = None
 
     def terms_of(self, _: bytes) -> Terms:
@@ -111,8 +114,26 @@ class PublicChain:
     def publisher_of(self, _: bytes) -> str | None:
         return self.publisher
 
+    def publishers_replaced(self, _: bytes, since_s: int) -> list[str]:
+        assert since_s < 0  # a day before the log's first entry
+        return self.replaced
+
+    def is_signed(self, account: str, digest: bytes, signature: bytes) -> bool:
+        try:
+            return recover(digest, signature) == account
+        except TermsError:
+            return False
+
     def paid_of(self, _: bytes) -> int:
         return self.paid_units
+
+
+def bundled(records: Iterable[Record]) -> list[tuple[bytes, bytes]]:
+    """Return these records as they stand in bundles."""
+    return [
+        (encode(entry), b"" if opening is None else encode_opening(opening))
+        for entry, opening in records
+    ]
 
 
 class PublicServer:
@@ -120,14 +141,7 @@ class PublicServer:
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.size, self.root = len(records), root_at(records, len(records))
-        self.items: list[dict[str, Any]] = [
-            {
-                "position": position,
-                "entry": to_hex(encode(entry)),
-                "opening": None if opening is None else opening_json(opening),
-            }
-            for position, (entry, opening) in enumerate(records)
-        ]
+        self.items = bundled(records)
 
     def answer(self, request: HttpRequest) -> object:
         """Answer a request for the checkpoint, a policy, or entries."""
@@ -138,4 +152,4 @@ class PublicServer:
         if request.path.startswith("/v1/settings/"):
             return {"document": SETTINGS.document()}
         start, limit = int(request.query["start"]), int(request.query["limit"])
-        return {"entries": self.items[start : start + min(limit, 3)]}
+        return write_bundle(self.items[start : start + min(limit, 3)])

@@ -40,10 +40,10 @@ def receipt_of(
         path = inclusion_proof(position, len(leaves), read)
         entries.append(
             {
-                "role": roles[entry.kind],
                 "position": position,
                 "entry": to_hex(encode(entry)),
                 "opening": None if opening is None else opening_json(opening),
+                "role": roles[entry.kind],
                 "path": [to_hex(node) for node in path],
             }
         )
@@ -51,6 +51,7 @@ def receipt_of(
         "format": FORMAT,
         "position": next(item["position"] for item in entries if item["role"] == "outcome"),
         "log_id": to_hex(word("log")),
+        "origin": "growth.example/log",
         "chain_id": 31337,
         "event_log": PLAIN.verifier,
         "escrow": PLAIN.payee,
@@ -61,4 +62,5 @@ def receipt_of(
             "signature": to_hex(signature),
         },
         "entries": entries,
+        "pending": [],
     }

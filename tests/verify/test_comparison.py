@@ -51,8 +51,8 @@ def test_a_statement_is_what_the_whole_log_gives(anchored: int) -> None:
 
 def change_entry(server: PublicServer) -> None:
     """Change the last digit of the price that the outcome is of, and the root with it."""
-    item = next(item for item in server.items if item["position"] == SETTLEMENT - 1)
-    item["entry"] = item["entry"][:385] + "7" + item["entry"][386:]
+    entry, opening = server.items[SETTLEMENT - 1]
+    server.items[SETTLEMENT - 1] = (entry[:191] + bytes([entry[191] ^ 7]) + entry[192:], opening)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ import pytest
 from orchestrator.chain.deployment import Anchor, Chain
 from orchestrator.chain.rpc import Block, NodeError
 from orchestrator.client.http import Client
+from orchestrator.core.bundle import write_bundle
 from orchestrator.core.entry import Entry
 from orchestrator.core.errors import DomainError
 from orchestrator.core.evidence.exhibits import Case, EscrowRecord, Exhibit, escrow_record_of
@@ -18,7 +20,6 @@ from orchestrator.core.merkle import CompactRange, leaf_hash, verify_inclusion
 from orchestrator.core.opening import (
     TransitionOpening,
     encode_opening,
-    opening_json,
     payload_of,
 )
 from orchestrator.verify import log_copy
@@ -37,7 +38,7 @@ def record(number: int, **changes: Any) -> EscrowRecord:
 
 
 SHOWN = TransitionOpening("trial", 1, 2000, word(6), word(7), word(8))
-OPENING: dict[str, Any] = opening_json(SHOWN)
+SHOWN_WORDS = encode_opening(SHOWN)
 PAYLOAD = payload_of(SHOWN)
 
 
@@ -58,20 +59,22 @@ class Log:
             encode(Entry(kind, bytes(32), bytes(32), name, "x", 0, 0, PAYLOAD))
             for kind, name in about
         ]
+        self.anchor()
+        self.contracts = contracts
+        self.openings: dict[int, bytes] = {}
+        self.asked: list[bytes] = []
+
+    def anchor(self) -> None:
         tree = CompactRange()
         tree.extend(leaf_hash(entry) for entry in self.entries)
         self._anchor = Anchor(len(self.entries), tree.root(), 1)
-        self.contracts = contracts
-        self.openings: dict[int, object] = {}
-        self.asked: list[bytes] = []
 
-    def get(self, _: str, start: int, limit: int) -> object:
+    def items(self, start: int, limit: int) -> list[tuple[bytes, bytes]]:
         shown = self.entries[start : start + min(limit, 10)]
-        items = [
-            {"position": n, "entry": f"0x{entry.hex()}", "opening": self.openings.get(n)}
-            for n, entry in enumerate(shown, start)
-        ]
-        return {"entries": items}
+        return [(entry, self.openings.get(n, b"")) for n, entry in enumerate(shown, start)]
+
+    def get_bytes(self, _: str, start: int, limit: int) -> bytes:
+        return write_bundle(self.items(start, limit))
 
     def block(self) -> Block:
         return Block(1, b"", 1)
@@ -130,79 +133,58 @@ def test_a_named_contract_that_the_node_does_not_know_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "document",
-    [
-        # Words that Solidity could have written into a payload, and we cannot.
-        {**OPENING, "received_ms": 1 << 63},
-        {**OPENING, "received_ms": (1 << 256) - 1},
-        {**OPENING, "counted": 1 << 40},
-        {**OPENING, "counted": -1},
-        {**OPENING, "from_state": "\xff" * 32},
-        {**OPENING, "from_state": "tr\0al"},
-        {**OPENING, "from_state": "t" * 33},
-        # Documents that no payload commits to.
-        {**OPENING, "from_state": "new"},
-        {**OPENING, "received_ms": "9" * 5000},
-        {**OPENING, "received_ms": float("inf")},
-        {**OPENING, "received_ms": None},
-        {**OPENING, "counted": [1]},
-        {**OPENING, "request_hash": "0x07"},
-        {**OPENING, "commitment": 8},
-        {**OPENING, "commitment": "no hex"},
-        {name: value for name, value in OPENING.items() if name != "counted"},
-        {"request_hash": OPENING["request_hash"], "commitment": OPENING["commitment"]},
-        {},
-        [],
-        "from_state",
-        5,
-        None,
-    ],
-    ids=lambda document: str(document)[:80],
+    "opening",
+    [b"", SHOWN_WORDS[32:], SHOWN_WORDS + bytes(32), bytes(len(SHOWN_WORDS)), b"\xff" * 192],
+    ids=["none", "short", "long", "zero", "ones"],
 )
-def test_an_opening_that_cannot_be_read_is_missing_and_hides_no_other(document: object) -> None:
+def test_an_opening_that_is_not_the_entrys_is_missing_and_hides_no_other(opening: bytes) -> None:
     log = Log([1, 2], {}, ("lead.transition", "lead.refused"))
-    log.openings = {0: OPENING, 1: document, 2: OPENING}
+    log.openings = {0: SHOWN_WORDS, 1: opening, 2: SHOWN_WORDS}
     with log.read() as copy:
         assert [copy.at(position).data for position in range(4)] == log.entries
         openings = [item.opening for item in copy.entries()]
-    shown = encode_opening(SHOWN)
-    assert openings == [shown, b"", shown, b""]
+    assert openings == [SHOWN_WORDS, b"", SHOWN_WORDS, b""]
 
 
-def test_entries_may_come_without_openings() -> None:
+@pytest.mark.parametrize("words", [b"\xff" * 32 * 6, bytes(32 * 9), bytes(288 * 3), bytes(7)])
+def test_an_entry_may_commit_to_what_is_no_opening(words: bytes) -> None:
+    """A publisher can hash anything; what fits no opening is dropped, however long it is."""
+    entry = Entry("lead.transition", bytes(32), bytes(32), word(1), "x", 0, 0, b"")
     log = Log([1], {})
+    log.entries = [encode(entry._replace(payload=sha256(words).digest()))]
+    log.anchor()
+    log.openings = {0: words[:288]}
+    with log.read() as copy:
+        assert copy.at(0).opening == b""
 
-    def get(path: str, start: int, limit: int) -> object:
-        items = cast(dict[str, Any], Log.get(log, path, start, limit))["entries"]
-        return {"entries": [{name: item[name] for name in ("position", "entry")} for item in items]}
 
-    client = cast(Client, SimpleNamespace(get=get, server=log.server))
-    with LogCopy(pages_of(client), cast(Chain, log), LOG) as copy:
-        assert [item.opening for item in copy.entries()] == [b"", b""]
+def test_how_far_it_is_is_told() -> None:
+    log, told = Log(range(1, 20), {}), list[tuple[int, int]]()
+    pages = pages_of(cast(Client, log))
+    with LogCopy(pages, cast(Chain, log), LOG, told=lambda *at: told.append(at)):
+        assert told == [(10, 38), (20, 38), (30, 38), (38, 38)]
 
 
 @pytest.mark.parametrize(
     ("spoil", "code"),
     [
-        (lambda items: items[1:], "entries-gap"),
-        (lambda items: items * 2, "entries-gap"),
-        (lambda items: [*items, {**items[-1], "position": 2}], "entries-many"),
-        (lambda items: [{**items[0], "entry": "0x00"}], "entries-garbled"),
-        (lambda items: [*items[:1], 7], "entries-garbled"),
+        (lambda items: items[1:], "root-differs"),
+        (lambda items: items * 2, "entries-many"),
+        (lambda items: [(items[0][0][1:], b""), *items[1:]], "entries-garbled"),
         (lambda items: items[:0], "entries-short"),
-        (lambda items: [{**items[0], "entry": items[1]["entry"]}], "root-differs"),
+        (lambda items: [items[1], items[0]], "root-differs"),
     ],
 )
-def test_a_page_that_is_not_the_logs_is_refused(
+def test_a_bundle_that_is_not_the_logs_is_refused(
     spoil: Callable[[list[Any]], list[Any]], code: str
 ) -> None:
     log = Log([1], {})
 
-    def get(path: str, start: int, limit: int) -> object:
-        items = cast(dict[str, Any], Log.get(log, path, start, limit))["entries"]
-        return {"entries": spoil(items) if start == 0 else items}
+    def get_bytes(path: str, start: int, limit: int) -> bytes:
+        items = log.items(start, limit)
+        return write_bundle(spoil(items) if start == 0 else items)
 
-    client = cast(Client, SimpleNamespace(get=get, server=log.server))
+    client = cast(Client, SimpleNamespace(get_bytes=get_bytes, server=log.server))
     with pytest.raises(DomainError) as refused:
         LogCopy(pages_of(client), cast(Chain, log), LOG)
     assert refused.value.code == code

@@ -7,8 +7,9 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.core.errors import ChainError, ProofError
+from orchestrator.core.errors import ChainError, PendingError, ProofError
 from orchestrator.core.terms import address_of, checkpoint_digest, sign_digest
+from orchestrator.verify.pinned import Pinned
 from orchestrator.verify.receipt_check import check_receipt, receipt_chain
 from tests.support.public_log import (
     CONTRACT_ID,
@@ -39,30 +40,95 @@ def chain() -> PublicChain:
 
 
 def test_without_a_chain_it_says_what_was_not_checked() -> None:
-    shown = check_receipt(receipt(), None)
-    assert shown[0].startswith(f"5 entries stand in the tree of size {SIZE} with root 0x")
-    assert shown[-1].startswith("not checked")
+    checked = check_receipt(receipt(), None)
+    assert checked.shown[0].startswith(f"5 entries stand in the tree of size {SIZE} with root 0x")
+    assert "give --rpc to ask the chain" in checked.on_trust[-1]
 
 
 def test_what_the_chain_confirms_is_shown_line_by_line() -> None:
-    shown = check_receipt(receipt(), cast(Chain, chain()))
+    shown = check_receipt(receipt(), cast(Chain, chain())).shown
     assert len(shown) == 6
     assert "touch 7" in shown[1]
     assert address_of(KEY) in shown[3]
     assert shown[-1].startswith("the escrow has paid: transaction 0x")
 
 
-def test_another_publishers_signature_is_only_not_shown() -> None:
+def signature_refused(document: dict[str, Any], on: PublicChain) -> str:
+    with pytest.raises(ProofError) as refused:
+        check_receipt(document, cast(Chain, on))
+    assert refused.value.code == "receipt-signature"
+    return refused.value.message
+
+
+def test_another_accounts_signature_is_false() -> None:
     other = chain()
     other.publisher = OWNER
-    shown = check_receipt(receipt(), cast(Chain, other))
-    assert not any("publisher" in line for line in shown)
+    assert address_of(KEY) in signature_refused(receipt(), other)
+
+
+@pytest.mark.parametrize("at", [0, 31, 32, 63, 64])
+def test_a_signature_with_one_flipped_bit_is_false(at: int) -> None:
+    document = receipt()
+    data = bytearray.fromhex(document["checkpoint"]["signature"][2:])
+    data[at] ^= 1
+    document["checkpoint"]["signature"] = "0x" + data.hex()
+    signature_refused(document, chain())
+
+
+@pytest.mark.parametrize("signature", ["0x", "0x" + "00" * 65, "0x" + "ff" * 65, "0x" + "12" * 64])
+def test_a_signature_that_is_none_is_false(signature: str) -> None:
+    document = receipt()
+    document["checkpoint"]["signature"] = signature
+    signature_refused(document, chain())
+
+
+def test_the_signature_of_a_publisher_that_handed_the_log_over_since_is_shown() -> None:
+    other = chain()
+    other.publisher, other.replaced = OWNER, [address_of(KEY)]
+    shown = check_receipt(receipt(), cast(Chain, other)).shown
+    assert f"the log's publisher of then, {address_of(KEY)}" in shown[3]
+
+
+def test_a_checkpoint_that_the_chain_has_not_come_to_is_pending_and_not_false() -> None:
+    early = chain()
+    early.anchored = SIZE - 1
+    with pytest.raises(PendingError, match=f"up to size {SIZE - 1}, and the receipt is of size"):
+        check_receipt(receipt(), cast(Chain, early))
+
+
+def test_a_checkpoint_that_the_chain_has_passed_over_is_false() -> None:
+    document = receipt_of(RECORDS[:-1], CONTRACT_ID)
+    with pytest.raises(ProofError) as refused:
+        check_receipt(document, cast(Chain, chain()))
+    assert refused.value.code == "receipt-passed-over"
+
+
+def test_what_is_still_to_come_is_told_beside_what_was_shown() -> None:
+    document = receipt_of(RECORDS[:-1], CONTRACT_ID)
+    document["pending"] = [{"role": "payout", "position": SIZE - 1}]
+    (line,) = check_receipt(document, None).pending
+    assert line.startswith(f"the payout, entry {SIZE - 1}, is not anchored yet")
+
+
+def test_what_is_pinned_is_not_taken_on_trust() -> None:
+    document = receipt()
+    pinned = Pinned(
+        *(document["chain_id"], document["event_log"], document["escrow"]),
+        *(LOG_ID, document["origin"], (TERMS.verifier,)),
+    )
+    assert check_receipt(document, cast(Chain, chain()), pinned).on_trust == [
+        "that the node of this test tells what the chain holds"
+    ]
+    assert len(check_receipt(document, cast(Chain, chain())).on_trust) == 7
+    other = pinned._replace(verifiers=(OWNER,))
+    with pytest.raises(ProofError) as refused:
+        check_receipt(document, cast(Chain, chain()), other)
+    assert refused.value.code == "pin-differs"
 
 
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (lambda chain: setattr(chain, "anchored", SIZE - 1), "receipt-unanchored"),
         (lambda chain: setattr(chain, "records", [*RECORDS[:-1], RECORDS[0]]), "receipt-root"),
         (
             lambda chain: setattr(
@@ -95,5 +161,7 @@ def test_a_chain_that_does_not_answer_is_closed_and_refused() -> None:
 def test_a_receipt_of_a_forked_log_holds_and_says_so() -> None:
     forked = chain()
     forked.forked_at_s = 1_800_000_000
-    (line,) = [one for one in check_receipt(receipt(), cast(Chain, forked)) if "forked" in one]
+    (line,) = [
+        one for one in check_receipt(receipt(), cast(Chain, forked)).shown if "forked" in one
+    ]
     assert "at 2027-01-15 08:00:00 UTC: its publisher has told two histories" in line

@@ -19,10 +19,10 @@ def test_a_saved_log_answers_as_its_server(tmp_path: Path) -> None:
     def answer(request: Request) -> object:
         return {"log_id": "0x"} if request.path == "/v1/log" else server.answer(request)
 
-    told: list[tuple[str, int]] = []
+    told: list[tuple[int, int]] = []
     with serving_json(answer) as url, Client(url) as client:
         assert save_log(client, tmp_path, lambda *one: told.append(one)) == len(records)
-    assert told == [("saved", len(records))]
+    assert told == [(len(records), len(records))]
     saved = SavedLog(tmp_path)
     assert list(served_records(saved, 0, 10_000)) == records
     assert list(served_records(saved, 3, 5)) == records[3:5]

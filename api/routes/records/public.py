@@ -13,6 +13,7 @@ from api.http.fields import (
     MAX_POSITION,
     Address,
     AfterPosition,
+    BundleLimit,
     ContractId,
     EntryKind,
     Limit,
@@ -26,6 +27,7 @@ from api.http.problems import Refusal, documented, not_found
 from api.routes.public_route import IMMUTABLE, PublicRoute
 from api.routes.records import receipts
 from api.routes.surfaces.operators import token_answer
+from orchestrator.core.bundle import MAX_BUNDLE, write_bundle
 from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.entry import address_word, ascii_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
@@ -34,6 +36,9 @@ from orchestrator.log import stored_records
 from orchestrator.log.reader import StoredEntry
 from orchestrator.log.tree import Checkpoint
 from orchestrator.storage.database import Row
+
+BUNDLE_TYPE = "application/octet-stream"
+BYTES = {"type": "string", "format": "binary"}
 
 router = APIRouter(prefix="/v1", tags=["public"], route_class=PublicRoute)
 
@@ -85,6 +90,26 @@ def checkpoint(service: TheService, response: Response, size: AtSize = None) -> 
     )
 
 
+@router.get("/log/anchors")
+def anchors(service: TheService, after: AfterPosition = 0, limit: Limit = 100) -> answers.Anchors:
+    """List the log's anchors in final blocks, beyond a size; check each by `rootAt` on chain."""
+    with service.database.transaction() as session:
+        found = session.all("api.anchors", **receipts.published(service), after=after, limit=limit)
+    return answers.Anchors(
+        anchors=[
+            answers.Anchor(
+                size=row.size,
+                root=to_hex(row.root),
+                transaction=to_hex(row.tx_hash),
+                block_number=row.block_number,
+                time_s=row.time_s,
+            )
+            for row in found
+        ],
+        next=next_cursor(found, limit, lambda last: last.size),
+    )
+
+
 @router.get("/log/entries", response_model=answers.Entries)
 def entries(service: TheService, start: Position = 0, limit: Limit = 100) -> Response:
     """List entries from a position on, as they were hashed, with the openings of their payloads."""
@@ -98,6 +123,25 @@ def entries(service: TheService, start: Position = 0, limit: Limit = 100) -> Res
     )
     # A page that is not full grows with the log.
     if start_of_next is not None:
+        _cache(response)
+    return response
+
+
+@router.get(
+    "/log/bundles",
+    response_class=Response,
+    responses={200: {"content": {BUNDLE_TYPE: {"schema": BYTES}}, "description": "The bundle."}},
+)
+def bundles(service: TheService, start: Position = 0, limit: BundleLimit = MAX_BUNDLE) -> Response:
+    """Return entries from a position on in bytes: for each a uint16, its length, and its 256 bytes,
+    then a uint16 and as many bytes of its opening's words, none where it has none.
+    """
+    found = service.log.entries(start, limit)
+    response = Response(
+        write_bundle((stored.data, stored.opening) for stored in found), media_type=BUNDLE_TYPE
+    )
+    # A bundle that is not full grows with the log.
+    if len(found) == limit:
         _cache(response)
     return response
 
@@ -277,9 +321,9 @@ def endorsements(
     )
 
 
-@router.get("/receipts/{position}", responses=documented(404))
+@router.get("/receipts/{position}", responses=documented(404, 409))
 def receipt(service: TheService, position: Position) -> answers.Receipt:
-    """Return the receipt of an outcome, a reversal, a settlement or a payout."""
+    """Return the receipt of an outcome, a reversal, a settlement or a payout that is anchored."""
     return receipts.build(service, position)
 
 

@@ -21,25 +21,30 @@ from orchestrator.log.tree import Checkpoint, Tiles, checkpoint_of, stored_check
 from orchestrator.storage.database import Row, Session
 
 FORMAT = "tallystick-receipt-1"
+UNANCHORED_RETRY_S = 60
 PUBLISHED = keccak(text="Published(bytes32,uint64,bytes32)")
 
 Roles = dict[str, int]
 
 
 def build(service: Service, position: int) -> answers.Receipt:
-    """Return the receipt of the entry at a position. Raises `Refusal` (404) if it can have none."""
+    """Return the receipt of the entry at a position, of what is anchored alone.
+
+    Raises `Refusal` (404) if it can have none, (409) if the entry is not anchored yet.
+    """
     with service.database.transaction() as session:
         stored = _entry(service, session, position)
         if stored is None:
             raise not_found("entry")
         entry = stored.entry
         roles = _roles(service, session, position, entry)
+        checkpoint = _checkpoint(service, session, roles, position)
         # A log that was checked has every entry that an entry of it names.
         found = {
             role: cast(StoredEntry, _entry(service, session, place))
             for role, place in roles.items()
+            if place < checkpoint.size
         }
-        checkpoint, is_anchored = _checkpoint(service, session, max(roles.values()))
         proven = list(_proven(service, session, checkpoint, found))
     return answers.Receipt.model_validate(
         {
@@ -55,9 +60,13 @@ def build(service: Service, position: int) -> answers.Receipt:
                 size=checkpoint.size,
                 root=to_hex(checkpoint.root),
                 signature=to_hex(checkpoint.signature),
-                anchored=is_anchored,
             ),
             "entries": proven,
+            "pending": [
+                answers.PendingEntry(role=role, position=place)
+                for role, place in sorted(roles.items(), key=lambda item: item[1])
+                if place >= checkpoint.size
+            ],
         }
     )
 
@@ -71,6 +80,17 @@ def paid_units(service: Service, contract_id: bytes, until: int) -> int:
 def is_anchored(service: Service, session: Session, position: int) -> bool:
     """Return whether a final block was seen to hold a root that covers a position."""
     return _anchored_size(service, session, position) is not None
+
+
+def published(service: Service) -> dict[str, object]:
+    """Return what tells the events by which this log was anchored from all others."""
+    return {
+        "chain_id": service.event_log_domain.chain_id,
+        "escrow": service.escrow_domain.verifying_contract.lower(),
+        "event_log": service.event_log_domain.verifying_contract.lower(),
+        "topic": PUBLISHED,
+        "log_id": service.log_id,
+    }
 
 
 def opening(stored: StoredEntry) -> dict[str, Any] | None:
@@ -154,30 +174,30 @@ def _row(
     )
 
 
-def _checkpoint(service: Service, session: Session, highest: int) -> tuple[Checkpoint, bool]:
-    """Return the first checkpoint beyond a position that is anchored, or else the newest."""
-    size = _anchored_size(service, session, highest)
-    if size is not None:
-        anchored = stored_checkpoint(session, service.log_id, size)
-        if anchored is not None:
-            return checkpoint_of(anchored), True
-    # Without a stored checkpoint of the anchored size there is no tree to prove under.
-    newest = stored_checkpoint(session, service.log_id)
-    if newest is None:
-        raise not_found("checkpoint")
-    return checkpoint_of(newest), False
+def _checkpoint(service: Service, session: Session, roles: Roles, position: int) -> Checkpoint:
+    """Return the first anchored checkpoint beyond as many of the entries as any covers.
+
+    Raises `Refusal` (409) if none covers the entry at `position`, which all needs.
+    """
+    for highest in sorted(set(roles.values()), reverse=True):
+        if highest < position:
+            break
+        size = _anchored_size(service, session, highest)
+        # Without a stored checkpoint of the anchored size there is no tree to prove under.
+        stored = None if size is None else stored_checkpoint(session, service.log_id, size)
+        if stored is not None:
+            return checkpoint_of(stored)
+    raise Refusal(
+        409,
+        "receipt-unanchored",
+        f"entry {position} is not anchored yet: no final block is known to hold a root that covers "
+        f"it; its proofs under the newest checkpoint are at /v1/log/proofs",
+        headers={"Retry-After": str(UNANCHORED_RETRY_S)},
+    )
 
 
 def _anchored_size(service: Service, session: Session, position: int) -> int | None:
-    row = session.one(
-        "api.anchored",
-        chain_id=service.event_log_domain.chain_id,
-        escrow=service.escrow_domain.verifying_contract.lower(),
-        event_log=service.event_log_domain.verifying_contract.lower(),
-        topic=PUBLISHED,
-        log_id=service.log_id,
-        position=position,
-    )
+    row = session.one("api.anchored", **published(service), position=position)
     return None if row is None else row.size
 
 

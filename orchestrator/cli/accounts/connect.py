@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from orchestrator.cli.options import NOTHING_DONE, Api, Json, KeyFile, address_option
+from orchestrator.cli.options import NOTHING_DONE, Api, Json, KeyFile, Rpc, address_option
 from orchestrator.core.errors import InputError, ServerError
 from orchestrator.core.mandate import ALWAYS, Mandate, Pins
 from orchestrator.core.scopes import ScopeSet
@@ -43,7 +43,6 @@ Confirm = Annotated[
     str, typer.Option(help="What you confirm yourself: always, above=TOKENS or never.")
 ]
 MostFee = Annotated[str, typer.Option(help="The highest fee that is signed.")]
-Node = Annotated[str | None, typer.Option(help="A node of the chain; only withdrawals need one.")]
 WithdrawTo = Annotated[
     str | None, address_option(help_text="Where withdrawals go; else the wallet.")
 ]
@@ -114,7 +113,7 @@ def serve_wallet(
     a_day: ADay = "0",
     confirm: Confirm = ALWAYS,
     most_fee: MostFee = "5%",
-    rpc: Node = None,
+    rpc: Rpc = None,
     withdraw_to: WithdrawTo = None,
     folder: Folder = None,
     print_config: PrintConfig = False,
@@ -127,8 +126,9 @@ def serve_wallet(
     key_path = key_file or settings.key_file
     if key_path is None:
         raise InputError("key-missing", "there is no wallet to sign in with: give --key-file")
+    node = rpc or settings.rpc_url
     url, rules = api or settings.public_url, (outstanding, a_day, confirm, most_fee)
-    setup = _Setup(url, key_path, roles, payee, *rules, rpc, withdraw_to, folder)
+    setup = _Setup(url, key_path, roles, payee, *rules, node, withdraw_to, folder)
     if print_config:
         _print_config(setup, as_json=json_out)
     else:

@@ -56,7 +56,8 @@ def new(
         ),
     ],
     surface: Annotated[
-        list[str] | None, typer.Option(help="Limit it to this surface; may be repeated.")
+        list[str] | None,
+        typer.Option(help="A surface's id; limits the key to it, and may be repeated."),
     ] = None,
     api: Api = None,
     key_file: KeyFile = None,

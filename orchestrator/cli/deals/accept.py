@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from orchestrator.cli.options import Api, Json, KeyFile
+from orchestrator.cli.options import Api, Json, KeyFile, Watch
 from orchestrator.connect.acceptor import accept_covered
 from orchestrator.core.acceptance import AcceptanceRules, parse_rules
 from orchestrator.core.errors import InputError, ServerError
@@ -26,7 +26,7 @@ from orchestrator.storage.files import read_key, read_text
 def accept(
     rules: Annotated[Path, typer.Option(help="Your rules (YAML).")],
     signed: Annotated[Path, typer.Option(help="File that counts what was signed by them.")],
-    watch: Annotated[bool, typer.Option("--watch", help="Go on until interrupted.")] = False,
+    watch: Watch = False,
     every: Annotated[int, typer.Option(help="Seconds between looks.", min=1, max=86_400)] = 30,
     api: Api = None,
     key_file: KeyFile = None,

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.cli.options import Json
+from orchestrator.cli.options import Json, Watch
 from orchestrator.cli.status.view import lines_of
 from orchestrator.core.errors import InputError, ServerError
 from orchestrator.runtime.settings import read_settings
@@ -22,18 +22,16 @@ EVERY_S = 2.0
 
 
 def status(
-    url: Annotated[
+    metrics: Annotated[
         str | None, typer.Option(help="Where the service tells it; else TALLYSTICK_METRICS.")
     ] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", help="Show it every two seconds, until interrupted.")
-    ] = False,
+    watch: Watch = False,
     json_out: Json = False,
 ) -> None:
     """Show how the service is that runs here: each part, what waits, what is anchored."""
     from orchestrator.client.http import Client
 
-    where = url or _own_url()
+    where = metrics or _own_url()
     console = Console()
     with Client(where) as client:
         if watch and console.is_terminal and not json_out:

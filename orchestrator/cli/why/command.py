@@ -42,7 +42,9 @@ def why(
     surface: Annotated[
         bytes | None,
         typer.Option(
-            metavar="ID", parser=parse_contract_id, help="The surface that an operator acts on."
+            metavar="ID",
+            parser=parse_contract_id,
+            help="A surface's id; the one on which an operator acts.",
         ),
     ] = None,
     at: Annotated[

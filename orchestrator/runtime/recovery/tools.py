@@ -146,5 +146,5 @@ def _source(settings: Settings, source: str, report_progress: Report) -> LogSour
     if source.startswith(("http://", "https://")):
         folder = settings.home / "saved-log"
         with Client(source) as client:
-            save_log(client, folder, report_progress)
+            save_log(client, folder, lambda done, _: report_progress("saved", done))
     return SavedLog(folder)

@@ -20,6 +20,8 @@ FOREVER = "public, max-age=31536000, immutable"
         ("/v1/log", "public, max-age=1"),
         ("/v1/log/entries", "public, max-age=1"),
         ("/v1/log/entries?limit=1", FOREVER),
+        ("/v1/log/bundles", "public, max-age=1"),
+        ("/v1/log/bundles?limit=1", FOREVER),
         ("/v1/contracts", "public, max-age=1"),
     ],
 )

@@ -28,7 +28,7 @@ def test_it_shows_each_part_and_ends_with_3_if_one_is_not_well(
     database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with health_service(database_url, lambda service: service.work(*ALL)) as service:
-        assert run(monkeypatch, "--url", service.url) == 0
+        assert run(monkeypatch, "--metrics", service.url) == 0
         shown = capsys.readouterr().out
         assert "ok  sequencer  worked 0 s ago" in shown
         assert "relayer has 1.2345" in shown
@@ -48,7 +48,7 @@ def test_its_json_is_one_document(
 def test_it_says_that_nothing_answers_or_that_nothing_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, "--url", "http://127.0.0.1:1") == 3
+    assert run(monkeypatch, "--metrics", "http://127.0.0.1:1") == 3
     monkeypatch.setenv("TALLYSTICK_METRICS", "off")
     assert run(monkeypatch) == 2
     assert "TALLYSTICK_METRICS is off" in capsys.readouterr().err
@@ -57,7 +57,7 @@ def test_it_says_that_nothing_answers_or_that_nothing_is_told(
 def test_it_is_shown_again_until_interrupted(database_url: str) -> None:
     with health_service(database_url, lambda service: service.work(*ALL)) as service:
         ours, theirs = pty.openpty()
-        command = [COMMAND, "status", "--watch", "--url", service.url]
+        command = [COMMAND, "status", "--watch", "--metrics", service.url]
         environment = os.environ | {"TERM": "xterm"}
         with subprocess.Popen(command, stdout=theirs, env=environment) as process:
             os.close(theirs)

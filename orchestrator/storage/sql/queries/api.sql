@@ -510,6 +510,16 @@ WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s AND contract = %(event_log
     AND topics[1] = %(topic)s AND topics[2] = %(log_id)s AND octet_length(data) = 64
     AND ('x' || encode(substring(data FROM 25 FOR 8), 'hex'))::bit(64)::bigint > %(position)s;
 
+-- name: anchors
+-- The final anchors of a log beyond a size, in order, with their places on chain.
+SELECT size, root, tx_hash, block_number, time_s FROM (
+    SELECT ('x' || encode(substring(data FROM 25 FOR 8), 'hex'))::bit(64)::bigint AS size,
+        substring(data FROM 33 FOR 32) AS root, tx_hash, block_number, time_s
+    FROM chain_events
+    WHERE chain_id = %(chain_id)s AND escrow = %(escrow)s AND contract = %(event_log)s AND is_final
+        AND topics[1] = %(topic)s AND topics[2] = %(log_id)s AND octet_length(data) = 64
+) AS published WHERE size > %(after)s ORDER BY size LIMIT %(limit)s;
+
 -- Operators' profiles and memories -----------------------------------------------------------------
 
 -- name: own_profile

@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator.core.bundle import read_bundle
 from orchestrator.core.document import canonical_json
 from orchestrator.core.errors import ProofError
 from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.kinds import opening_of_word
 from orchestrator.core.merkle import (
     leaf_hash,
     root_of,
@@ -15,8 +17,17 @@ from orchestrator.core.merkle import (
     verify_inclusion,
     verify_run,
 )
+from orchestrator.core.opening import encode_opening, read_opening
 from orchestrator.core.terms import Terms, checkpoint_digest, recover
-from tests.support.api_service import ESCROW, EVENT_LOG, LOG_ID, POLICY, PUBLISHER, ApiService
+from tests.support.api_service import (
+    ESCROW,
+    EVENT_LOG,
+    LOG_ID,
+    POLICY,
+    PUBLISHER,
+    ApiService,
+    problem_of,
+)
 from tests.support.settled_contract import TRANSACTION, SettledContract
 
 NO_WORD = "0x" + "00" * 32
@@ -75,6 +86,22 @@ def test_entries_come_page_by_page(service: ApiService, settled: SettledContract
     assert found == settled.entries
     assert [item["position"] for item in found] == list(range(len(found)))
     assert service.get("/v1/log/entries", start=10**6)["entries"] == []
+
+
+def test_bundles_hold_the_same_in_bytes(service: ApiService, settled: SettledContract) -> None:
+    """Entries and openings are the bytes that were hashed, from any position on."""
+    wanted = []
+    for item in settled.entries:
+        opened = opening_of_word(from_hex(item["entry"])[:32])
+        has = opened is not None and item["opening"] is not None
+        opening = encode_opening(read_opening(opened, item["opening"])) if has and opened else b""
+        wanted.append((from_hex(item["entry"]), opening))
+    assert any(opening for _, opening in wanted)
+    for query, first, stop in (("", 0, None), ("?start=3&limit=5", 3, 8), ("?start=1000000", 0, 0)):
+        answer = service.http.get(f"/v1/log/bundles{query}")
+        assert answer.headers["Content-Type"] == "application/octet-stream"
+        assert list(read_bundle(answer.content)) == wanted[first:stop]
+    problem_of(service.http.get("/v1/log/bundles?limit=4097"), 422, "query-invalid")
 
 
 def test_proofs_hold_and_bind(service: ApiService, settled: SettledContract) -> None:

@@ -1,10 +1,13 @@
 """Receipts: a stranger checks them alone, and a forged one fails."""
 
+from collections.abc import Iterator
+
 import pytest
 from eth_utils.crypto import keccak
 
 from orchestrator.core import receipt
 from orchestrator.core.errors import ProofError
+from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import checkpoint_digest, recover
 from tests.support.api_service import ESCROW, EVENT_LOG, LOG_ID, PUBLISHER, ApiService
 from tests.support.settled_contract import SettledContract
@@ -17,22 +20,38 @@ ROLES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _no_anchors(service: ApiService) -> Iterator[None]:
+    """Forget the anchors of a test at its end: the service is shared."""
+    yield
+    with service.admin() as admin:
+        admin.execute("DELETE FROM chain_events")
+
+
+@pytest.fixture
+def anchored(service: ApiService, settled: SettledContract) -> SettledContract:
+    """Return the contract, all of whose entries are under an anchor."""
+    publish(service, 0, checkpoints_beyond(service, settled.position_of("payout"))[-1])
+    return settled
+
+
 @pytest.mark.parametrize("kind", ROLES)
 def test_a_receipt_can_be_checked_by_a_stranger_alone(
-    service: ApiService, settled: SettledContract, kind: str
+    service: ApiService, anchored: SettledContract, kind: str
 ) -> None:
-    reply = service.get(f"/v1/receipts/{settled.position_of(kind)}")
-    assert [item["role"] for item in reply["entries"]] == ROLES[kind]
-    assert reply["contract_id"] == settled.hex_id
-    parsed = receipt.parse(reply)
+    reply = service.http.get(f"/v1/receipts/{anchored.position_of(kind)}")
+    document = receipt.read_text(reply.text)
+    parsed = receipt.parse(document)
+    assert list(parsed.entries) == ROLES[kind]
+    assert (to_hex(parsed.contract_id), parsed.pending) == (anchored.hex_id, {})
     receipt.check(parsed)
-    receipt.check_terms(parsed, settled.terms)
+    receipt.check_terms(parsed, anchored.terms)
     digest = checkpoint_digest(EVENT_LOG, LOG_ID, parsed.size, parsed.root)
     assert recover(digest, parsed.signature) == PUBLISHER.address
 
 
-def test_a_forged_receipt_fails(service: ApiService, settled: SettledContract) -> None:
-    reply = service.get(f"/v1/receipts/{settled.position_of('outcome')}")
+def test_a_forged_receipt_fails(service: ApiService, anchored: SettledContract) -> None:
+    reply = service.get(f"/v1/receipts/{anchored.position_of('outcome')}")
     reply["entries"][0]["opening"]["request_hash"] = "0x" + "00" * 32
     with pytest.raises(ProofError):
         receipt.check(receipt.parse(reply))
@@ -50,19 +69,35 @@ def test_only_what_is_about_money_has_a_receipt(
         assert (answer.status_code, answer.json()["code"]) == (404, code)
 
 
-def test_a_receipt_prefers_a_checkpoint_that_the_chain_has(
+def test_what_is_not_anchored_has_no_receipt_yet(
     service: ApiService, settled: SettledContract
 ) -> None:
     position = settled.position_of("settlement")
-    newest = service.get(f"/v1/receipts/{position}")["checkpoint"]
-    assert not newest["anchored"]
-    sizes = checkpoints_beyond(service, settled.position_of("payout"))
-    # One that does not reach, one that a reorg may still take back, and two that will do.
-    for number, size in enumerate((position, *sizes[:3])):
-        publish(service, number, size, is_final=size != sizes[0])
+    size = checkpoints_beyond(service, position)[0]
+    # One that does not reach, and one that a reorg may still take back.
+    publish(service, 0, position)
+    publish(service, 1, size, is_final=False)
+    answer = service.http.get(f"/v1/receipts/{position}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "receipt-unanchored")
+    assert answer.headers["retry-after"] == "60"
+    publish(service, 2, size)
     reply = service.get(f"/v1/receipts/{position}")
-    assert (reply["checkpoint"]["size"], reply["checkpoint"]["anchored"]) == (sizes[1], True)
+    assert reply["checkpoint"]["size"] == size
     receipt.check(receipt.parse(reply))
+
+
+def test_a_receipt_is_of_what_is_anchored_and_names_what_is_to_come(
+    service: ApiService, settled: SettledContract
+) -> None:
+    outcome, payout = settled.position_of("outcome"), settled.position_of("payout")
+    sizes = checkpoints_beyond(service, settled.position_of("settlement"))
+    publish(service, 0, next(size for size in sizes if size <= payout))
+    parsed = receipt.parse(service.get(f"/v1/receipts/{outcome}"))
+    assert list(parsed.entries) == ROLES["outcome"][:-1]
+    assert parsed.pending == {"payout": payout}
+    receipt.check(parsed)
+    publish(service, 1, next(size for size in sizes if size > payout))
+    assert receipt.parse(service.get(f"/v1/receipts/{outcome}")).pending == {}
 
 
 def checkpoints_beyond(service: ApiService, position: int) -> list[int]:
@@ -73,7 +108,7 @@ def checkpoints_beyond(service: ApiService, position: int) -> list[int]:
     return [row[0] for row in rows]
 
 
-def publish(service: ApiService, number: int, size: int, *, is_final: bool) -> None:
+def publish(service: ApiService, number: int, size: int, *, is_final: bool = True) -> None:
     """Write what the indexer writes for an event `Published` of the event log."""
     with service.admin() as admin:
         admin.execute(

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from orchestrator.cli.replay_view import comparison_to_json, print_comparison
+from orchestrator.cli.checks.view import comparison_to_json, print_comparison
 from orchestrator.verify.comparison import Comparison, ContractComparison
 from tests.support.terms import PLAIN
 

@@ -1,0 +1,1 @@
+"""The commands by which a stranger checks receipts, logs and anchors."""

@@ -1,0 +1,207 @@
+"""The benchmark of readers of the whole log: bundles beside pages of JSON, and the rules alone.
+
+    .venv/bin/python -m scripts.bench.replay [--events N]
+
+Starts a PostgreSQL and an API in a process of its own, fills a log, reads it over HTTP, prints a
+Markdown table, removes everything. The reader has one core; the API and the database the rest.
+"""
+
+import argparse
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from api.app import create_app
+from api.context import ChainReads, ServiceInfo
+from orchestrator.client.http import PAGE, Client
+from orchestrator.client.log_server import ServedEntry, record_of, served_bundle, served_records
+from orchestrator.core.bundle import MAX_BUNDLE
+from orchestrator.core.entry import ENTRY_BYTES, ZERO_ADDRESS
+from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.limits import Limits
+from orchestrator.core.opening import Record
+from orchestrator.core.replay import Replay
+from orchestrator.core.replay_rules import Documents
+from orchestrator.core.requests import Touch
+from orchestrator.core.site import Funds
+from orchestrator.core.terms import Domain
+from orchestrator.runtime.local_servers import LocalPostgres
+from orchestrator.runtime.migration import prepare_schema
+from orchestrator.runtime.stack import http_server, listen
+from orchestrator.storage.database import API, Database, connect_as_owner, set_clock
+from scripts.bench.log import (
+    BULK,
+    LIMITS,
+    NOW_MS,
+    OPERATOR,
+    OWNER,
+    POLICY,
+    RULES,
+    SETTINGS,
+    drain,
+    journeys,
+    opened,
+    post,
+)
+
+READS = Limits(source_reads_a_minute=10**9, source_rows_a_minute=10**9)
+
+
+def serve(url: str, log_id: bytes, port: int, stop: Event) -> None:
+    """Serve a log to readers until told to stop."""
+    domain = Domain("bench", "1", 1, ZERO_ADDRESS)
+    with Database(url, API) as api:
+        app = create_app(
+            database=api,
+            log_id=log_id,
+            now_ms=lambda: NOW_MS,
+            escrow_domain=domain,
+            event_log_domain=domain,
+            chain=ChainReads(
+                is_valid_signature=lambda *_: False,
+                agent_accounts=lambda _: (),
+                forked_at_s=lambda: None,
+                cautions_of=lambda _: [],
+                funds_of=lambda *_: Funds(0, 0),
+            ),
+            info=ServiceInfo(
+                f"http://127.0.0.1:{port}", "bench", ZERO_ADDRESS, ZERO_ADDRESS, (), 0, ZERO_ADDRESS
+            ),
+            limits=READS,
+        )
+        with http_server(app, listen("127.0.0.1", port)):
+            stop.wait()
+
+
+@contextmanager
+def served(url: str, log_id: bytes) -> Iterator[Client]:
+    """Serve a log by a process of its own, and give a client of it."""
+    with listen("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    server = context.Process(target=serve, args=(url, log_id, port, stop))
+    server.start()
+    address = f"http://127.0.0.1:{port}"
+    try:
+        while not answers(address):
+            time.sleep(0.05)
+        with Client(address) as client:
+            yield client
+    finally:
+        stop.set()
+        server.join()
+
+
+def answers(address: str) -> bool:
+    try:
+        httpx.get(f"{address}/v1/log", trust_env=False)
+    except httpx.TransportError:
+        return False
+    return True
+
+
+def pages(client: Client) -> Iterator[list[Any]]:
+    """Yield the log in pages of JSON."""
+    start: int | None = 0
+    while start is not None:
+        page = client.get("/v1/log/entries", start=start, limit=PAGE)
+        yield page["entries"]
+        start = page["next"]
+
+
+def bundles(client: Client) -> Iterator[list[Any]]:
+    """Yield the log in bundles."""
+    start = 0
+    while bundle := served_bundle(client, start, MAX_BUNDLE):
+        yield list(bundle)
+        start += len(bundle)
+
+
+def records_of_pages(client: Client) -> Iterator[Record]:
+    for page in pages(client):
+        for item in page:
+            served_entry = ServedEntry(from_hex(item["entry"], ENTRY_BYTES), item["opening"])
+            yield record_of(served_entry, item["position"])
+
+
+def replayed(records: Iterator[Record]) -> int:
+    """Judge the records by the rules; return their number."""
+    documents = Documents(
+        lambda _: POLICY, lambda _: SETTINGS, lambda _: RULES, lambda _: 1, lambda _: None
+    )
+    judged = Replay(documents, lambda: NOW_MS)
+    for record in records:
+        judged.take(record)
+    return judged.finish().size
+
+
+def rate(read: Callable[[], int]) -> float:
+    """Return entries a second, the best of three."""
+    best = 0.0
+    for _ in range(3):
+        start = time.perf_counter()
+        count = read()
+        best = max(best, count / (time.perf_counter() - start))
+    return best
+
+
+def report(client: Client, size: int) -> None:
+    """Print a row for each way of reading the log."""
+    kept = list(served_records(client, 0, size))
+    rows: list[tuple[str, Callable[[], int]]] = [
+        ("read, pages of JSON", lambda: sum(map(len, pages(client)))),
+        ("read, bundles", lambda: sum(map(len, bundles(client)))),
+        ("read and decoded, pages of JSON", lambda: sum(1 for _ in records_of_pages(client))),
+        ("read and decoded, bundles", lambda: sum(1 for _ in served_records(client, 0, size))),
+        ("the rules alone, from memory", lambda: replayed(iter(kept))),
+        ("replayed, pages of JSON", lambda: replayed(records_of_pages(client))),
+        ("replayed, bundles", lambda: replayed(served_records(client, 0, size))),
+    ]
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {size:,} entries\n")
+    print("| what | entries/s | of JSON read |")
+    print("|---|---:|---:|")
+    reference = 0.0
+    for name, read in rows:
+        found = rate(read)
+        reference = reference or found
+        print(f"| {name} | {found:,.0f} | {found / reference:.2f} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=30_000)
+    count = parser.parse_args().events
+    with tempfile.TemporaryDirectory(prefix="tallystick-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with LocalPostgres(folder) as server:
+            urls = server.urls()
+            prepare_schema(urls, limits=LIMITS)
+            owner = connect_as_owner(urls.owners)
+            with owner.transaction() as session:
+                set_clock(session, NOW_MS)
+            owner.close()
+            with opened(urls) as log:
+                requests = journeys(count)
+                for is_touch, run in groupby(requests, key=lambda each: isinstance(each, Touch)):
+                    account = OPERATOR if is_touch else OWNER
+                    page = list(run)
+                    for start in range(0, len(page), BULK):
+                        post(log.api, log.log_id, page[start : start + BULK], account)
+                size = drain(log)
+                with served(urls.by_login[API], log.log_id) as client:
+                    report(client, size)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The commands that check: their output, their exit codes, what they read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import main as cli
+from tests.support.http_server import Refusal, serving_json
+from tests.support.market import Run
+from tests.support.public_log import CONTRACT_ID, public_records
+from tests.support.receipts import receipt_of
+from tests.support.terms import OWNER
+
+DOCUMENT = receipt_of(public_records(), CONTRACT_ID)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """Return the name of a file with a receipt."""
+    path = tmp_path / "receipt.json"
+    path.write_text(json.dumps(DOCUMENT))
+    return str(path)
+
+
+def test_verify_says_what_it_takes_on_trust(run: Run, file: str) -> None:
+    done = run(["verify", file, "--chain-id", "31337"], "")
+    assert (done.code, done.stderr) == (cli.OK, "")
+    assert done.stdout.count("taken on trust: ") == 5
+    assert "taken on trust: chain" not in done.stdout
+    assert done.stdout.endswith("the receipt holds\n")
+
+
+def test_verify_tells_the_same_as_a_document(run: Run, file: str) -> None:
+    document = json.loads(run(["verify", file, "--json"], "").stdout)
+    assert (document["valid"], document["on_chain"], document["pending"]) == (True, False, [])
+    assert len(document["shown"]) == 2
+    assert len(document["on_trust"]) == 6
+
+
+def test_a_receipt_of_another_deployment_than_the_pinned_is_false(run: Run, file: str) -> None:
+    done = run(["verify", file, "--escrow", OWNER, "--json"], "")
+    assert done.code == cli.FALSE_CLAIM
+    error = json.loads(done.stdout)["error"]
+    assert (error["code"], error["exit_code"]) == ("pin-differs", cli.FALSE_CLAIM)
+
+
+def test_verify_reads_stdin(run: Run) -> None:
+    for text, code in (
+        (json.dumps(DOCUMENT), cli.OK),
+        (json.dumps({**DOCUMENT, "note": 1}), cli.FALSE_CLAIM),
+        ("{", cli.BAD_INPUT),
+        (" " * 2**20 + "{}", cli.BAD_INPUT),
+    ):
+        assert run(["verify", "-"], text).code == code
+
+
+def test_a_receipt_is_fetched_checked_and_printed(run: Run) -> None:
+    position = DOCUMENT["position"]
+    with serving_json(lambda _: DOCUMENT) as url:
+        done = run(["receipt", str(position), "--api", url, "--json"], "")
+        assert (done.code, json.loads(done.stdout)) == (cli.OK, DOCUMENT)
+        told = run(["receipt", str(position), "--api", url], "")
+        assert json.loads(told.stdout) == DOCUMENT
+        assert told.stderr.count("taken on trust") == 6
+
+
+def test_a_receipt_that_is_not_anchored_yet_has_an_exit_code_of_its_own(run: Run) -> None:
+    refusal = Refusal(409, {"title": "Receipt unanchored", "detail": "not anchored yet"})
+    with serving_json(lambda _: refusal) as url:
+        done = run(["receipt", "7", "--api", url, "--json"], "")
+    assert done.code == cli.NOT_YET == 5
+    assert json.loads(done.stdout)["error"]["code"] == "receipt-unanchored"
+
+
+def test_a_receipt_of_another_entry_is_refused(run: Run) -> None:
+    with serving_json(lambda _: DOCUMENT) as url:
+        done = run(["receipt", str(DOCUMENT["position"] + 1), "--api", url, "--json"], "")
+    assert json.loads(done.stdout)["error"]["code"] == "receipt-other"
+
+
+def test_the_version_is_printed(run: Run) -> None:
+    done = run(["--version"], "")
+    assert (done.code, done.stdout.split()[0]) == (cli.OK, "tallystick")
+
+
+def test_a_usage_error_is_a_document_too(run: Run) -> None:
+    done = run(["replay", "--url", "x", "--json"], "")
+    assert done.code == cli.BAD_INPUT
+    assert json.loads(done.stdout)["error"]["code"] == "usage"
