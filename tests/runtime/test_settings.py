@@ -62,6 +62,7 @@ def test_every_variable_has_its_setting() -> None:
         "TALLYSTICK_TRUSTED_PROXIES": "10.0.0.0/8, fd00::1",
         "TALLYSTICK_WEBHOOK_NETWORKS": "127.0.0.0/8",
         "TALLYSTICK_CLIENT_NETWORKS": "192.168.7.0/24",
+        "TALLYSTICK_MARK": "signed/publisher.mark",
         "TALLYSTICK_ANVIL": "/usr/bin/anvil",
     }
     assert set(environment) == set(NAMES)
@@ -73,6 +74,7 @@ def test_every_variable_has_its_setting() -> None:
         rpc_url=RPC_URL,
         site=Path("site.json"),
         keys=Path("keys"),
+        marked=Path("signed/publisher.mark"),
         key_file=Path("key"),
         host="0.0.0.0",  # noqa: S104 - it is only read
         port=80,

@@ -48,7 +48,7 @@ def fsck(json_out: Json = False) -> None:
 
 def restore(
     source: Annotated[
-        str, typer.Option("--from", help="A server of the log, or a folder with a saved one.")
+        str, typer.Option("--source", help="A server of the log, or a folder with a saved one.")
     ],
     json_out: Json = False,
 ) -> None:

@@ -45,7 +45,7 @@ _HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z.\-]{0,252}")
 
 
 def sandbox(
-    folder: Annotated[Path, typer.Option(help="Its folder; a new one begins a new market.")] = HOME,
+    home: Annotated[Path, typer.Option(help="Its folder; a new one begins a new market.")] = HOME,
     speed: Annotated[
         int, typer.Option(help="Seconds of its clock in a second: 1, up to 1440 (a day a minute).")
     ] = SPEED,
@@ -64,14 +64,14 @@ def sandbox(
     from orchestrator.runtime.health.journal import logger, open_journal
     from orchestrator.runtime.serve import PARTS, Pace, open_deployment, run_parts
     from orchestrator.simulation.market.life import SandboxPlace, living
-    from orchestrator.simulation.running_clock import MAX_SPEED, RunningClock
+    from orchestrator.simulation.market.running_clock import MAX_SPEED, RunningClock
 
     if not 1 <= speed <= MAX_SPEED:
         raise InputError(
             "speed-range", f"--speed must be from 1 to {MAX_SPEED} (a day a minute), not {speed}"
         )
     read_settings(os.environ)  # a misspelt name is told here as well
-    settings = _settings(folder.expanduser().absolute(), speed, port, public)
+    settings = _settings(home.expanduser().absolute(), speed, port, public)
     open_journal(as_json=json_out)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -15,7 +15,7 @@ from orchestrator.runtime.stack import Stack
 from orchestrator.simulation.market.faucet import TOKENS, Faucet
 from orchestrator.simulation.market.market import Market
 from orchestrator.simulation.market.owner import MarketOwner
-from orchestrator.simulation.running_clock import RunningClock
+from orchestrator.simulation.market.running_clock import RunningClock
 from orchestrator.storage.files import read_key, write_private
 
 # At a day a minute a step is a minute and a half of the clock's time.

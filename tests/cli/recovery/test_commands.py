@@ -32,10 +32,10 @@ def test_they_say_what_they_found_and_did(
         return done.exit_code, done.stdout
 
     assert run("fsck") == (0, "1 entries, 0 findings\n")
-    code, text = run("restore", "--from", sandbox.url)
+    code, text = run("restore", "--source", sandbox.url)
     assert code == 0
     assert text.startswith("from 1 to 1 entries; 0 requests refused\n")
-    code, text = run("restore", "--from", str(tmp_path / "saved-log"), "--json")
+    code, text = run("restore", "--source", str(tmp_path / "saved-log"), "--json")
     assert (code, json.loads(text)["size"]) == (0, 1)
     with psycopg.connect(database_url) as admin:
         (table,) = admin.execute(

@@ -54,7 +54,7 @@ class Running(NamedTuple):
 @contextmanager
 def running(folder: Path, port: int) -> Iterator[Running]:
     """Run the command until the block ends; it must end with exit code 0, and soon."""
-    command = [sys.executable, *COMMAND, "sandbox", "--json", "--folder", str(folder / "box")]
+    command = [sys.executable, *COMMAND, "sandbox", "--json", "--home", str(folder / "box")]
     command += ["--port", str(port), "--seed", "test"]
     environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(folder)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -217,7 +217,7 @@ def test_it_goes_on_after_a_restart() -> None:
 def test_what_cannot_be_is_refused(
     options: tuple[str, str], words: str, monkeypatch: Any, capsys: Any, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["tallystick", "sandbox", "--folder", str(tmp_path), *options])
+    monkeypatch.setattr(sys, "argv", ["tallystick", "sandbox", "--home", str(tmp_path), *options])
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2

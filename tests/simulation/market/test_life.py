@@ -5,7 +5,7 @@ from pathlib import Path
 from orchestrator.core.terms import address_of
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI
 from orchestrator.simulation.market.life import OWNER, OWNER_UNITS, SandboxPlace, living
-from orchestrator.simulation.running_clock import RunningClock
+from orchestrator.simulation.market.running_clock import RunningClock
 from orchestrator.storage.files import read_key
 from tests.support.sandboxes import running_sandbox
 

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.core.errors import InputError
 from orchestrator.runtime.local_chain import LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
-from orchestrator.simulation.running_clock import MAX_SPEED, RunningClock
+from orchestrator.simulation.market.running_clock import MAX_SPEED, RunningClock
 from tests.support.servers import CHAIN_START_S
 
 
