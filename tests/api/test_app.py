@@ -39,7 +39,7 @@ from tests.support.api_service import (
     touch,
     wallet,
 )
-from tests.support.depth import examples
+from tests.support.depth import PROFILE, examples
 from tests.support.servers import open_as
 
 
@@ -105,8 +105,10 @@ REFUSALS = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429]
 
 @pytest.fixture(scope="module")
 def described(service: ApiService) -> Any:
+    """The service's description; a deep run also tries each limit of each field, one by one."""
     checks = {"negative_data_rejection": {"expected-statuses": REFUSALS}}
-    config = SchemathesisConfig.from_dict({"checks": checks})
+    phases = {"coverage": {"enabled": PROFILE == "deep"}}
+    config = SchemathesisConfig.from_dict({"checks": checks, "phases": phases})
     return schemathesis.openapi.from_url(f"{service.url}/v1/openapi.json", config=config)
 
 
