@@ -190,6 +190,9 @@ def test_every_reference_leads_somewhere(service: ApiService) -> None:
     assert names <= set(reply.json()["components"]["schemas"])
 
 
+# An answer that has not ended by then is a failure, and not a test that waits for ever.
+DEADLINE_S = 60
+
 # What JSON Schema cannot say of these: fields that depend on each other or on the log, and
 # that 1.0 is no integer. All else about their answers is checked.
 MORE_THAN_A_SCHEMA_SAYS = {
@@ -246,7 +249,9 @@ def test_answers_are_as_described(
     if str(case.headers.get("Authorization")).startswith("Bearer "):
         case.headers["Authorization"] = client.headers["Authorization"]
     case.call_and_validate(
-        session=session, excluded_checks=[positive_data_acceptance] if demanding else []
+        session=session,
+        timeout=DEADLINE_S,
+        excluded_checks=[positive_data_acceptance] if demanding else [],
     )
 
 
@@ -333,5 +338,7 @@ def test_no_role_is_shown_another_tenants_data(
         case.headers.pop("Authorization", None)
         if "Authorization" in client.headers:
             case.headers["Authorization"] = client.headers["Authorization"]
-        answer = case.call_and_validate(session=session, excluded_checks=[positive_data_acceptance])
+        answer = case.call_and_validate(
+            session=session, timeout=DEADLINE_S, excluded_checks=[positive_data_acceptance]
+        )
         assert CANARY.encode() not in answer.content, role

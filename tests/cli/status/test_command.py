@@ -57,7 +57,16 @@ def test_it_says_that_nothing_answers_or_that_nothing_is_told(
 def test_it_is_shown_again_until_interrupted(database_url: str) -> None:
     with health_service(database_url, lambda service: service.work(*ALL)) as service:
         ours, theirs = pty.openpty()
-        command = [COMMAND, "status", "--watch", "--metrics", service.url]
+        # Tests that run in the background ignore the signal, and so would this.
+        command = [
+            "env",
+            "--default-signal=INT",
+            COMMAND,
+            "status",
+            "--watch",
+            "--metrics",
+            service.url,
+        ]
         environment = os.environ | {"TERM": "xterm"}
         with subprocess.Popen(command, stdout=theirs, env=environment) as process:
             os.close(theirs)
