@@ -118,8 +118,8 @@ class Kind:
     `listed` are found by their kind; a kind of which there are as many as leads, or more, is not:
     its entries are found by their subject. `topic` says what is answered of its entries. One that
     `moves_action` says what has become of a requested action. `told_to` are the sides of a surface
-    whose webhooks are told of such entries. `news` is what the front page says of
-    one; of a kind without, its name.
+    whose webhooks are told of such entries. `news` is what the front page says of one; of a kind
+    without, its name.
     """
 
     name: str
@@ -156,6 +156,11 @@ class Kind:
     def is_of_contract(self) -> bool:
         """True of entries about a contract."""
         return self.field_of("contract id") is not None
+
+    @property
+    def has_receipt(self) -> bool:
+        """True of entries whose money a receipt proves: those that have a part in one."""
+        return bool(self.role) and self.is_of_contract
 
     def fits(self, entry: Entry, opening: Opening | None) -> bool:
         """Return whether an entry of this kind commits to this opening, or to none."""

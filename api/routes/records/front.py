@@ -183,11 +183,11 @@ def _news(newest: Sequence[StoredEntry]) -> Html:
 
 
 def _told(stored: StoredEntry) -> Html:
-    kind = stored.entry.kind
+    kind = KINDS[stored.entry.kind]
     path = f"/v1/log/entries?start={stored.position}&limit=1"
-    if kind in ("outcome", "outcome.reversed", "settlement", "payout"):
+    if kind.has_receipt:
         path = f"/v1/receipts/{stored.position}"
-    return _link(path, NEWS.get(kind, kind))
+    return _link(path, kind.news or kind.name)
 
 
 def _links() -> Html:
