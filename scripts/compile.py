@@ -2,7 +2,7 @@
 
 Each artifact holds the ABI, the bytecode, and the complete standard-JSON input that made them, so
 that anyone can compile it again, or verify the deployed code, without this repository.
-`.venv/bin/python scripts/compile.py` writes them; with --check it only compares, byte for byte. With
+--built it compiles nothing: it compares their code with what `forge test` has compiled just now.
 --built it compiles nothing: it compares their code with what `forge test` has just compiled.
 """
 
