@@ -39,6 +39,7 @@ from orchestrator.core.intake.mapping import (
 )
 from orchestrator.core.intake.payload import read_item, read_payload
 from orchestrator.core.surface_settings import parse_settings
+from orchestrator.core.units import NS_PER_MS
 
 MAX_LINE_BYTES = 1_048_576
 # A document that is not one to a line is held in memory whole.
@@ -206,10 +207,13 @@ class ExportReader:
     def rows(self) -> Iterator[EventRow]:
         """Read all files, sort their rows, and yield them in order of time.
 
-        Of one time those of the file that was named first come first, then by their lines.
+        Of one time those of the file that was named first come first, then by their lines. They
+        are sorted by the time that the source knew, and yielded at that of the log, which knows
+        milliseconds.
         """
         for time_ns, place, lead, event, value_units, order in sorted_rows(self._all()):
-            yield EventRow(time_ns, lead, event, value_units, order, place=place)
+            at_ns = time_ns - time_ns % NS_PER_MS
+            yield EventRow(at_ns, lead, event, value_units, order, place=place)
 
     def mapped_events(self) -> set[str]:
         """Return the events, by the mappings of these exports, that a row may become."""

@@ -42,6 +42,7 @@ from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.stack import sign_in_desk
 from orchestrator.storage.database import API, REGISTRAR, SEQUENCER, WORKER, Database, create_log
 from tests.support.database_clock import DatabaseClock
+from tests.support.described import check_described
 from tests.support.servers import hold_inbox_to, open_as
 from tests.support.terms import PLAIN
 
@@ -132,7 +133,14 @@ class ApiService:
         self._clients.close()
 
     def _client(self, headers: dict[str, str]) -> httpx.Client:
-        client = httpx.Client(base_url=self.url, timeout=30, trust_env=False, headers=headers)
+        client = httpx.Client(
+            base_url=self.url,
+            timeout=30,
+            trust_env=False,
+            headers=headers,
+            # No test may be answered by an error that is not described.
+            event_hooks={"response": [check_described]},
+        )
         return self._clients.enter_context(client)
 
     def sign_in(self, account: LocalAccount, *scopes: str) -> httpx.Client:
