@@ -375,7 +375,7 @@ def _json_lines(
             continue
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
-        if not line.strip():
+        if line.isspace():
             continue
         try:
             document = read_payload(line)
@@ -385,7 +385,8 @@ def _json_lines(
                 return
             _refuse_line(counts, number, error.code, error.message)
             continue
-        yield from _items(export, number, document, counts)
+        for payload in _items(export, number, document, counts):
+            yield number, payload
 
 
 def _whole_document(
@@ -405,17 +406,17 @@ def _whole_document(
     except IntakeError as error:
         _refuse_line(counts, 1, error.code, error.message)
         return
-    yield from _items(export, 1, document, counts)
+    for payload in _items(export, 1, document, counts):
+        yield 1, payload
 
 
-def _items(
-    export: Export, line: int, document: object, counts: ExportCounts
-) -> Iterator[tuple[int, object]]:
+def _items(export: Export, line: int, document: object, counts: ExportCounts) -> list[object]:
+    """Return the payloads of a document; one that has none is counted as refused."""
     try:
-        for payload in payloads_of(export.source, document, most=None):
-            yield line, payload
+        return payloads_of(export.source, document, most=None)
     except IntakeError as error:
         _refuse_line(counts, line, error.code, error.message)
+        return []
 
 
 def _array_items(export: Export, counts: ExportCounts) -> Iterator[tuple[int, object]]:
