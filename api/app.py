@@ -5,11 +5,11 @@ from typing import Any
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
-from fastapi.openapi.utils import get_openapi
 from starlette.routing import compile_path
 
 from api.context import ChainReads, ConcurrencyLimit, Places, Service, ServiceInfo
-from api.http import answers, bodies, problems, submissions
+from api.description.openapi import describe
+from api.http import problems, submissions
 from api.http.middleware import CrossOrigin, RequestGuard, SourceGuard
 from api.mcp import server as mcp
 from api.oauth import server as oauth
@@ -17,7 +17,7 @@ from api.routes.accounts import keys, memory, profiles, sign_in, webhooks
 from api.routes.deals import drafts, offers, proposals
 from api.routes.records import directory, front, public, reference, stream, why
 from api.routes.surfaces import actions, codes, operators, owners, trust
-from api.sources import doors
+from api.sources import doors, signing
 from api.watch import Watch, health_router
 from orchestrator.core.errors import ChainError
 from orchestrator.core.limits import MOST, Limits
@@ -27,11 +27,6 @@ from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
 
 VERSION = "1"
-# FastAPI describes what routes declare; lines of bulk bodies and problems are none of that.
-_FURTHER_SCHEMAS = (
-    *(bodies.BulkProductEvent, bodies.BulkTouch, problems.Problem),
-    *(answers.StreamedEntry, answers.Resume),
-)
 
 
 def create_app(
@@ -69,7 +64,8 @@ def create_app(
         openapi_url="/v1/openapi.json",
         # A path with a slash too many is unknown; a redirect would ask for the body once more.
         redirect_slashes=False,
-        responses=problems.documented(400, 413, 415, 422, 429, 500, 503),
+        # Else FastAPI describes an answer of its own to what is invalid.
+        responses=problems.documented(422),
     )
     app.state.service = Service(
         database=database,
@@ -97,7 +93,7 @@ def create_app(
     parts = (
         *(front, public, stream, directory, why, reference),
         *(sign_in, keys, profiles, memory, webhooks),
-        *(operators, owners, actions, codes, trust, doors),
+        *(operators, owners, actions, codes, trust, doors, signing),
         *(drafts, offers, proposals, submissions),
     )
     further = (why.own_router, actions.public_router, offers.public_router)
@@ -140,16 +136,5 @@ _described: dict[str, Any] = {}
 def _describe(app: FastAPI) -> dict[str, Any]:
     """Return the app's OpenAPI description, made once."""
     if not _described:
-        description = get_openapi(
-            title=app.title,
-            version=app.version,
-            summary="Pays operators for outcomes that a log can prove.",
-            routes=app.routes,
-        )
-        known = description["components"]["schemas"]
-        for model in _FURTHER_SCHEMAS:
-            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            known |= schema.pop("$defs", {})
-            known[model.__name__] = schema
-        _described.update(description)
+        _described.update(describe(app))
     return _described

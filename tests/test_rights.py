@@ -365,6 +365,7 @@ def route_rows(service: ApiService) -> Iterator[list[object]]:
         "key": "0x" + "44" * 32,
         "offer": "0x" + "55" * 32,
         "webhook": "0x" + "66" * 32,
+        "source": "stripe",
         "message": "msg_" + "66" * 8 + "_1",
     }
     callers = callers_of(service)

@@ -34,7 +34,7 @@ from orchestrator.storage.database import Row, Session
 KEY_PREFIX = "tsk_"
 _KEY = re.compile(r"tsk_[A-Za-z0-9_-]{43}")
 _WORD = re.compile(r"0x[0-9a-f]{64}")
-_REALM = 'Bearer realm="tallystick"'
+REALM = 'Bearer realm="tallystick"'
 
 
 class Caller(NamedTuple):
@@ -83,13 +83,19 @@ _bearer = HTTPBearer(
 )
 
 
+BearerKey = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
 def _authenticate(
-    service: TheService,
-    request: Request,
-    wanted: SecurityScopes,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    service: TheService, request: Request, wanted: SecurityScopes, credentials: BearerKey
 ) -> Caller:
-    """Return the caller behind a key, charged for one request; one of the wanted scopes will do.
+    return caller_of(service, request, credentials, wanted.scopes)
+
+
+def caller_of(
+    service: Service, request: Request, credentials: BearerKey, scopes: Sequence[str]
+) -> Caller:
+    """Return the caller behind a key, charged for one request; one of these scopes will do.
 
     Raises `Refusal` (401, 403 or 429).
     """
@@ -98,11 +104,11 @@ def _authenticate(
             401,
             "key-missing",
             "this needs an API key: Authorization: Bearer tsk_…",
-            headers={"WWW-Authenticate": _REALM},
+            headers={"WWW-Authenticate": REALM},
         )
     if not _KEY.fullmatch(credentials.credentials):
         raise _bad_key("key-malformed", "this is no API key: tsk_ and 43 more characters")
-    return admit(service, request, secret_of(credentials.credentials), wanted.scopes)
+    return admit(service, request, secret_of(credentials.credentials), scopes)
 
 
 def admit(service: Service, request: Request, secret: bytes, scopes: Sequence[str]) -> Caller:
@@ -124,7 +130,7 @@ def admit(service: Service, request: Request, secret: bytes, scopes: Sequence[st
             "scope-missing",
             f"this needs a key with the scope {' or '.join(scopes)}; yours has "
             f"{', '.join(sorted(caller.scopes))}",
-            headers={"WWW-Authenticate": f'{_REALM}, error="insufficient_scope"'},
+            headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope"'},
         )
     _check_surface(caller, request.path_params.get("surface"))
     return caller
@@ -174,7 +180,7 @@ def check_surface(caller: Caller, surface: bytes) -> None:
             403,
             "surface-forbidden",
             f"this key is not for surface {to_hex(surface)}",
-            headers={"WWW-Authenticate": f'{_REALM}, error="insufficient_scope"'},
+            headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope"'},
         )
 
 
@@ -212,7 +218,7 @@ def _caller(key: Row | None, secret: bytes) -> Caller:
 
 
 def _bad_key(code: str, detail: str) -> Refusal:
-    headers = {"WWW-Authenticate": f'{_REALM}, error="invalid_token"'}
+    headers = {"WWW-Authenticate": f'{REALM}, error="invalid_token"'}
     return Refusal(401, code, detail, headers=headers)
 
 

@@ -523,7 +523,7 @@ class NewForecast(Body):
 class ProductEvent(Body):
     """An event of the owner's product that concerns one of its leads, named by id, code or both."""
 
-    lead: ExternalId | None = None
+    lead: ExternalId | None = Field(default=None, examples=["user-1842"])
     ref: Ref | None = None
     fields: Annotated[dict[Name, str | int | bool], Field(max_length=MAX_FIELDS)] | None = Field(
         default=None,
@@ -568,7 +568,7 @@ class Erasure(Body):
     One that has come by a code alone, and has no id yet, is named by the code.
     """
 
-    lead: ExternalId | None = None
+    lead: ExternalId | None = Field(default=None, examples=["user-1842"])
     ref: Ref | None = None
 
     @model_validator(mode="after")
@@ -617,8 +617,8 @@ class SourceSecret(Body):
         str,
         Field(
             pattern=SECRET_PATTERN,
-            description="Stripe's signing secret of the webhook endpoint. It is kept apart, and no "
-            "answer shows it.",
+            description="Stripe's signing secret of the webhook endpoint, or the shared secret of "
+            "Segment's webhook. It is kept apart, and no answer shows it.",
             examples=["whsec_8KqJ2vTnGm4XyZ0aBcDeFgHi"],
         ),
     ]

@@ -188,8 +188,10 @@ Position = Annotated[
     int, Field(ge=0, le=MAX_POSITION, description="A position in the log."), Digits
 ]
 Size = Annotated[int, Field(ge=1, le=MAX_POSITION), Digits]
-TimeMs = Annotated[int, Field(ge=0, description="UTC milliseconds since 1970.")]
-TimeS = Annotated[int, Field(ge=0, le=MAX_TIME_S)]
+TimeMs = Annotated[
+    int, Field(ge=0, description="UTC milliseconds since 1970.", examples=[1_772_368_200_000])
+]
+TimeS = Annotated[int, Field(ge=0, le=MAX_TIME_S, examples=[1_772_368_200])]
 Bps = Annotated[int, Field(ge=0, le=10_000, description="Hundredths of a percent.")]
 Units = Annotated[
     str,

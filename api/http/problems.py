@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from api.description.rules import BY_STATUS, Rules, joined
 from api.http.fields import PATTERN_RULES
 from orchestrator.core.errors import (
     ChainError,
@@ -35,6 +36,8 @@ from orchestrator.storage.database import Unreachable
 MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 20
 RETRY_S = 2
+# Where a response has its codes until the API is described.
+CODES = "x-codes"
 
 logger = logging.getLogger("tallystick.api")
 
@@ -57,6 +60,7 @@ _STATUS_BY_CODE = {
     "event-ahead": 422,
     "event-late": 422,
     "inbox-full": 503,
+    "json-malformed": 400,
     "kind-not-listed": 422,
     "message-malformed": 422,
     "scopes-unknown": 422,
@@ -181,16 +185,23 @@ def unavailable() -> JSONResponse:
     )
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, object]]:
-    """Return these errors as a route's OpenAPI responses."""
-    schema = {"$ref": "#/components/schemas/Problem"}
+def documented(*parts: int | Rules) -> dict[int | str, dict[str, Any]]:
+    """Return the errors of a route as its OpenAPI responses: statuses, and rules that it may break.
+
+    The codes of what every route may answer are added when the API is described.
+    """
+    families = [BY_STATUS.get(each, {each: frozenset()}) for each in parts if isinstance(each, int)]
+    families += [each for each in parts if not isinstance(each, int)]
     return {
-        status: {
-            "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": schema}},
-        }
-        for status in statuses
+        status: {"description": HTTPStatus(status).phrase, CODES: sorted(codes)}
+        for status, codes in joined(*families).items()
     }
+
+
+def codes_of(response: Mapping[str, Any]) -> list[str]:
+    """Return the codes of a response that `documented` has made; none of another."""
+    codes: list[str] = response.get(CODES, [])
+    return codes
 
 
 def install(app: FastAPI) -> None:

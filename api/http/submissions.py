@@ -22,6 +22,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service, TheService
+from api.description.rules import TAKEN, Rules
 from api.http import problems
 from api.http.allowances import act_of, charge, limits_in
 from api.http.answers import BulkStatus, LineStatus, RequestStatus
@@ -79,10 +80,10 @@ IdempotencyKey = Annotated[
 ]
 
 
-def decided(model: type[BaseModel], *statuses: int) -> dict[int | str, dict[str, Any]]:
+def decided(model: type[BaseModel], *parts: int | Rules) -> dict[int | str, dict[str, Any]]:
     """Return the responses of a route to the log, besides 202: 200 and these errors."""
     done = {"description": "Decided: a checkpoint covers it.", "model": model}
-    return {200: done, **documented(401, 403, 409, *statuses)}
+    return {200: done, **documented(401, 403, 409, TAKEN, *parts)}
 
 
 # --- Taking requests ------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ from orchestrator.core.intake.mapping import (
 )
 from orchestrator.core.intake.payload import read_item, read_payload
 from orchestrator.core.surface_settings import parse_settings
+from orchestrator.core.units import NS_PER_MS
 
 MAX_LINE_BYTES = 1_048_576
 # A document that is not one to a line is held in memory whole.
@@ -206,10 +207,13 @@ class ExportReader:
     def rows(self) -> Iterator[EventRow]:
         """Read all files, sort their rows, and yield them in order of time.
 
-        Of one time those of the file that was named first come first, then by their lines.
+        Of one time those of the file that was named first come first, then by their lines. They
+        are sorted by the time that the source knew, and yielded at that of the log, which knows
+        milliseconds.
         """
         for time_ns, place, lead, event, value_units, order in sorted_rows(self._all()):
-            yield EventRow(time_ns, lead, event, value_units, order, place=place)
+            at_ns = time_ns - time_ns % NS_PER_MS
+            yield EventRow(at_ns, lead, event, value_units, order, place=place)
 
     def mapped_events(self) -> set[str]:
         """Return the events, by the mappings of these exports, that a row may become."""
@@ -371,7 +375,7 @@ def _json_lines(
             continue
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
-        if not line.strip():
+        if line.isspace():
             continue
         try:
             document = read_payload(line)
@@ -381,7 +385,8 @@ def _json_lines(
                 return
             _refuse_line(counts, number, error.code, error.message)
             continue
-        yield from _items(export, number, document, counts)
+        for payload in _items(export, number, document, counts):
+            yield number, payload
 
 
 def _whole_document(
@@ -401,17 +406,17 @@ def _whole_document(
     except IntakeError as error:
         _refuse_line(counts, 1, error.code, error.message)
         return
-    yield from _items(export, 1, document, counts)
+    for payload in _items(export, 1, document, counts):
+        yield 1, payload
 
 
-def _items(
-    export: Export, line: int, document: object, counts: ExportCounts
-) -> Iterator[tuple[int, object]]:
+def _items(export: Export, line: int, document: object, counts: ExportCounts) -> list[object]:
+    """Return the payloads of a document; one that has none is counted as refused."""
     try:
-        for payload in payloads_of(export.source, document, most=None):
-            yield line, payload
+        return payloads_of(export.source, document, most=None)
     except IntakeError as error:
         _refuse_line(counts, line, error.code, error.message)
+        return []
 
 
 def _array_items(export: Export, counts: ExportCounts) -> Iterator[tuple[int, object]]:

@@ -43,6 +43,7 @@ from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.stack import sign_in_desk
 from orchestrator.storage.database import API, REGISTRAR, SEQUENCER, WORKER, Database, create_log
 from tests.support.database_clock import DatabaseClock
+from tests.support.described import check_described
 from tests.support.servers import hold_inbox_to, open_as
 from tests.support.terms import PLAIN
 
@@ -139,6 +140,8 @@ class ApiService:
             trust_env=False,
             headers=headers,
             verify=tls_settings(trust_env=False),
+            # No test may be answered by an error that is not described.
+            event_hooks={"response": [check_described]},
         )
         return self._clients.enter_context(client)
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from fastapi import APIRouter
 
 from api.context import Service, TheService
+from api.description.rules import rules
 from api.http import answers, auth, bodies
 from api.http.answers import next_cursor
 from api.http.auth import AnyCaller, Caller, acting, check_surface
@@ -70,7 +71,18 @@ def keys(
     )
 
 
-@router.post("/keys", status_code=201, responses=documented(401, 403, 409))
+@router.post(
+    "/keys",
+    status_code=201,
+    responses=documented(
+        401,
+        403,
+        409,
+        rules(403, "delegate-forbidden"),
+        rules(409, "keys-too-many"),
+        rules(422, "key-expiry"),
+    ),
+)
 def delegate(service: TheService, caller: AnyCaller, body: bodies.NewKey) -> answers.FreshKey:
     """Make a delegate's key by a wallet's key, with no more than that has."""
     _check_wallet_key(caller)
@@ -98,7 +110,19 @@ def rename(
         return answers.KeyInfo(**_info(row) | {"name": body.name})
 
 
-@router.post("/keys/{key}/rotation", status_code=201, responses=documented(401, 403, 404, 409))
+@router.post(
+    "/keys/{key}/rotation",
+    status_code=201,
+    responses=documented(
+        401,
+        403,
+        404,
+        409,
+        rules(403, "delegate-forbidden"),
+        rules(409, "key-ended key-of-a-wallet keys-too-many"),
+        rules(422, "key-expiry"),
+    ),
+)
 def rotate(
     service: TheService, caller: AnyCaller, key: KeyId, body: bodies.Rotation
 ) -> answers.FreshKey:
@@ -124,7 +148,9 @@ def rotate(
     return _made(service, caller, made, replaced=bytes(old.key), overlap_ms=body.overlap_s * 1000)
 
 
-@router.delete("/keys", status_code=204, responses=documented(401, 403))
+@router.delete(
+    "/keys", status_code=204, responses=documented(401, 403, rules(403, "delegate-forbidden"))
+)
 def revoke_all(service: TheService, caller: AnyCaller) -> None:
     """Revoke all keys of the account, by a wallet's key, which is one of them."""
     _check_wallet_key(caller)

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
+from api.description.rules import rules
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, needs
@@ -34,7 +35,18 @@ router = APIRouter(prefix="/v1", tags=["operator"], route_class=StrictRoute)
 _REFERENCE_MISSING = "23503"
 
 
-@router.put("/surfaces/{surface}/memory/{key}", responses=documented(401, 403, 404, 409))
+@router.put(
+    "/surfaces/{surface}/memory/{key}",
+    responses=documented(
+        401,
+        403,
+        404,
+        409,
+        rules(404, "lead-unknown"),
+        rules(409, "memory-bytes memories-bytes memory-entries"),
+        rules(422, "memory-too-long"),
+    ),
+)
 def remember(
     service: TheService,
     operator: Rememberer,

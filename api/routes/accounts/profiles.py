@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter
 
 from api.context import Service, TheService
+from api.description.rules import rules
 from api.http import answers, auth, bodies
 from api.http.auth import Caller
 from api.http.fields import OperatorAddress, checksummed
@@ -25,7 +26,9 @@ def own_profile(service: TheService, caller: Describer) -> answers.Profile:
         return _own_profile(session, caller)
 
 
-@router.put("/profile", responses=documented(401, 403))
+@router.put(
+    "/profile", responses=documented(401, 403, rules(422, "agent-of-another agent-unknown"))
+)
 def put_profile(service: TheService, caller: Describer, body: bodies.Profile) -> answers.Profile:
     """Set the caller's profile as an operator. It stays off the log."""
     agent_id = None if body.agent_id is None else int(body.agent_id)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service, TheService
+from api.description.rules import SIGN_IN
 from api.http import allowances, answers, auth, bodies
 from api.http.auth import Caller
 from api.http.json_input import StrictRoute
@@ -39,7 +40,9 @@ def nonce(service: TheService, body: bodies.NonceRequest | None = None) -> answe
     )
 
 
-@router.post("/sign-in", status_code=201, responses=documented(401), dependencies=_BY_SOURCE)
+@router.post(
+    "/sign-in", status_code=201, responses=documented(401, SIGN_IN), dependencies=_BY_SOURCE
+)
 async def sign_in(service: TheService, body: bodies.SignIn) -> answers.SignedIn:
     """Turn a signed EIP-4361 message into an API key."""
     key, asked = await run_in_threadpool(

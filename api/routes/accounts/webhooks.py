@@ -13,6 +13,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
+from api.description.rules import OWNERS, rules
 from api.http import answers, bodies
 from api.http.auth import Caller, acting, needs
 from api.http.fields import (
@@ -37,10 +38,19 @@ _LIMIT_EXCEEDED = "54000"
 
 router = APIRouter(prefix="/v1", tags=["accounts"], route_class=StrictRoute)
 
+_OF_A_WALLET = rules(403, "delegate-forbidden")
+_URL = rules(422, "event-of-another webhook-address webhook-url")
+
 Hearer = Annotated[Caller, needs("operator:read", "owner:read")]
 
 
-@router.post("/webhooks", status_code=201, responses=documented(401, 403, 404, 409))
+@router.post(
+    "/webhooks",
+    status_code=201,
+    responses=documented(
+        401, 403, 404, 409, OWNERS, _OF_A_WALLET, _URL, rules(409, "webhooks-too-many")
+    ),
+)
 def add_webhook(
     service: TheService, caller: Hearer, body: bodies.NewWebhook
 ) -> answers.FreshWebhook:
@@ -89,7 +99,7 @@ def webhook_detail(service: TheService, caller: Hearer, webhook: WebhookId) -> a
         return answers.Webhook(**_facts(_known_webhook(service, session, webhook)))
 
 
-@router.patch("/webhooks/{webhook}", responses=documented(401, 403, 404))
+@router.patch("/webhooks/{webhook}", responses=documented(401, 403, 404, _OF_A_WALLET, _URL))
 def change_webhook(
     service: TheService, caller: Hearer, webhook: WebhookId, body: bodies.WebhookChange
 ) -> answers.Webhook:
@@ -103,7 +113,7 @@ def change_webhook(
         return answers.Webhook(**_facts(_known_webhook(service, session, webhook)))
 
 
-@router.post("/webhooks/{webhook}/rotation", responses=documented(401, 403, 404))
+@router.post("/webhooks/{webhook}/rotation", responses=documented(401, 403, 404, _OF_A_WALLET))
 def rotate_webhook_secret(
     service: TheService, caller: Hearer, webhook: WebhookId, body: bodies.SecretRotation
 ) -> answers.FreshWebhook:
@@ -118,7 +128,9 @@ def rotate_webhook_secret(
         return _fresh(service, session, bytes(row.webhook), secret)
 
 
-@router.delete("/webhooks/{webhook}", status_code=204, responses=documented(401, 403, 404))
+@router.delete(
+    "/webhooks/{webhook}", status_code=204, responses=documented(401, 403, 404, _OF_A_WALLET)
+)
 def remove_webhook(service: TheService, caller: Hearer, webhook: WebhookId) -> None:
     """Remove a webhook, with its secrets and its deliveries."""
     with acting(service, caller) as session:
@@ -143,7 +155,7 @@ def deliveries(
 @router.post(
     "/webhooks/{webhook}/deliveries/{message}/repeat",
     status_code=202,
-    responses=documented(401, 403, 404, 409),
+    responses=documented(401, 403, 404, 409, _OF_A_WALLET, rules(409, "deliveries-waiting")),
 )
 def repeat_delivery(
     service: TheService, caller: Hearer, webhook: WebhookId, message: MessageId

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 
 from api.context import Service, TheService
+from api.description.rules import DEAL, rules
 from api.http import answers, bodies
 from api.http.auth import Caller, acting, needs
 from api.http.fields import SurfaceId, address, checksummed
@@ -36,7 +37,10 @@ Drafter = Annotated[Caller, needs("operator:propose", "owner:review")]
 router = APIRouter(prefix="/v1", tags=["contracts"], route_class=StrictRoute)
 
 
-@router.post("/surfaces/{surface}/drafts", responses=documented(401, 403, 404))
+@router.post(
+    "/surfaces/{surface}/drafts",
+    responses=documented(401, 403, 404, DEAL, rules(422, "operator-unnamed")),
+)
 def draft(
     service: TheService, caller: Drafter, surface: SurfaceId, body: bodies.NewDraft
 ) -> answers.Draft:

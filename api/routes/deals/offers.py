@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 
 from api.context import Service, TheService
+from api.description.rules import DEAL, OWNERS, rules
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, needs
@@ -48,7 +49,22 @@ public_router = APIRouter(prefix="/v1", tags=["contracts"], route_class=PublicRo
 
 
 @router.post(
-    "/surfaces/{surface}/offers", status_code=201, responses=documented(401, 403, 404, 409)
+    "/surfaces/{surface}/offers",
+    status_code=201,
+    responses=documented(
+        401,
+        403,
+        404,
+        409,
+        OWNERS,
+        DEAL,
+        rules(409, "offer-contested offers-too-many"),
+        rules(
+            422,
+            "duration-malformed duration-range first-budget-malformed first-budget-range "
+            "offer-exclusive",
+        ),
+    ),
 )
 def publish(
     service: TheService, owner: Offerer, surface: SurfaceId, body: bodies.NewOffer
@@ -143,7 +159,7 @@ def offers(
 
 
 @router.post(
-    "/surfaces/{surface}/offers/{offer}/withdraw", responses=documented(401, 403, 404, 409)
+    "/surfaces/{surface}/offers/{offer}/withdraw", responses=documented(401, 403, 404, 409, OWNERS)
 )
 def withdraw(
     service: TheService, owner: Offerer, surface: SurfaceId, offer: OfferId
@@ -157,7 +173,9 @@ def withdraw(
         return _offer(service, session, row)
 
 
-@router.post("/surfaces/{surface}/offers/{offer}/drafts", responses=documented(401, 403, 404, 409))
+@router.post(
+    "/surfaces/{surface}/offers/{offer}/drafts", responses=documented(401, 403, 404, 409, DEAL)
+)
 def draft(
     service: TheService,
     operator: Taker,

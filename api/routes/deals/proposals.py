@@ -13,6 +13,7 @@ from typing import Annotated
 from fastapi import APIRouter
 
 from api.context import Service, TheService
+from api.description.rules import BOUND, DEAL, OWNERS, PROPOSED, rules
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, check_surface, needs
@@ -58,9 +59,25 @@ OwnerReader = Annotated[Caller, needs("owner:read", "owner:review")]
 Reader = Annotated[Caller, needs("operator:read", "operator:propose", "owner:read", "owner:review")]
 
 router = APIRouter(prefix="/v1", tags=["contracts"], route_class=StrictRoute)
+_UNDECIDED = rules(409, "proposal-decided")
+_PARTY = rules(403, "not-the-party")
 
 
-@router.post("/proposals", status_code=201, responses=documented(401, 403, 404, 409))
+@router.post(
+    "/proposals",
+    status_code=201,
+    responses=documented(
+        401,
+        403,
+        404,
+        409,
+        PROPOSED,
+        BOUND,
+        rules(403, "not-the-operator operator-suspended"),
+        rules(409, "proposal-limit"),
+        rules(422, "opens-too-late"),
+    ),
+)
 def propose(service: TheService, operator: Proposer, body: bodies.NewProposal) -> answers.Proposal:
     """Propose a contract. The same terms again are the same proposal."""
     terms = Terms.from_json(body.terms.model_dump())
@@ -127,7 +144,7 @@ def proposals(
     )
 
 
-@router.get("/surfaces/{surface}/proposals", responses=documented(401, 403, 404))
+@router.get("/surfaces/{surface}/proposals", responses=documented(401, 403, 404, OWNERS))
 def surface_proposals(
     service: TheService,
     owner: OwnerReader,
@@ -194,7 +211,9 @@ def _changes(
     return [answers.TermChange(**one._asdict()) for one in found]
 
 
-@router.get("/proposals/{contract}/acceptance", responses=documented(401, 403, 404, 409))
+@router.get(
+    "/proposals/{contract}/acceptance", responses=documented(401, 403, 404, 409, _UNDECIDED)
+)
 def acceptance(service: TheService, owner: OwnerReader, contract: ContractId) -> answers.Acceptance:
     """Return what the owner of a proposal signs to accept it, and whether it can pay."""
     with acting(service, owner) as session:
@@ -207,7 +226,19 @@ def acceptance(service: TheService, owner: OwnerReader, contract: ContractId) ->
     return answers.Acceptance(**consent.model_dump(), lacking=lacking)
 
 
-@router.post("/proposals/{contract}/accept", responses=documented(401, 403, 404, 409))
+@router.post(
+    "/proposals/{contract}/accept",
+    responses=documented(
+        401,
+        403,
+        404,
+        409,
+        OWNERS,
+        PROPOSED,
+        _UNDECIDED,
+        rules(409, "funds-short wallet-undeployed"),
+    ),
+)
 def accept(
     service: TheService, owner: Reviewer, contract: ContractId, body: bodies.Acceptance
 ) -> answers.Proposal:
@@ -247,13 +278,17 @@ def accept(
         return _proposal(service, row)
 
 
-@router.post("/proposals/{contract}/decline", responses=documented(401, 403, 404, 409))
+@router.post(
+    "/proposals/{contract}/decline", responses=documented(401, 403, 404, 409, _PARTY, _UNDECIDED)
+)
 def decline(service: TheService, owner: Reviewer, contract: ContractId) -> answers.Proposal:
     """Turn a proposal down as the surface's owner."""
     return _end(service, owner, from_hex(contract), "api.decline_proposal", "declined_ms")
 
 
-@router.post("/proposals/{contract}/withdraw", responses=documented(401, 403, 404, 409))
+@router.post(
+    "/proposals/{contract}/withdraw", responses=documented(401, 403, 404, 409, _PARTY, _UNDECIDED)
+)
 def withdraw(service: TheService, operator: Proposer, contract: ContractId) -> answers.Proposal:
     """Take your proposal back, before the owner has decided it.
 
@@ -262,7 +297,10 @@ def withdraw(service: TheService, operator: Proposer, contract: ContractId) -> a
     return _end(service, operator, from_hex(contract), "api.withdraw_proposal", "withdrawn_ms")
 
 
-@router.post("/proposals/{contract}/counter", responses=documented(401, 403, 404, 409))
+@router.post(
+    "/proposals/{contract}/counter",
+    responses=documented(401, 403, 404, 409, OWNERS, DEAL, _UNDECIDED),
+)
 def counter(
     service: TheService, owner: Reviewer, contract: ContractId, body: bodies.NewCounter
 ) -> answers.Draft:

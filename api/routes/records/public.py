@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.context import Service, TheService
+from api.description.rules import PROOF, rules
 from api.http import answers
 from api.http.answers import next_cursor
 from api.http.fields import (
@@ -75,7 +76,7 @@ def log(service: TheService) -> answers.Log:
     )
 
 
-@router.get("/log/checkpoint", responses=documented(404))
+@router.get("/log/checkpoint", responses=documented(404, rules(404, "checkpoint-unknown")))
 def checkpoint(service: TheService, response: Response, size: AtSize = None) -> answers.Checkpoint:
     """Return the newest checkpoint, or the one of exactly this size."""
     found = _checkpoint(service, size)
@@ -146,7 +147,7 @@ def bundles(service: TheService, start: Position = 0, limit: BundleLimit = MAX_B
     return response
 
 
-@router.get("/log/search", responses=documented(422))
+@router.get("/log/search", responses=documented(422, rules(422, "kind-not-listed search-open")))
 def search(
     service: TheService,
     subject: Annotated[
@@ -180,7 +181,7 @@ def search(
     )
 
 
-@router.get("/log/proofs/inclusion", responses=documented(404))
+@router.get("/log/proofs/inclusion", responses=documented(404, PROOF))
 def inclusion(
     service: TheService, response: Response, position: Position, size: AtSize = None
 ) -> answers.InclusionProof:
@@ -194,7 +195,7 @@ def inclusion(
     )
 
 
-@router.get("/log/proofs/consistency", responses=documented(404))
+@router.get("/log/proofs/consistency", responses=documented(404, PROOF))
 def consistency(
     service: TheService,
     response: Response,
@@ -215,7 +216,7 @@ def consistency(
     )
 
 
-@router.get("/log/proofs/run", responses=documented(404))
+@router.get("/log/proofs/run", responses=documented(404, PROOF))
 def run(
     service: TheService,
     response: Response,
@@ -321,7 +322,10 @@ def endorsements(
     )
 
 
-@router.get("/receipts/{position}", responses=documented(404, 409))
+@router.get(
+    "/receipts/{position}",
+    responses=documented(404, 409, rules(404, "no-receipt"), rules(409, "receipt-unanchored")),
+)
 def receipt(service: TheService, position: Position) -> answers.Receipt:
     """Return the receipt of an outcome, a reversal, a settlement or a payout that is anchored."""
     return receipts.build(service, position)

@@ -18,6 +18,7 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.types import Receive, Scope, Send
 
 from api.context import Service, TheService
+from api.description.rules import rules
 from api.http import allowances, answers
 from api.http.fields import MAX_POSITION, Address, EntryKinds, Position, Word, address
 from api.http.json_input import StrictRoute
@@ -94,7 +95,11 @@ class StreamAnswer(EventSourceResponse):
             "event `resume`: connect again with the last id.",
             "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
         },
-        **documented(422, 429, 503),
+        **documented(
+            rules(422, "event-id position-ahead"),
+            rules(429, "streams-many"),
+            rules(503, "streams-full"),
+        ),
     },
 )
 async def stream(

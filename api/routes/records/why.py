@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 
 from api.context import Service, TheService
+from api.description.rules import WHY, rules
 from api.http import answers
 from api.http.auth import AnyCaller, acting
 from api.http.fields import Address, ContractId, Position, SurfaceId, Word
@@ -38,31 +39,38 @@ Lead = Annotated[Word, Path(description="A lead's pseudonym.")]
 OperatorAddress = Annotated[Address, Path(description="An operator's address.")]
 
 
-@router.get("/contracts/{contract}/why", responses=documented(404))
+@router.get("/contracts/{contract}/why", responses=documented(404, WHY))
 def contract(service: TheService, contract: ContractId) -> answers.ReasonTree:
     """Return what a contract has come to, what it can still earn, and what stands against it."""
     return _answer(service, lambda source: why_contract(source, from_hex(contract)))
 
 
-@router.get("/outcomes/{position}/why", responses=documented(404))
+@router.get(
+    "/outcomes/{position}/why", responses=documented(404, WHY, rules(404, "not-an-outcome"))
+)
 def outcome(service: TheService, position: Position) -> answers.ReasonTree:
     """Return what an outcome follows from, how its amount is made, and how far it is paid."""
     return _answer(service, lambda source: why_outcome(source, position))
 
 
-@router.get("/touches/{position}/why", responses=documented(404))
+@router.get(
+    "/touches/{position}/why",
+    responses=documented(404, WHY, rules(404, "not-a-touch history-too-long")),
+)
 def touch(service: TheService, position: Position) -> answers.ReasonTree:
     """Return what a touch won, what it can still win, and what barred it elsewhere."""
     return _answer(service, lambda source: why_touch(source, position))
 
 
-@router.get("/actions/{position}/why", responses=documented(404))
+@router.get("/actions/{position}/why", responses=documented(404, WHY, rules(404, "not-an-action")))
 def action(service: TheService, position: Position) -> answers.ReasonTree:
     """Return what became of an action that was requested of a surface, and why."""
     return _answer(service, lambda source: why_action(source, position))
 
 
-@router.get("/surfaces/{surface}/leads/{lead}/why", responses=documented(404))
+@router.get(
+    "/surfaces/{surface}/leads/{lead}/why", responses=documented(404, WHY, rules(404, "not-a-step"))
+)
 def lead(service: TheService, surface: SurfaceId, lead: Lead) -> answers.ReasonTree:
     """Return a lead's path, what each step of it paid, and what barred every contract."""
     return _answer(service, lambda source: why_lead(source, from_hex(surface), from_hex(lead)))
@@ -70,7 +78,7 @@ def lead(service: TheService, surface: SurfaceId, lead: Lead) -> answers.ReasonT
 
 @router.get(
     "/surfaces/{surface}/operators/{operator}/why",
-    responses=documented(404),
+    responses=documented(404, WHY, rules(404, "settings-unknown")),
 )
 def level(service: TheService, surface: SurfaceId, operator: OperatorAddress) -> answers.ReasonTree:
     """Return an operator's level on a surface, what counted, and what raises or loses it."""

@@ -14,6 +14,7 @@ import jsonschema_rs
 from fastapi import APIRouter, Path, Query
 
 from api.context import TheService
+from api.description.rules import ANSWERED, TOUCHED, rules
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, needs
@@ -54,7 +55,14 @@ ActionPosition = Annotated[
 @router.post(
     "/surfaces/{surface}/actions",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404, 422),
+    responses=decided(
+        answers.RequestStatus,
+        404,
+        422,
+        TOUCHED,
+        rules(409, "action-expiry action-limit"),
+        rules(422, "parameters-invalid parameters-too-long"),
+    ),
 )
 async def request_action(
     intake: RequestIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewAction
@@ -121,7 +129,7 @@ def action(
 @router.post(
     "/surfaces/{surface}/actions/{position}/taken",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404, 422),
+    responses=decided(answers.RequestStatus, 404, 422, ANSWERED),
 )
 async def take_action(
     intake: AnswerIntake, surface: SurfaceId, position: ActionPosition, body: bodies.TakenAction
@@ -133,7 +141,7 @@ async def take_action(
 @router.post(
     "/surfaces/{surface}/actions/{position}/failed",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404, 422),
+    responses=decided(answers.RequestStatus, 404, 422, ANSWERED),
 )
 async def fail_action(
     intake: AnswerIntake, surface: SurfaceId, position: ActionPosition, body: bodies.FailedAction

@@ -10,6 +10,7 @@ import jsonschema_rs
 from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
+from api.description.rules import ACT, ENDED, OWNERS, QUALIFICATION, rules
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, needs
@@ -39,7 +40,13 @@ router = APIRouter(prefix="/v1", tags=["codes"], route_class=StrictRoute)
 @router.post(
     "/surfaces/{surface}/codes",
     status_code=202,
-    responses=decided(answers.CodeRequest, 404),
+    responses=decided(
+        answers.CodeRequest,
+        404,
+        ACT,
+        QUALIFICATION,
+        rules(409, "code-expiry code-limit code-uses codes-unoffered pool-limit"),
+    ),
 )
 async def issue_code(
     intake: IssueIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewCode
@@ -163,7 +170,7 @@ def clicks(
 @router.post(
     "/surfaces/{surface}/codes/{code}/end",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404),
+    responses=decided(answers.RequestStatus, 404, ENDED, rules(409, "code-of-another")),
 )
 async def end_code(
     intake: IssueIntake, surface: SurfaceId, code: CodeId, key: IdempotencyKey, body: bodies.CodeEnd
@@ -176,7 +183,7 @@ async def end_code(
 @router.post(
     "/surfaces/{surface}/codes/{code}/revocation",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404),
+    responses=decided(answers.RequestStatus, 404, ENDED, OWNERS),
 )
 async def revoke_code(
     intake: ReviewIntake,

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
+from api.description.rules import TOUCHED
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import AnyCaller, Caller, acting, needs
@@ -97,7 +98,7 @@ def leads(
 @router.post(
     "/surfaces/{surface}/touches",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404),
+    responses=decided(answers.RequestStatus, 404, TOUCHED),
 )
 async def touch(
     intake: TouchIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Touch
@@ -110,7 +111,7 @@ async def touch(
 @router.post(
     "/surfaces/{surface}/touches/bulk",
     status_code=202,
-    responses=decided(answers.BulkStatus, 404),
+    responses=decided(answers.BulkStatus, 404, TOUCHED),
     openapi_extra=ndjson_body(bodies.BulkTouch, MAX_LINES),
 )
 async def touches(intake: TouchIntake, surface: SurfaceId) -> answers.BulkStatus:

@@ -14,6 +14,7 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service
+from api.description.rules import EVENT, OWNERS, POLICY, PUBLISHED, rules
 from api.http import answers, bodies
 from api.http.auth import Caller, check_surface
 from api.http.fields import SurfaceId
@@ -52,7 +53,17 @@ router = APIRouter(prefix="/v1", tags=["owner"], route_class=StrictRoute)
 # --- Surfaces and policies ------------------------------------------------------------------------
 
 
-@router.post("/surfaces", status_code=202, responses=decided(answers.SurfaceRequest))
+@router.post(
+    "/surfaces",
+    status_code=202,
+    responses=decided(
+        answers.SurfaceRequest,
+        POLICY,
+        PUBLISHED,
+        rules(403, "surface-forbidden"),
+        rules(409, "surface-exists surface-limit policy-limit"),
+    ),
+)
 async def open_surface(
     intake: PublishIntake, key: IdempotencyKey, body: bodies.NewSurface
 ) -> answers.SurfaceRequest:
@@ -71,7 +82,9 @@ async def open_surface(
 @router.post(
     "/surfaces/{surface}/policy",
     status_code=202,
-    responses=decided(answers.SurfaceRequest, 404),
+    responses=decided(
+        answers.SurfaceRequest, 404, POLICY, OWNERS, PUBLISHED, rules(409, "policy-limit")
+    ),
 )
 async def publish_policy(
     intake: PublishIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewPolicy
@@ -196,7 +209,7 @@ def _surface_request(
 @router.post(
     "/surfaces/{surface}/events",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404),
+    responses=decided(answers.RequestStatus, 404, EVENT),
 )
 async def report_event(
     intake: ReportIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.ProductEvent
@@ -209,7 +222,7 @@ async def report_event(
 @router.post(
     "/surfaces/{surface}/events/bulk",
     status_code=202,
-    responses=decided(answers.BulkStatus, 404),
+    responses=decided(answers.BulkStatus, 404, EVENT),
     openapi_extra=ndjson_body(bodies.BulkProductEvent, MAX_LINES),
 )
 async def report_events(intake: ReportIntake, surface: SurfaceId) -> answers.BulkStatus:
@@ -337,7 +350,7 @@ def _event_submission(
 @router.post(
     "/surfaces/{surface}/erasures",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404),
+    responses=decided(answers.RequestStatus, 404, OWNERS, rules(409, "lead-elsewhere lead-id")),
 )
 async def erase_lead(
     intake: EraseIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Erasure

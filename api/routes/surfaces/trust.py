@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 
 from api.context import Service, TheService
+from api.description.rules import ACT, OWNERS, SETTINGS, rules
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import AnyCaller, Caller, acting
@@ -49,7 +50,13 @@ OperatorAddress = Annotated[Address, Path(description="An operator's address.")]
 @router.post(
     "/surfaces/{surface}/settings",
     status_code=202,
-    responses=decided(answers.SettingsRequest, 404),
+    responses=decided(
+        answers.SettingsRequest,
+        404,
+        SETTINGS,
+        OWNERS,
+        rules(409, "question-state-unknown settings-limit"),
+    ),
 )
 async def publish_settings(
     intake: PublishIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewSettings
@@ -145,7 +152,9 @@ async def ask_for_judgement(
 @router.post(
     "/surfaces/{surface}/forecasts",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404),
+    responses=decided(
+        answers.RequestStatus, 404, ACT, rules(409, "forecast-overlaps question-unknown")
+    ),
 )
 async def forecast(
     intake: ForecastIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewForecast
@@ -230,7 +239,7 @@ def _cohorts(service: Service, caller: Caller, surface: str) -> Cohorts:
 @router.post(
     "/surfaces/{surface}/operators/{operator}/suspension",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404),
+    responses=decided(answers.RequestStatus, 404, OWNERS, rules(409, "operator-suspended")),
 )
 async def suspend(
     intake: ReviewIntake,
@@ -246,7 +255,7 @@ async def suspend(
 @router.post(
     "/surfaces/{surface}/operators/{operator}/restoration",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404),
+    responses=decided(answers.RequestStatus, 404, OWNERS, rules(409, "operator-restored")),
 )
 async def restore(
     intake: ReviewIntake,

@@ -12,7 +12,7 @@ The shapes relied on, by those companies' own documentation:
   under `results`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from orchestrator.core.errors import shown
 from orchestrator.core.intake.currency import Currencies
@@ -26,27 +26,30 @@ MAX_BATCH = 5_000
 _LISTS = {"segment": ("batch",), "stripe": ("data",), "posthog": ("batch", "results")}
 
 
-def payloads_of(source: str, document: object, most: int | None = MAX_BATCH) -> Iterator[object]:
-    """Yield the payloads of a document: itself, or the items of a list or of a source's envelope.
+def payloads_of(source: str, document: object, most: int | None = MAX_BATCH) -> list[object]:
+    """Return the payloads of a document: itself, or the items of a list or a source's envelope.
 
     Raises `IntakeError` for more than `most`.
     """
     items: object = document
-    if isinstance(document, Mapping):
-        key = next(
-            (one for one in _LISTS.get(source, ()) if isinstance(document.get(one), list)), None
-        )
-        items = [document] if key is None else document[key]
+    if isinstance(document, dict):
+        for key in _LISTS.get(source, ()):
+            items = document.get(key)
+            if isinstance(items, list):
+                break
+        else:
+            return [document]
     if not isinstance(items, list):
         raise IntakeError("payload-invalid", f"it must be a table or a list, not {shown(document)}")
     if most is not None and len(items) > most:
         raise IntakeError("batch-too-long", f"it has {len(items)} events; at most {most}")
-    yield from items
+    return items
 
 
 def event_of(mapping: SourceMapping, currencies: Currencies, payload: object) -> FoundEvent:
     """Return the event that a payload is. Raises `SkippedError` or `IntakeError`."""
-    if not isinstance(payload, Mapping):
+    # JSON's tables are dicts, of which it is told at once that they are mappings.
+    if not isinstance(payload, dict):
         raise IntakeError("payload-invalid", f"an event must be a table, not {shown(payload)}")
     if mapping.source == "stripe":
         return stripe_event(mapping, currencies, payload)

@@ -47,6 +47,27 @@ def test_the_terminal_says_what_was_left_out_and_suggests_terms(run: Run) -> Non
         assert said in done.stdout
 
 
+def test_exports_settle_to_the_figures_that_they_are_evaluated_to(run: Run, tmp_path: Path) -> None:
+    # Times finer than the log's, a second that stands whole, and rows of every source.
+    (tmp_path / "posthog").write_text(
+        '{"uuid":"p-1","event":"onboarded","distinct_id":"user-19","timestamp":'
+        '"2026-03-03T09:00:00.123456Z","properties":{}}\n'
+    )
+    (tmp_path / "csv").write_text(
+        "Created (UTC),Customer ID,Amount,Currency\n2026-03-06 10:00,user-19,30.00,USD\n"
+    )
+    mapping = tmp_path / "mapping.yaml"
+    text = (EXAMPLE / "mapping.yaml").read_text()
+    mapping.write_text(f"{text}  posthog: {{events: {{onboarded: activate}}}}\n")
+    options = [str(mapping) if one.endswith("mapping.yaml") else one for one in OPTIONS]
+    options += ["--from", f"posthog={tmp_path / 'posthog'}", "--from", f"csv={tmp_path / 'csv'}"]
+    evaluated = run([*options, "--json"], "")
+    settled = run([*options, "--settle", "--json"], "")
+    assert (evaluated.code, settled.code) == (0, 0), settled.stderr
+    assert settled.stdout == evaluated.stdout
+    assert "settled on a real chain: log, escrow and wallets give the same" in settled.stderr
+
+
 def test_a_history_that_says_nothing_has_another_exit_code(run: Run, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.write_text("")

@@ -622,10 +622,14 @@ WHERE token_hash = %(token_hash)s AND key = current_key() AND digest = %(digest)
     AND expires_ms > clock_ms()
 RETURNING expires_ms;
 
--- name: signed_key
--- The secret of the key that a signed report comes by, or NULL.
-SELECT signed_key(%(log_id)s, %(surface)s, %(signed_s)s, %(report)s, %(signatures)s::bytea[])
+-- name: stripe_key
+-- The secret of the key that a report signed by Stripe comes by, or NULL.
+SELECT stripe_key(%(log_id)s, %(surface)s, %(signed_s)s, %(report)s, %(signatures)s::bytea[])
     AS secret;
+
+-- name: segment_key
+-- The secret of the key that a report signed by Segment comes by, or NULL.
+SELECT segment_key(%(log_id)s, %(surface)s, %(report)s, %(signature)s) AS secret;
 
 -- name: source_key
 -- The key that a source's reports of the caller's surface come by.
