@@ -1066,7 +1066,7 @@ class LogEvent(BaseModel):
 
 
 class LogEvents(BaseModel):
-    """What happened behind a position, of what was asked for."""
+    """A page of events behind a position, of what was asked for."""
 
     events: list[LogEvent]
     next: Position = Field(description="Give it as `after` to go on, now or later.")

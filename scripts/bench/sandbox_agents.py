@@ -57,12 +57,12 @@ ROUTES = {tool.name: tool.routes[""] for tool in TOOLS if "" in tool.routes}
 
 
 class RefusedError(Exception):
-    """What a rule refused, by its code."""
+    """The code of a rule that refused."""
 
 
 @dataclass
 class Tally:
-    """What all agents of one way have seen."""
+    """All that the agents of one way have seen."""
 
     times: dict[str, list[float]] = field(default_factory=dict)
     refused: Counter[str] = field(default_factory=Counter)
@@ -253,10 +253,10 @@ def running_sandbox(folder: Path) -> Iterator[str]:
 def known_market(url: str) -> Market:
     """Return the market once it has surfaces with leads."""
     with OperatorClient(url, Account.create(), "first") as client:
-        while True:
+        surfaces: dict[str, str] = {}
+        while not surfaces:
             try:
                 surfaces = {one.name: _surface_of(client, one) for one in (TRIAL, SHOP)}
-                break
             except (ServerError, LookupError):
                 time.sleep(0.5)
         description = client.get("/v1/openapi.json")
@@ -296,12 +296,12 @@ def show(agents: Sequence[Agent], tallies: dict[str, Tally], end_s: float) -> No
     print(f"\n{len(opened)} of {len(agents)} agents had a contract.")
     if opened:
         begun_s = max(opened)
-        for way in (*WAYS, None):
-            of_way = [one for one in agents if one.open_at_s and way in (one.way, None)]
+        for way in (*WAYS, "all"):
+            of_way = [one for one in agents if one.open_at_s and way in (one.way, "all")]
             shares = [sum(at_s > begun_s for at_s in one.turns) for one in of_way]
             if shares:
                 print(
-                    f"{way or 'All'}: {sum(shares)} turns in {end_s - begun_s:.0f} s, from "
+                    f"{way}: {sum(shares)} turns in {end_s - begun_s:.0f} s, from "
                     f"{min(shares)} to {max(shares)} each; index of fairness {fairness(shares):.3f}"
                 )
     for way, tally in tallies.items():

@@ -143,7 +143,8 @@ def test_lines_of_a_body_are_one_argument_of_so_many_items() -> None:
     assert operation.required == {"thing", "leaves"}
     made = operation.call({"thing": "x", "leaves": [{"size": 1}, {"size": 2}]})
     assert made == Call("POST", "/v1/things/x/leaves/bulk", {}, [{"size": 1}, {"size": 2}], None)
-    for wrong in ([], [{}] * 51, {"size": 1}, "leaf"):
+    wrongs: list[object] = [[], [{}] * 51, {"size": 1}, "leaf"]
+    for wrong in wrongs:
         with pytest.raises(ArgumentError, match="leaves must be a list of 1 to 50 items"):
             operation.call({"thing": "x", "leaves": wrong})
 
