@@ -91,12 +91,12 @@ class Library:
             if found is not None:
                 break
         else:
-            raise MCPError(types.INVALID_PARAMS, f"there is no resource {uri[:120]!r}")
+            raise _not_found(uri, f"there is no resource {uri[:120]!r}")
         answer = await self._gateway.ask(origin, "GET", "/v1/" + uri.removeprefix(SCHEME))
         if not answer.is_success:
             problem = answer.body if isinstance(answer.body, dict) else {}
             detail = plain_text(str(problem.get("detail", "not found")))
-            raise MCPError(types.INVALID_PARAMS, f"{uri}: {detail}")
+            raise _not_found(uri, f"{uri}: {detail}")
         content = types.TextResourceContents(
             uri=uri, mime_type="application/json", text=one_line(set_apart(answer.body))
         )
@@ -105,3 +105,7 @@ class Library:
             ttl_ms=_FIXED_TTL_MS if kind.is_fixed else _TTL_MS,
             cache_scope="private",
         )
+
+
+def _not_found(uri: str, message: str) -> MCPError:
+    return MCPError(types.INVALID_PARAMS, message, {"uri": uri})

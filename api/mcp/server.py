@@ -43,11 +43,12 @@ Context = ServerRequestContext[Any, Any]
 
 
 def install(app: FastAPI, service: Service, version: str) -> None:
-    """Mount the server on the application, whose routes must all be there."""
+    """Mount the server on the application, whose routes must all be there, as its `state.mcp`."""
     gateway = Gateway(app)
     server = _server(service, gateway, app, version)
     sessions = StreamableHTTPSessionManager(app=server, stateless=True)
     endpoint = _Endpoint(service, gateway, sessions)
+    app.state.mcp = server
     app.router.routes.append(Route(PATH, endpoint, methods=["GET", "POST", "DELETE"]))
     app.router.routes.append(Route(METADATA_PATH, _metadata(service), methods=["GET"]))
 
