@@ -15,7 +15,7 @@ from api.mcp import server as mcp
 from api.oauth import server as oauth
 from api.routes.accounts import keys, memory, profiles, sign_in, webhooks
 from api.routes.deals import drafts, offers, proposals
-from api.routes.records import directory, front, public, reference, stream, why
+from api.routes.records import directory, events, front, public, reference, stream, why
 from api.routes.surfaces import actions, codes, operators, owners, trust
 from api.sources import doors, signing
 from api.watch import Watch, health_router
@@ -91,7 +91,7 @@ def create_app(
     app.add_middleware(SourceGuard, service=app.state.service)
     app.add_middleware(RequestGuard)
     parts = (
-        *(front, public, stream, directory, why, reference),
+        *(front, public, stream, events, directory, why, reference),
         *(sign_in, keys, profiles, memory, webhooks),
         *(operators, owners, actions, codes, trust, doors, signing),
         *(drafts, offers, proposals, submissions),

@@ -80,7 +80,13 @@ class Me(BaseModel):
     surfaces: list[Word] | None = Field(description="The surfaces that it is limited to, if any.")
     expires_ms: TimeMs
     highest_level: int = Field(
-        ge=0, le=3, description="The highest trust level on any surface where it is not suspended."
+        ge=0,
+        le=3,
+        description="The highest trust level on any of these surfaces where it is not suspended.",
+    )
+    acts: list[Literal["touch", "request", "issue"]] = Field(
+        description="What its levels allow on one of these surfaces at least: to report touches, "
+        "to request actions, to issue codes. Each act is judged again by the level there."
     )
     disabled_webhooks: int = Field(
         description="How many of your webhooks were disabled, since they failed for too long."
@@ -1039,13 +1045,14 @@ class CoveringCheckpoint(BaseModel):
     root: Word
 
 
-class StreamedEntry(LogEntry):
-    """An entry as a stream tells it: as it was hashed, decoded, and whom it is about.
+class LogEvent(BaseModel):
+    """An entry decoded, and whom it is about.
 
     `contract` and `operator` are those that the entry names, or that its contract has; null for
     none. `value` is decimal text, since it can be of 256 bits.
     """
 
+    position: Position
     kind: EntryKind
     surface: Word
     actor: Word
@@ -1056,6 +1063,19 @@ class StreamedEntry(LogEntry):
     payload: Word
     contract: Word | None
     operator: Address | None
+
+
+class LogEvents(BaseModel):
+    """A page of events behind a position, of what was asked for."""
+
+    events: list[LogEvent]
+    next: Position = Field(description="Give it as `after` to go on, now or later.")
+    has_more: bool = Field(description="Whether the log goes on behind `next`; then ask again.")
+
+
+class StreamedEntry(LogEvent, LogEntry):
+    """An entry as a stream tells it: as it was hashed, decoded, and whom it is about."""
+
     checkpoint: CoveringCheckpoint
 
 

@@ -10,6 +10,8 @@ from io import BytesIO
 from typing import Any, NoReturn, TypeVar
 
 from fastapi import Request, Response
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Query
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -116,7 +118,9 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         takes_json = self.body_field is not None
-        known = {field.alias for field in self.dependant.query_params}
+        # Those of its dependencies, too.
+        fields = get_flat_params(self.dependant)
+        known = {field.alias for field in fields if isinstance(field.field_info, Query)}
 
         async def strict(request: Request) -> Response:
             _check_query(request, known)

@@ -12,6 +12,8 @@ from urllib.parse import urlencode
 import httpx
 from starlette.types import ASGIApp
 
+from api.http.json_input import JSON_TYPE, NDJSON_TYPE
+
 _BASE = "http://tallystick.internal"
 # How long a request to the log is waited for before its number is returned instead (RFC 7240).
 _PREFER = "wait=10"
@@ -52,15 +54,18 @@ class Gateway:
         body: object = None,
         idempotency_key: str | None = None,
     ) -> Answer:
-        """Return the answer of a route to a caller."""
+        """Return the answer of a route to a caller; a list is a body of lines."""
         headers = {"Prefer": _PREFER, "Accept": "application/json"}
         if origin.authorization:
             headers["Authorization"] = origin.authorization
         if idempotency_key is not None:
             headers["Idempotency-Key"] = idempotency_key
         content = b""
-        if body is not None:
-            headers["Content-Type"] = "application/json"
+        if isinstance(body, list):
+            headers["Content-Type"] = NDJSON_TYPE
+            content = b"\n".join(json.dumps(line).encode() for line in body)
+        elif body is not None:
+            headers["Content-Type"] = JSON_TYPE
             content = json.dumps(body).encode()
         url = f"{_BASE}{path}" + (f"?{urlencode(query)}" if query else "")
         request = httpx.Request(method, url, headers=headers, content=content)

@@ -1,6 +1,5 @@
 """The resources: documents of surfaces, contracts and receipts, by the routes that serve them."""
 
-import json
 import re
 from typing import NamedTuple
 
@@ -8,8 +7,9 @@ import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
 from api.mcp.gateway import Gateway, Origin
+from orchestrator.core.untrusted import one_line, plain_text, set_apart
 
-_SCHEME = "tallystick://"
+SCHEME = "tallystick://"
 _PART = r"([0-9A-Za-z]{1,66})"
 # What a hash or a position names never changes; the rest does.
 _FIXED_TTL_MS = 86_400_000
@@ -26,7 +26,7 @@ class _Kind(NamedTuple):
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        return re.compile(re.escape(_SCHEME) + re.sub(r"\{\w+\}", lambda _: _PART, self.tail))
+        return re.compile(re.escape(SCHEME) + re.sub(r"\{\w+\}", lambda _: _PART, self.tail))
 
 
 _KINDS = (
@@ -50,7 +50,7 @@ def templates() -> types.ListResourceTemplatesResult:
         resource_templates=[
             types.ResourceTemplate(
                 name=kind.name,
-                uri_template=_SCHEME + kind.tail,
+                uri_template=SCHEME + kind.tail,
                 description=kind.description,
                 mime_type="application/json",
             )
@@ -75,7 +75,7 @@ class Library:
             resources=[
                 types.Resource(
                     name=surface["surface"],
-                    uri=f"{_SCHEME}surfaces/{surface['surface']}",
+                    uri=f"{SCHEME}surfaces/{surface['surface']}",
                     mime_type="application/json",
                 )
                 for surface in found
@@ -85,22 +85,27 @@ class Library:
         )
 
     async def read(self, origin: Origin, uri: str) -> types.ReadResourceResult:
-        """Return a resource as JSON. Raises `MCPError`."""
+        """Return a resource as JSON, set apart as words of others. Raises `MCPError`."""
         for kind in _KINDS:
             found = kind.pattern.fullmatch(uri)
             if found is not None:
                 break
         else:
-            raise MCPError(types.INVALID_PARAMS, f"there is no resource {uri[:120]!r}")
-        answer = await self._gateway.ask(origin, "GET", "/v1/" + uri.removeprefix(_SCHEME))
+            raise _not_found(uri, f"there is no resource {uri[:120]!r}")
+        answer = await self._gateway.ask(origin, "GET", "/v1/" + uri.removeprefix(SCHEME))
         if not answer.is_success:
             problem = answer.body if isinstance(answer.body, dict) else {}
-            raise MCPError(types.INVALID_PARAMS, f"{uri}: {problem.get('detail', 'not found')}")
+            detail = plain_text(str(problem.get("detail", "not found")))
+            raise _not_found(uri, f"{uri}: {detail}")
         content = types.TextResourceContents(
-            uri=uri, mime_type="application/json", text=json.dumps(answer.body, ensure_ascii=False)
+            uri=uri, mime_type="application/json", text=one_line(set_apart(answer.body))
         )
         return types.ReadResourceResult(
             contents=[content],
             ttl_ms=_FIXED_TTL_MS if kind.is_fixed else _TTL_MS,
             cache_scope="private",
         )
+
+
+def _not_found(uri: str, message: str) -> MCPError:
+    return MCPError(types.INVALID_PARAMS, message, {"uri": uri})

@@ -12,6 +12,8 @@ from urllib.parse import quote
 Schema = dict[str, Any]
 
 _COMPONENTS = "#/components/schemas/"
+_JSON = "application/json"
+_LINES = "application/x-ndjson"
 INTENT = "intent"
 _INTENT_SCHEMA: Schema = {
     "type": "string",
@@ -25,6 +27,14 @@ _INTENT_SCHEMA: Schema = {
 PAGE = 20
 MAX_PAGE = 50
 
+_LIMIT_SCHEMA: Schema = {
+    "type": "integer",
+    "minimum": 1,
+    "maximum": MAX_PAGE,
+    "default": PAGE,
+    "description": "How many at most; `next` of the answer leads on.",
+}
+
 
 class Call(NamedTuple):
     """A request to a route, made from a tool's arguments."""
@@ -32,7 +42,7 @@ class Call(NamedTuple):
     method: str
     path: str
     query: dict[str, str]
-    body: dict[str, Any] | None
+    body: dict[str, Any] | list[Any] | None
     intent: str | None
 
 
@@ -41,7 +51,10 @@ class ArgumentError(ValueError):
 
 
 class Operation(NamedTuple):
-    """A route of the API. `scopes` is empty if it may be called without a key."""
+    """A route of the API. `scopes` is empty if it may be called without a key.
+
+    `lines` is the argument whose items are the lines of the body, where the route takes lines.
+    """
 
     method: str
     path: str
@@ -49,6 +62,7 @@ class Operation(NamedTuple):
     in_path: tuple[str, ...]
     in_query: tuple[str, ...]
     in_body: tuple[str, ...] | None
+    lines: str | None
     has_intent: bool
     properties: Mapping[str, Schema]
     required: frozenset[str]
@@ -77,9 +91,11 @@ class Operation(NamedTuple):
         }
         if "limit" in self.in_query:
             query.setdefault("limit", str(PAGE))
-        body = None
+        body: dict[str, Any] | list[Any] | None = None
         if self.in_body is not None:
             body = {name: arguments[name] for name in self.in_body if name in arguments}
+        if self.lines is not None:
+            body = _as_lines(self.lines, arguments[self.lines])
         intent = _as_text(INTENT, arguments[INTENT]) if self.has_intent else None
         return Call(self.method, path, query, body, intent)
 
@@ -100,10 +116,15 @@ def _as_text(name: str, value: object) -> str:
     raise ArgumentError(f"{name} must be text or a whole number")
 
 
+def _as_lines(name: str, value: object) -> list[Any]:
+    if isinstance(value, list) and 1 <= len(value) <= MAX_PAGE:
+        return value
+    raise ArgumentError(f"{name} must be a list of 1 to {MAX_PAGE} items")
+
+
 def read_operation(description: Mapping[str, Any], method: str, path: str) -> Operation:
     """Return a route by the OpenAPI description. Raises `KeyError` if it is not described."""
     found = description["paths"][path][method.lower()]
-    schemas = description["components"]["schemas"]
     places: dict[str, list[str]] = {"path": [], "query": []}
     properties: dict[str, Schema] = {}
     required: set[str] = set()
@@ -118,40 +139,48 @@ def read_operation(description: Mapping[str, Any], method: str, path: str) -> Op
         if parameter.get("required"):
             required.add(name)
     if "limit" in places["query"]:
-        properties["limit"] = {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": MAX_PAGE,
-            "default": PAGE,
-            "description": "How many at most; `next` of the answer leads on.",
-        }
-    in_body = None
-    if "requestBody" in found:
-        schema = found["requestBody"]["content"]["application/json"]["schema"]
-        body = schemas[schema["$ref"].removeprefix(_COMPONENTS)]
-        in_body = tuple(body["properties"])
-        if clash := sorted({*in_body} & {*properties}):
-            raise ValueError(f"{method} {path}: {', '.join(clash)} stands in body and path")
-        properties |= body["properties"]
-        required |= {*body.get("required", ())}
+        properties["limit"] = _LIMIT_SCHEMA
+    body, lines = _body(found, description["components"]["schemas"], path)
+    if clash := sorted(body["properties"].keys() & properties.keys()):
+        raise ValueError(f"{method} {path}: {', '.join(clash)} stands in body and path")
+    properties |= body["properties"]
+    required |= {*body.get("required", ())}
     if has_intent:
         properties[INTENT] = _INTENT_SCHEMA
         required.add(INTENT)
-    scopes = {
-        name for need in found.get("security", ()) for names in need.values() for name in names
-    }
     return Operation(
         method,
         path,
-        frozenset(scopes),
+        _scopes(found),
         tuple(places["path"]),
         tuple(places["query"]),
-        in_body,
+        tuple(body["properties"]) if "requestBody" in found and lines is None else None,
+        lines,
         has_intent,
         properties,
         frozenset(required),
         _output(found),
     )
+
+
+def _body(
+    found: Mapping[str, Any], schemas: Mapping[str, Schema], path: str
+) -> tuple[Schema, str | None]:
+    """Return the schema of a route's body, and the argument of its lines if it takes lines."""
+    content = found.get("requestBody", {}).get("content", {})
+    if _LINES in content:
+        # `/v1/…/events/bulk` takes `events`.
+        lines = path.split("/")[-2]
+        schema = content[_LINES]["schema"] | {"maxItems": MAX_PAGE}
+        return {"properties": {lines: schema}, "required": [lines]}, lines
+    if _JSON in content:
+        return schemas[content[_JSON]["schema"]["$ref"].removeprefix(_COMPONENTS)], None
+    return {"properties": {}}, None
+
+
+def _scopes(found: Mapping[str, Any]) -> frozenset[str]:
+    needs = found.get("security", ())
+    return frozenset(name for need in needs for names in need.values() for name in names)
 
 
 def _described(schema: Schema, description: str | None) -> Schema:
@@ -161,7 +190,7 @@ def _described(schema: Schema, description: str | None) -> Schema:
 def _output(operation: Mapping[str, Any]) -> Schema:
     for status, answer in operation["responses"].items():
         if status.startswith("2") and "content" in answer:
-            schema: Schema = answer["content"]["application/json"]["schema"]
+            schema: Schema = answer["content"][_JSON]["schema"]
             return schema
     return {
         "type": "object",

@@ -1,12 +1,18 @@
-"""The prompts: how to begin, for people who work through a model."""
+"""The prompts: how to begin, for people who work through a model.
 
+What they are filled with stands in the middle of our own words, so it is an id or a short name of
+few characters, and nothing that could be read as words.
+"""
+
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-_MAX_ARGUMENT = 200
+_ID = re.compile(r"0x[0-9a-f]{64}")
+_STATE = re.compile(r"[0-9A-Za-z_.-]{1,32}")
 
 
 class _Prompt(NamedTuple):
@@ -16,13 +22,27 @@ class _Prompt(NamedTuple):
     arguments: Mapping[str, str]
     text: str
 
+    def fill(self, given: Mapping[str, str]) -> str:
+        """Return the text with its arguments. Raises `MCPError` for what is none."""
+        for name in self.arguments:
+            if name not in given:
+                raise MCPError(types.INVALID_PARAMS, f"missing: {name}")
+            rule = _STATE if name == "outcome" else _ID
+            if not rule.fullmatch(given[name]):
+                raise MCPError(
+                    types.INVALID_PARAMS,
+                    f"{name} must be {rule.pattern}, not {given[name][:40]!a}",
+                )
+        return self.text.format_map({name: given[name] for name in self.arguments})
 
+
+_SURFACE = "The surface's id: 0x and 64 small hex digits."
 _PROMPTS = (
     _Prompt(
         "study_surface",
         "Study a surface",
         "Learn how a surface works and where an operator could help.",
-        {"surface": "The surface's id (0x and 64 hex digits)."},
+        {"surface": _SURFACE},
         "Study the surface {surface}. Read it with get_surface, then read_funnel and read_history. "
         "Say in plain words: which states a lead goes through, where leads are lost, which actions "
         "there are and from which trust level, what past cohorts show, and how attribution works. "
@@ -33,8 +53,8 @@ _PROMPTS = (
         "Propose realistic terms",
         "Work out a contract that the history supports.",
         {
-            "surface": "The surface's id.",
-            "outcome": "The state that leads are to enter.",
+            "surface": _SURFACE,
+            "outcome": "The state that leads are to enter: letters, digits and _ . - alone.",
         },
         "Work out an outcome contract on the surface {surface} for leads that enter {outcome}. "
         "From read_history estimate how many will do so without us and how many more with us. "
@@ -48,7 +68,7 @@ _PROMPTS = (
         "review_proposal",
         "Review a proposal",
         "Judge a proposal as the surface's owner.",
-        {"contract": "The proposal's contract id."},
+        {"contract": "The proposal's contract id: 0x and 64 small hex digits."},
         "Review the proposal {contract}. Read it with get_proposal, what it costs with "
         "get_acceptance and the operator with get_standing. Say in plain words what it pays for, "
         "the most it can cost, what the operator has shown so far, what read_history says would "
@@ -83,11 +103,7 @@ def filled(name: str, arguments: Mapping[str, str]) -> types.GetPromptResult:
     prompt = next((prompt for prompt in _PROMPTS if prompt.name == name), None)
     if prompt is None:
         raise MCPError(types.INVALID_PARAMS, f"there is no prompt {name[:60]!r}")
-    missing = sorted(prompt.arguments.keys() - arguments.keys())
-    if missing:
-        raise MCPError(types.INVALID_PARAMS, f"missing: {', '.join(missing)}")
-    given = {name: arguments[name][:_MAX_ARGUMENT] for name in prompt.arguments}
-    content = types.TextContent(type="text", text=prompt.text.format_map(given))
+    content = types.TextContent(type="text", text=prompt.fill(arguments))
     return types.GetPromptResult(
         description=prompt.description,
         messages=[types.PromptMessage(role="user", content=content)],

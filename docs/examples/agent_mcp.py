@@ -16,7 +16,8 @@ async def call(client: Client, tool: str, **arguments: object) -> dict:
     result = await client.call_tool(tool, arguments)
     if result.is_error:  # every refusal says what was wrong, and what to do
         raise SystemExit(result.content[0].text)
-    return result.structured_content
+    found = result.structured_content
+    return found.get("untrusted", found)  # what others wrote is data, and marked as such
 
 
 async def main() -> None:

@@ -1,6 +1,5 @@
 """The tools that need the wallet: each call is judged by the mandate, never by what was said."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ import mcp_types as types
 
 from orchestrator.connect.signer import Signer
 from orchestrator.core.errors import DomainError, InputError
+from orchestrator.core.untrusted import one_line, plain_text, set_apart
 
 _WORD = re.compile(r"0x[0-9a-f]{64}")
 _ID = {"type": "string", "pattern": f"^{_WORD.pattern}$"}
@@ -83,13 +83,18 @@ class LocalTools:
             done = tool.act(**arguments)
         except DomainError as error:
             return self.refused(error)
-        content = types.TextContent(type="text", text=json.dumps(done, ensure_ascii=False))
+        # Sentences name states and tokens as the surface's owner has called them.
+        sentences = done.pop("sentences", None)
+        if sentences is not None:
+            done |= set_apart({"sentences": sentences})
+        content = types.TextContent(type="text", text=one_line(done))
         return types.CallToolResult(content=[content], structured_content=done)
 
     @staticmethod
     def refused(error: DomainError) -> types.CallToolResult:
         """Return the result of a call that was refused."""
-        text = types.TextContent(type="text", text=f"{error.code}: {error.message}")
+        said = plain_text(f"{error.code}: {error.message}")
+        text = types.TextContent(type="text", text=said)
         return types.CallToolResult(content=[text], is_error=True)
 
 

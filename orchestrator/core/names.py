@@ -89,6 +89,11 @@ def short_name(text: str) -> str:
     return text
 
 
+def is_seen(character: str) -> bool:
+    """Return whether a character shows something; the plain space counts as well."""
+    return character.isprintable() and _UNSEEN.fullmatch(character) is None
+
+
 def escaped(text: str) -> str:
     """Return a text in quotes, shortened, with every character beyond ASCII as its code."""
     # Cut first: a message needs its beginning alone, and each character may become ten.

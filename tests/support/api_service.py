@@ -16,6 +16,7 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.context import ChainReads, Network, ServiceInfo
@@ -320,15 +321,24 @@ def _app(
 
 @contextmanager
 def _serving(app: FastAPI, listener: socket.socket) -> Iterator[None]:
+    with serving(app, listener, app.state.service.feed.close):
+        yield
+
+
+@contextmanager
+def serving(
+    app: ASGIApp, listener: socket.socket, before_stop: Callable[[], object] = lambda: None
+) -> Iterator[None]:
+    """Serve an application from a thread until the block ends."""
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="error", lifespan="on", proxy_headers=False)
+        uvicorn.Config(app, log_level="error", lifespan="auto", proxy_headers=False)
     )
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:
         yield
     finally:
-        app.state.service.feed.close()
+        before_stop()
         server.should_exit = True
         thread.join()
 

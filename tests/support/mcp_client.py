@@ -48,6 +48,14 @@ def text_of(result: CallToolResult) -> str:
     return "\n".join(map(text_of_content, result.content))
 
 
+def found_in(result: CallToolResult) -> Any:
+    """Return what a tool found: a document that is set apart as data, or one of ours."""
+    assert not result.is_error, text_of(result)
+    document = result.structured_content
+    assert document is not None
+    return document.get("untrusted", document)
+
+
 def text_of_content(content: object) -> str:
     """Return the text of a content that must have one."""
     assert isinstance(content, TextContent | TextResourceContents)

@@ -42,7 +42,12 @@ class _Delegate(NamedTuple):
 def me(service: TheService, caller: AnyCaller) -> answers.Me:
     """Return whom you act for, what your key may do, and the highest level you have anywhere."""
     with acting(service, caller) as session:
-        row = session.one("api.highest_level", log_id=service.log_id, operator=caller.word)
+        (trust,) = session.all(
+            "api.trust_of",
+            log_id=service.log_id,
+            operator=caller.word,
+            surfaces=None if caller.surfaces is None else list(caller.surfaces),
+        )
         (hooks,) = session.all("webhooks.disabled", log_id=service.log_id)
     return answers.Me(
         account=checksummed(caller.account),
@@ -50,7 +55,8 @@ def me(service: TheService, caller: AnyCaller) -> answers.Me:
         scopes=[scope for scope in SCOPES if caller.may(scope)],
         surfaces=None if caller.surfaces is None else sorted(map(to_hex, caller.surfaces)),
         expires_ms=caller.expires_ms,
-        highest_level=0 if row is None else row.level,
+        highest_level=trust.level,
+        acts=trust.acts,
         disabled_webhooks=hooks.count,
     )
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, NamedTuple
 
 from anyio import fail_after, move_on_after, sleep, to_thread
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.types import Receive, Scope, Send
@@ -52,6 +52,29 @@ class Wanted(NamedTuple):
             and (self.operator is None or told.operator == self.operator)
             and (not self.kinds or told.entry.kind in self.kinds)
         )
+
+
+def _wanted(
+    surface: Annotated[Word | None, Query(description="Only on this surface.")] = None,
+    contract: Annotated[Word | None, Query(description="Only about this contract.")] = None,
+    operator: Annotated[
+        Address | None, Query(description="Only about this operator, or a contract of its.")
+    ] = None,
+    kinds: Annotated[EntryKinds | None, Query()] = None,
+) -> Wanted:
+    return Wanted(
+        from_hex(surface) if surface else None,
+        from_hex(contract) if contract else None,
+        address_word(operator) if operator else None,
+        frozenset(kinds.split(",")) if kinds else frozenset(),
+    )
+
+
+AsWanted = Annotated[Wanted, Depends(_wanted)]
+After = Annotated[
+    Position | None,
+    Query(description="The position to go on behind; by default, only what is new."),
+]
 
 
 class StreamAnswer(EventSourceResponse):
@@ -105,16 +128,8 @@ class StreamAnswer(EventSourceResponse):
 async def stream(
     service: TheService,
     request: Request,
-    after: Annotated[
-        Position | None,
-        Query(description="The position to go on behind; by default, only what is new."),
-    ] = None,
-    surface: Annotated[Word | None, Query(description="Only on this surface.")] = None,
-    contract: Annotated[Word | None, Query(description="Only about this contract.")] = None,
-    operator: Annotated[
-        Address | None, Query(description="Only about this operator, or a contract of its.")
-    ] = None,
-    kinds: Annotated[EntryKinds | None, Query()] = None,
+    wanted: AsWanted,
+    after: After = None,
     last_event_id: Annotated[
         str | None,
         Header(description="The last id that was received; it goes before `after`."),
@@ -123,27 +138,30 @@ async def stream(
     """Follow the log: entries as server-sent events, from a position on or from now on."""
     source = allowances.source_of(service, request)
     await to_thread.run_sync(allowances.charge_read, service, request, source)
-    size = await to_thread.run_sync(service.feed.open)
     if last_event_id is not None:
         after = _cursor(last_event_id)
+    cursor = await begin(service, after)
+    take_place(service, source)
+    return StreamAnswer(
+        _events(service, source, wanted, cursor),
+        service.limits.stream_stall_ms / 1000,
+        lambda: service.streams.leave(source),
+    )
+
+
+async def begin(service: Service, after: int | None) -> int:
+    """Return the cursor of a reader that goes on behind a position, or with what is new.
+
+    Raises `Refusal` where the log does not reach that far.
+    """
+    size = await to_thread.run_sync(service.feed.open)
     if after is not None and after >= max(size, 1):
         raise Refusal(
             422,
             "position-ahead",
             f"the log has {size} entries, so none stands at {after}; read GET /v1/log",
         )
-    wanted = Wanted(
-        from_hex(surface) if surface else None,
-        from_hex(contract) if contract else None,
-        address_word(operator) if operator else None,
-        frozenset(kinds.split(",")) if kinds else frozenset(),
-    )
-    _take_place(service, source)
-    return StreamAnswer(
-        _events(service, source, wanted, size - 1 if after is None else after),
-        service.limits.stream_stall_ms / 1000,
-        lambda: service.streams.leave(source),
-    )
+    return size - 1 if after is None else after
 
 
 def _cursor(text: str) -> int:
@@ -154,7 +172,7 @@ def _cursor(text: str) -> int:
     return int(text)
 
 
-def _take_place(service: Service, source: str) -> None:
+def take_place(service: Service, source: str) -> None:
     """Take a place for a stream. Raises `Refusal` if none is free."""
     taken, retry = service.streams.take(source), {"Retry-After": str(RETRY_S)}
     if taken == "source-full":
@@ -190,7 +208,7 @@ async def _events(
                 yield _resume(cursor, "you have fallen behind")
                 return
             if page is None:
-                page = await _replayed(service, source, cursor)
+                page = await replayed(service, source, cursor)
             told = cursor
             for each in page.entries:
                 cursor = each.position
@@ -209,7 +227,7 @@ async def _events(
                 yield _cursor_event(cursor)
 
 
-async def _replayed(service: Service, source: str, cursor: int) -> Page:
+async def replayed(service: Service, source: str, cursor: int) -> Page:
     """Return a page of the stored log, which costs its source a request.
 
     Replays have an allowance of their own, so that a source which replays can still sign in. Once
@@ -224,23 +242,12 @@ async def _replayed(service: Service, source: str, cursor: int) -> Page:
 
 
 def _entry_event(told: Told, checkpoint: Checkpoint) -> bytes:
-    entry = told.entry
     opening: Any = None if told.opening is None else opening_json(told.opening)
     # Its parts are ours, so nothing is validated: this runs for each entry and each reader.
     data = answers.StreamedEntry.model_construct(
-        position=told.position,
+        **event_of(told),
         entry=to_hex(told.data),
         opening=opening,
-        kind=entry.kind,
-        surface=to_hex(entry.surface),
-        actor=to_hex(entry.actor),
-        subject=to_hex(entry.subject),
-        label=entry.label,
-        value=str(entry.value),
-        time_ms=entry.time_ms,
-        payload=to_hex(entry.payload),
-        contract=None if told.contract is None else to_hex(told.contract),
-        operator=None if told.operator is None else address(told.operator),
         checkpoint=answers.CoveringCheckpoint(size=checkpoint.size, root=to_hex(checkpoint.root)),
     )
     return format_sse_event(
@@ -248,6 +255,24 @@ def _entry_event(told: Told, checkpoint: Checkpoint) -> bytes:
         id=str(told.position),
         data_str=data.model_dump_json(warnings=False),
     )
+
+
+def event_of(told: Told) -> dict[str, Any]:
+    """Return the fields of an `answers.LogEvent`."""
+    entry = told.entry
+    return {
+        "position": told.position,
+        "kind": entry.kind,
+        "surface": to_hex(entry.surface),
+        "actor": to_hex(entry.actor),
+        "subject": to_hex(entry.subject),
+        "label": entry.label,
+        "value": str(entry.value),
+        "time_ms": entry.time_ms,
+        "payload": to_hex(entry.payload),
+        "contract": None if told.contract is None else to_hex(told.contract),
+        "operator": None if told.operator is None else address(told.operator),
+    }
 
 
 def _cursor_event(cursor: int, retry: int | None = None) -> bytes:

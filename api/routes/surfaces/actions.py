@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from hashlib import sha256
+from itertools import islice
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -20,11 +21,12 @@ from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, needs
 from api.http.fields import ActionState, AfterPosition, Digits, Limit, SurfaceId, address
 from api.http.json_input import StrictRoute
-from api.http.problems import Fault, Refusal, documented, not_found
+from api.http.problems import Refusal, documented, not_found
 from api.http.submissions import IdempotencyKey, Intake, decided, intake_for
 from api.routes.public_route import PublicRoute
 from api.routes.surfaces.operators import known_surface
 from api.routes.surfaces.owners import own_surface
+from api.routes.surfaces.schema_faults import schema_faults
 from orchestrator.core.codec import commitment, json_text
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import FAILED, TAKEN
@@ -212,12 +214,7 @@ def _check_parameters(given: Mapping[str, Any], schema: Mapping[str, Any] | None
     allowed = closed_schema(schema or {"type": "object"})
     # The schema is one that was checked keyword by keyword: it names no file and no expression.
     validator = jsonschema_rs.Draft202012Validator(allowed)
-    faults = []
-    for error in validator.iter_errors(dict(given)):
-        where = "/".join(["body/parameters", *map(str, error.instance_path)])
-        faults.append(Fault(where=where, detail=error.message[:200]))
-        if len(faults) == MAX_FAULTS:
-            break
+    faults = [*islice(schema_faults(validator, dict(given), "body/parameters"), MAX_FAULTS)]
     if faults:
         raise Refusal(
             422, "parameters-invalid", f"{faults[0].where}: {faults[0].detail}", faults=faults

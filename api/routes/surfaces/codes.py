@@ -19,6 +19,7 @@ from api.http.fields import Address, AfterPosition, CodeId, Limit, SurfaceId, ad
 from api.http.json_input import StrictRoute
 from api.http.problems import MAX_FAULTS, Fault, Refusal, documented, not_found
 from api.http.submissions import IdempotencyKey, Intake, Item, decided, intake_for
+from api.routes.surfaces.schema_faults import schema_faults
 from orchestrator.core.codec import request_id
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import ZERO_WORD, address_word
@@ -267,28 +268,16 @@ def check_qualification(
     row = session.one("api.surface_settings", log_id=service.log_id, surface=surface)
     codes = row.settings.get("codes") if row is not None and row.settings is not None else None
     schema = codes.get("fields") if codes else None
-    validator = jsonschema_rs.validator_for(schema) if schema else None
+    validator = jsonschema_rs.Draft202012Validator(schema) if schema else None
     faults: list[Fault] = []
     for item in with_names:
         fields, where = item.body.fields, f"{item.place}/fields"
         if fields and (validator is None or item.body.ref is None):
             faults.append(Fault(where=where, detail="the settings ask for no fields here"))
         elif validator is not None and item.body.ref is not None:
-            faults += [
-                Fault(where=_pointer(where, error), detail=_rule(error))
-                for error in validator.iter_errors(fields or {})
-            ]
+            faults += schema_faults(validator, fields or {}, where)
         if len(faults) >= MAX_FAULTS:
             break
     if faults:
         detail = f"{faults[0].where}: {faults[0].detail}"
         raise Refusal(422, "fields-invalid", detail, faults=faults[:MAX_FAULTS])
-
-
-def _pointer(where: str, error: jsonschema_rs.ValidationError) -> str:
-    return "/".join([where, *(str(part) for part in error.instance_path)])
-
-
-def _rule(error: jsonschema_rs.ValidationError) -> str:
-    """Return which rule of the schema is violated, without the value, which may be personal."""
-    return f"does not meet {'/'.join(str(part) for part in error.schema_path)} of the settings"

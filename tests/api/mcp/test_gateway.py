@@ -21,7 +21,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         "path": request.url.path,
         "query": dict(request.query_params),
         "headers": dict(request.headers),
-        "body": json.loads(body) if body else None,
+        "body": [json.loads(line) for line in body.splitlines()],
         "client": list(scope["client"]),
     }
     await JSONResponse(told, 418)(scope, receive, send)
@@ -34,6 +34,9 @@ def test_a_call_carries_key_address_and_intent() -> None:
         told = await gateway.ask(
             origin, "PUT", "/a%2Fb", query={"q": "é &"}, body={"n": 1}, idempotency_key="grow"
         )
+        lines = await gateway.ask(origin, "POST", "/", body=["a\nb", 2])
+        assert lines.body["body"] == ["a\nb", 2]
+        assert lines.body["headers"]["content-type"] == "application/x-ndjson"
         return told, await gateway.ask(Origin("", ("::1", 0)), "GET", "/none")
 
     told, none = anyio.run(ask)
@@ -41,7 +44,7 @@ def test_a_call_carries_key_address_and_intent() -> None:
     assert told.body["method"] == "PUT"
     assert told.body["path"] == "/a/b"
     assert told.body["query"] == {"q": "é &"}
-    assert told.body["body"] == {"n": 1}
+    assert told.body["body"] == [{"n": 1}]
     assert told.body["client"] == ["192.0.2.7", 5]
     headers = told.body["headers"]
     assert headers["authorization"] == "Bearer tsk_x"

@@ -7,6 +7,7 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
+from orchestrator.core.untrusted import NOTICE
 from tests.support.api_service import ApiService, open_surface, wallet
 from tests.support.mcp_client import key_of, text_of_content, with_client
 
@@ -33,7 +34,8 @@ def test_each_kind_is_the_answer_of_its_route(
         f"settings/{found['settings_hash']}",
     ):
         expected = operator.get(f"/v1/{tail}").json()
-        assert read(service, operator, f"tallystick://{tail}") == expected
+        found = read(service, operator, f"tallystick://{tail}")
+        assert found == {"notice": NOTICE, "untrusted": expected}
 
 
 @pytest.mark.parametrize(

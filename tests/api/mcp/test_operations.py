@@ -61,7 +61,26 @@ DESCRIPTION: dict[str, Any] = {
                 },
                 "responses": {"204": {}},
             },
-        }
+        },
+        "/v1/things/{thing}/leaves/bulk": {
+            "post": {
+                "parameters": [
+                    {"name": "thing", "in": "path", "required": True, "schema": {"type": "string"}}
+                ],
+                "requestBody": {
+                    "content": {
+                        "application/x-ndjson": {
+                            "schema": {
+                                "type": "array",
+                                "items": {"$ref": "#/components/schemas/Body"},
+                                "minItems": 1,
+                            }
+                        }
+                    }
+                },
+                "responses": {"204": {}},
+            }
+        },
     },
     "components": {
         "schemas": {
@@ -116,6 +135,18 @@ def test_a_page_is_small_unless_asked() -> None:
 def test_arguments_that_are_none_are_refused(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(ArgumentError, match=said):
         read_operation(DESCRIPTION, "PUT", PATH).call(arguments)
+
+
+def test_lines_of_a_body_are_one_argument_of_so_many_items() -> None:
+    operation = read_operation(DESCRIPTION, "POST", f"{PATH}/leaves/bulk")
+    assert operation.properties["leaves"]["maxItems"] == 50
+    assert operation.required == {"thing", "leaves"}
+    made = operation.call({"thing": "x", "leaves": [{"size": 1}, {"size": 2}]})
+    assert made == Call("POST", "/v1/things/x/leaves/bulk", {}, [{"size": 1}, {"size": 2}], None)
+    wrongs: list[object] = [[], [{}] * 51, {"size": 1}, "leaf"]
+    for wrong in wrongs:
+        with pytest.raises(ArgumentError, match="leaves must be a list of 1 to 50 items"):
+            operation.call({"thing": "x", "leaves": wrong})
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])

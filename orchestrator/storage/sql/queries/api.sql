@@ -594,11 +594,28 @@ WHERE log_id = %(log_id)s AND account = (SELECT current_account()) AND surface =
 DELETE FROM operator_memory
 WHERE log_id = %(log_id)s AND account = (SELECT current_account()) AND surface = %(surface)s;
 
--- name: highest_level
--- The highest level of an operator on any surface where it is not suspended.
-SELECT max(level)::int AS level FROM standings
-WHERE log_id = %(log_id)s AND operator = %(operator)s AND NOT is_suspended
-HAVING max(level) IS NOT NULL;
+-- name: trust_of
+-- The highest level of an operator on these surfaces, or on any, where it is not suspended; and the
+-- acts that its level allows on one of them at least.
+SELECT coalesce(max(t.level), 0)::int AS level,
+    array_remove(ARRAY[
+        CASE WHEN bool_or(t.level >= least.touch) THEN 'touch' END,
+        CASE WHEN bool_or(t.level >= least.request) THEN 'request' END,
+        CASE WHEN bool_or(t.level >= (d.document->'codes'->>'level')::int) THEN 'issue' END
+    ], NULL) AS acts
+FROM (
+    SELECT surface, level FROM standings
+    WHERE log_id = %(log_id)s AND operator = %(operator)s AND NOT is_suspended AND level > 0
+        AND (%(surfaces)s::bytea[] IS NULL OR surface = ANY (%(surfaces)s::bytea[]))
+    ORDER BY level DESC LIMIT 100
+) AS t
+JOIN surfaces AS s ON s.log_id = %(log_id)s AND s.surface = t.surface
+LEFT JOIN settings AS d ON d.log_id = s.log_id AND d.hash = s.settings_hash
+LEFT JOIN LATERAL (
+    SELECT min((value->>'level')::int) FILTER (WHERE value->>'by' IS DISTINCT FROM 'surface') AS touch,
+        min((value->>'level')::int) FILTER (WHERE value->>'by' = 'surface') AS request
+    FROM jsonb_each(d.document->'actions')
+) AS least ON true;
 
 -- name: drop_confirmations
 -- Drop a key's confirmations that have expired, and its oldest beyond some.
