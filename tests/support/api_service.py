@@ -319,6 +319,7 @@ def _serving(app: FastAPI, listener: socket.socket) -> Iterator[None]:
         yield
     finally:
         app.state.service.feed.close()
+        app.state.service.bell.close()
         server.should_exit = True
         thread.join()
 

@@ -41,20 +41,24 @@ READING = {
     "read_clock", "search_log", "get_receipt", "get_request", "get_standing", "list_standings",
     "list_contracts", "get_contract", "list_payouts", "list_offers",
 }  # fmt: skip
+BOARDS = {"take_lease", "release_lease", "list_leases", "send_message", "read_messages"}
 BY_SET = {
     "reader": READING | {"list_leads", "list_proposals", "get_proposal", "get_acceptance"},
     "reviewer": READING
     | {"list_leads", "list_proposals", "get_proposal", "get_acceptance", "draft_contract"}
     | {"accept_proposal", "decline_proposal", "counter_proposal"}
-    | {"suspend_operator", "restore_operator"},
+    | {"suspend_operator", "restore_operator"}
+    | BOARDS,
     "owner": READING
     | {"list_leads", "list_proposals", "get_proposal", "get_acceptance", "draft_contract"}
     | {"accept_proposal", "decline_proposal", "counter_proposal"}
-    | {"suspend_operator", "restore_operator", "report_event", "erase_lead"},
+    | {"suspend_operator", "restore_operator", "report_event", "erase_lead"}
+    | BOARDS,
     "operator": READING
     | {"list_leads", "list_proposals", "get_proposal", "submit_forecast", "ask_judgement"}
     | {"read_memory", "write_memory", "erase_memory", "propose_contract", "withdraw_proposal"}
-    | {"draft_contract", "draft_from_offer"},
+    | {"draft_contract", "draft_from_offer"}
+    | BOARDS,
 }
 
 
