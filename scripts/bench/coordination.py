@@ -11,23 +11,19 @@ import argparse
 import os
 import secrets
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import httpx
 import psycopg
 
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.runtime.local_servers import LocalPostgres
-from orchestrator.runtime.migration import prepare_schema
-from orchestrator.storage.database import connect_as_owner, set_clock
-from scripts.bench.log import NOW_MS, OPERATOR, SURFACE, opened
+from orchestrator.storage.database import API
+from scripts.bench.log import LIMITS, NOW_MS, OPERATOR, SURFACE, opened, still_database
 from scripts.bench.replay import served
 
 BOARD = f"/v1/boards/{to_hex(SURFACE)}"
@@ -62,45 +58,47 @@ def ask(client: httpx.Client, method: str, path: str, body: object = None) -> An
     return answer.json()
 
 
-def timed(act: Callable[[], Any]) -> tuple[float, Any]:
-    begun = time.perf_counter()
-    found = act()
-    return time.perf_counter() - begun, found
+class Stopwatch:
+    """The times of acts by their names, in seconds."""
+
+    def __init__(self) -> None:
+        self.times: dict[str, list[float]] = {}
+
+    def ask(self, name: str, client: httpx.Client, method: str, path: str, body: Any = None) -> Any:
+        begun = time.perf_counter()
+        found = ask(client, method, path, body)
+        self.note(name, begun)
+        return found
+
+    def note(self, name: str, begun: float) -> None:
+        self.times.setdefault(name, []).append(time.perf_counter() - begun)
 
 
 def measure(writer: httpx.Client, reader: httpx.Client, rounds: int) -> dict[str, list[float]]:
-    """Return the times of each act, in seconds; all acts take turns."""
-    times: dict[str, list[float]] = {}
-
-    def note(name: str, act: Callable[[], Any]) -> Any:
-        spent, found = timed(act)
-        times.setdefault(name, []).append(spent)
-        return found
-
-    cursor = 0
+    """Return the times of each act; all acts take turns."""
+    watch, cursor = Stopwatch(), 0
     with ThreadPoolExecutor(1) as pool:
         for number in range(rounds):
             path = f"{BOARD}/leases/item-{number}"
-            note("whose key it is", lambda: ask(writer, "GET", "/v1/me"))
-            lease = note("take a lease", lambda path=path: ask(writer, "PUT", path, {}))
+            watch.ask("whose key it is", writer, "GET", "/v1/me")
+            lease = watch.ask("take a lease", writer, "PUT", path, {})
             held = {"fence": lease["fence"]}
-            note("renew it", lambda path=path, held=held: ask(writer, "PUT", path, held))
-            note(
-                "release it",
-                lambda path=path, held=held: ask(writer, "POST", f"{path}/release", held),
-            )
+            watch.ask("renew it", writer, "PUT", path, held)
+            watch.ask("release it", writer, "POST", f"{path}/release", held)
             asked = f"{BOARD}/messages?after={cursor}&wait_s=10"
-            waits = pool.submit(
-                lambda asked=asked: (ask(reader, "GET", asked), time.perf_counter())
-            )
+            waits = pool.submit(woken_by, reader, asked)
             time.sleep(SETTLE_S)
-            begun = time.perf_counter()
-            said = {"kind": "result", "item": f"item-{number}"}
-            note("send a message", lambda said=said: ask(writer, "POST", f"{BOARD}/messages", said))
-            page, woken = waits.result()
-            times.setdefault("until its reader, who waits, has it", []).append(woken - begun)
-            cursor = page["cursor"]
-    return times
+            begun, said = time.perf_counter(), {"kind": "result", "item": f"item-{number}"}
+            watch.ask("send a message", writer, "POST", f"{BOARD}/messages", said)
+            cursor, woken = waits.result()
+            watch.times.setdefault("until its reader, who waits, has it", []).append(woken - begun)
+    return watch.times
+
+
+def woken_by(reader: httpx.Client, path: str) -> tuple[int, float]:
+    """Return the cursor behind the message that was waited for, and when it came."""
+    cursor: int = ask(reader, "GET", path)["cursor"]
+    return cursor, time.perf_counter()
 
 
 def show(times: dict[str, list[float]]) -> None:
@@ -117,21 +115,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=300)
     rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory(prefix="tallystick-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with LocalPostgres(folder) as server:
-            urls = server.urls()
-            prepare_schema(urls)
-            owner = connect_as_owner(urls.owners)
-            with owner.transaction() as session:
-                set_clock(session, NOW_MS)
-            owner.close()
-            with opened(urls) as log, served(urls.by_login["tallystick_api"], log.log_id) as client:
-                key = give_key(urls.owners)
-                with agents(str(client._http.base_url), key) as (writer, reader):  # noqa: SLF001
-                    measure(writer, reader, 10)
-                    show(measure(writer, reader, rounds))
+    with (
+        still_database(LIMITS) as urls,
+        opened(urls) as log,
+        served(urls.by_login[API], log.log_id) as client,
+    ):
+        address = client.server.rpartition(" ")[2]
+        with agents(f"http://{address}", give_key(urls.owners)) as (writer, reader):
+            measure(writer, reader, 10)
+            show(measure(writer, reader, rounds))
 
 
 if __name__ == "__main__":

@@ -167,7 +167,7 @@ def test_who_may_end_a_lease_or_hand_it_over(
     lease = taken(ann, contract)
     movers = {"ann": ann, "wallet": agent, "other": owner}
     movers["bob"] = delegate(service, agent, "bob")
-    answer = release(movers[by], contract, **({"fence": lease["fence"]} | move))  # type: ignore[arg-type]
+    answer = release(movers[by], contract, **({"fence": lease["fence"]} | move))
     assert (answer.status_code, answer.json().get("code")) == (status, code), answer.text
     if status == 200 and "to" in move:
         now = answer.json()["lease"]

@@ -210,7 +210,7 @@ class Leases(RuleBasedStateMachine):
 def test_leases_do_what_the_model_says(market: Ledger) -> None:
     Leases.log = market
     depth = settings(
-        examples(25, deep=300),
+        examples(15, deep=300),
         stateful_step_count=30,
         suppress_health_check=list(HealthCheck),
         deadline=None,
