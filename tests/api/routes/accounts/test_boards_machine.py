@@ -196,15 +196,14 @@ class Leases(RuleBasedStateMachine):
         return fence
 
     @invariant()
-    def every_member_sees_what_the_model_has(self) -> None:
-        for by in (ANN, BOSS):
-            for board in (SURFACE, CONTRACT.contract_id):
-                expected = [
-                    (item, lease.holder, lease.key, lease.fence, lease.expires_ms)
-                    for item in ("a", "b")
-                    if (lease := self.live((by, board, item))) is not None
-                ]
-                assert self.listed(by, board) == expected
+    def members_see_what_the_model_has(self) -> None:
+        for by, board in ((ANN, SURFACE), (BOSS, CONTRACT.contract_id)):
+            expected = [
+                (item, lease.holder, lease.key, lease.fence, lease.expires_ms)
+                for item in ("a", "b")
+                if (lease := self.live((by, board, item))) is not None
+            ]
+            assert self.listed(by, board) == expected
 
 
 def test_leases_do_what_the_model_says(market: Ledger) -> None:
