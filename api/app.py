@@ -1,5 +1,6 @@
 """The application: its parts are handed in, and its OpenAPI description is made from its routes."""
 
+import logging
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -13,7 +14,7 @@ from api.http import problems, submissions
 from api.http.middleware import CrossOrigin, RequestGuard, SourceGuard
 from api.mcp import server as mcp
 from api.oauth import server as oauth
-from api.routes.accounts import keys, memory, profiles, sign_in, webhooks
+from api.routes.accounts import boards, keys, memory, profiles, sign_in, webhooks
 from api.routes.deals import drafts, offers, proposals
 from api.routes.records import directory, events, front, public, reference, stream, why
 from api.routes.surfaces import actions, codes, operators, owners, trust
@@ -25,8 +26,10 @@ from orchestrator.core.terms import Domain
 from orchestrator.log.feed import Feed
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
+from orchestrator.storage.listening import Bell
 
 VERSION = "1"
+logger = logging.getLogger("tallystick.api")
 
 
 def create_app(
@@ -83,6 +86,7 @@ def create_app(
         reads=CapacityLimiter(limits.reads_at_once),
         touches=CapacityLimiter(limits.touches_at_once),
         feed=Feed(database, log_id, window_entries=limits.stream_window),
+        bell=Bell(database, lambda reason: logger.error("the bell is silent: %s", reason)),
         streams=Places(limits.streams, limits.source_streams),
         replaying=CapacityLimiter(limits.replays_at_once),
     )
@@ -92,7 +96,7 @@ def create_app(
     app.add_middleware(RequestGuard)
     parts = (
         *(front, public, stream, events, directory, why, reference),
-        *(sign_in, keys, profiles, memory, webhooks),
+        *(sign_in, keys, profiles, memory, boards, webhooks),
         *(operators, owners, actions, codes, trust, doors, signing),
         *(drafts, offers, proposals, submissions),
     )

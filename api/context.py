@@ -17,6 +17,7 @@ from orchestrator.core.terms import Domain, Terms
 from orchestrator.log.feed import Feed
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
+from orchestrator.storage.listening import Bell
 
 # (token, account) → what the account has of the token, and how much of it the escrow may take.
 FundsReader = Callable[[str, str], Funds]
@@ -152,6 +153,7 @@ class Service:
     # Who waits for a decision, by account; who is answered now, by account; who reads, by source.
     waiting: ConcurrencyLimit
     feed: Feed
+    bell: Bell
     streams: Places
     replaying: CapacityLimiter
     at_once: ConcurrencyLimit

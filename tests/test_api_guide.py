@@ -201,6 +201,16 @@ def own_things(guide: Caller, owner: httpx.Client, operator: httpx.Client) -> No
     assert len(guide.call(operator, "GET …/memory")["entries"]) == 1
     guide.call(operator, "DELETE …/memory/{key}", key="plan")
     guide.call(operator, "DELETE …/memory")
+    board = {"board": guide.ids["surface"]}
+    lease = guide.call(operator, "PUT /v1/boards/{board}/leases/{item}", {}, item="a", **board)
+    assert len(guide.call(operator, "GET /v1/boards/{board}/leases", **board)["leases"]) == 1
+    done = {"fence": lease["fence"]}
+    path = "POST /v1/boards/{board}/leases/{item}/release"
+    assert guide.call(operator, path, done, item="a", **board) == {"lease": None}
+    said = {"kind": "result", "item": "a", "body": {"replied": True}}
+    guide.call(operator, "POST /v1/boards/{board}/messages", said, **board)
+    read = guide.call(operator, "GET /v1/boards/{board}/messages", **board)
+    assert [each["body"] for each in read["messages"]] == [{"replied": True}]
     hook = {"url": "http://127.0.0.1:9/hook", "audience": "owner"}
     assert guide.call(owner, "POST /v1/webhooks", hook)["secret"].startswith("whsec_")
 

@@ -361,6 +361,8 @@ def route_rows(service: ApiService) -> Iterator[list[object]]:
         "level": "0",
         "index": "0",
         "lead": "0x" + "33" * 32,
+        "board": "0x" + "77" * 32,
+        "item": "item",
         "code": "0x" + "55" * 32,
         "key": "0x" + "44" * 32,
         "offer": "0x" + "55" * 32,

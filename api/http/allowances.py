@@ -31,6 +31,8 @@ EXITS = "tallystick.exits"
 _TOLD = "tallystick.allowances"
 _LIMITS = "tallystick.limits"
 _DEFAULT_PAGE = 100
+# The resources that have a rate of their own, by its name.
+_PRICED = ("touches", "events", "memory", "leases", "messages")
 # An answer to why reads as much of the log as a long page.
 # A bundle's entries are copied as they are stored: each costs an eighth of a row of JSON or less.
 BUNDLE_ROWS = MAX_BUNDLE // 8
@@ -55,7 +57,7 @@ def act_of(request: Request) -> str:
     What a caller writes into the path itself, such as the key of a memory, has no say.
     """
     resources = request.scope["route"].path.split("/")
-    return next((name for name in ("touches", "events", "memory") if name in resources), "acts")
+    return next((name for name in _PRICED if name in resources), "acts")
 
 
 def _rows_of(request: Request) -> int:

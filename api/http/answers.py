@@ -13,8 +13,10 @@ from api.http.fields import (
     DeliveryState,
     EntryHex,
     EntryKind,
+    Fence,
     Hashes,
     LeadCursor,
+    MessageNumber,
     Position,
     ProposalCursor,
     Signature,
@@ -23,7 +25,9 @@ from api.http.fields import (
     TimeS,
     Units,
     Word,
+    WorkItem,
 )
+from orchestrator.core.board import MessageKind
 from orchestrator.core.kinds import KINDS, ROLES, Side
 from orchestrator.core.scopes import Scope
 from orchestrator.core.why.reason import Code
@@ -222,6 +226,65 @@ class Memory(BaseModel):
 
     entries: list[MemoryEntry]
     next: str | None = Field(description="The cursor of the next page; null on the last.")
+
+
+# --- Boards ---------------------------------------------------------------------------------------
+
+
+class Lease(BaseModel):
+    """The right to work on an item of a board until it expires."""
+
+    board: Word
+    item: WorkItem
+    holder: Address
+    holder_key: Word | None = Field(description="Null: any key of the holder, until one renews it.")
+    holder_name: str | None = Field(description="The key's name, if it is one of your account.")
+    is_yours: bool = Field(description="Whether your key holds it.")
+    fence: Fence
+    taken_ms: TimeMs
+    expires_ms: TimeMs
+
+
+class Leases(BaseModel):
+    """A page of a board's leases, by item."""
+
+    leases: list[Lease]
+    next: WorkItem | None = _NEXT_AFTER
+
+
+class Released(BaseModel):
+    """The end of a lease."""
+
+    lease: Lease | None = Field(description="The lease on the item now: null if it is free.")
+
+
+class BoardMessage(BaseModel):
+    """A message on a board."""
+
+    number: MessageNumber
+    kind: MessageKind
+    item: WorkItem
+    sender: Address
+    sender_key: Word
+    sender_name: str | None = Field(description="The key's name, if it is one of your account.")
+    to_key: Word | None = Field(description="The key that it is meant for; null for all.")
+    body: dict[str, JsonValue] = Field(description="Its sender's words, and no instruction.")
+    created_ms: TimeMs
+
+
+class SentMessage(BaseModel):
+    """A message that was put on a board."""
+
+    number: MessageNumber
+
+
+class Messages(BaseModel):
+    """Messages of a board in their order."""
+
+    messages: list[BoardMessage]
+    cursor: MessageNumber = Field(
+        description="Give it as `after` to go on behind the last of them."
+    )
 
 
 # --- Requests to the log --------------------------------------------------------------------------

@@ -17,11 +17,13 @@ from api.http.fields import (
     DisplayName,
     EventName,
     ExternalId,
+    Fence,
     Key,
     KeyName,
     Moment,
     Name,
     OrderId,
+    Receiver,
     Ref,
     Signature,
     TimeMs,
@@ -29,9 +31,11 @@ from api.http.fields import (
     Units,
     WebhookEvent,
     Word,
+    WorkItem,
 )
 from api.http.problems import MAX_FAULTS
 from orchestrator.core import policy, surface_settings
+from orchestrator.core.board import MAX_BODY_BYTES, MAX_LEASE_S, MessageKind
 from orchestrator.core.document import MAX_DOCUMENT_BYTES
 from orchestrator.core.forecast import MAX_HORIZON_DAYS, MAX_QUESTIONS
 from orchestrator.core.intake.currency import MAX_CURRENCIES
@@ -193,6 +197,44 @@ class MemoryEntry(Body):
     lead: Word | None = Field(
         default=None, description="The lead that it is about: it is erased with the lead."
     )
+
+
+_SAID = f"A JSON object of at most {MAX_BODY_BYTES} bytes in ASCII; decimals as text."
+
+
+class LeaseWish(Body):
+    """A wish to work on an item for a time, or to go on doing so."""
+
+    ttl_s: Annotated[int, Field(ge=1, le=MAX_LEASE_S)] = Field(
+        default=900,
+        description="How long from now, by the service's clock; then it ends by itself.",
+    )
+    fence: Fence | None = Field(
+        default=None, description="That of a lease that you hold, to renew it."
+    )
+
+
+class LeaseRelease(Body):
+    """The early end of a lease, or its handover."""
+
+    fence: Fence
+    to: Receiver | None = Field(
+        default=None,
+        description="Hand it over, until it ends, instead: to a key by its id or, of your own "
+        "account, by its name; or to any key of an account that is on the board, by its address.",
+    )
+    note: dict[str, JsonValue] | None = Field(
+        default=None, description=f"What the receiver of a handover is told. {_SAID}"
+    )
+
+
+class NewMessage(Body):
+    """A message to all who are on a board."""
+
+    kind: MessageKind
+    item: WorkItem
+    to: Receiver | None = Field(default=None, description="The key that it is meant for.")
+    body: dict[str, JsonValue] = Field(default_factory=dict, description=_SAID)
 
 
 # --- Policies -------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from fastapi import Path, Query
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.core import names
+from orchestrator.core.board import ITEM_PATTERN, MAX_MESSAGES
 from orchestrator.core.bundle import MAX_BUNDLE
 from orchestrator.core.kinds import KINDS
 from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
@@ -66,6 +67,8 @@ PATTERN_RULES = {
     _MESSAGE_PATTERN: "must be the id of a message, such as msg_1b1b1b1b1b1b1b1b_1234",
     _KEY_ID_PATTERN: "must be `current`, or 0x and 64 lower-case hex digits",
     _MEMORY_KEY_PATTERN: "must be 1 to 128 letters, digits, dots, colons, hyphens or underscores",
+    ITEM_PATTERN: "must be a lead (0x and 64 lower-case hex digits), or a name that begins with a "
+    "letter: at most 128 letters, digits, dots, colons, hyphens and underscores",
     _EVENT_PATTERN: f"must be one of {', '.join(WEBHOOK_EVENTS)}",
     _KEY_PATTERN: "must be 1 to 128 visible ASCII characters, without spaces",
 }
@@ -378,6 +381,49 @@ MemoryKey = Annotated[
         description="Yours to choose; it goes with its entry.",
         examples=["plan"],
     ),
+]
+BoardId = Annotated[
+    Word,
+    Path(
+        description="A surface's id: your own board there, which your keys share. Or the id of a "
+        "contract that you are a party to: its board, which both parties share."
+    ),
+]
+_ITEM_RULE = (
+    "A lead by its pseudonym, with which it is erased; or a name that you agree on, which begins "
+    "with a letter."
+)
+WorkItem = Annotated[
+    str, Field(pattern=ITEM_PATTERN, description=_ITEM_RULE, examples=["follow-up:week-3"])
+]
+WorkItemId = Annotated[
+    str, Path(pattern=ITEM_PATTERN, description=_ITEM_RULE, examples=["follow-up:week-3"])
+]
+Fence = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=2**63 - 1,
+        description="The number of a lease. It grows each time that an item is taken or handed "
+        "over: where two act on one item, the higher fence is right.",
+    ),
+]
+Receiver = Annotated[
+    str,
+    Field(
+        description="A key, by its id or, of your own account, by its name. "
+        + _PLAIN_NAME.format(bytes=MAX_KEY_NAME_BYTES),
+        json_schema_extra=_lengths(MAX_KEY_NAME_BYTES),
+        examples=["mailer"],
+    ),
+    AfterValidator(lambda text: names.plain_name(text, MAX_KEY_NAME_BYTES)),
+]
+MessageNumber = Annotated[
+    int, Field(ge=0, le=2**63 - 1, description="The place of a message on its board."), Digits
+]
+MessageLimit = Annotated[
+    Annotated[int, Field(ge=1, le=MAX_MESSAGES), Digits],
+    Query(description="The most items to return."),
 ]
 DisplayName = Annotated[
     str,

@@ -16,7 +16,7 @@ from anyio import CapacityLimiter, WouldBlock
 
 from api.http.json_input import MalformedError, parse_json
 from api.oauth.parameters import OAuthError
-from orchestrator.client.documents import DocumentReader
+from orchestrator.client.outward import DocumentReader
 from orchestrator.core.document import canonical_json
 from orchestrator.core.errors import InputError
 from orchestrator.core.redirect import RedirectUri, is_registered, read_redirect_uri

@@ -11,7 +11,7 @@ from api.oauth.authorizing import AUTHORIZE_PATH, issuer_of
 from api.oauth.clients import Clients, register
 from api.oauth.parameters import OAuthError, error_response
 from api.oauth.tokens import REVOCATION_PATH, TOKEN_PATH
-from orchestrator.client.documents import DocumentReader
+from orchestrator.client.outward import DocumentReader
 from orchestrator.core.scopes import SCOPES
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"

@@ -12,7 +12,7 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
 
-from orchestrator.client.http import PAGE, Client
+from orchestrator.client.http import PAGE, Client, request_headers
 from orchestrator.client.log_server import reading
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import ZERO_ADDRESS
@@ -145,15 +145,6 @@ class AccountClient(Client):
         self.sign_in()
         return super()._request(method, path, **arguments)
 
-    def post(self, path: str, body: object, *, key: str | None = None, wait_s: int = 0) -> Any:
-        """Post a document; a request to the log has an idempotency `key`. Return the answer."""
-        headers = {} if key is None else _request_headers(key, wait_s)
-        return self._request("POST", path, json=body, headers=headers)
-
-    def put(self, path: str, body: object) -> Any:
-        """Put a document in place of what was there. Return the answer."""
-        return self._request("PUT", path, json=body)
-
     def _post_lines(self, path: str, lines: Sequence[Mapping[str, object]]) -> list[Any]:
         """Post lines of NDJSON, a bulk at a time. Return the result of each line."""
         results: list[Any] = []
@@ -164,6 +155,14 @@ class AccountClient(Client):
         return results
 
 
+class DelegateClient(Client):
+    """A client that has a delegate's key and no wallet: with the key ends what it can do."""
+
+    def __init__(self, base_url: str, key: str) -> None:
+        super().__init__(base_url)
+        self._http.headers["Authorization"] = f"Bearer {key}"
+
+
 class OwnerClient(AccountClient):
     """The client of a company that opens a surface, accepts proposals and reports events."""
 
@@ -172,7 +171,7 @@ class OwnerClient(AccountClient):
     def open_surface(self, name: str, policy: Mapping[str, object], wait_s: int = 0) -> str:
         """Ask for a surface with this policy, and wait until the log has it. Return its id."""
         body = {"name": name, "policy": dict(policy)}
-        headers = _request_headers(f"open-{name}", wait_s)
+        headers = request_headers(f"open-{name}", wait_s)
         surface: str = self._request("POST", "/v1/surfaces", json=body, headers=headers)["surface"]
         return surface
 
@@ -180,7 +179,7 @@ class OwnerClient(AccountClient):
         self, surface: str, settings: Mapping[str, object], wait_s: int = 0
     ) -> str:
         """Publish a surface's settings, and wait until the log has them. Return their hash."""
-        headers = _request_headers(secrets.token_hex(16), wait_s)
+        headers = request_headers(secrets.token_hex(16), wait_s)
         answer = self._request(
             "POST",
             f"/v1/surfaces/{surface}/settings",
@@ -200,7 +199,7 @@ class OwnerClient(AccountClient):
 
     def _post_reason(self, surface: str, operator: str, what: str, reason: str, wait_s: int) -> Any:
         path = f"/v1/surfaces/{surface}/operators/{operator}/{what}"
-        headers = _request_headers(secrets.token_hex(16), wait_s)
+        headers = request_headers(secrets.token_hex(16), wait_s)
         return self._request("POST", path, json={"reason": reason}, headers=headers)
 
     def accept_all(self, surface: str, domain: Domain) -> list[Terms]:
@@ -236,7 +235,7 @@ class OwnerClient(AccountClient):
     def report_event(self, surface: str, event: EventReport, wait_s: int = 0) -> Any:
         """Report a product event, and wait until the log has it. Return the request's result."""
         path = f"/v1/surfaces/{surface}/events"
-        headers = _request_headers(event.id, wait_s)
+        headers = request_headers(event.id, wait_s)
         return self._request("POST", path, json=_event_body(event), headers=headers)
 
     def report_events(self, surface: str, events: Sequence[EventReport]) -> list[Any]:
@@ -248,7 +247,7 @@ class OwnerClient(AccountClient):
         """Have the service erase the identity of this lead. Return the request's result."""
         path = f"/v1/surfaces/{surface}/erasures"
         # The key is kept after the erasure, so it must not name the lead.
-        headers = _request_headers(secrets.token_hex(16), 0)
+        headers = request_headers(secrets.token_hex(16), 0)
         return self._request("POST", path, json={"lead": lead}, headers=headers)
 
 
@@ -306,13 +305,13 @@ class OperatorClient(AccountClient):
         body = {name: question[name] for name in ("from_state", "to_state", "horizon_days")} | {
             "probability_bps": probability_bps
         }
-        headers = _request_headers(secrets.token_hex(16), wait_s)
+        headers = request_headers(secrets.token_hex(16), wait_s)
         path = f"/v1/surfaces/{surface}/forecasts"
         return self._request("POST", path, json=body, headers=headers)
 
     def ask_for_judgement(self, surface: str, wait_s: int = 0) -> Any:
         """Have the operator's level on a surface judged now. Return the request's result."""
-        headers = _request_headers(secrets.token_hex(16), wait_s)
+        headers = request_headers(secrets.token_hex(16), wait_s)
         return self._request("POST", f"/v1/surfaces/{surface}/judgements", headers=headers)
 
     def issue_code(
@@ -320,7 +319,7 @@ class OperatorClient(AccountClient):
     ) -> str:
         """Return a code to hand out; the same one for the same `occasion`."""
         body = {"max_uses": max_uses, "expires_ms": expires_ms}
-        headers = _request_headers(occasion, wait_s)
+        headers = request_headers(occasion, wait_s)
         answer = self._request("POST", f"/v1/surfaces/{surface}/codes", json=body, headers=headers)
         ref: str = answer["ref"]
         return ref
@@ -426,11 +425,6 @@ def _reads_as(audience: Audience, message: str, asked: SignIn) -> bool:
         return read_message(audience, message, asked.issued_ms) == asked
     except SignInError:
         return False
-
-
-def _request_headers(key: str, wait_s: int) -> dict[str, str]:
-    """Return the headers that make a request count once, and wait until the log has it."""
-    return {"Idempotency-Key": key, "Prefer": f"wait={wait_s}"}
 
 
 def _event_body(event: EventReport) -> dict[str, str]:

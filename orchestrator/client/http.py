@@ -66,6 +66,15 @@ class Client(Resource):
         params = {name: str(value) for name, value in query.items() if value is not None}
         return self._request("GET", path, params=params)
 
+    def post(self, path: str, body: object, *, key: str | None = None, wait_s: int = 0) -> Any:
+        """Post a document; a request to the log has an idempotency `key`. Return the answer."""
+        headers = {} if key is None else request_headers(key, wait_s)
+        return self._request("POST", path, json=body, headers=headers)
+
+    def put(self, path: str, body: object) -> Any:
+        """Put a document in place of what was there. Return the answer."""
+        return self._request("PUT", path, json=body)
+
     def get_bytes(self, path: str, **query: object) -> bytes:
         """Return the bytes at `path`, whatever they are."""
         params = {name: str(value) for name, value in query.items() if value is not None}
@@ -162,6 +171,11 @@ class Client(Resource):
             f"http-{response.status_code}",
             f"{self.server} refused {method} {path} with {response.status_code}: {reason}",
         )
+
+
+def request_headers(key: str, wait_s: int) -> dict[str, str]:
+    """Return the headers that make a request count once, and wait until the log has it."""
+    return {"Idempotency-Key": key, "Prefer": f"wait={wait_s}"}
 
 
 def json_or_none(body: bytes | bytearray) -> object:

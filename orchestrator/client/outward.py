@@ -24,6 +24,10 @@ from orchestrator.core.webhook_url import (
     read_webhook_url,
 )
 
+# Of documents: a small file at a URL that a stranger chose.
+DEADLINE_S = 5.0
+MAX_DOCUMENT_BYTES = 5_120
+_DOCUMENT_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 # (host, port) → the addresses that it has now. Raises OSError.
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -103,3 +107,41 @@ class Outward:
 def _at(target: WebhookUrl, address: Address) -> str:
     host = f"[{address}]" if address.version == 6 else str(address)
     return f"{target.scheme}://{host}:{target.port}{target.path}"
+
+
+class DocumentReader:
+    """A reader of documents. `networks` are closed ones that a deployment lets it reach."""
+
+    def __init__(
+        self,
+        networks: Sequence[Network] = (),
+        *,
+        deadline_s: float = DEADLINE_S,
+        resolve: Resolve = resolve,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._outward = Outward(networks, deadline_s, resolve, tls)
+
+    async def read(self, url: str) -> bytes:
+        """Return the document at a URL. Raises InputError, which says nothing of our network."""
+        try:
+            async with self._outward.ask("GET", url, _DOCUMENT_HEADERS) as answer:
+                return await _document(answer)
+        except (OSError, UnicodeError, httpx.HTTPError, httpx.InvalidURL, InputError):
+            # TimeoutError is an OSError. Which of them it was would map our network to a stranger.
+            raise InputError(
+                "document-unread",
+                "it cannot be read, or is not at one https address of the public Internet",
+            ) from None
+
+
+async def _document(answer: httpx.Response) -> bytes:
+    """Return the body of an answer. Raises OSError for what is none, or too long."""
+    if answer.status_code != httpx.codes.OK or "content-encoding" in answer.headers:
+        raise OSError("no document")
+    document = b""
+    async for part in answer.aiter_raw(1_024):
+        document += part
+        if len(document) > MAX_DOCUMENT_BYTES:
+            raise OSError("too long")
+    return document

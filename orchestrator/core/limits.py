@@ -24,6 +24,8 @@ class Limits(NamedTuple):
     events_a_day: int = 5_000_000
     acts_a_day: int = 5_000
     memory_writes_a_day: int = 100_000
+    lease_moves_a_day: int = 200_000
+    messages_a_day: int = 20_000
     source_sign_ins_a_minute: int = 240
     source_reads_a_minute: int = 3_000
     source_rows_a_minute: int = 1_000_000
@@ -50,6 +52,8 @@ class Limits(NamedTuple):
     memory_entries: int = 1_000
     memory_bytes: int = 1_048_576
     memories_bytes: int = 16 * 1_048_576
+    leases: int = 1_000
+    messages: int = 1_000
     open_proposals: int = 100
     open_proposals_to_owner: int = 20
     opens_ahead_s: int = 90 * DAY_S
@@ -66,6 +70,7 @@ class Limits(NamedTuple):
     key_ttl_ms: int = 30 * DAY_MS
     nonce_ttl_ms: int = 600_000
     confirmation_ttl_ms: int = 300_000
+    message_ttl_ms: int = 30 * DAY_MS
     # Streams: a sign of life so often; who takes nothing for so long is left, and who has followed
     # for so long is to resume; so many entries are kept at hand for all of them.
     stream_heartbeat_ms: int = 15_000
@@ -153,6 +158,8 @@ _RATES = {
     "events": ("events_a_day", DAY_S, "events"),
     "acts": ("acts_a_day", DAY_S, "acts"),
     "memory": ("memory_writes_a_day", DAY_S, "writes"),
+    "leases": ("lease_moves_a_day", DAY_S, "moves"),
+    "messages": ("messages_a_day", DAY_S, "messages"),
     "sign-ins": ("source_sign_ins_a_minute", 60, "requests"),
     "reads": ("source_reads_a_minute", 60, "requests"),
     "read-rows": ("source_rows_a_minute", 60, "rows"),

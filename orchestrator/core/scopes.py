@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 # Each is named by its audience and its deed. The row policies ask for them by these names.
 Scope = Literal[
+    "operator:coordinate",
     "operator:forecast",
     "operator:issue",
     "operator:memory",
@@ -33,6 +34,7 @@ SCOPE_SETS: dict[ScopeSet, tuple[Scope, ...]] = {
 
 # What a key with a scope may do, in words for a person who is asked to grant it.
 SCOPE_WORDS: dict[Scope, str] = {
+    "operator:coordinate": "take leases on work, and write to the parties of your contracts",
     "operator:forecast": "make forecasts about leads",
     "operator:issue": "issue and end referral codes",
     "operator:memory": "read and write your private notes",

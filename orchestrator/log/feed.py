@@ -21,15 +21,13 @@ from orchestrator.core.opening import Opening
 from orchestrator.core.resource import Resource
 from orchestrator.log.reader import StoredEntry, read_entries
 from orchestrator.log.tree import Checkpoint, checkpoint_of, stored_checkpoint
-from orchestrator.storage.database import Connection, Database, Session, Unreachable
+from orchestrator.storage.database import Connection, Database, Session
+from orchestrator.storage.listening import LOOK_S, keep_listening
 
 # The newest entries that are kept for followers, some 2 MB.
 WINDOW_ENTRIES = 2_000
 # The most entries of one page, which a follower holds while it is sent.
 PAGE_ENTRIES = 250
-# How long the thread waits before it looks by itself: a pooler may keep the news from it.
-LOOK_S = 1.0
-_MOST_LOOK_S = 30.0
 # The contracts whose operators are remembered.
 _CONTRACTS_KEPT = 10_000
 
@@ -143,22 +141,10 @@ class Feed(Resource):
     # --- The thread -------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        wait_s, last = LOOK_S, ""
-        while not self._stopped.is_set():
-            try:
-                connection = self._database.connect()
-                wait_s = LOOK_S
-                try:
-                    self._listen(connection)
-                finally:
-                    connection.close()
-            except (LogError, *Unreachable) as error:
-                reason = f"{type(error).__name__}: {error}"
-                if reason != last:
-                    logger.error("the feed reads nothing: %s; trying again", reason)  # noqa: TRY400
-                last = reason
-                self._stopped.wait(wait_s)
-                wait_s = min(2 * wait_s, _MOST_LOOK_S)
+        def complain(reason: str) -> None:
+            logger.error("the feed reads nothing: %s; trying again", reason)
+
+        keep_listening(self._database, self._stopped, self._listen, complain)
 
     def _listen(self, connection: Connection) -> None:
         connection.listen("checkpoints")

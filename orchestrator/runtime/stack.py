@@ -528,4 +528,4 @@ def http_server(
     )
     served = app if metrics is None else metrics.counting(app, gate)
     # Streams have no end of their own, and the server waits for every answer to end.
-    return bounded_server(served, sock, gate, before_stop=[service.feed.close])
+    return bounded_server(served, sock, gate, before_stop=[service.feed.close, service.bell.close])

@@ -155,13 +155,18 @@ class Connection:
                 session.key = session.one("database.present", secret=secret)
             yield session
 
-    def listen(self, to: Literal["sign_ins", "checkpoints"]) -> None:
-        """Have this connection told when a sign-in waits, or a checkpoint was appended."""
+    def listen(self, to: Literal["sign_ins", "checkpoints", "messages"]) -> None:
+        """Have this connection told of sign-ins that wait, new checkpoints, or messages."""
         self._connection.execute(statement(f"database.listen_to_{to}"))
 
     def wait_for_notice(self, wait_s: float) -> bool:
         """Wait until the connection is told something; return False if it was not in this time."""
-        return any(True for _ in self._connection.notifies(timeout=wait_s, stop_after=1))
+        return bool(self.notices(wait_s))
+
+    def notices(self, wait_s: float) -> list[str]:
+        """Return what the connection is told, as soon as it is; nothing after this time."""
+        told = self._connection.notifies(timeout=wait_s, stop_after=1)
+        return [notice.payload for notice in told]
 
     def close(self) -> None:
         """Release the locks, then disconnect.

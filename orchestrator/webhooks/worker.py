@@ -14,8 +14,9 @@ from anyio.to_thread import run_sync
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Status
 
-from orchestrator.log.feed import LOOK_S, Feed
+from orchestrator.log.feed import Feed
 from orchestrator.storage.database import Unreachable
+from orchestrator.storage.listening import LOOK_S
 from orchestrator.webhooks.courier import MAX_DUE, Courier, Due
 from orchestrator.webhooks.delivery import Deliverer
 

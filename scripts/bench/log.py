@@ -121,6 +121,22 @@ class Log(NamedTuple):
 
 
 @contextmanager
+def still_database(limits: Limits) -> Iterator[DatabaseUrls]:
+    """Start a PostgreSQL whose clock stands still, with our schema; remove it in the end."""
+    with tempfile.TemporaryDirectory(prefix="tallystick-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with LocalPostgres(folder) as server:
+            urls = server.urls()
+            prepare_schema(urls, limits=limits)
+            owner = connect_as_owner(urls.owners)
+            with owner.transaction() as session:
+                set_clock(session, NOW_MS)
+            owner.close()
+            yield urls
+
+
+@contextmanager
 def begun(urls: DatabaseUrls) -> Iterator[Log]:
     """Open a new log with a surface and a contract; check it when the benchmark is over."""
     with opened(urls) as log:
@@ -334,17 +350,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=50_000)
     count = parser.parse_args().events
-    with tempfile.TemporaryDirectory(prefix="tallystick-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with LocalPostgres(folder) as server:
-            urls = server.urls()
-            prepare_schema(urls, limits=LIMITS)
-            owner = connect_as_owner(urls.owners)
-            with owner.transaction() as session:
-                set_clock(session, NOW_MS)
-            owner.close()
-            report(urls, count)
+    with still_database(LIMITS) as urls:
+        report(urls, count)
 
 
 def report(urls: DatabaseUrls, count: int) -> None:

@@ -139,10 +139,10 @@ def caller(service: ApiService) -> httpx.Client:
 
 @pytest.fixture(scope="module")
 def known(caller: httpx.Client) -> dict[str, object]:
-    """A surface that is there, and one lead of it."""
+    """A surface that is there, the caller's board on it, and one lead of it."""
     surface = open_surface(caller, "described")
     report(caller, surface, "one", event())
-    return {"surface": surface, "lead": leads(caller, surface)[0]["lead"]}
+    return {"surface": surface, "board": surface, "lead": leads(caller, surface)[0]["lead"]}
 
 
 # What is no JSON.
@@ -223,6 +223,9 @@ MORE_THAN_A_SCHEMA_SAYS = {
     "POST /v1/webhooks",
     "PATCH /v1/webhooks/{webhook}",
     "POST /v1/webhooks/{webhook}/rotation",
+    "PUT /v1/boards/{board}/leases/{item}",
+    "POST /v1/boards/{board}/leases/{item}/release",
+    "POST /v1/boards/{board}/messages",
     "PUT /v1/profile",
     "PUT /v1/surfaces/{surface}/memory/{key}",
 }
@@ -240,6 +243,7 @@ def test_answers_are_as_described(
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
         for name in set(case.path_parameters or ()) & set(known):
             case.path_parameters[name] = known[name]
+        case.query.pop("wait_s", None)
     client = caller
     if case.method == "DELETE":
         # It may end every key of its account.
@@ -299,8 +303,13 @@ def canaries(service: ApiService) -> dict[str, object]:
             json={"display_name": "Another", "contact": f"{CANARY}@x.org"},
         ),
         agent.post("/v1/keys", json={"name": CANARY, "scopes": ["operator:read"]}),
+        agent.put(f"/v1/boards/{surface}/leases/{CANARY}", json={}),
+        agent.post(
+            f"/v1/boards/{surface}/messages",
+            json={"kind": "result", "item": CANARY, "body": {"said": CANARY}},
+        ),
     ]
-    assert [answer.status_code // 100 for answer in answers] == [2] * 4
+    assert [answer.status_code // 100 for answer in answers] == [2] * 6
     lead = leads(agent, surface)[0]["lead"]
     assert touch(agent, surface, f"{CANARY}-touch", lead, "email").status_code // 100 == 2
     # The owner sees its own; else nothing would show that the others do not.
@@ -308,6 +317,7 @@ def canaries(service: ApiService) -> dict[str, object]:
     assert CANARY in agent.get(f"/v1/surfaces/{surface}/memory").text
     return {
         "surface": surface,
+        "board": surface,
         "lead": lead,
         "operator": operator.address,
         "key": answers[3].json()["id"],
@@ -332,6 +342,7 @@ def test_no_role_is_shown_another_tenants_data(
     """Each answer is described, none is a failure, and the canary is in none of them."""
     for name in set(case.path_parameters or ()) & set(canaries):
         case.path_parameters[name] = canaries[name]
+    case.query.pop("wait_s", None)
     for role, usual in roles.items():
         # It may end its own key.
         client = client_of(service, role) if case.method == "DELETE" else usual

@@ -620,6 +620,17 @@ ATTACKS = {
     "another's memory, changed": "UPDATE operator_memory SET value = '1' WHERE account <> %(me)s",
     "a memory for another": "INSERT INTO operator_memory (log_id, account, surface, key, value,"
     " bytes, updated_ms) VALUES (%(log)s, %(victim)s, %(surface)s, 'k', '1', 2, 1)",
+    # what is on boards
+    "another's leases": "SELECT * FROM leases",
+    "another's leases, ended": "DELETE FROM leases",
+    "a lease for another": "INSERT INTO leases (log_id, account, board, item, surface, holder,"
+    " payer, fence, taken_ms, expires_ms) VALUES (%(log)s, %(victim)s, %(surface)s, 'x',"
+    " %(surface)s, %(victim)s, %(victim)s, 9, 0, 9)",
+    "the next fence": "SELECT nextval('lease_fences')",
+    "another's messages": "SELECT * FROM messages",
+    "a message of another's": "INSERT INTO messages (log_id, account, board, number, kind, item,"
+    " surface, sender, sender_key, body, created_ms) VALUES (%(log)s, %(victim)s, %(surface)s, 9,"
+    " 'claim', 'x', %(surface)s, %(victim)s, sha256('k'), '{}', 0)",
     "another's confirmations": "SELECT * FROM confirmations WHERE key <> %(my_key)s",
     "another's confirmations, used": "DELETE FROM confirmations WHERE key <> %(my_key)s",
     "a confirmation for another": "INSERT INTO confirmations VALUES"

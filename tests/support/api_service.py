@@ -321,7 +321,11 @@ def _app(
 
 @contextmanager
 def _serving(app: FastAPI, listener: socket.socket) -> Iterator[None]:
-    with serving(app, listener, app.state.service.feed.close):
+    def wake_waiters() -> None:
+        app.state.service.feed.close()
+        app.state.service.bell.close()
+
+    with serving(app, listener, wake_waiters):
         yield
 
 

@@ -74,6 +74,17 @@ def populate(log: Ledger) -> None:
                 (log.log_id, account, SURFACE),
             )
             admin.execute(
+                "INSERT INTO leases (log_id, account, board, item, surface, holder, payer, fence,"
+                " taken_ms, expires_ms) VALUES (%s, %s, %s, 'i', %s, %s, %s, 1, 0, 1)",
+                (log.log_id, account, SURFACE, SURFACE, account, account),
+            )
+            admin.execute(
+                "INSERT INTO messages (log_id, account, board, number, kind, item, surface, sender,"
+                " sender_key, body, created_ms)"
+                " VALUES (%s, %s, %s, 1, 'claim', 'i', %s, %s, %s, '{}', 0)",
+                (log.log_id, account, SURFACE, SURFACE, account, word("key")),
+            )
+            admin.execute(
                 "INSERT INTO confirmations"
                 " SELECT sha256(key), key, sha256('d'), 9223372036854775807 FROM api_keys"
                 " WHERE account = %s",

@@ -1,1 +1,1 @@
-"""The routes of accounts: signing in, profiles, keys, private memory."""
+"""The routes of accounts: signing in, profiles, keys, private memory, boards."""

@@ -52,14 +52,20 @@ REVIEWING = (
     {"draft_contract", "accept_proposal", "decline_proposal", "counter_proposal", "end_code"}
     | {"suspend_operator", "restore_operator", "publish_offer", "withdraw_offer"}
 )  # fmt: skip
+BOARDS = {"take_lease", "release_lease", "list_leases", "send_message", "read_messages"}
 BY_SET = {
     "reader": READING | OWNED,
-    "reviewer": READING | OWNED | REVIEWING,
-    "owner": READING | OWNED | REVIEWING | {"report_events", "erase_lead", "answer_action"},
+    "reviewer": READING | OWNED | REVIEWING | BOARDS,
+    "owner": READING
+    | OWNED
+    | REVIEWING
+    | {"report_events", "erase_lead", "answer_action"}
+    | BOARDS,
     "operator": READING
     | {"list_leads", "list_proposals", "get_proposal", "submit_forecast", "ask_judgement"}
     | {"read_memory", "write_memory", "erase_memory", "propose_contract", "withdraw_proposal"}
-    | {"draft_contract", "draft_from_offer", "list_codes", "end_code"},
+    | {"draft_contract", "draft_from_offer", "list_codes", "end_code"}
+    | BOARDS,
 }
 
 

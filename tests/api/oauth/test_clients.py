@@ -11,7 +11,7 @@ import pytest
 
 from api.oauth.clients import Clients, register
 from api.oauth.parameters import OAuthError
-from orchestrator.client.documents import DocumentReader
+from orchestrator.client.outward import DocumentReader
 from tests.support.api_service import ApiService, row_count
 from tests.support.http_server import send, serving
 from tests.support.oauth_flow import Browser, request_of

@@ -24,7 +24,7 @@ from mcp.shared.auth import (
 from pydantic import AnyUrl
 
 from api.oauth.clients import Clients
-from orchestrator.client.documents import DocumentReader
+from orchestrator.client.outward import DocumentReader
 from tests.support.api_service import ApiService, running_service, wallet
 from tests.support.certificates import contexts_for
 from tests.support.http_server import send, serving

@@ -24,6 +24,10 @@ LISTEN tallystick_sign_ins;
 -- Have this connection told when a log has a new checkpoint.
 LISTEN tallystick_checkpoints;
 
+-- name: listen_to_messages
+-- Have this connection told the topic of each board that has a new message.
+LISTEN tallystick_messages;
+
 -- name: release_locks
 -- Release all locks that this connection still holds.
 SELECT pg_advisory_unlock_all();
