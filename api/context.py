@@ -57,7 +57,7 @@ class ServiceInfo(NamedTuple):
     Webhooks may reach the `webhook_networks` although they are not of the public Internet.
     Documents of OAuth's clients may be read in the `client_networks`, which are closed otherwise.
     `lens` reads the escrow, `feedback` and `evaluators` are the contracts for ERC-8004 and
-    ERC-8183, where there are any. `folder` is on the disk that must have room. `speed` is how many
+    ERC-8183, `splits` makes payees that share, where there are any. `folder` is on the disk that must have room. `speed` is how many
     seconds of the service's clock one of real time has; 0 for a clock that is moved by hand.
     """
 
@@ -71,6 +71,7 @@ class ServiceInfo(NamedTuple):
     lens: str | None = None
     feedback: str | None = None
     evaluators: str | None = None
+    splits: str | None = None
     trusted_proxies: tuple[Network, ...] = ()
     webhook_networks: tuple[Network, ...] = ()
     folder: Path = Path("/")

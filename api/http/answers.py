@@ -965,6 +965,9 @@ class Log(BaseModel):
         description="The factory of ERC-8183 evaluators, in whose domain statements are endorsed; "
         "null for none."
     )
+    splits: Address | None = Field(
+        description="The factory of splits, which pay each of their payees a share; null for none."
+    )
     publisher: Address
     verifier: Address
     tokens: list[Token]

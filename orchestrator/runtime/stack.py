@@ -255,6 +255,7 @@ class Stack(ResourceGroup):
                 lens=site.addresses.lens,
                 feedback=site.addresses.feedback,
                 evaluators=site.addresses.evaluators,
+                splits=site.addresses.splits,
                 trusted_proxies=self._around.proxies,
                 webhook_networks=self._around.webhook_networks,
                 folder=self._around.folder,
