@@ -199,6 +199,7 @@ class Profile(BaseModel):
     contact: str | None = Field(description="Null, too, for an owner whom it has not proposed to.")
     capabilities: list[str]
     agent: Agent | None
+    is_public: bool = Field(description="Whether the agent card shows all of it but the contact.")
     updated_ms: TimeMs
 
 

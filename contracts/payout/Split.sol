@@ -9,6 +9,7 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 /// @title Factory of splits
 /// @notice Puts splits on the chain, each once all of its payees have signed its shares. The address
@@ -260,8 +261,8 @@ contract Split is ReentrancyGuardTransient {
         return token.balanceOf(address(this)) + released[token];
     }
 
-    /// Returns what of `received` is due under a share. A token that has taken some away may leave a
-    /// payee with more than its part; then nothing is.
+    /// Returns what of `received` is due under a share, at most what is here. A token that has taken
+    /// some away may leave a payee with more than its part; then nothing is.
     function _dueTo(IERC20 token, Share memory share, uint256 received)
         private
         view
@@ -269,7 +270,7 @@ contract Split is ReentrancyGuardTransient {
     {
         uint256 part = Shares.partOf(received, share.bps);
         uint256 sent = releasedTo[token][share.payee];
-        return part > sent ? part - sent : 0;
+        return part > sent ? Math.min(part - sent, received - released[token]) : 0;
     }
 
     function _shareOf(address payee) private view returns (Share memory) {

@@ -82,8 +82,7 @@ library TypeHashes {
     /// @dev Signed by each payee of a split for itself, in the domain of its factory: it agrees to all
     /// shares.
     bytes32 internal constant SPLIT_CONSENT = keccak256(
-        "SplitConsent(address payee,Share[] shares,bytes32 salt)"
-        "Share(address payee,uint16 bps)"
+        "SplitConsent(address payee,Share[] shares,bytes32 salt)" "Share(address payee,uint16 bps)"
     );
 
     bytes32 internal constant SHARE = keccak256("Share(address payee,uint16 bps)");

@@ -202,7 +202,8 @@ class Chain(EscrowCaller):
             )
         if implementation != implementation_of(address):
             raise ChainError(
-                "other-splits", f"the splits of {address} run {implementation}, which it did not make"
+                "other-splits",
+                f"the splits of {address} run {implementation}, which it did not make",
             )
         return domain
 
@@ -211,12 +212,15 @@ class Chain(EscrowCaller):
 
         The factory makes none that its payees have not signed.
         """
+        return self.split_in(address, self.accounts([address])[address].code)
+
+    def split_in(self, address: str, code: bytes) -> Split | None:
+        """Return the split whose code an address has, as `split_at` does."""
         factory = self.addresses.splits
-        if factory is None:
-            return None
-        code = self.accounts([address])[address].code
-        found = Split.in_code(code, factory)
-        return found if found is not None and found.address(factory) == address else None
+        found = None if factory is None else Split.in_code(code, factory)
+        # Any account can put such code on the chain; at this address only our factory can.
+        is_ours = found is not None and factory is not None and found.address(factory) == address
+        return found if is_ours else None
 
     def check_log(self, log_id: bytes, registrant: str, origin: str) -> str:
         """Return the log's publisher. Raises ChainError unless this log is the registrant's."""

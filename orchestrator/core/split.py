@@ -16,7 +16,7 @@ from eth_utils.crypto import keccak
 from orchestrator.core.entry import WORD_BYTES, ZERO_ADDRESS
 from orchestrator.core.errors import InputError
 from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.terms import Domain
+from orchestrator.core.terms import Domain, address_of, sign_digest
 from orchestrator.core.units import BPS, format_percent
 
 MAX_PAYEES = 32
@@ -203,9 +203,20 @@ class Agreement:
         payees = (share.payee for share in self.split.shares)
         return [payee for payee in payees if payee not in self.signatures]
 
+    def digest(self, payee: str) -> bytes:
+        """Return the digest that a payee signs: its key, or its wallet (ERC-1271)."""
+        return consent_digest(self.domain, payee, self.split)
+
     def signed(self, payee: str, signature: bytes) -> "Agreement":
         """Return the agreement with a payee's signature."""
         return replace(self, signatures={**self.signatures, payee: signature})
+
+    def signed_by(self, key: bytes) -> "Agreement":
+        """Return the agreement with the signature of a key. Raises InputError for no payee's."""
+        payee = address_of(key)
+        if payee not in [share.payee for share in self.split.shares]:
+            raise InputError("key-of-another", f"{payee} is no payee of this split")
+        return self.signed(payee, sign_digest(self.digest(payee), key))
 
     def to_json(self) -> dict[str, object]:
         """Return the JSON object that `from_json` reads; it names the address beside it."""
@@ -228,30 +239,29 @@ class Agreement:
     def from_json(cls, document: Any) -> "Agreement":
         """Read such an object. Raises InputError `agreement-malformed` for anything else."""
         try:
-            shares = document["shares"]
-            if len(shares) > MAX_PAYEES:
-                raise ValueError(f"{len(shares)} shares")
+            shares = document["shares"][: MAX_PAYEES + 1]
+            payees = [to_checksum_address(one["payee"]) for one in shares]
+            parts = [int(one["bps"]) for one in shares]
+            given = [one["signature"] for one in shares]
             found = cls(
                 int(document["chain_id"]),
                 to_checksum_address(document["splits"]),
-                Split(
-                    tuple(Share(to_checksum_address(one["payee"]), int(one["bps"])) for one in shares),
-                    from_hex(document["salt"], WORD_BYTES),
-                ),
+                Split(tuple(map(Share, payees, parts)), from_hex(document["salt"], WORD_BYTES)),
                 {
-                    to_checksum_address(one["payee"]): _signature(one["signature"])
-                    for one in shares
-                    if one["signature"] is not None
+                    payee: _signature(signature)
+                    for payee, signature in zip(payees, given, strict=True)
+                    if signature is not None
                 },
             )
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
-                "agreement-malformed", f"this is no agreement on a split; it lacks or garbles {error}"
+                "agreement-malformed",
+                f"this is no agreement on a split; it lacks or garbles {error}",
             ) from None
         if document.get("address") != found.address:
             raise InputError(
                 "agreement-malformed",
-                f"these shares have the address {found.address}, and another is written beside them",
+                f"these shares have the address {found.address}, not the one beside them",
             )
         return found
 

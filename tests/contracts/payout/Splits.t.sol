@@ -3,9 +3,9 @@ pragma solidity 0.8.37;
 
 import {SplitFixture} from "../support/SplitFixture.sol";
 import {Wallet} from "../support/Wallet.sol";
-import {Vm} from "forge-std/Vm.sol";
 import {Share} from "contracts/payout/Shares.sol";
 import {Split, Splits} from "contracts/payout/Split.sol";
+import {Vm} from "forge-std/Vm.sol";
 
 /// Who can have which split created.
 contract SplitsTest is SplitFixture {
@@ -224,9 +224,7 @@ contract SplitsTest is SplitFixture {
         address before = place == 0 ? address(0) : shares[place - 1].payee;
         _expectRefused(
             shares,
-            abi.encodeWithSelector(
-                Splits.PayeesNotAscending.selector, before, shares[place].payee
-            )
+            abi.encodeWithSelector(Splits.PayeesNotAscending.selector, before, shares[place].payee)
         );
     }
 

@@ -2,9 +2,9 @@
 pragma solidity 0.8.37;
 
 import {Dollar} from "./Dollar.sol";
-import {Test} from "forge-std/Test.sol";
 import {Share} from "contracts/payout/Shares.sol";
 import {Split, Splits} from "contracts/payout/Split.sol";
+import {Test} from "forge-std/Test.sol";
 
 /// Payees with keys, in ascending order, and splits that all of them have signed.
 abstract contract SplitFixture is Test {
