@@ -117,8 +117,8 @@ def operator_card(service: TheService, operator: OperatorAddress, response: Resp
     with service.database.transaction() as session:
         known = session.one("api.operator", log_id=service.log_id, operator=address_word(account))
         said = session.one("api.carded_profile", account=account.lower())
-    if known is None:
-        raise not_found("operator in the log")
+    if known is None and said is None:
+        raise not_found("operator in the log, or with a public profile")
     agent = "" if said is None or said.agent_id is None else str(said.agent_id)
     record = {**_deployment(service), "wallet": account, "erc8004AgentId": agent}
     return _signed(

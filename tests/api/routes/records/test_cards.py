@@ -1,10 +1,23 @@
 """Agent cards: what they say of the service, of surfaces and operators, and who has signed them."""
 
 import httpx
+from eth_account.signers.local import LocalAccount
 
 from api.routes.records.cards import CACHED, KEYS_PATH
 from orchestrator.core.agent_card import RECORD, check_card
-from tests.support.api_service import ApiService, open_surface, problem_of, wallet
+from tests.support.api_service import (
+    SETTINGS,
+    ApiService,
+    event,
+    give_level,
+    leads,
+    open_surface,
+    problem_of,
+    publish_settings,
+    report,
+    touch,
+    wallet,
+)
 
 PROFILE = {"display_name": "Harvest", "contact": "ops@harvest.example", "capabilities": ["email"]}
 
@@ -50,11 +63,16 @@ def test_a_surface_has_a_card_with_its_motions(service: ApiService, owner: httpx
     problem_of(service.http.get(f"/v1/surfaces/{unknown}/agent-card.json"), 404, "not-found")
 
 
-def test_an_operator_says_whether_its_card_has_its_name(service: ApiService) -> None:
+def test_an_operator_says_whether_its_card_has_its_name(
+    service: ApiService, owner: httpx.Client
+) -> None:
     account = wallet("carded")
     path = f"/v1/operators/{account.address}/agent-card.json"
     problem_of(service.http.get(path), 404, "not-found")
     agent = service.sign_in(account, "operator")
+    agent.put("/v1/profile", json=PROFILE)
+    problem_of(service.http.get(path), 404, "not-found")
+    _act(service, owner, agent, account)
     service.agents |= {11: (account.address,)}
     for is_public in (False, True, False):
         body = PROFILE | {"agent_id": "11", "is_public": is_public}
@@ -69,3 +87,23 @@ def test_an_operator_says_whether_its_card_has_its_name(service: ApiService) -> 
     agent.put("/v1/profile", json=PROFILE | {"is_public": True})
     assert agent.delete("/v1/profile").status_code == 204
     assert signed_card(service, path)["name"] == account.address
+
+
+def test_a_profile_alone_makes_a_card(service: ApiService) -> None:
+    account = wallet("newcomer")
+    agent = service.sign_in(account, "operator")
+    agent.put("/v1/profile", json=PROFILE | {"is_public": True})
+    card = signed_card(service, f"/v1/operators/{account.address}/agent-card.json")
+    assert card["name"] == "Harvest"
+
+
+def _act(
+    service: ApiService, owner: httpx.Client, agent: httpx.Client, account: LocalAccount
+) -> None:
+    """Have an operator act once, by which it is in the log."""
+    surface = open_surface(owner, "acted on")
+    publish_settings(owner, surface, SETTINGS)
+    report(owner, surface, "acted-on", event())
+    give_level(service, surface, account)
+    (lead,) = leads(agent, surface)
+    assert touch(agent, surface, "acted", lead["lead"], "email").status_code == 200
