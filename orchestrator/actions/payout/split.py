@@ -23,7 +23,7 @@ from orchestrator.core.units import format_percent
 
 
 class Due(NamedTuple):
-    """What a split owes a payee of one token now."""
+    """A payee, and the amount of one token that its split owes it now."""
 
     payee: str
     amount_units: int
