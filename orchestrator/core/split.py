@@ -108,7 +108,7 @@ class Split:
 
     def to_abi(self) -> list[tuple[str, int]]:
         """Return the shares as the factory takes them."""
-        return [tuple(share) for share in self.shares]
+        return [(share.payee, share.bps) for share in self.shares]
 
     def sentences(self) -> list[str]:
         """Return what each payee gets, one a sentence."""

@@ -54,9 +54,8 @@ def is_signed(signed: Card, jwk: dict[str, str]) -> bool:
     payload = base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
     raw = decoded(signature["signature"])
     assert len(raw) == 64
-    numbers = ec.EllipticCurvePublicNumbers(
-        *(int.from_bytes(decoded(jwk[name])) for name in ("x", "y")), ec.SECP256R1()
-    )
+    x, y = (int.from_bytes(decoded(jwk[name])) for name in ("x", "y"))
+    numbers = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1())
     try:
         numbers.public_key().verify(
             encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:])),

@@ -14,6 +14,7 @@ from orchestrator.actions.plan import (
     describe_amount,
     describe_exact_amount,
 )
+from orchestrator.chain.abi import Call
 from orchestrator.chain.caller import Token, contract_at
 from orchestrator.chain.deployment import Chain
 from orchestrator.core.entry import ZERO_ADDRESS
@@ -141,18 +142,23 @@ def plan_release(
         "token": token,
         "due": [{"payee": one.payee, "amount_units": str(one.amount_units)} for one in wanted],
     }
-    lines = (f"what it does: {describe_exact_amount(units, described)} go out",)
-    at = contract_at("Split", address)
-    if to is not None:
-        if payee is None or to in (ZERO_ADDRESS, address):
-            raise InputError("recipient-invalid", f"name one payee, and not {address} as recipient")
-        call, by = chain.call(at, "releaseTo", token, to), (payee,)
-        lines = (f"{lines[0]} to {to}",)
-    elif payee is not None:
-        call, by = chain.call(at, "release", token, payee), ()
-    else:
-        call, by = chain.call(at, "releaseAll", token), ()
-        lines = (*lines, "a payee that the token refuses stops no other; its part stays due")
+    call, by, further = _release(chain, address, token, payee, to)
+    lines = (f"what it does: {describe_exact_amount(units, described)} go out", further)
     title = f"pay out {describe_amount(units, described)}"
     planned = PlannedTransaction(title, lines, call, by, facts)
     return Plan(tuple(describe_due(split, due, described)), (planned,))
+
+
+def _release(
+    chain: Chain, address: str, token: str, payee: str | None, to: str | None
+) -> tuple[Call, tuple[str, ...], str]:
+    """Return the call that pays out, the accounts that may make it, and where the money goes."""
+    at = contract_at("Split", address)
+    if to is None and payee is None:
+        further = "to all payees; one that the token refuses stops no other, its part stays due"
+        return chain.call(at, "releaseAll", token), (), further
+    if to is None:
+        return chain.call(at, "release", token, payee), (), f"to {payee}"
+    if payee is None or to in (ZERO_ADDRESS, address):
+        raise InputError("recipient-invalid", f"name one payee, and not {to} as recipient")
+    return chain.call(at, "releaseTo", token, to), (payee,), f"to {to}, as {payee} wants it"

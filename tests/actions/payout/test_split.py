@@ -14,7 +14,7 @@ STRANGER = "0x00000000000000000000000000000000000000AA"
 def test_operators_agree_on_a_split_and_both_are_paid(market: Market, tmp_path: Path) -> None:
     token = market.sandbox.token
     agreement = _agreed(market, tmp_path)
-    split = agreement["address"]
+    split = agreement.address
     # Named before it is there: what is paid to it waits.
     contract_id = market.open("ada", payee=split, **PLAIN)
     market.advance_to(market.sandbox.clock() // 1000 + 3700)
@@ -26,7 +26,7 @@ def test_operators_agree_on_a_split_and_both_are_paid(market: Market, tmp_path: 
     done = market.run("split deploy", str(paper), "--yes", "--json", by="stranger")
     assert done.code == DONE, done
     assert json.loads(done.stdout)["address"] == split
-    assert market.chain.split_at(split) == Agreement.from_json(agreement).split
+    assert market.chain.split_at(split) == agreement.split
     again = json.loads(market.run("split deploy", str(paper), "--yes", "--json", by="bo").stdout)
     assert (again["transactions"], again["looked"][-1]) == ([], "it is on the chain already")
     # Who is asked for terms is told who shares.
@@ -61,7 +61,7 @@ def test_operators_agree_on_a_split_and_both_are_paid(market: Market, tmp_path: 
     assert market.balance_of("bo") - before["bo"] == due[bo]
 
 
-def _agreed(market: Market, folder: Path) -> dict[str, object]:
+def _agreed(market: Market, folder: Path) -> Agreement:
     """Let both operators sign by the command line; return the agreement, kept in `signed.json`."""
     ada, bo = (address_of(name) for name in ("ada", "bo"))
     paper = folder / "signed.json"
@@ -79,8 +79,7 @@ def _agreed(market: Market, folder: Path) -> dict[str, object]:
         done = market.run("split sign", str(paper), "--yes", by=name)
         assert done.code == DONE, done
         paper.write_text(done.stdout)
-    document: dict[str, object] = json.loads(paper.read_text())
-    agreement = Agreement.from_json(document)
+    agreement = Agreement.from_json(json.loads(paper.read_text()))
     assert agreement.unsigned == []
     forged = agreement.signed(ada, agreement.signatures[bo])
     false = folder / "forged.json"
@@ -92,4 +91,4 @@ def _agreed(market: Market, folder: Path) -> dict[str, object]:
     other.write_text(json.dumps(Agreement(1, agreement.factory, agreement.split, {}).to_json()))
     market.refused(BAD, "is about chain 1", "split", "sign", str(other), "--yes", by="ada")
     assert key_of("ada").hex() not in paper.read_text()
-    return document
+    return agreement
