@@ -19,7 +19,7 @@ from jwt import PyJWK
 from jwt.api_jws import PyJWS
 from jwt.exceptions import PyJWTError
 
-from orchestrator.core.errors import InputError
+from orchestrator.core.errors import InputError, ReplayError
 
 PROTOCOL_VERSION = "1.0"
 ALGORITHM = "ES256"
@@ -142,7 +142,7 @@ class CardKey:
 
 
 def check_card(card: Mapping[str, Any], jwk: Mapping[str, str]) -> None:
-    """Raise InputError `card-signature` unless this public key has signed the card."""
+    """Raise ReplayError `card-signature` unless this public key has signed the card."""
     try:
         key = PyJWK(dict(jwk), ALGORITHM)
         for signature in card["signatures"]:
@@ -154,7 +154,7 @@ def check_card(card: Mapping[str, Any], jwk: Mapping[str, str]) -> None:
                 return
     except (LookupError, TypeError, ValueError, AttributeError, PyJWTError):
         pass
-    raise InputError("card-signature", f"the card is not signed by the key {thumbprint(jwk)}")
+    raise ReplayError("card-signature", f"the card is not signed by the key {thumbprint(jwk)}")
 
 
 def thumbprint(jwk: Mapping[str, str]) -> str:

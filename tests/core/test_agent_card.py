@@ -21,7 +21,7 @@ from orchestrator.core.agent_card import (
     plain,
     thumbprint,
 )
-from orchestrator.core.errors import InputError
+from orchestrator.core.errors import InputError, ReplayError
 
 URL = "https://growth.example"
 KEY = CardKey(b"\x05" * 32, f"{URL}/.well-known/jwks.json")
@@ -103,14 +103,14 @@ def test_a_key_is_named_by_its_thumbprint() -> None:
     ],
 )
 def test_a_card_that_was_changed_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(ReplayError) as refused:
         check_card(KEY.sign(card()) | changes, KEY.jwk)
     assert refused.value.code == "card-signature"
 
 
 def test_a_card_of_another_key_is_refused() -> None:
     other = CardKey(b"\x06" * 32, URL)
-    with pytest.raises(InputError):
+    with pytest.raises(ReplayError):
         check_card(other.sign(card()), KEY.jwk)
     signed = KEY.sign(card())
     # Another algorithm, named in the header, is not taken.
@@ -118,7 +118,7 @@ def test_a_card_of_another_key_is_refused() -> None:
         json.dumps({"alg": "none", "kid": KEY.jwk["kid"]}).encode()
     ).decode()
     signed["signatures"][0]["protected"] = none.rstrip("=")
-    with pytest.raises(InputError):
+    with pytest.raises(ReplayError):
         check_card(signed, KEY.jwk)
 
 
