@@ -16,6 +16,7 @@ from api.mcp import server as mcp
 from api.oauth import server as oauth
 from api.routes.accounts import boards, keys, memory, profiles, sign_in, webhooks
 from api.routes.deals import drafts, offers, proposals
+from api.routes.records import cards as agent_cards
 from api.routes.records import directory, events, front, public, reference, stream, why
 from api.routes.surfaces import actions, codes, operators, owners, trust
 from api.sources import doors, signing
@@ -95,12 +96,15 @@ def create_app(
     app.add_middleware(SourceGuard, service=app.state.service)
     app.add_middleware(RequestGuard)
     parts = (
-        *(front, public, stream, events, directory, why, reference),
+        *(front, public, stream, events, directory, agent_cards, why, reference),
         *(sign_in, keys, profiles, memory, boards, webhooks),
         *(operators, owners, actions, codes, trust, doors, signing),
         *(drafts, offers, proposals, submissions),
     )
-    further = (why.own_router, actions.public_router, offers.public_router)
+    further = (
+        *(why.own_router, agent_cards.own_router),
+        *(actions.public_router, offers.public_router),
+    )
     for router in (*(part.router for part in parts), *further):
         app.include_router(router)
     app.include_router(health_router(Watch(database, log_id, info.folder, info.speed)))

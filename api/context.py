@@ -11,6 +11,7 @@ from typing import Annotated, Literal, NamedTuple
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from orchestrator.core.agent_card import CardKey
 from orchestrator.core.limits import Limits
 from orchestrator.core.site import Funds, TokenInfo
 from orchestrator.core.terms import Domain, Terms
@@ -58,8 +59,9 @@ class ServiceInfo(NamedTuple):
     Webhooks may reach the `webhook_networks` although they are not of the public Internet.
     Documents of OAuth's clients may be read in the `client_networks`, which are closed otherwise.
     `lens` reads the escrow, `feedback` and `evaluators` are the contracts for ERC-8004 and
-    ERC-8183, where there are any. `folder` is on the disk that must have room. `speed` is how many
-    seconds of the service's clock one of real time has; 0 for a clock that is moved by hand.
+    ERC-8183, `splits` makes payees that share, where there are any. `folder` is on the disk that
+    must have room. `speed` is how many seconds of the service's clock one of real time has; 0 for a
+    clock that is moved by hand. `cards` signs agent cards; without it they are not signed.
     """
 
     public_url: str
@@ -72,11 +74,13 @@ class ServiceInfo(NamedTuple):
     lens: str | None = None
     feedback: str | None = None
     evaluators: str | None = None
+    splits: str | None = None
     trusted_proxies: tuple[Network, ...] = ()
     webhook_networks: tuple[Network, ...] = ()
     folder: Path = Path("/")
     client_networks: tuple[Network, ...] = ()
     speed: int = 1
+    cards: CardKey | None = None
 
 
 class ConcurrencyLimit:

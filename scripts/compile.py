@@ -31,6 +31,8 @@ SOURCES = {
     "Feedback": "contracts/integrations/Feedback.sol",
     "JobEvaluators": "contracts/integrations/JobEvaluator.sol",
     "JobEvaluator": "contracts/integrations/JobEvaluator.sol",
+    "Splits": "contracts/payout/Split.sol",
+    "Split": "contracts/payout/Split.sol",
     "TestStablecoin": "contracts/local/TestStablecoin.sol",
     "IdentityRegistry": "contracts/local/AgentRegistries.sol",
     "ReputationRegistry": "contracts/local/AgentRegistries.sol",

@@ -82,6 +82,8 @@ CONTRACTS = (
     Contract("Feedback"),
     Contract("JobEvaluators", title="Tallystick JobEvaluators"),
     Contract("JobEvaluator", creator="JobEvaluators"),
+    Contract("Splits", title="Tallystick Splits"),
+    Contract("Split", creator="Splits"),
 )
 
 

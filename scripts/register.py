@@ -54,6 +54,7 @@ def site_of(book: Json, log_id: bytes, origin: str, registrant: str, verifier: s
         contracts["Feedback"]["address"],
         contracts["JobEvaluators"]["address"],
         contracts["Rounds"]["address"],
+        contracts["Splits"]["address"],
     )
     tokens = []
     for address in contracts["OutcomeEscrow"]["arguments"]["tokens"]:

@@ -209,6 +209,7 @@ class Profile(BaseModel):
     contact: str | None = Field(description="Null, too, for an owner whom it has not proposed to.")
     capabilities: list[str]
     agent: Agent | None
+    is_public: bool = Field(description="Whether the agent card shows all of it but the contact.")
     updated_ms: TimeMs
 
 
@@ -1033,6 +1034,9 @@ class Log(BaseModel):
     evaluators: Address | None = Field(
         description="The factory of ERC-8183 evaluators, in whose domain statements are endorsed; "
         "null for none."
+    )
+    splits: Address | None = Field(
+        description="The factory of splits, which pay each of their payees a share; null for none."
     )
     publisher: Address
     verifier: Address

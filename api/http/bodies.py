@@ -186,6 +186,10 @@ class Profile(Body):
         description="Your agent in ERC-8004's identity registry: you must be its owner or its "
         "wallet, which is checked on chain.",
     )
+    is_public: bool = Field(
+        default=False,
+        description="True to have all but the contact on your agent card, for all the world.",
+    )
 
 
 class MemoryEntry(Body):

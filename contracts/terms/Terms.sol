@@ -78,4 +78,12 @@ library TypeHashes {
     /// @dev Signed by a log's publisher, in the event log's domain.
     bytes32 internal constant CHECKPOINT =
         keccak256("Checkpoint(bytes32 logId,uint64 size,bytes32 root)");
+
+    /// @dev Signed by each payee of a split for itself, in the domain of its factory: it agrees to all
+    /// shares.
+    bytes32 internal constant SPLIT_CONSENT = keccak256(
+        "SplitConsent(address payee,Share[] shares,bytes32 salt)" "Share(address payee,uint16 bps)"
+    );
+
+    bytes32 internal constant SHARE = keccak256("Share(address payee,uint16 bps)");
 }

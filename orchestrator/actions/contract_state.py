@@ -208,7 +208,11 @@ def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
 def read_cautions(chain: Chain, terms: Terms) -> list[str]:
     """Return what to look at before signing terms, as of the latest block."""
     token, accounts = token_of(chain, terms.token), _accounts_of(chain, terms, "latest")
-    return list(find_cautions(terms, token, accounts, chain.addresses.chain_id))
+    cautions = list(find_cautions(terms, token, accounts, chain.addresses.chain_id))
+    split = chain.split_in(terms.payee, accounts["payee"].code)
+    if split is not None:
+        cautions.append(f"the payee is a split: {', '.join(split.sentences())}")
+    return cautions
 
 
 def _accounts_of(chain: Chain, terms: Terms, at: Tag) -> dict[str, Account]:

@@ -33,7 +33,7 @@ _SHOWN_CHARS = 200
 LIBRARIES = ("TermsRules", "Statements", "Claims", "PayableAmounts", "Fundings")
 CONTRACTS = (
     *("EventLog", "Evidence", *LIBRARIES, "OutcomeEscrow", "EscrowLens"),
-    *("Rounds", "Feedback", "JobEvaluators", "JobEvaluator"),
+    *("Rounds", "Feedback", "JobEvaluators", "JobEvaluator", "Splits", "Split"),
     *("TestStablecoin", "IdentityRegistry", "ReputationRegistry", "AgenticCommerce"),
 )
 

@@ -21,7 +21,9 @@ from orchestrator.chain.rpc import ReplyError, Tag, octets, quantity
 from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.site import Addresses
+from orchestrator.core.split import Share, Split, consent_digest, implementation_of
 from orchestrator.core.terms import Domain, verified_digest
+from orchestrator.core.units import BPS
 
 
 class Anchor(NamedTuple):
@@ -110,6 +112,8 @@ class Chain(EscrowCaller):
             self.check_evaluators(self.addresses.evaluators)
         if self.addresses.rounds is not None:
             self.check_rounds(self.addresses.rounds)
+        if self.addresses.splits is not None:
+            self.check_splits(self.addresses.splits)
 
     def check_rounds(self, address: str) -> None:
         """Raise ChainError unless our contract is there that settles rounds at this escrow."""
@@ -178,6 +182,45 @@ class Chain(EscrowCaller):
                 f"seem; the event log here is {event_log}",
             )
         return domain
+
+    def check_splits(self, address: str) -> Domain:
+        """Return the domain under which the payees of a factory's splits sign.
+
+        Raises ChainError unless our factory is there, and what its splits run is ours.
+        """
+        self.check_code("Splits", address)
+        factory = contract_at("Splits", address)
+        domain = self.domain_of("Splits", factory)
+        implementation = to_checksum_address(self.read(factory, "implementation"))
+        self.check_code("Split", implementation)
+        # The separator that signatures are checked by is another immutable than the domain's words.
+        sample = Split.of([Share(implementation, BPS)], bytes(32))
+        digest = self.read(factory, "consentDigest", implementation, sample.to_abi(), sample.salt)
+        if digest != consent_digest(domain, implementation, sample):
+            raise ChainError(
+                "other-splits", f"the factory of splits at {address} checks other signatures"
+            )
+        if implementation != implementation_of(address):
+            raise ChainError(
+                "other-splits",
+                f"the splits of {address} run {implementation}, which it did not make",
+            )
+        return domain
+
+    def split_at(self, address: str) -> Split | None:
+        """Return the split at an address, if this deployment's factory made it; else None.
+
+        The factory makes none that its payees have not signed.
+        """
+        return self.split_in(address, self.accounts([address])[address].code)
+
+    def split_in(self, address: str, code: bytes) -> Split | None:
+        """Return the split whose code an address has, as `split_at` does."""
+        factory = self.addresses.splits
+        found = None if factory is None else Split.in_code(code, factory)
+        # Any account can put such code on the chain; at this address only our factory can.
+        is_ours = found is not None and factory is not None and found.address(factory) == address
+        return found if is_ours else None
 
     def check_log(self, log_id: bytes, registrant: str, origin: str) -> str:
         """Return the log's publisher. Raises ChainError unless this log is the registrant's."""

@@ -35,6 +35,7 @@ from orchestrator.cli.options import NOTHING_DONE, Json, progress_writer, server
 from orchestrator.cli.output import DOCUMENTED, error_document
 from orchestrator.cli.recovery.commands import fsck, restore
 from orchestrator.cli.sandbox.command import sandbox
+from orchestrator.cli.splits.command import splits
 from orchestrator.cli.status.command import status
 from orchestrator.cli.why.command import why
 from orchestrator.core.errors import (
@@ -196,6 +197,7 @@ app.command()(draft)
 app.command()(accept)
 app.command()(feedback)
 app.add_typer(jobs)
+app.add_typer(splits)
 
 
 def _print_version(*, wanted: bool) -> None:

@@ -18,6 +18,7 @@ from rich.console import Console
 from orchestrator.actions.contract_state import ContractState, read_contract_state
 from orchestrator.actions.escrow import Consent, describe_closing
 from orchestrator.actions.fork import checkpoint_from_json
+from orchestrator.actions.payout.split import check_agreement, describe_agreement
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.deployment import Chain, SignedCheckpoint, find_deployment
 from orchestrator.chain.wallet import Quote, Sender, Sent, format_ether, quote
@@ -28,6 +29,7 @@ from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError, EscrowError, InputError, TermsError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.resource import ResourceGroup
+from orchestrator.core.split import Agreement
 from orchestrator.core.terms import Terms, address_of, close_digest, sign_digest
 from orchestrator.core.units import DAY_S, format_second
 from orchestrator.storage import files
@@ -141,6 +143,14 @@ def read_checkpoint(path: Path) -> SignedCheckpoint:
     Raises InputError `checkpoint-malformed` for anything else.
     """
     return _read_document(path, "checkpoint-malformed", checkpoint_from_json)
+
+
+def read_agreement(path: Path) -> Agreement:
+    """Return an agreement on a split from a file that `split propose` or `split sign` wrote.
+
+    Raises InputError `agreement-malformed` for anything else.
+    """
+    return _read_document(path, "agreement-malformed", Agreement.from_json)
 
 
 def _read_document(path: Path, code: str, read: Callable[[Any], T]) -> T:
@@ -437,4 +447,25 @@ def sign_consent(
     consent = Consent(contract_id, units, expires_at_s, address_of(key), signature)
     # Without --json as well: the document is what the command is run for.
     typer.echo(json.dumps(consent.to_json()))
+    return True
+
+
+def sign_agreement(endpoints: Endpoints, options: RunOptions, path: Path) -> bool:
+    """Explain the agreement on a split in a file, ask, and print it with a payee's signature.
+
+    Returns False if the person said no.
+    """
+    key, agreement = read_signing_key(options), read_agreement(path)
+    printer = Printer(options)
+    with CommandSession(endpoints) as session:
+        check_agreement(session.chain, agreement)
+    for line in describe_agreement(agreement):
+        printer.print_aside(line)
+    if key is None or options.dry_run:
+        return True
+    payee = address_of(key)
+    if not printer.confirm(f"Sign this as {payee}?"):
+        return False
+    # Without --json as well: the document is what the command is run for.
+    typer.echo(json.dumps(agreement.signed_by(key).to_json()))
     return True

@@ -18,7 +18,8 @@ class Addresses(NamedTuple):
     """A deployment's contracts: checksummed addresses, and the block where their events begin.
 
     `lens` tells people what the escrow's contracts owe, `feedback` writes to ERC-8004's registry,
-    `evaluators` deploys ERC-8183's evaluators, `rounds` anchors and settles in one transaction.
+    `evaluators` deploys ERC-8183's evaluators, `rounds` anchors and settles in one transaction,
+    `splits` makes payees that share what they get.
     What only moves money needs none of them.
     """
 
@@ -30,6 +31,7 @@ class Addresses(NamedTuple):
     feedback: str | None = None
     evaluators: str | None = None
     rounds: str | None = None
+    splits: str | None = None
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Addresses":
@@ -46,6 +48,7 @@ class Addresses(NamedTuple):
             _optional_address(document, "feedback"),
             _optional_address(document, "evaluators"),
             _optional_address(document, "rounds"),
+            _optional_address(document, "splits"),
         )
 
 

@@ -187,10 +187,12 @@ def deploy_local(
         lens = deploy("EscrowLens", ["address"], [escrow])
         feedback = deploy("Feedback", ["address", "address"], [lens, reputations])
         evaluators = deploy("JobEvaluators", ["address"], [event_log])
+        splits = deploy("Splits")
         commerce = deploy("AgenticCommerce", ["address", "uint256"], [token, 0])
         chain_id = quantity(clock.node.call("eth_chainId"))
         addresses = Addresses(
-            chain_id, event_log, escrow, start_block, lens, feedback, evaluators, rounds
+            *(chain_id, event_log, escrow, start_block),
+            *(lens, feedback, evaluators, rounds, splits),
         )
         with Chain(rpc_url, addresses) as chain:
             # What was deployed must be what the program takes for its own contracts.

@@ -53,6 +53,8 @@ PART_LOGINS = {
     "pipeline": (WORKER,),
     "webhooks": (WORKER,),
 }
+# The file of the key that signs agent cards; it stands for no account.
+CARD_KEY = "agent-cards.key"
 LOCAL_ORIGIN = "local.tallystick"
 FLUSH_S = 0.2
 STEP_S = 1.0
@@ -174,6 +176,7 @@ def open_deployment(
                 _home(settings),
                 client_networks=settings.client_networks,
                 mark=settings.mark,
+                card_key=_card_key(_home(settings)) if "api" in parts else None,
             ),
         )
         yield OpenDeployment(exits.enter_context(stack), postgres, node)
@@ -398,6 +401,14 @@ def _make_keys(folder: Path) -> None:
     for name in Keys._fields:
         if not (folder / name).exists():
             write_private(folder / name, secrets.token_hex(32) + "\n")
+
+
+def _card_key(folder: Path) -> bytes:
+    """Return the key that signs agent cards, which is made where there is none yet."""
+    file = folder / CARD_KEY
+    if not file.exists():
+        write_private(file, secrets.token_hex(32) + "\n")
+    return read_key(file)
 
 
 def _read_keys(folder: Path, names: Collection[str]) -> dict[str, bytes]:

@@ -17,11 +17,13 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.context import ChainReads, Network, ServiceInfo
+from api.routes.records.cards import KEYS_PATH
 from api.watch import Watch
 from orchestrator.actions.contract_state import read_cautions
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer, stored_fork
 from orchestrator.chain.relayer import Relayer
+from orchestrator.core.agent_card import CardKey
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import ChainError, InputError, LogError
 from orchestrator.core.hexadecimal import to_hex
@@ -100,7 +102,8 @@ class Surroundings(NamedTuple):
     Blocks are believed to be final that lie `final_depth` below the latest, or else those that the
     nodes call so. Webhooks may go to the networks, although they are not of the public Internet.
     Documents of OAuth's clients may be in the `client_networks` likewise. The folder is on the disk
-    that must have room. The mark is the file that says what was signed.
+    that must have room. The mark is the file that says what was signed. The card key signs agent
+    cards, if there is one.
     """
 
     proxies: tuple[Network, ...] = ()
@@ -110,6 +113,10 @@ class Surroundings(NamedTuple):
     folder: Path = Path("/")
     client_networks: tuple[Network, ...] = ()
     mark: Path | None = None
+    card_key: bytes | None = None
+
+    def __repr__(self) -> str:
+        return "Surroundings(…)"
 
 
 NO_SURROUNDINGS = Surroundings()
@@ -255,15 +262,21 @@ class Stack(ResourceGroup):
                 lens=site.addresses.lens,
                 feedback=site.addresses.feedback,
                 evaluators=site.addresses.evaluators,
+                splits=site.addresses.splits,
                 trusted_proxies=self._around.proxies,
                 webhook_networks=self._around.webhook_networks,
                 folder=self._around.folder,
                 client_networks=self._around.client_networks,
                 speed=self._speed,
+                cards=self._card_key(),
             ),
             limits=self.limits,
             origins=self._around.origins,
         )
+
+    def _card_key(self) -> CardKey | None:
+        secret = self._around.card_key
+        return None if secret is None else CardKey(secret, self._public_url + KEYS_PATH)
 
     def watch(self) -> Watch:
         """Return a look at the whole service, by whichever login we have."""

@@ -45,6 +45,11 @@ def lemmas() -> list[Lemma]:
     sum_paid, leaked = z3.Ints("sum_paid leaked")
     left = z3.If(leak < level, level - leak, 0)
     bucket = [half >= 0, level >= 0, level <= half, leak >= 0, amount >= 0, leaked >= 0]
+
+    # A split: the parts of some payees, together `parts`, of products that come to `products`, and
+    # the next payee's.
+    parts, products, product, received = z3.Ints("parts products product received")
+    part, is_part = _floor(product, "part")
     return [
         Lemma(
             "a share of at most the whole is at most the whole, and not negative",
@@ -75,6 +80,18 @@ def lemmas() -> list[Lemma]:
             [*bucket, sum_paid <= level + leaked],
             leaked <= half,
             [sum_paid <= 2 * half],
+        ),
+        Lemma(
+            "with each payee, the parts of a split stay at most what they are rounded from",
+            is_part,
+            BPS * parts <= products,
+            [BPS * (parts + part) <= products + product],
+        ),
+        Lemma(
+            "so if the shares are the whole, all parts are at most what was received",
+            [BPS * parts <= products],
+            products == BPS * received,
+            [parts <= received],
         ),
     ]
 

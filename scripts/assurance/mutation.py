@@ -73,6 +73,8 @@ EVIDENCE = "contracts/evidence/Evidence.sol:Evidence"
 FUNDINGS = "contracts/escrow/Fundings.sol:Fundings"
 JOB_EVALUATOR = "contracts/integrations/JobEvaluator.sol:JobEvaluator"
 JOB_EVALUATORS = "contracts/integrations/JobEvaluator.sol:JobEvaluators"
+SPLIT = "contracts/payout/Split.sol:Split"
+SPLITS = "contracts/payout/Split.sol:Splits"
 STATEMENTS = "contracts/escrow/Statements.sol:Statements"
 TERMS_RULES = "contracts/terms/TermsRules.sol:TermsRules"
 
@@ -206,6 +208,8 @@ TARGETS = {
         ("escrow/Rounds.t.sol",),
         ("contracts/escrow/Rounds.sol:Rounds",),
     ),
+    "Shares": Target("contracts/payout/Shares.sol", ("payout",), (SPLIT,)),
+    "Split": Target("contracts/payout/Split.sol", ("payout",), (SPLIT, SPLITS)),
     "JobEvaluator": Target(
         "contracts/integrations/JobEvaluator.sol",
         ("integrations/JobEvaluator.t.sol", "integrations/Hostile.t.sol"),

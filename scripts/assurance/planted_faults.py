@@ -35,10 +35,14 @@ REVERSALS = CONTRACTS / "evidence/Reversals.sol"
 ROUNDS = CONTRACTS / "escrow/Rounds.sol"
 SETTLEMENT_RULES = CONTRACTS / "escrow/SettlementRules.sol"
 TIMES = CONTRACTS / "escrow/Times.sol"
+SPLIT = CONTRACTS / "payout/Split.sol"
 STATEMENTS = CONTRACTS / "escrow/Statements.sol"
 FIXTURE = Path("tests/contracts/support/Fixture.sol")
 SUITE = Path("tests/contracts/invariant/Escrow.t.sol")
-SUPPORT = ("Fixture", "HostileToken", "RoundFixture", "TermsById", "TestTree")
+SPLIT_FIXTURE = Path("tests/contracts/support/SplitFixture.sol")
+SUPPORT = (
+    *("Dollar", "Fixture", "HostileToken", "RoundFixture", "SplitFixture", "TermsById", "TestTree"),
+)
 ROUND_TESTS = Path("tests/contracts/escrow/Rounds.t.sol")
 
 TIMEOUT_S = 1800
@@ -71,6 +75,7 @@ PRAGMA = "pragma solidity 0.8.37;\n"
 IMPORT = 'import {planted} from "contracts/Planted.sol";\n'
 SHRINKING = "shrink-run-limit = 300"
 SET_UP = "vm.warp(START);\n"
+SPLIT_SET_UP = "splits = new Splits();\n"
 SET_SWITCH = f'vm.deal(address(0xfa017), vm.envUint("{SWITCH}"));\n'
 
 
@@ -115,6 +120,9 @@ I16 = "invariant_I16_whatIsTakenBackComesOffOnce"
 L1_ANCHOR = "invariant_L1_whatThePublisherSignedCanBeAnchored"
 L1_SETTLE = "invariant_L1_aValidSettlementSucceeds"
 L1_EMPTY = "invariant_L1_everythingComesOut"
+S1 = "invariant_S1_whatCameIsWhatWentAndWhatIsHeld"
+S2 = "invariant_S2_noPayeeGetsMoreThanItsPart"
+S3 = "invariant_S3_noPayeeStopsAnother"
 ROUND_OF_ANOTHER = "test_revertIf_thePublisherHasNotSigned"
 ROUND_ANCHORED = "test_aRootThatIsAnchoredAlreadyIsNotAnchoredAgain"
 ROUND_REVERTS = "test_revertIf_theVerifierHasNotSigned"
@@ -527,6 +535,36 @@ FAULTS = (
         "false",
     ),
     Fault(
+        "a split forgets what a payee was paid",
+        S1,
+        SPLIT,
+        "releasedTo[token][payee] += amount;",
+        "",
+    ),
+    Fault(
+        "a call from within a transfer is let in",
+        S2,
+        SPLIT,
+        "isSent = token.trySafeTransfer(to, amount);",
+        "bytes32 slot = _reentrancyGuardStorageSlot();"
+        ' assembly ("memory-safe") { tstore(slot, 0) }'
+        " isSent = token.trySafeTransfer(to, amount);",
+    ),
+    Fault(
+        "what has left a split counts as more",
+        S2,
+        SPLIT,
+        "token.balanceOf(address(this)) + released[token]",
+        "token.balanceOf(address(this)) + 2 * released[token]",
+    ),
+    Fault(
+        "a payee that cannot be paid stops the others",
+        S3,
+        SPLIT,
+        "if (part != 0) _tryRelease(token, all[i].payee, all[i].payee, part);",
+        "if (part != 0) _requireReleased(token, all[i].payee, all[i].payee);",
+    ),
+    Fault(
         "a round goes on without its anchor",
         ROUND_OF_ANOTHER,
         ROUNDS,
@@ -577,6 +615,7 @@ def plant(folder: Path) -> None:
     for number, fault in enumerate(FAULTS, 1):
         replace_once(folder / fault.file, fault.old, fault.switched(number))
     replace_once(folder / FIXTURE, SET_UP, SET_UP + SET_SWITCH)
+    replace_once(folder / SPLIT_FIXTURE, SPLIT_SET_UP, SPLIT_SET_UP + SET_SWITCH)
     # That a sequence fails is enough here; the shortest one takes long to find.
     suite = (folder / SUITE).read_text()
     (folder / SUITE).write_text(suite.replace(SHRINKING, "shrink-run-limit = 0"))

@@ -62,6 +62,8 @@ FAULTS = (
         "escrow/Release", "leak < level ? level - leak : 0", "leak < level ? level - leak : leak"
     ),
     Fault("escrow/Statements", 'if (earned < record.earned) return "earned_fell";', ""),
+    Fault("payout/Shares", "uint16(word >> 80)", "uint16(word >> 81)"),
+    Fault("payout/Shares", "received * bps / BPS", "received / BPS * bps"),
     Fault("log/MerkleLog", "if (newSize <= oldSize)", "if (newSize < oldSize)"),
     Fault(
         "log/MerkleLog",

@@ -90,6 +90,16 @@ OTHERS = {
         "refund",
         "withdraw fees",
     ],
+    "Splits, whose payees are known": [
+        f"{what} of {count}{when}"
+        for count in (2, 32)
+        for what, whens in (
+            ("create a split", ("",)),
+            ("release a part", (", first time", ", again")),
+            ("release all parts", (", first time", ", again")),
+        )
+        for when in whens
+    ],
     "Contracts that do not pay at once": [
         "settle 50 outcomes, challenged",
         "release, payee known",

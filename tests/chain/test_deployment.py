@@ -13,13 +13,18 @@ from orchestrator.chain.caller import contract_at
 from orchestrator.chain.deployment import Anchor, Chain, SignedCheckpoint, log_id_of
 from orchestrator.core.job_condition import CLOCK_TOLERANCE_S
 from orchestrator.core.site import Addresses
+from orchestrator.core.split import Agreement, Share, Split, factory_domain
 from orchestrator.core.terms import DOMAIN_TYPE, Terms
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_bench import rewritten
 from tests.support.chain_deal import (
     DEPLOYER,
+    OPERATOR,
+    OPERATOR_KEY,
     ORIGIN,
+    OWNER,
+    OWNER_KEY,
     PAYEE,
     PUBLISHER,
     STRANGER,
@@ -214,6 +219,55 @@ def test_rounds_that_only_look_like_ours_are_refused(
         without.check_companions()
         checkpoint = SignedCheckpoint(WORD, 1, WORD, b"")
         refused("rounds-missing", lambda: without.settle_round(checkpoint, [], []))
+
+
+def test_splits_that_only_look_like_ours_are_refused(chain: Chain, clock: LocalChainClock) -> None:
+    ours = chain.addresses.splits
+    assert ours is not None
+    assert chain.check_splits(ours) == factory_domain(chain.chain_id, ours)
+    refused("code-differs", lambda: chain.check_splits(chain.addresses.escrow))
+    refused("code-missing", lambda: chain.check_splits(PAYEE))
+    # What its splits run was made by another.
+    copy = copied(clock, ours, {}, first=False)
+    assert "which it did not make" in refused("other-splits", partial(chain.check_splits, copy))
+    # It signs for another name; or says the right one, and checks signatures under another.
+    code = clock.node.call("eth_getCode", ours, "latest")
+    words = (keccak(text=DOMAIN_TYPE), keccak(text="Tallystick Splits"), keccak(text="1"))
+    types = ["bytes32", "bytes32", "bytes32", "uint256", "address"]
+    separator = keccak(abi_encode(types, [*words, chain.chain_id, ours])).hex()
+    for old, new, reason in (
+        (b"Tallystick ".hex(), b"Tallystich ".hex(), "domain-differs"),
+        (separator, "11" * 32, "other-splits"),
+    ):
+        assert old in code
+        clock.node.call("anvil_setCode", ours, code.replace(old, new))
+        refused(reason, lambda: chain.check_splits(ours))
+    clock.node.call("anvil_setCode", ours, code)
+    chain.check_splits(ours)
+
+
+def test_a_split_is_where_it_was_said_to_be(chain: Chain, clock: LocalChainClock) -> None:
+    factory = chain.addresses.splits
+    assert factory is not None
+    shares = [Share(OWNER, 1), Share(OPERATOR, 3_333), Share(STRANGER, 6_666)]
+    agreement = Agreement(chain.chain_id, factory, Split.of(shares, WORD), {})
+    split, address = agreement.split, agreement.address
+    at = contract_at("Splits", factory)
+    assert to_checksum_address(chain.read(at, "splitOf", split.to_abi(), WORD)) == address
+    assert chain.split_at(address) is None
+    for key in (OWNER_KEY, OPERATOR_KEY, STRANGER_KEY):
+        agreement = agreement.signed_by(key)
+    signatures = [agreement.signatures[share.payee] for share in split.shares]
+    send(chain, DEPLOYER, chain.call(at, "create", split.to_abi(), WORD, signatures))
+    assert chain.split_at(address) == split
+    found = chain.read(contract_at("Split", address), "shares")
+    assert [(to_checksum_address(payee), bps) for payee, bps in found] == split.to_abi()
+    # The same code elsewhere was signed by no one.
+    copy = copied(clock, address, {}, first=False)
+    assert chain.split_at(copy) is None
+    with Chain(url_of(chain), chain.addresses._replace(splits=None)) as without:
+        without.check_companions()
+        assert without.split_at(address) is None
 
 
 def test_a_round_anchors_and_settles_at_once(chain: Chain, log: AnchoredLog, terms: Terms) -> None:

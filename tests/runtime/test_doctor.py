@@ -211,7 +211,7 @@ def test_a_chain_is_approved_only_with_our_contracts(tmp_path: Path, anvil: Loca
     assert examined(site.to_json()) == Finding(
         "chain", True, f"chain {chain_id} holds our contracts; the log is anchored at size 0"
     )
-    for name in ("event_log", "escrow", "feedback", "evaluators", "rounds"):
+    for name in ("event_log", "escrow", "feedback", "evaluators", "rounds", "splits"):
         assert not examined(site.to_json() | {name: deployed.token}).ok
     assert not examined(site.to_json() | {"chain_id": chain_id + 1}).ok
     assert str(path) in examined({}).detail

@@ -20,7 +20,9 @@ from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.context import ChainReads, Network, ServiceInfo
+from api.routes.records.cards import KEYS_PATH
 from orchestrator.client.http import tls_settings
+from orchestrator.core.agent_card import CardKey
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import Entry, address_word
@@ -76,6 +78,7 @@ POLICY = {
 
 # Webhooks of tests go to servers on this machine.
 LOOPBACK = (IPv4Network("127.0.0.0/8"),)
+CARD_KEY = b"\x05" * 32
 PUBLISHER = wallet("publisher")
 VERIFIER = wallet("verifier")
 TOKEN = wallet("token").address
@@ -314,6 +317,7 @@ def _app(
             fee_recipient=wallet("fees").address,
             trusted_proxies=tuple(trusted_proxies),
             webhook_networks=LOOPBACK,
+            cards=CardKey(CARD_KEY, service.url + KEYS_PATH),
         ),
         limits=limits,
     )

@@ -66,7 +66,7 @@ def populate(log: Ledger) -> None:
             admin.execute("INSERT INTO rate_limits VALUES (%s, 'read', 0)", (account,))
             admin.execute("INSERT INTO signin_nonces VALUES (%s, 0)", (f"nonce {account}",))
             admin.execute(
-                "INSERT INTO operator_profiles VALUES (%s, 'n', 'c', '{}', NULL, NULL, 0)",
+                "INSERT INTO operator_profiles VALUES (%s, 'n', 'c', '{}', NULL, NULL, 0, false)",
                 (account,),
             )
             admin.execute(

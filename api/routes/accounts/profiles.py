@@ -42,6 +42,7 @@ def put_profile(service: TheService, caller: Describer, body: bodies.Profile) ->
             contact=body.contact,
             capabilities=sorted(set(body.capabilities)),
             agent_id=agent_id,
+            is_public=body.is_public,
         )
         return _own_profile(session, caller)
 
@@ -94,5 +95,6 @@ def _profile(account: str, row: Row) -> answers.Profile:
         contact=row.contact,
         capabilities=row.capabilities,
         agent=agent,
+        is_public=row.is_public,
         updated_ms=row.updated_ms,
     )

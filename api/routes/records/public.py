@@ -68,6 +68,7 @@ def log(service: TheService) -> answers.Log:
         lens=service.info.lens,
         feedback=service.info.feedback,
         evaluators=service.info.evaluators,
+        splits=service.info.splits,
         publisher=service.info.publisher,
         verifier=service.info.verifier,
         tokens=[token_answer(token, service.limits) for token in service.info.tokens],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from orchestrator.cli.checks.cards import card
 from orchestrator.cli.checks.options import checking_command
 from orchestrator.cli.options import Api, Json, Rpc, ShowProgress, find_endpoints
 from orchestrator.cli.output import Progress
@@ -32,7 +33,7 @@ _console = Console()
 
 def add_check_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (verify, receipt, replay, anchors):
+    for command in (verify, receipt, replay, anchors, card):
         app.command()(command)
 
 

@@ -98,6 +98,8 @@ def test_address_book_names_what_was_deployed(
     assert evaluators.implementation() == deployed["JobEvaluator"]
     rounds = container("Rounds").at(deployed["Rounds"])
     assert (rounds.escrow(), rounds.eventLog()) == (escrow.address, deployed["EventLog"])
+    splits = container("Splits").at(deployed["Splits"])
+    assert splits.implementation() == deployed["Split"]
     libraries = {name: deployed[name] for name in LIBRARIES}
     assert address_book["contracts"]["OutcomeEscrow"]["libraries"] == libraries
     code = bytes(chain.provider.get_code(escrow.address))

@@ -79,7 +79,7 @@ def test_site_is_one_that_doctor_approves(
         write_site(deployer, chain.provider, book, ORIGIN, one, one, other)
     # Contracts that are none are not approved.
     document = json.loads(site.read_text())
-    for name in ("escrow", "lens", "feedback", "evaluators", "rounds"):
+    for name in ("escrow", "lens", "feedback", "evaluators", "rounds", "splits"):
         site.write_text(json.dumps(document | {name: document["event_log"]}))
         assert not examined().ok
 

@@ -186,6 +186,7 @@ CREATE TABLE operator_profiles (
     agent_id numeric(78, 0) CHECK (agent_id >= 0),
     agent_checked_ms bigint,
     updated_ms bigint NOT NULL,
+    is_public boolean NOT NULL DEFAULT false,
     CHECK ((agent_id IS NULL) = (agent_checked_ms IS NULL))
 );
 ALTER TABLE operator_profiles ENABLE ROW LEVEL SECURITY;
@@ -207,7 +208,7 @@ CREATE POLICY matcher ON proposals FOR SELECT TO tallystick_definer USING (true)
 GRANT SELECT ON operator_profiles TO tallystick_definer;
 CREATE FUNCTION public_profile(of_log bytea, of_account text) RETURNS TABLE (
     display_name text, contact text, capabilities text[], agent_id numeric, agent_checked_ms bigint,
-    updated_ms bigint
+    updated_ms bigint, is_public boolean
 ) LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp
 BEGIN ATOMIC
     SELECT p.display_name,
@@ -215,12 +216,21 @@ BEGIN ATOMIC
             SELECT FROM proposals o
             WHERE o.log_id = of_log AND o.operator = p.account AND o.owner = current_account()
         ) THEN p.contact END,
-        p.capabilities, p.agent_id, p.agent_checked_ms, p.updated_ms
+        p.capabilities, p.agent_id, p.agent_checked_ms, p.updated_ms, p.is_public
     FROM operator_profiles p
     WHERE p.account = of_account
         AND (key_may('owner:read', NULL) OR key_may('owner:review', NULL))
         AND EXISTS (
             SELECT FROM surfaces s WHERE s.log_id = of_log AND s.owner = (SELECT current_word()));
+END;
+
+-- What all the world reads of a profile that is public: its contact stays out.
+CREATE FUNCTION carded_profile(of_account text) RETURNS TABLE (
+    display_name text, capabilities text[], agent_id numeric
+) LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp
+BEGIN ATOMIC
+    SELECT p.display_name, p.capabilities, p.agent_id
+    FROM operator_profiles p WHERE p.account = of_account AND p.is_public;
 END;
 
 -- An operator's private memory ----------------------------------------------------------------------
@@ -250,7 +260,8 @@ CREATE POLICY self ON operator_memory TO tallystick_api USING (
     account = (SELECT current_account()) AND (SELECT key_may('operator:memory', NULL))
     AND ((SELECT current_surfaces()) IS NULL OR surface = ANY ((SELECT current_surfaces())::bytea[])));
 
-GRANT EXECUTE ON FUNCTION public_profile TO tallystick_api;
+GRANT EXECUTE ON FUNCTION public_profile, carded_profile TO tallystick_api;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION public_profile OWNER TO tallystick_definer;
+ALTER FUNCTION carded_profile OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;

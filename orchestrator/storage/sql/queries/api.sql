@@ -524,25 +524,30 @@ SELECT size, root, tx_hash, block_number, time_s FROM (
 
 -- name: own_profile
 -- The caller's own profile.
-SELECT display_name, contact, capabilities, agent_id, agent_checked_ms, updated_ms
+SELECT display_name, contact, capabilities, agent_id, agent_checked_ms, updated_ms, is_public
 FROM operator_profiles WHERE account = (SELECT current_account());
 
 -- name: public_profile
 -- What an owner of a surface may read of an operator's profile.
-SELECT display_name, contact, capabilities, agent_id, agent_checked_ms, updated_ms
+SELECT display_name, contact, capabilities, agent_id, agent_checked_ms, updated_ms, is_public
 FROM public_profile(%(log_id)s, %(account)s);
+
+-- name: carded_profile
+-- What all the world may read of an operator's profile; none unless it is public.
+SELECT display_name, capabilities, agent_id FROM carded_profile(%(account)s);
 
 -- name: put_profile
 -- Set the caller's profile; the agent's id was checked just now, if there is one.
 INSERT INTO operator_profiles
-    (account, display_name, contact, capabilities, agent_id, agent_checked_ms, updated_ms)
+    (account, display_name, contact, capabilities, agent_id, agent_checked_ms, updated_ms, is_public)
 VALUES (current_account(), %(display_name)s, %(contact)s, %(capabilities)s::text[],
     %(agent_id)s::numeric, CASE WHEN %(agent_id)s::numeric IS NOT NULL THEN clock_ms() END,
-    clock_ms())
+    clock_ms(), %(is_public)s)
 ON CONFLICT (account) DO UPDATE SET
     display_name = excluded.display_name, contact = excluded.contact,
     capabilities = excluded.capabilities, agent_id = excluded.agent_id,
-    agent_checked_ms = excluded.agent_checked_ms, updated_ms = excluded.updated_ms;
+    agent_checked_ms = excluded.agent_checked_ms, updated_ms = excluded.updated_ms,
+    is_public = excluded.is_public;
 
 -- name: erase_profile
 -- Forget the caller's profile.

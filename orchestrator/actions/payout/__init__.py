@@ -1,0 +1,1 @@
+"""Plans for what is done with a payout once it has left the escrow."""
