@@ -174,6 +174,7 @@ def open_deployment(
                 _home(settings),
                 client_networks=settings.client_networks,
                 mark=settings.mark,
+                replay=settings.replay,
             ),
         )
         yield OpenDeployment(exits.enter_context(stack), postgres, node)
