@@ -116,7 +116,7 @@ class Session:
 
     @property
     def key(self) -> Row | None:
-        """What is known of the key whose secret is presented; None for nothing, or for no key."""
+        """The facts of the key whose secret is presented; None if it is not known, or is none."""
         self._begin()
         return self._key
 

@@ -26,7 +26,7 @@ _POLL_S = 0.05
 
 
 class Service(NamedTuple):
-    """What a process serves: a log, by the API's URL of its database, within these limits."""
+    """A log to be served, by the API's URL of its database, within these limits."""
 
     url: str
     log_id: bytes
