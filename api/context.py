@@ -168,7 +168,8 @@ class Service:
     touches: CapacityLimiter
 
 
-def _service(request: Request) -> Service:
+# Not a plain function, which FastAPI would hand to a thread.
+async def _service(request: Request) -> Service:
     service = request.app.state.service
     if not isinstance(service, Service):
         raise TypeError("create_app sets the service")

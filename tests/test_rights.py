@@ -454,7 +454,7 @@ def forgetful(app: FastAPI) -> None:
         bought = ProductEvent(from_hex(surface), from_hex(lead), "subscribe", 7, 0, ZERO_WORD)
         with acting(service, caller) as session:
             asked = [Submission("forged", bought, b"")]
-            return [str(one) for one in submit(session, service.log_id, caller.account, asked)]
+            return [str(one) for one in submit(session, service.log_id, caller.account, asked).ids]
 
     app.include_router(router)
 

@@ -8,8 +8,8 @@ account before anything else is done for it.
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
@@ -18,17 +18,17 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from api.context import Service, TheService
-from api.http import allowances
+from api.http.allowances import costs_of, note, occupy
 from api.http.fields import checksummed
 from api.http.problems import Refusal
 from orchestrator.core.entry import ZERO_WORD, address_word
 from orchestrator.core.errors import SignInError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.limits import Limits, limits_for
+from orchestrator.core.limits import limits_by_level
 from orchestrator.core.scopes import SCOPES, Scope
 from orchestrator.core.sign_in import Audience, SignIn, read_message, write_message
 from orchestrator.core.units import format_ms
-from orchestrator.storage.allowances import spend
+from orchestrator.storage import allowances
 from orchestrator.storage.database import Row, Session
 
 KEY_PREFIX = "tsk_"
@@ -116,14 +116,23 @@ def admit(service: Service, request: Request, secret: bytes, scopes: Sequence[st
 
     Raises `Refusal` (401, 403 or 429) unless its key is live and has one of these scopes.
     """
-    with service.database.transaction(secret=secret) as session:
-        caller = _caller(session.key, secret)
-        session.run("api.commit_unflushed")
-        limits = _limits(service, session, request, caller, scopes)
-        spent = spend(session, caller.account, limits, allowances.costs_of(request))
-    # Refusals from here on must not undo the charge, so the transaction has ended.
-    allowances.note(request, spent, limits)
-    allowances.occupy(service, request, caller.account)
+    surface = request.path_params.get("surface")
+    word = bytes.fromhex(surface[2:]) if surface and _WORD.fullmatch(surface) else None
+    # Where it acts as operator on a surface, by its level there.
+    of_level = [scope for scope in scopes if scope.startswith("operator:")] if word else []
+    key, spent, limits = allowances.admit(
+        service.database,
+        secret,
+        costs_of(request),
+        (service.limits, *limits_by_level(service.limits)) if of_level else (service.limits,),
+        log_id=service.log_id,
+        surface=word,
+        scopes=of_level,
+    )
+    caller = _caller(key, secret)
+    # Refusals from here on must not undo the charge, so its transaction has ended.
+    note(request, spent, limits)
+    occupy(service, request, caller.account)
     if not caller.scopes.intersection(scopes):
         raise Refusal(
             403,
@@ -132,37 +141,21 @@ def admit(service: Service, request: Request, secret: bytes, scopes: Sequence[st
             f"{', '.join(sorted(caller.scopes))}",
             headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope"'},
         )
-    _check_surface(caller, request.path_params.get("surface"))
+    if word is not None:
+        # Wherever a path names a surface; what is no id is refused later.
+        check_surface(caller, word)
     return caller
 
 
-def _limits(
-    service: Service, session: Session, request: Request, caller: Caller, wanted: Sequence[str]
-) -> Limits:
-    """Return the caller's limits for a request: where it acts as operator, by its level there."""
-    surface = request.path_params.get("surface")
-    can = caller.scopes.intersection(wanted)
-    if (
-        surface is None
-        or not _WORD.fullmatch(surface)
-        or not any(scope.startswith("operator:") for scope in can)
-    ):
-        return service.limits
-    row = session.one(
-        "api.level",
-        log_id=service.log_id,
-        surface=bytes.fromhex(surface[2:]),
-        operator=caller.word,
+def acting(
+    service: Service, caller: Caller, *, lets_go_early: bool = False
+) -> AbstractContextManager[Session]:
+    """Open a transaction that speaks for the caller. It raises `Refusal` if its key has ended."""
+    return service.database.transaction(
+        secret=caller.secret,
+        check=lambda key: _caller(key, caller.secret),
+        lets_go_early=lets_go_early,
     )
-    return limits_for(service.limits, 0 if row is None else row.level)
-
-
-@contextmanager
-def acting(service: Service, caller: Caller) -> Iterator[Session]:
-    """Open a transaction that speaks for the caller. Raises `Refusal` if its key has ended."""
-    with service.database.transaction(secret=caller.secret) as session:
-        _caller(session.key, caller.secret)
-        yield session
 
 
 def needs(*scopes: Scope) -> Callable[..., Caller]:
@@ -187,12 +180,6 @@ def check_surface(caller: Caller, surface: bytes) -> None:
 def secret_of(key: str) -> bytes:
     """Return the secret that a transaction presents of a key."""
     return sha256(key.encode()).digest()
-
-
-def _check_surface(caller: Caller, surface: str | None) -> None:
-    """Hold a key to its surfaces wherever a path names one; what is no id is refused later."""
-    if surface is not None and _WORD.fullmatch(surface):
-        check_surface(caller, bytes.fromhex(surface[2:]))
 
 
 def _caller(key: Row | None, secret: bytes) -> Caller:

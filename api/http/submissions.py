@@ -12,7 +12,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -34,7 +34,7 @@ from api.http.problems import Refusal, documented, not_found
 from orchestrator.core.kinds import KINDS
 from orchestrator.core.scopes import Scope
 from orchestrator.log import inbox
-from orchestrator.log.inbox import EventAheadError, Result, Submission
+from orchestrator.log.inbox import EventAheadError, Result, Submission, Taken
 from orchestrator.storage.database import Session
 
 Line = TypeVar("Line", BulkProductEvent, BulkTouch)
@@ -55,7 +55,8 @@ _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,6})\"?\s*(?:$|[,;])", r
 # --- Headers and responses ------------------------------------------------------------------------
 
 
-def _wait_s(
+# Not a plain function, which FastAPI would hand to a thread.
+async def _wait_s(
     prefer: Annotated[
         str | None,
         Header(
@@ -112,17 +113,33 @@ class Intake:
     response: Response
     # How many take theirs at a time; None: as many as there are connections.
     limiter: CapacityLimiter | None = None
+    # Those that the last transaction took which had not been taken before.
+    _fresh: set[UUID] = field(default_factory=set)
 
     def submit(self, session: Session, submissions: Sequence[Submission]) -> list[UUID]:
-        """Take requests, in order, in the session's transaction; return their ids."""
-        log_id, ids = self.service.log_id, list[UUID]()
-        if len(submissions) > inbox.MAX_BULK:
-            # All of them before the first part: an event of the last part may be still to come.
-            requests = [submission.request for submission in submissions]
-            inbox.enter(session, log_id, requests)
+        """Enter for requests, and take them; as `take` does."""
+        if len(submissions) <= inbox.MAX_BULK:
+            log_id, account = self.service.log_id, self.caller.account
+            return self._noted(inbox.submit(session, log_id, account, submissions))
+        # All of them before the first part: an event of the last part may be still to come.
+        requests = [submission.request for submission in submissions]
+        inbox.enter(session, self.service.log_id, requests)
+        return self.take(session, submissions)
+
+    def take(self, session: Session, submissions: Sequence[Submission]) -> list[UUID]:
+        """Take requests, in order, in the session's transaction, which has entered for them.
+
+        Return their ids.
+        """
+        log_id, account, ids = self.service.log_id, self.caller.account, list[UUID]()
         for part in in_bulks(submissions):
-            ids += inbox.submit(session, log_id, self.caller.account, part)
+            ids += self._noted(inbox.take(session, log_id, account, part))
         return ids
+
+    def _noted(self, taken: Taken) -> list[UUID]:
+        """Note which requests wait since now: once committed, nothing need be asked of these."""
+        self._fresh.update(taken.fresh)
+        return taken.ids
 
     async def take_one(self, take: Callable[[Session], list[UUID]]) -> RequestStatus:
         """Take one request in a transaction, and return its status. Raises `Refusal`."""
@@ -180,7 +197,8 @@ class Intake:
         """
 
         def in_transaction() -> list[UUID]:
-            with acting(self.service, self.caller) as session:
+            self._fresh.clear()
+            with acting(self.service, self.caller, lets_go_early=True) as session:
                 return take(session)
 
         # The database's clock may be a simulated one; patience is measured in real time.
@@ -210,7 +228,10 @@ class Intake:
 
         The response's status becomes 200 if all are decided, 202 otherwise.
         """
-        statuses = await self._statuses(ids)
+        if self._fresh.issuperset(ids):
+            statuses = [_status(Result(each, "waiting", *[None] * 4), None, None) for each in ids]
+        else:
+            statuses = await self._statuses(ids)
         must_wait = self.wait_s > 0 and not _all_decided(statuses)
         may_wait = must_wait and self._may_wait()
         if may_wait or (self.wait_s > 0 and not must_wait):

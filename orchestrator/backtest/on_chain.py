@@ -257,7 +257,7 @@ class OnChainBacktest:
         for account, part in self._by_account(requests):
             asked = [Submission(key, request, key.encode()) for key, request in part]
             with self._stack.api.transaction(secret=self._secret_of(account)) as session:
-                ids += submit(session, self._stack.site.log_id, account, asked)
+                ids += submit(session, self._stack.site.log_id, account, asked).ids
         return ids
 
     def _secret_of(self, account: str) -> bytes:

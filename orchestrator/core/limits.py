@@ -5,6 +5,7 @@ same table. A deployment changes some by a file, and `limits_for` is where a cal
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from orchestrator.core.errors import InputError
@@ -115,16 +116,21 @@ def read_limits(document: object) -> Limits:
 
 # The rates at which an operator works. What owners report depends on no level.
 _BY_LEVEL = ("requests_a_minute", "rows_a_minute", "touches_a_day", "acts_a_day")
+LEVELS = range(4)
 
 
-def limits_for(limits: Limits, level: int | None) -> Limits:
-    """Return the limits of an operator of this level; None where a level has no say.
+@lru_cache(maxsize=16)
+def limits_by_level(limits: Limits) -> tuple[Limits, ...]:
+    """Return the limits of an operator of each level, from 0 on."""
+    return tuple(limits_for(limits, level) for level in LEVELS)
+
+
+def limits_for(limits: Limits, level: int) -> Limits:
+    """Return the limits of an operator of this level.
 
     It is the one place where what a caller has earned changes what it may ask for. A level is that
     of a surface: there a request costs less of the same allowance.
     """
-    if level is None:
-        return limits
     percent = getattr(limits, f"level_{level}_percent")
     most = {name: getattr(limits, name) * percent // 100 for name in _BY_LEVEL}
     return limits._replace(**{name: min(max(1, value), MOST - 1) for name, value in most.items()})

@@ -26,10 +26,16 @@ class Replay:
     Only a record that is `clock-ahead` may be taken again, once its time has come.
 
     `now_ms` returns the reader's time, UTC milliseconds. None: there is no clock to compare with.
+    `world` is that of an earlier replay, at an entry after which nothing was expected.
     """
 
-    def __init__(self, documents: Documents, now_ms: Callable[[], int] | None = None) -> None:
-        self.world = World(
+    def __init__(
+        self,
+        documents: Documents,
+        now_ms: Callable[[], int] | None = None,
+        world: World | None = None,
+    ) -> None:
+        self.world = world or World(
             policies=DocumentCache(documents.known_policy),
             settings=DocumentCache(documents.known_settings),
         )
@@ -41,6 +47,12 @@ class Replay:
     def size(self) -> int:
         """The number of entries taken."""
         return self.world.size - len(self._expected)
+
+    @property
+    def expects_nothing(self) -> bool:
+        """True where no entry must follow: a world from here can be gone on with."""
+        world = self.world
+        return not self._expected and world.arriving is None and world.reporting is None
 
     def take(self, record: Record) -> None:
         """Judge the log's next record."""

@@ -16,9 +16,9 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.limits import BYTES_OF_ROW
 from orchestrator.core.names import escaped, own_id
 from orchestrator.core.requests import RETRYABLE, Arrival, ProductEvent, Request
-from orchestrator.core.rights import API, RIGHTS
+from orchestrator.core.rights import API, RIGHTS, Right
 from orchestrator.core.units import format_ms
-from orchestrator.storage.database import DatabaseError, Row, Session, array
+from orchestrator.storage.database import Asked, DatabaseError, Row, Session, array
 
 # The most requests, results or pseudonyms of one call: one statement and one transaction for all.
 MAX_BULK = 1_000
@@ -83,16 +83,26 @@ def enter(session: Session, log_id: bytes, requests: Sequence[Request]) -> None:
     This is asked before the database reads what is sent, so that little is done for what is refused
     in a flood; what it takes it counts once more.
     """
-    # What the log itself asks for, as the chain or the clock says, is never refused for what others
-    # have waiting: there is little of it, and it is what pays.
-    rights = [RIGHTS[type(request)] for request in requests]
-    counted = [right for right in rights if right.sender == API]
-    (row,) = session.all(
-        "log.enter_inbox",
-        log_id=log_id,
-        locks=array(_locks(log_id, requests)),
-        are_owners=all(right.is_surface_owners for right in counted),
-    )
+    ((row,),) = session.together(entry_query(log_id, requests))
+    check_entered(row, requests)
+
+
+def entry_query(log_id: bytes, requests: Sequence[Request]) -> Asked:
+    """Return the query by which a session enters, for `check_entered` to look at its row.
+
+    `enter` does both; it is sent with other queries to save a round trip.
+    """
+    arguments = {
+        "log_id": log_id,
+        "locks": array(_locks(log_id, requests)),
+        "are_owners": all(right.is_surface_owners for right in _counted(requests)),
+    }
+    return "log.enter_inbox", arguments
+
+
+def check_entered(row: Row, requests: Sequence[Request]) -> None:
+    """Raise as `enter` does, by the row of its query."""
+    counted = _counted(requests)
     if counted:
         _check_room(row, len(counted))
     times_ms = [
@@ -105,6 +115,16 @@ def enter(session: Session, log_id: bytes, requests: Sequence[Request]) -> None:
             f"{format_ms(row.now_ms)}; correct its time, or send it again then",
             ahead_ms,
         )
+
+
+def _counted(requests: Sequence[Request]) -> list[Right]:
+    """Return the rights to those requests that a limit counts.
+
+    What the log itself asks for, as the chain or the clock says, is never refused for what others
+    have waiting: there is little of it, and it is what pays.
+    """
+    rights = [RIGHTS[type(request)] for request in requests]
+    return [right for right in rights if right.sender == API]
 
 
 def _check_room(row: Row, requests: int) -> None:
@@ -137,46 +157,76 @@ def _locks(log_id: bytes, requests: Iterable[Request]) -> set[int]:
     }
 
 
+class Taken(NamedTuple):
+    """Requests as they were taken: their ids, in order, and those of them that wait since now."""
+
+    ids: list[UUID]
+    fresh: frozenset[UUID]
+
+
 def submit(
     session: Session, log_id: bytes, account: str, submissions: Sequence[Submission]
-) -> list[UUID]:
-    """Take requests of `account`, for which the session speaks. Return their ids in order.
+) -> Taken:
+    """Enter, and take requests of `account`. It raises as both do."""
+    # Written before others have to wait for the surface.
+    offer = _offer(log_id, account, submissions)
+    enter(session, log_id, [submission.request for submission in submissions])
+    return _taken(session, log_id, offer)
+
+
+def take(session: Session, log_id: bytes, account: str, submissions: Sequence[Submission]) -> Taken:
+    """Take requests of `account`, for which the session speaks and has entered.
 
     The database stamps their receipt, and takes none if one of them is not this account's to make
     by this login (`orchestrator.core.rights`); they are decided in this order. A request whose key
     was used before is not taken again, unless it was refused for a reason that time changes. Raises
-    `RequestError`, and takes none, if a body differs from its key's first, a value is out of
-    bounds, or an event is still to come; `inbox-full` while the account has its share waiting, and
-    `storage-limit` if it has too much stored.
+    `RequestError`, and takes none, if a body differs from its key's first, or a value is out of
+    bounds; `inbox-full` while the account has its share waiting, and `storage-limit` if it has too
+    much stored.
     """
+    return _taken(session, log_id, _offer(log_id, account, submissions))
+
+
+class _Offer(NamedTuple):
+    """Requests as they are offered to the database: by their ids, those of one key apart."""
+
+    ids: list[UUID]
+    offered: dict[UUID, Submission]
+    repeated: list[tuple[UUID, Submission]]
+    rows: str
+
+
+def _offer(log_id: bytes, account: str, submissions: Sequence[Submission]) -> _Offer:
+    """Write requests as they are offered. Raises RequestError for a value that is out of bounds."""
     if len(submissions) > MAX_BULK:
         raise RequestError(
             "bulk-too-long", f"{len(submissions)} requests at once; at most {MAX_BULK}"
         )
     account = account.lower()  # an id is of the address, however its checksum is written
-    offered: dict[UUID, Submission] = {}
-    repeated: list[tuple[UUID, Submission]] = []
-    ids = []
+    offer = _Offer([], {}, [], "")
     for submission in submissions:
         _check_submission(submission)
         name = UUID(bytes=request_id(log_id, account, submission.idempotency_key))
-        ids.append(name)
-        if name in offered:
-            repeated.append((name, submission))
+        offer.ids.append(name)
+        if name in offer.offered:
+            offer.repeated.append((name, submission))
         else:
-            offered[name] = submission
-    # Written before others have to wait for the surface.
-    rows = json_text([_submission_row(submission) for submission in offered.values()])
-    enter(session, log_id, [submission.request for submission in submissions])
-    taken = _take(session, log_id, rows)
+            offer.offered[name] = submission
+    rows = json_text([_submission_row(submission) for submission in offer.offered.values()])
+    return offer._replace(rows=rows)
+
+
+def _taken(session: Session, log_id: bytes, offer: _Offer) -> Taken:
+    """Have the database take what is offered, and compare what it was given before."""
+    taken = _take(session, log_id, offer.rows)
     # By request, the turn that had to have the same body; 0 where this is its first.
     turns = {row.request_id: row.turn - row.is_fresh for row in taken}
-    repeated += [(name, submission) for name, submission in offered.items() if turns[name]]
+    repeated = [(name, each) for name, each in offer.offered.items() if turns[name]]
     # Only now: the statement above has waited for any other transaction that takes the same keys,
     # so what it did not take is stored, and can be compared. An error takes all of it back.
-    if repeated:
-        _check_repeated(session, log_id, repeated, turns)
-    return ids
+    if offer.repeated or repeated:
+        _check_repeated(session, log_id, [*offer.repeated, *repeated], turns)
+    return Taken(offer.ids, frozenset(row.request_id for row in taken if row.is_fresh))
 
 
 def _take(session: Session, log_id: bytes, rows: str) -> list[Row]:
@@ -273,6 +323,18 @@ def pseudonyms_for(
     new_pseudonyms: Sequence[bytes],
 ) -> dict[str, bytes]:
     """Return the pseudonyms of many identities, each offered 32 random bytes of its own."""
+    query = pseudonyms_query(log_id, surface, external_ids, new_pseudonyms)
+    (rows,) = session.together(query)
+    return pseudonyms_of(rows, surface, len(external_ids))
+
+
+def pseudonyms_query(
+    log_id: bytes, surface: bytes, external_ids: Sequence[str], new_pseudonyms: Sequence[bytes]
+) -> Asked:
+    """Return the query for `pseudonyms_for`, whose rows `pseudonyms_of` reads.
+
+    Raises `RequestError` for an id that is out of bounds.
+    """
     if len(external_ids) > MAX_BULK:
         raise RequestError(
             "bulk-too-long", f"{len(external_ids)} leads at once; at most {MAX_BULK}"
@@ -280,15 +342,18 @@ def pseudonyms_for(
     for external_id in external_ids:
         _check_external_id("lead", external_id)
     offered = dict(zip(external_ids, new_pseudonyms, strict=True))
-    rows = session.all(
-        "log.assign_pseudonyms",
-        log_id=log_id,
-        surface=surface,
-        external_ids=list(offered),
-        fresh=list(offered.values()),
-    )
+    return "log.assign_pseudonyms", {
+        "log_id": log_id,
+        "surface": surface,
+        "external_ids": list(offered),
+        "fresh": list(offered.values()),
+    }
+
+
+def pseudonyms_of(rows: Sequence[Row], surface: bytes, wanted: int) -> dict[str, bytes]:
+    """Return pseudonyms by the rows of their query. Raises `RequestError` unless all are there."""
     # The database assigns none on a surface that is not in the log.
-    if len(rows) != len(offered):
+    if len(rows) != wanted:
         raise RequestError("surface-unknown", f"surface {to_hex(surface)} has published no policy")
     return {row.external_id: row.lead for row in rows}
 

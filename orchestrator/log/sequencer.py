@@ -346,10 +346,10 @@ class Sequencer(Resource):
         self._guard.check(session, self._log_id)
 
     def _drain(self, writer: _WriterState, limit: int) -> Checkpoint | None:
+        rows = self._received(writer, limit)
+        if not rows:
+            return None
         with writer.connection.transaction() as session:
-            rows = self._waiting(session, writer.repeated, limit)
-            if not rows:
-                return None
             self._check_receipts(rows)
             # One parse for all bodies: each is JSON already, because its column is.
             bodies = json.loads(f"[{','.join(row.body for row in rows)}]")
@@ -386,6 +386,18 @@ class Sequencer(Resource):
         # Only what is committed is the last checkpoint: before this line a failure reloads it.
         writer.checkpoint, writer.repeated = checkpoint, ()
         return checkpoint
+
+    def _received(self, writer: _WriterState, limit: int) -> list[Row]:
+        """Return the requests to decide next, all of which are on the disk.
+
+        They can be read a moment before they are there, and must not be lost once the mark says
+        that a checkpoint covers them. Nothing but a drain changes them.
+        """
+        with writer.connection.transaction() as session:
+            rows = self._waiting(session, writer.repeated, limit)
+            if rows:
+                session.run("database.flush")
+        return rows
 
     def _waiting(self, session: Session, repeated: tuple[int, ...], limit: int) -> list[Row]:
         """Return the requests to decide next, in their order."""

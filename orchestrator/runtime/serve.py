@@ -177,6 +177,7 @@ def open_deployment(
                 client_networks=settings.client_networks,
                 mark=settings.mark,
                 card_key=_card_key(_home(settings)) if "api" in parts else None,
+                replay=settings.replay,
             ),
         )
         yield OpenDeployment(exits.enter_context(stack), postgres, node)

@@ -13,6 +13,7 @@
 | TALLYSTICK_SITE | JSON file: the contracts and the log; goes with TALLYSTICK_RPC_URL |
 | TALLYSTICK_KEYS | folder with `publisher`, `verifier`, `relayer`: hex keys; made in HOME |
 | TALLYSTICK_MARK | file of what was signed last, in no back-up; `publisher.mark` in KEYS |
+| TALLYSTICK_REPLAY | file in which the verifier's replay is kept; `verifier.replay` in KEYS |
 | TALLYSTICK_KEY_FILE | file with the hex key of a person who acts on a contract; none |
 | TALLYSTICK_LISTEN | host:port of the API; `127.0.0.1:8700` |
 | TALLYSTICK_METRICS | host:port of health and metrics, or `off`; `127.0.0.1:8701`, if it is free |
@@ -53,6 +54,7 @@ NAMES = (
     "TALLYSTICK_SITE",
     "TALLYSTICK_KEYS",
     "TALLYSTICK_MARK",
+    "TALLYSTICK_REPLAY",
     "TALLYSTICK_KEY_FILE",
     "TALLYSTICK_LISTEN",
     "TALLYSTICK_METRICS",
@@ -104,11 +106,17 @@ class Settings:
     metrics: MetricsAddress | None = METRICS
     client_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     marked: Path | None = None
+    kept: Path | None = None
 
     @property
     def mark(self) -> Path:
         """The file of what was signed last."""
         return self.marked or self.keys / "publisher.mark"
+
+    @property
+    def replay(self) -> Path:
+        """The file where the verifier's replay is kept."""
+        return self.kept or self.keys / "verifier.replay"
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -163,6 +171,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         final_depth=_final_depth(values.get("TALLYSTICK_FINAL_DEPTH")),
         metrics=_metrics(values.get("TALLYSTICK_METRICS")),
         marked=Path(values["TALLYSTICK_MARK"]) if "TALLYSTICK_MARK" in values else None,
+        kept=Path(values["TALLYSTICK_REPLAY"]) if "TALLYSTICK_REPLAY" in values else None,
     )
 
 

@@ -4,6 +4,7 @@
 does. No part starts before the site has been checked against the chain and the database.
 """
 
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -60,6 +61,7 @@ from orchestrator.storage.database import (
 )
 from orchestrator.verify.anchors import Anchors
 from orchestrator.verify.log_replay import LogReplay
+from orchestrator.verify.resuming.kept_fold import KeptFold
 from orchestrator.webhooks.courier import Courier
 from orchestrator.webhooks.delivery import Deliverer
 from orchestrator.webhooks.posting import Poster
@@ -69,6 +71,8 @@ SILENT_MS = 30_000
 MAX_TRANSACTIONS = 10_000
 # How long a registrar waits for a sign-in before it looks whether it shall stop.
 _DESK_S = 0.2
+
+_log = logging.getLogger(__name__)
 
 
 class Keys(NamedTuple):
@@ -102,8 +106,8 @@ class Surroundings(NamedTuple):
     Blocks are believed to be final that lie `final_depth` below the latest, or else those that the
     nodes call so. Webhooks may go to the networks, although they are not of the public Internet.
     Documents of OAuth's clients may be in the `client_networks` likewise. The folder is on the disk
-    that must have room. The mark is the file that says what was signed. The card key signs agent
-    cards, if there is one.
+    that must have room. The mark is the file that says what was signed, and in the file `replay`
+    the verifier's replay is kept. The card key signs agent cards, if there is one.
     """
 
     proxies: tuple[Network, ...] = ()
@@ -114,6 +118,7 @@ class Surroundings(NamedTuple):
     client_networks: tuple[Network, ...] = ()
     mark: Path | None = None
     card_key: bytes | None = None
+    replay: Path | None = None
 
     def __repr__(self) -> str:
         return "Surroundings(…)"
@@ -339,7 +344,13 @@ class Stack(ResourceGroup):
         """The worker that settles and pays. It needs the verifier's key and the relayer's."""
         site, key = self.site, _require("verifier", self._keys.verifier)
         replay = LogReplay(
-            site.log_id, self.records, self._policy, self._settings, self.chain, self.now_ms
+            site.log_id,
+            self.records,
+            self._policy,
+            self._settings,
+            self.chain,
+            self.now_ms,
+            kept=self._kept_fold(key),
         )
         return Pipeline(
             database=self.worker,
@@ -352,6 +363,17 @@ class Stack(ResourceGroup):
             account=self.publisher,
             sponsorship=Sponsorship(site, self.limits),
         )
+
+    def _kept_fold(self, key: bytes) -> KeptFold | None:
+        """Return where the verifier's replay is kept, if it can be."""
+        if self._around.replay is None:
+            return None
+        binding = f"{to_hex(self.site.log_id)} {self.site.addresses}".encode()
+        try:
+            return self._exits.enter_context(KeptFold(self._around.replay, key, binding))
+        except InputError as error:
+            _log.warning("%s; the replay is not kept: it begins at the first entry", error)
+            return None
 
     @cached_property
     def webhooks(self) -> WebhookWorker:

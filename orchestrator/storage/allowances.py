@@ -1,10 +1,10 @@
 """Spending from allowances, which refill with time (GCRA): one row for each account and rate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from orchestrator.core.limits import Limits, Rate, rate_of
-from orchestrator.storage.database import Session
+from orchestrator.storage.database import Database, Row, Session
 
 
 class Spent(NamedTuple):
@@ -22,17 +22,48 @@ class Spent(NamedTuple):
 
 def spend(session: Session, account: str, limits: Limits, costs: Mapping[str, int]) -> list[Spent]:
     """Spend from those allowances of an account that have enough; `costs` are by name of rate."""
-    rates = {name: rate_of(limits, name) for name in costs}
-    rows = session.all(
-        "api.spend_allowances",
-        account=account,
-        buckets=list(rates),
-        costs_us=[rate.cost_us(costs[name]) for name, rate in rates.items()],
-        windows_us=[rate.window_us for rate in rates.values()],
-    )
+    rows = session.all("api.spend_allowances", account=account, **_priced(costs, [limits]))
+    return _spent(rows, limits, costs)
+
+
+def admit(
+    database: Database,
+    secret: bytes,
+    costs: Mapping[str, int],
+    limits: Sequence[Limits],
+    **of: object,
+) -> tuple[Row | None, list[Spent], Limits]:
+    """Charge the account of the key that has this secret, in a transaction of its own.
+
+    Return what is known of the key (None: nothing), what was spent if it is live, and by which of
+    the limits: the first or, where the key has one of the scopes for the surface, those of its
+    account's level there, which follow from level 0 on. `of` are `log_id`, `surface` and `scopes`.
+    """
+    rows = database.ask("api.admit", secret=secret, **of, **_priced(costs, limits))
+    if not rows:
+        return None, [], limits[0]
+    used = limits[rows[0].place]
+    charged = [row for row in rows if row.bucket is not None]
+    return rows[0], _spent(charged, used, costs), used
+
+
+def _priced(costs: Mapping[str, int], limits: Sequence[Limits]) -> dict[str, list[object]]:
+    """Return the arguments that charge costs: by each of the limits in turn."""
+    rates = [rate_of(limits[0], name) for name in costs]
+    return {
+        "buckets": list(costs),
+        "costs_us": [
+            rate_of(each, name).cost_us(units) for each in limits for name, units in costs.items()
+        ],
+        "windows_us": [rate.window_us for rate in rates],
+    }
+
+
+def _spent(rows: Sequence[Row], limits: Limits, costs: Mapping[str, int]) -> list[Spent]:
+    """Return allowances by the rows of a charge."""
     found = []
     for row in rows:
-        rate = rates[row.bucket]
+        rate = rate_of(limits, row.bucket)
         missing_us = row.full_in_us + rate.cost_us(costs[row.bucket]) - rate.window_us
         found.append(Spent(rate, 0 if row.is_spent else max(1, missing_us), row.full_in_us))
     return found

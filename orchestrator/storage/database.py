@@ -7,7 +7,8 @@ file's name and its own, as in `log.last_checkpoint`; its `%(name)s` are passed 
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import select
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
@@ -89,31 +90,51 @@ class DatabaseUrls(NamedTuple):
 NO_URLS = DatabaseUrls()
 
 
+# A query by its name, and its arguments.
+Asked = tuple[str, Mapping[str, object]]
+
+
 class Session:
     """One transaction. Rows are named tuples.
 
-    `key` is what the database knows of the key whose secret the transaction presents; None for a
-    key that it does not know, or for none.
+    It begins with its first query, in the same round trip. Where it presents the secret of a key,
+    `check` is then told what the database knows of the key (None: nothing), before any other result
+    is used; what it raises is raised in place of that.
     """
 
-    def __init__(self, connection: psycopg.Connection[Row]) -> None:
-        self._connection = connection
-        self.key: Row | None = None
+    def __init__(
+        self,
+        connection: psycopg.Connection[Row],
+        opening: Sequence[Asked] = (),
+        check: Callable[[Row | None], object] = lambda _: None,
+    ) -> None:
+        self._raw = connection
+        self._opening = opening
+        self._check = check
+        self._presents = bool(opening) and opening[-1][0] == "database.begin_with_key"
+        self._key: Row | None = None
+
+    @property
+    def key(self) -> Row | None:
+        """The facts of the key whose secret is presented; None if it is not known, or is none."""
+        self._begin()
+        return self._key
 
     def all(self, query: str, /, **arguments: object) -> list[Row]:
         """Return all rows of a query, which bounds them itself."""
-        return self._connection.execute(statement(query), arguments).fetchall()
+        return self._send((query, arguments))[0].fetchall()
 
     def one(self, query: str, /, **arguments: object) -> Row | None:
         """Return the only row, or None. Raises `LogError` for more than one."""
-        rows = self.all(query, **arguments)
-        if len(rows) > 1:
-            raise LogError("rows-many", f"{query} gave {len(rows)} rows where one was meant")
-        return rows[0] if rows else None
+        return _only(query, self.all(query, **arguments))
 
     def run(self, query: str, /, **arguments: object) -> int:
         """Run a query and return the number of rows that it changed."""
-        return self._connection.execute(statement(query), arguments).rowcount
+        return self._send((query, arguments))[0].rowcount
+
+    def together(self, *queries: Asked) -> list[list[Row]]:
+        """Return the rows of each of these queries, which are sent in one round trip."""
+        return [cursor.fetchall() for cursor in self._send(*queries)]
 
     def run_each(self, query: str, /, arguments: Sequence[Mapping[str, object]]) -> None:
         """Run a query once for each of these sets of arguments, in few round trips."""
@@ -127,6 +148,55 @@ class Session:
             for row in rows:
                 copy.write_row(row)
 
+    def end(self, *last: Asked) -> None:
+        """Run the last queries of a transaction that has begun; one that has not had no effect."""
+        if not self._opening:
+            self._send(*last)
+
+    @property
+    def _connection(self) -> psycopg.Connection[Row]:
+        """The connection, in the transaction."""
+        self._begin()
+        return self._raw
+
+    def _begin(self) -> None:
+        if self._opening:
+            self._send()
+
+    def _send(self, *queries: Asked) -> list[psycopg.Cursor[Row]]:
+        """Send queries in one round trip, after the opening ones if need be; return their cursors.
+
+        Each runs after the one before it has ended, as if that had been waited for.
+        """
+        if not self._opening and len(queries) == 1:
+            ((query, arguments),) = queries
+            return [self._raw.execute(statement(query), arguments)]
+        opening, self._opening = self._opening, ()
+        sent: list[psycopg.Cursor[Row]] = []
+        try:
+            with self._raw.pipeline():
+                for query, arguments in (*opening, *queries):
+                    sent.append(self._raw.execute(statement(query), arguments))
+        finally:
+            # Also if a later query has failed: it may have, because of what the key is.
+            if opening and self._presents:
+                self._look_at_key(sent[len(opening) - 1 :][:1])
+        return sent[len(opening) :]
+
+    def _look_at_key(self, presented: Sequence[psycopg.Cursor[Row]]) -> None:
+        """Have the key judged, if the transaction came so far as to present it."""
+        rows = [row for cursor in presented if cursor.description for row in cursor.fetchall()]
+        if rows:
+            self._key = rows[0] if rows[0].key is not None else None
+            self._check(self._key)
+
+
+def _only(query: str, rows: Sequence[Row]) -> Row | None:
+    """Return the only row, or None. Raises `LogError` for more than one."""
+    if len(rows) > 1:
+        raise LogError("rows-many", f"{query} gave {len(rows)} rows where one was meant")
+    return rows[0] if rows else None
+
 
 class Connection:
     """A connection outside the pool, for what lives as long as it: an advisory lock."""
@@ -136,24 +206,34 @@ class Connection:
 
     @contextmanager
     def transaction(
-        self, account: str = "", *, secret: bytes = b"", snapshot: bool = False
+        self,
+        account: str = "",
+        *,
+        secret: bytes = b"",
+        check: Callable[[Row | None], object] = lambda _: None,
+        snapshot: bool = False,
+        lets_go_early: bool = False,
     ) -> Iterator[Session]:
         """Open a transaction, which commits at the end or is rolled back.
 
-        It speaks for the account of the key that has this secret or, where the role is a worker's,
-        for the account that is named.
+        It speaks for the account of the key that has this secret, which `check` may refuse, or,
+        where the role is a worker's, for the account that is named. One that `lets_go_early` gives
+        its locks back before its writes are on the disk, and ends when they are.
         """
-        with self._connection.transaction():
-            session = Session(self._connection)
-            if snapshot:
-                session.run("database.use_snapshot")
-            # The row policies read the account and the secret. They end with the transaction, so
-            # that a pooled connection never carries them to the next caller; and so do the limits,
-            # which a pooler between us and the server takes in no other way.
-            session.run("database.begin", account=account)
-            if secret:
-                session.key = session.one("database.present", secret=secret)
+        session = Session(
+            self._connection, _opening(account, secret, snapshot, lets_go_early), check
+        )
+        try:
             yield session
+            if lets_go_early:
+                session.end(("database.commit", {}), ("database.flush", {}))
+            else:
+                session.end(("database.commit", {}))
+        except BaseException:
+            # What has failed for good has no transaction left to roll back.
+            with suppress(DatabaseError):
+                session.end(("database.roll_back", {}))
+            raise
 
     def listen(self, to: Literal["sign_ins", "checkpoints", "messages"]) -> None:
         """Have this connection told of sign-ins that wait, new checkpoints, or messages."""
@@ -179,6 +259,20 @@ class Connection:
         self._connection.close()
 
 
+def _opening(account: str, secret: bytes, snapshot: bool, lets_go_early: bool) -> list[Asked]:
+    """Return the queries by which a transaction begins.
+
+    The row policies read the account and the secret. They end with the transaction, so that a
+    pooled connection never carries them to the next caller; and so do the limits, which a pooler
+    between us and the server takes in no other way.
+    """
+    start = "database.start_snapshot" if snapshot else "database.start"
+    given = {"account": account, "durability": "off" if lets_go_early else "on"}
+    if not secret:
+        return [(start, {}), ("database.begin", given)]
+    return [(start, {}), ("database.begin_with_key", given | {"secret": secret})]
+
+
 class Database(Resource):
     """A pool of connections of one login. Use it with `with`, or call `close`.
 
@@ -198,7 +292,7 @@ class Database(Resource):
             max_waiting=64 * most_connections,
             timeout=CONNECT_S,
             configure=self._prepare,
-            check=ConnectionPool.check_connection,
+            check=_check_end,
             open=True,
         )
 
@@ -209,18 +303,21 @@ class Database(Resource):
         self._pool.close()
 
     @contextmanager
-    def transaction(
-        self, account: str = "", *, secret: bytes = b"", snapshot: bool = False
-    ) -> Iterator[Session]:
-        """Open a transaction for the key of this secret, or a worker's for an `0x…` account.
+    def transaction(self, account: str = "", **how: Any) -> Iterator[Session]:
+        """Open a transaction on a connection of the pool, as `Connection.transaction` does.
 
         With `snapshot`, all its queries see the same state of the database.
         """
-        with (
-            self._pool.connection() as raw,
-            Connection(raw).transaction(account, secret=secret, snapshot=snapshot) as session,
-        ):
+        with self._pool.connection() as raw, Connection(raw).transaction(account, **how) as session:
             yield session
+
+    def ask(self, query: str, /, **arguments: object) -> list[Row]:
+        """Return the rows of one query that is a transaction of its own, in one round trip.
+
+        It is for no account, and its limits are those that it sets itself.
+        """
+        with self._pool.connection() as raw:
+            return raw.execute(statement(query), arguments).fetchall()
 
     def connect(self) -> Connection:
         """Return a connection outside the pool, for the caller to close.
@@ -260,6 +357,16 @@ class Database(Resource):
                 f"this part logs in as {self._login}, which is a member of no role and bound by "
                 f"the row policies, and not as {login.session}; see the part's database URL",
             )
+
+
+def _check_end(raw: psycopg.Connection[Row]) -> None:
+    """Raise an error for a connection that the server has ended.
+
+    The end of one shows in its socket. So only where something can be read the server is asked:
+    asking it each time would be a round trip for each transaction.
+    """
+    if select.select([raw.fileno()], [], [], 0)[0]:
+        ConnectionPool.check_connection(raw)
 
 
 def _parsed(url: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from orchestrator.core.replay import Replay
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.units import format_second
+from orchestrator.verify.resuming.kept_fold import Kept, KeptFold
 
 # Yields the log's records of positions [start, stop) in order, or fewer of them: the rest is asked
 # for again.
@@ -25,6 +26,10 @@ Told = Callable[[int, int], None]
 # The most sizes whose roots are remembered, so that a statement under an earlier anchor can be
 # signed; the smallest is forgotten first.
 KNOWN_ROOTS = 1024
+# The entries after which a replay is kept on its way, so that its memory stays bounded.
+KEEP_ENTRIES = 20_000
+# What says nothing against what was kept.
+_SAYS_NOTHING = ("clock-ahead", "entries-short")
 
 
 def say_nothing(_done: int, _total: int) -> None:
@@ -37,6 +42,7 @@ class LogReplay:
     `records(start, stop)` yields the records of those positions, `policy(hash)` and
     `settings(hash)` return published documents; terms, openings and closings are the chain's.
     `now_ms` is the reader's own clock, UTC milliseconds; `told` is told of each thousandth entry.
+    `kept` is where the replay is kept, and from where it goes on after a restart.
     """
 
     def __init__(
@@ -48,17 +54,28 @@ class LogReplay:
         chain: Chain,
         now_ms: Callable[[], int],
         told: Callable[[int], None] = lambda _: None,
+        kept: KeptFold | None = None,
     ) -> None:
         self.log_id = log_id
         self._told = told
         self._records = records
         self._chain = chain
-        self._replay = Replay(
-            Documents(policy, settings, self._rules, chain.opening_number_of, chain.closed_at),
-            now_ms,
+        self._now_ms = now_ms
+        self._documents = Documents(
+            policy, settings, self._rules, chain.opening_number_of, chain.closed_at
         )
-        self._tree = CompactRange()
-        self._roots: dict[int, bytes] = {0: self._tree.root()}
+        self._kept = kept
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin where the replay was kept, or at the first entry."""
+        kept = None if self._kept is None else self._kept.open(self._documents)
+        world, self._tree, self._roots = kept or (None, CompactRange(), {})
+        self._replay = Replay(self._documents, self._now_ms, world)
+        self._roots.setdefault(self._tree.size, self._tree.root())
+        self._kept_size = self.size
+        # Until the log has shown that what was kept is of it.
+        self._is_doubtful = self.size > 0
 
     @property
     def size(self) -> int:
@@ -70,12 +87,29 @@ class LogReplay:
         Raises `ReplayError` if an entry is not what the rules give, or the root is another one;
         a size that was passed already is known only if it was asked for then.
         """
+        try:
+            self._advance_to(size, root)
+        except ReplayError as error:
+            if self._kept is None or not self._is_doubtful or error.code in _SAYS_NOTHING:
+                raise
+            self._kept.doubt(f"what was kept does not fit the log: {error}")
+            self._begin()
+            self._advance_to(size, root)
+        self._is_doubtful = False
+        self._keep()
+        return self._replay
+
+    def _advance_to(self, size: int, root: bytes) -> None:
         # An entry is hashed only once it is judged: an error leaves the tree at the same size.
         for record in self._records(self.size, size):
             self._replay.take(record)
             self._tree.append(leaf_hash(encode(record.entry)))
+            if self._kept is not None:
+                self._kept.note(record.entry)
             if self.size % 1_000 == 0:
                 self._told(self.size)
+            if self.size - self._kept_size >= KEEP_ENTRIES:
+                self._keep()
         if self.size < size:
             raise ReplayError(
                 "entries-short", f"only {self.size} of {size} entries could be read; ask again"
@@ -91,7 +125,12 @@ class LogReplay:
                 f"the entries give root {'unknown' if known is None else to_hex(known)} "
                 f"at size {size}, but the checkpoint says {to_hex(root)}",
             )
-        return self._replay
+
+    def _keep(self) -> None:
+        """Keep the replay, if it has moved and stands where it can be gone on with."""
+        if self._kept is not None and self.size > self._kept_size and self._replay.expects_nothing:
+            self._kept.save(Kept(self._replay.world, self._tree, self._roots))
+            self._kept_size = self.size
 
     def check_unforked(self) -> None:
         """Raise ReplayError if the chain has the log marked as forked: it told two histories."""

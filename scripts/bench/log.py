@@ -201,8 +201,13 @@ def post(
         submit(session, log_id, account, submissions)
 
 
+def key_of(account: str) -> str:
+    """Return the API key that an account has here."""
+    return "tsk_" + account.removeprefix("0x").ljust(43, "0")
+
+
 def _secret_of(account: str) -> bytes:
-    return sha256(account.encode()).digest()
+    return sha256(key_of(account).encode()).digest()
 
 
 def _give_key(owner_url: str, account: str) -> None:

@@ -7,37 +7,27 @@ Markdown table, removes everything. The reader has one core; the API and the dat
 """
 
 import argparse
-import multiprocessing
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import groupby
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from api.app import create_app
-from api.context import ChainReads, ServiceInfo
 from orchestrator.client.http import PAGE, Client
 from orchestrator.client.log_server import ServedEntry, record_of, served_bundle, served_records
 from orchestrator.core.bundle import MAX_BUNDLE
-from orchestrator.core.entry import ENTRY_BYTES, ZERO_ADDRESS
+from orchestrator.core.entry import ENTRY_BYTES
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.limits import Limits
 from orchestrator.core.opening import Record
 from orchestrator.core.replay import Replay
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.requests import Touch
-from orchestrator.core.site import Funds
-from orchestrator.core.terms import Domain
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.runtime.migration import prepare_schema
-from orchestrator.runtime.stack import http_server, listen
-from orchestrator.storage.database import API, Database, connect_as_owner, set_clock
+from orchestrator.storage.database import API, connect_as_owner, set_clock
 from scripts.bench.log import (
     BULK,
     LIMITS,
@@ -52,62 +42,9 @@ from scripts.bench.log import (
     opened,
     post,
 )
+from scripts.bench.served import Service, running, serve
 
 READS = Limits(source_reads_a_minute=10**9, source_rows_a_minute=10**9)
-
-
-def serve(url: str, log_id: bytes, port: int, stop: Event) -> None:
-    """Serve a log to readers until told to stop."""
-    domain = Domain("bench", "1", 1, ZERO_ADDRESS)
-    with Database(url, API) as api:
-        app = create_app(
-            database=api,
-            log_id=log_id,
-            now_ms=lambda: NOW_MS,
-            escrow_domain=domain,
-            event_log_domain=domain,
-            chain=ChainReads(
-                is_valid_signature=lambda *_: False,
-                agent_accounts=lambda _: (),
-                forked_at_s=lambda: None,
-                cautions_of=lambda _: [],
-                funds_of=lambda *_: Funds(0, 0),
-            ),
-            info=ServiceInfo(
-                f"http://127.0.0.1:{port}", "bench", ZERO_ADDRESS, ZERO_ADDRESS, (), 0, ZERO_ADDRESS
-            ),
-            limits=READS,
-        )
-        with http_server(app, listen("127.0.0.1", port)):
-            stop.wait()
-
-
-@contextmanager
-def served(url: str, log_id: bytes) -> Iterator[Client]:
-    """Serve a log by a process of its own, and give a client of it."""
-    with listen("127.0.0.1", 0) as free:
-        port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    server = context.Process(target=serve, args=(url, log_id, port, stop))
-    server.start()
-    address = f"http://127.0.0.1:{port}"
-    try:
-        while not answers(address):
-            time.sleep(0.05)
-        with Client(address) as client:
-            yield client
-    finally:
-        stop.set()
-        server.join()
-
-
-def answers(address: str) -> bool:
-    try:
-        httpx.get(f"{address}/v1/log", trust_env=False)
-    except httpx.TransportError:
-        return False
-    return True
 
 
 def pages(client: Client) -> Iterator[list[Any]]:
@@ -199,7 +136,8 @@ def main() -> None:
                     for start in range(0, len(page), BULK):
                         post(log.api, log.log_id, page[start : start + BULK], account)
                 size = drain(log)
-                with served(urls.by_login[API], log.log_id) as client:
+                service = Service(urls.by_login[API], log.log_id, READS)
+                with running(serve, service) as address, Client(address) as client:
                     report(client, size)
 
 

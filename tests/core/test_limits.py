@@ -63,7 +63,6 @@ def test_what_may_be_zero_is_a_limit() -> None:
 
 def test_an_operator_of_a_higher_level_asks_for_more() -> None:
     limits = Limits(touches_a_day=10, acts_a_day=1, level_0_percent=50, level_3_percent=250)
-    assert limits_for(limits, None) == limits
     first, last = limits_for(limits, 0), limits_for(limits, 3)
     assert (first.touches_a_day, last.touches_a_day) == (5, 25)
     assert (first.acts_a_day, last.acts_a_day) == (1, 2)  # never none

@@ -419,7 +419,7 @@ def test_a_request_that_commits_late_is_not_passed_over(running: Ledger, step: s
 
     with running.sequencer(failpoint=commit) as sequencer, transaction:
         session = transaction.enter_context(running.session(OPERATOR))
-        (late,) = submit(session, running.log_id, OPERATOR, [Submission("late", touch, b"")])
+        (late,) = submit(session, running.log_id, OPERATOR, [Submission("late", touch, b"")]).ids
         running.submit(Settle())
         running.drain(sequencer)
     with running.session(OPERATOR) as session:

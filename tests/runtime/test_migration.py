@@ -135,7 +135,7 @@ def test_every_part_works_by_its_own_login(prepared: Deployment) -> None:
         secret = give_key(prepared.superuser, OPERATOR)
         with api.transaction(secret=secret) as session:
             touch = Touch(SURFACE, LEADS[0], address_word(OPERATOR), "email")
-            (name,) = submit(session, SITE.log_id, OPERATOR, [Submission("touch", touch, b"")])
+            (name,) = submit(session, SITE.log_id, OPERATOR, [Submission("touch", touch, b"")]).ids
         checkpoint = sequencer.drain()
         assert checkpoint is not None
         assert checkpoint.size == 1

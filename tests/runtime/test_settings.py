@@ -63,6 +63,7 @@ def test_every_variable_has_its_setting() -> None:
         "TALLYSTICK_WEBHOOK_NETWORKS": "127.0.0.0/8",
         "TALLYSTICK_CLIENT_NETWORKS": "192.168.7.0/24",
         "TALLYSTICK_MARK": "signed/publisher.mark",
+        "TALLYSTICK_REPLAY": "kept/verifier.replay",
         "TALLYSTICK_ANVIL": "/usr/bin/anvil",
     }
     assert set(environment) == set(NAMES)
@@ -75,6 +76,7 @@ def test_every_variable_has_its_setting() -> None:
         site=Path("site.json"),
         keys=Path("keys"),
         marked=Path("signed/publisher.mark"),
+        kept=Path("kept/verifier.replay"),
         key_file=Path("key"),
         host="0.0.0.0",  # noqa: S104 - it is only read
         port=80,

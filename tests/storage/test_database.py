@@ -333,8 +333,9 @@ def test_a_named_query_fits_the_schema(module_database_url: str, name: str) -> N
         return f"${numbers.setdefault(found[1], len(numbers) + 1)}"
 
     text = re.sub(r"%\((\w+)\)s", number, queries()[name]).replace("%%", "%")
+    text = re.sub(r"\A(--.*\n)+", "", text)
     with psycopg.connect(module_database_url) as admin:
-        if text.startswith(("SET ", "CREATE ", "LISTEN ", "DO ")):
+        if text.startswith(("SET ", "CREATE ", "LISTEN ", "DO ", "BEGIN", "COMMIT", "ROLLBACK")):
             admin.execute(text)
         else:
             if "changed_leads" in text:

@@ -128,7 +128,7 @@ class Ledger:
             with self._session_of(part, account) as session:
                 for one in page:
                     self._name_surface(session, one.request)
-                taken = submit(session, self.log_id, account, page)
+                taken = submit(session, self.log_id, account, page).ids
             self._askers |= dict.fromkeys(taken, (part, account))
             ids += taken
         return ids

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -12,6 +13,7 @@ from orchestrator.core.opening import Record
 from orchestrator.core.terms import contract_id
 from orchestrator.verify import log_replay
 from orchestrator.verify.log_replay import LogReplay
+from orchestrator.verify.resuming.kept_fold import KeptFold
 from tests.support.public_log import (
     CONTRACT_ID,
     LOG_ID,
@@ -115,3 +117,71 @@ def test_a_log_that_the_chain_has_marked_as_forked_is_told_apart() -> None:
     with pytest.raises(ReplayError, match="forked at 2027-01-15 08:00:00 UTC") as refused:
         log.check_unforked()
     assert refused.value.code == "log-forked"
+
+
+# --- Kept -----------------------------------------------------------------------------------------
+
+
+def kept_replay_of(records: Sequence[Record], path: Path, asked: list[int]) -> LogReplay:
+    def source(start: int, stop: int) -> Sequence[Record]:
+        asked.append(start)
+        return records[start:stop]
+
+    kept = KeptFold(path, b"secret", b"")
+    return LogReplay(
+        LOG_ID,
+        source,
+        lambda _: POLICY,
+        lambda _: SETTINGS,
+        cast(Chain, PublicChain(records)),
+        lambda: NOW_MS,
+        kept=kept,
+    )
+
+
+def close(log: LogReplay) -> None:
+    assert log._kept is not None
+    log._kept.close()
+
+
+def test_a_kept_replay_goes_on_where_it_stood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_replay, "KEEP_ENTRIES", 2)
+    asked: list[int] = []
+    for size in (7, 7, 5, SIZE, SIZE):
+        log = kept_replay_of(RECORDS, tmp_path / "replay", asked)
+        log.advance_to(size, root_at(RECORDS, size))
+        close(log)
+    # The root of 5 was not asked for before, so that one began anew. More was to follow on 5, so
+    # what was kept was 4.
+    assert asked == [0, 7, 7, 0, 4, SIZE]
+
+
+def test_what_was_kept_of_another_history_is_not_gone_on_with(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    touch = next(at for at, record in enumerate(RECORDS) if record.entry.kind == "touch")
+    asked: list[int] = []
+    log = kept_replay_of(RECORDS, tmp_path / "replay", asked)
+    log.advance_to(touch + 1, root_at(RECORDS, touch + 1))
+    close(log)
+    shorter = [*RECORDS[:touch]]
+    again = kept_replay_of(shorter, tmp_path / "replay", asked)
+    again.advance_to(touch, root_at(shorter, touch))
+    close(again)
+    assert asked == [0, touch + 1, 0]
+    assert "does not fit the log" in caplog.text
+
+
+def test_a_false_root_is_refused_after_all_is_replayed_again(tmp_path: Path) -> None:
+    asked: list[int] = []
+    log = kept_replay_of(RECORDS, tmp_path / "replay", asked)
+    log.advance_to(7, root_at(RECORDS, 7))
+    close(log)
+    again = kept_replay_of(RECORDS, tmp_path / "replay", asked)
+    for _ in range(2):
+        with pytest.raises(ReplayError, match="the entries give root"):
+            again.advance_to(SIZE, word("root"))
+    close(again)
+    assert asked == [0, 7, 0, SIZE]

@@ -29,8 +29,9 @@ from orchestrator.core.limits import Limits
 from orchestrator.core.requests import Touch
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.surface_settings import SURFACE
+from orchestrator.log import inbox
 from orchestrator.log.inbox import Submission
-from orchestrator.storage.database import Row, Session
+from orchestrator.storage.database import Asked, Row, Session
 
 TouchIntake = Annotated[Intake, intake_for("operator:touch")]
 
@@ -161,21 +162,30 @@ def _submit_touches(
     What the surface offers, and at which level, is told here already; the log decides it once more,
     at the position of each touch.
     """
-    service, operator = intake.service, intake.caller
-    row = known_surface(service, session, surface)
-    here = session.one("api.surface_settings", log_id=service.log_id, surface=row.surface)
-    offered = here.settings["actions"] if here and here.settings else {}
+    service = intake.service
+    submissions = [_touch_submission(item, surface, intake.caller) for item in items]
+    where = {"log_id": service.log_id, "surface": from_hex(surface)}
     # One query for all leads of a bulk request.
     wanted = list({from_hex(item.body.lead) for item in items})
-    known = {
-        found.lead
-        for found in session.all(
-            "api.leads_on_surface", log_id=service.log_id, surface=row.surface, leads=wanted
-        )
-    }
+    queries: list[Asked] = [
+        ("api.surface_settings", where),
+        ("api.leads_on_surface", where | {"leads": wanted}),
+    ]
+    # A bulk is looked through before others have to wait for the surface.
+    asked = [submission.request for submission in submissions] if len(items) == 1 else []
+    if asked:
+        queries.append(inbox.entry_query(service.log_id, asked))
+    here, leads, *entered = session.together(*queries)
+    if not here:
+        raise not_found("surface")
+    offered = here[0].settings["actions"] if here[0].settings else {}
+    known = {found.lead for found in leads}
     for item in items:
         _check_touch(item, known, offered)
-    return intake.submit(session, [_touch_submission(item, surface, operator) for item in items])
+    if not asked:
+        return intake.submit(session, submissions)
+    inbox.check_entered(entered[0][0], asked)
+    return intake.take(session, submissions)
 
 
 def _check_touch(

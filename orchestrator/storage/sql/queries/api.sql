@@ -69,29 +69,19 @@ SELECT set_config('synchronous_commit', 'off', true);
 
 -- name: spend_allowances
 -- Take from allowances, each that has enough: of each, whether it was taken from, and when it is full
--- again, in microseconds from now (GCRA, by the server's clock).
-WITH moment AS MATERIALIZED (
-    SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us
-), wanted AS (
-    SELECT * FROM unnest(%(buckets)s::text[], %(costs_us)s::bigint[], %(windows_us)s::bigint[])
-        AS w (bucket, cost_us, window_us), moment
-), spent AS (
-    INSERT INTO rate_limits AS r (account, bucket, full_at_us)
-    SELECT %(account)s, bucket, now_us + cost_us FROM wanted
-    WHERE cost_us <= window_us ORDER BY bucket
-    ON CONFLICT (account, bucket) DO UPDATE
-    SET full_at_us = greatest(r.full_at_us, (SELECT now_us FROM moment))
-        + (excluded.full_at_us - (SELECT now_us FROM moment))
-    WHERE greatest(r.full_at_us, (SELECT now_us FROM moment)) - (SELECT now_us FROM moment)
-        + (excluded.full_at_us - (SELECT now_us FROM moment))
-        <= (SELECT window_us FROM wanted WHERE wanted.bucket = r.bucket)
-    RETURNING r.bucket, r.full_at_us
-)
-SELECT wanted.bucket, spent.bucket IS NOT NULL AS is_spent,
-    greatest(0, coalesce(spent.full_at_us, r.full_at_us, now_us + window_us) - now_us) AS full_in_us
-FROM wanted LEFT JOIN spent USING (bucket)
-LEFT JOIN rate_limits r ON r.account = %(account)s AND r.bucket = wanted.bucket
-ORDER BY wanted.bucket;
+-- again, in microseconds from now.
+SELECT bucket, is_spent, full_in_us
+FROM spend_allowances(
+    %(account)s, %(buckets)s::text[], %(costs_us)s::bigint[], %(windows_us)s::bigint[]);
+
+-- name: admit
+-- Let a request in by the secret of a key: what is known of the key, the place of the costs that count,
+-- and of each allowance what `spend_allowances` says; no row for an unknown key.
+SELECT account, key, name, parent, scopes, surfaces, expires_ms, state,
+    place, bucket, is_spent, full_in_us
+FROM admit(
+    %(secret)s, %(log_id)s, %(surface)s::bytea, %(scopes)s::text[], %(buckets)s::text[],
+    %(costs_us)s::bigint[], %(windows_us)s::bigint[]);
 
 -- name: sweep_nonces
 -- Forget nonces that have expired, used ones too (for the worker).
@@ -132,12 +122,6 @@ WHERE s.log_id = %(log_id)s AND s.surface = %(surface)s;
 -- name: cohorts
 -- The counts of a surface's leads that forecasts are measured by.
 SELECT cohorts FROM surfaces WHERE log_id = %(log_id)s AND surface = %(surface)s;
-
--- name: level
--- The level of an operator on a surface; no row where it has done nothing yet, or is suspended.
-SELECT level FROM standings
-WHERE log_id = %(log_id)s AND surface = %(surface)s AND operator = %(operator)s
-    AND NOT is_suspended;
 
 -- name: standing
 -- The standing of an operator on a surface.

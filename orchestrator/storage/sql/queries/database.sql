@@ -1,16 +1,48 @@
 -- Queries of every connection.
 
+-- name: start
+-- Start a transaction.
+BEGIN ISOLATION LEVEL READ COMMITTED;
+
+-- name: start_snapshot
+-- Start a transaction whose queries all see one and the same state of the database.
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+
+-- name: commit
+-- End a transaction, and keep what it did.
+COMMIT;
+
+-- name: roll_back
+-- End a transaction, and undo what it did.
+ROLLBACK;
+
+-- name: flush
+-- Have all that was committed before this on the disk, when this has committed: it writes nothing but
+-- a record of a few bytes, whose place is behind all that.
+SELECT pg_logical_emit_message(true, 'tallystick', '');
+
 -- name: begin
 -- Name the account that this transaction speaks for, as a worker, empty for none; and its limits: a slow
 -- statement, a lock or a silent client must not hold the database up without end.
 SELECT set_config('tallystick.account', lower(%(account)s::text), true) AS account,
+    set_config('synchronous_commit', CASE %(durability)s::text
+        WHEN 'off' THEN 'off' ELSE current_setting('synchronous_commit') END, true) AS durability,
     set_config('statement_timeout', '60s', true) AS of_statement,
     set_config('lock_timeout', '10s', true) AS of_lock,
     set_config('idle_in_transaction_session_timeout', '60s', true) AS of_silence;
 
--- name: use_snapshot
--- Let every query of this transaction see one and the same state of the database.
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;
+-- name: begin_with_key
+-- The same, and present the secret of a key, for whose account this transaction then speaks; what is
+-- known of the key, NULL if nothing is.
+SELECT k.account, k.key, k.name, k.parent, k.scopes, k.surfaces, k.expires_ms, k.state, begun.*
+FROM (
+    SELECT set_config('tallystick.account', lower(%(account)s::text), true) AS named,
+        set_config('synchronous_commit', CASE %(durability)s::text
+            WHEN 'off' THEN 'off' ELSE current_setting('synchronous_commit') END, true) AS durability,
+        set_config('statement_timeout', '60s', true) AS of_statement,
+        set_config('lock_timeout', '10s', true) AS of_lock,
+        set_config('idle_in_transaction_session_timeout', '60s', true) AS of_silence
+) AS begun LEFT JOIN present(%(secret)s) AS k ON true;
 
 -- name: present
 -- Present the secret of a key, for whose account this transaction then speaks; what is known of it.

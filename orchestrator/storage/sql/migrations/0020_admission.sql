@@ -1,0 +1,75 @@
+-- Admission: the key of a request is looked up and its account charged by one statement, which is a
+-- transaction of its own. So a charge stands whatever becomes of the request, no row of an allowance is
+-- held while the request waits for anything, and it costs one round trip.
+
+-- Takes from allowances of an account, each that has enough: returns of each whether it was taken from,
+-- and when it is full again, in microseconds from now (GCRA, by the server's clock).
+CREATE FUNCTION spend_allowances(
+    of_account text, buckets text[], costs_us bigint[], windows_us bigint[]
+) RETURNS TABLE (bucket text, is_spent boolean, full_in_us bigint)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    now_us CONSTANT bigint := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+BEGIN
+    RETURN QUERY
+    WITH wanted AS (
+        SELECT * FROM unnest(buckets, costs_us, windows_us) AS w (bucket, cost_us, window_us)
+    ), spent AS (
+        INSERT INTO rate_limits AS r (account, bucket, full_at_us)
+        SELECT of_account, bucket, now_us + cost_us FROM wanted
+        WHERE cost_us <= window_us ORDER BY bucket
+        ON CONFLICT (account, bucket) DO UPDATE
+        SET full_at_us = greatest(r.full_at_us, now_us) + (excluded.full_at_us - now_us)
+        WHERE greatest(r.full_at_us, now_us) - now_us + (excluded.full_at_us - now_us)
+            <= (SELECT window_us FROM wanted WHERE wanted.bucket = r.bucket)
+        RETURNING r.bucket, r.full_at_us
+    )
+    SELECT wanted.bucket, spent.bucket IS NOT NULL,
+        greatest(0, coalesce(spent.full_at_us, r.full_at_us, now_us + window_us) - now_us)
+    FROM wanted LEFT JOIN spent USING (bucket)
+    LEFT JOIN rate_limits r ON r.account = of_account AND r.bucket = wanted.bucket
+    ORDER BY wanted.bucket;
+END $$;
+
+-- Presents the secret of a key and, if it is live, charges its account. Where the request is about a
+-- surface and the key has one of these scopes, `costs_us` has as many further costs for each level of
+-- trust from 0 on, and those of the account's own level there count; `place` says which did.
+CREATE FUNCTION admit(
+    secret bytea, of_log bytea, on_surface bytea, of_scopes text[],
+    buckets text[], costs_us bigint[], windows_us bigint[]
+) RETURNS TABLE (
+    account text, key bytea, name text, parent bytea, scopes text[], surfaces bytea[],
+    expires_ms bigint, state text, place integer, bucket text, is_spent boolean, full_in_us bigint
+)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    k record;
+    n CONSTANT integer := cardinality(buckets);
+BEGIN
+    -- To lose the charge in a crash costs nothing, so it does not wait for the disk.
+    PERFORM set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '10s', true);
+    place := 0;
+    SELECT * INTO k FROM present(secret);
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF k.state <> 'live' THEN
+        RETURN QUERY SELECT k.account, k.key, k.name, k.parent, k.scopes, k.surfaces, k.expires_ms,
+            k.state, place, NULL::text, NULL::boolean, NULL::bigint;
+        RETURN;
+    END IF;
+    IF on_surface IS NOT NULL AND of_scopes && k.scopes THEN
+        place := 1 + coalesce((
+            SELECT s.level FROM standings s
+            WHERE s.log_id = of_log AND s.surface = on_surface AND NOT s.is_suspended
+                AND s.operator = decode(repeat('0', 24) || substr(k.account, 3), 'hex')), 0);
+    END IF;
+    RETURN QUERY
+    SELECT k.account, k.key, k.name, k.parent, k.scopes, k.surfaces, k.expires_ms, k.state, place, s.*
+    FROM spend_allowances(k.account, buckets, costs_us[place * n + 1:(place + 1) * n], windows_us) AS s;
+END $$;
+
+GRANT EXECUTE ON FUNCTION spend_allowances TO tallystick_api, tallystick_worker;
+GRANT EXECUTE ON FUNCTION admit TO tallystick_api;

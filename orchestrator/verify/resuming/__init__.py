@@ -1,0 +1,1 @@
+"""The resuming of a replay after a restart."""
