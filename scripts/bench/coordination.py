@@ -24,7 +24,7 @@ import psycopg
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.storage.database import API
 from scripts.bench.log import LIMITS, NOW_MS, OPERATOR, SURFACE, opened, still_database
-from scripts.bench.replay import served
+from scripts.bench.served import Service, running, serve
 
 BOARD = f"/v1/boards/{to_hex(SURFACE)}"
 # A reader has asked, and waits, this long before the message that it is to be woken by.
@@ -119,12 +119,11 @@ def main() -> None:
     with (
         still_database(LIMITS) as urls,
         opened(urls) as log,
-        served(urls.by_login[API], log.log_id) as client,
+        running(serve, Service(urls.by_login[API], log.log_id, LIMITS)) as address,
+        agents(address, give_key(urls.owners)) as (writer, reader),
     ):
-        address = client.server.rpartition(" ")[2]
-        with agents(f"http://{address}", give_key(urls.owners)) as (writer, reader):
-            measure(writer, reader, 10)
-            show(measure(writer, reader, rounds))
+        measure(writer, reader, 10)
+        show(measure(writer, reader, rounds))
 
 
 if __name__ == "__main__":
