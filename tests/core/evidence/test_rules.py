@@ -148,7 +148,7 @@ def disproofs(found: History) -> Iterator[Case]:
 def test_no_true_entries_disprove_an_honest_verifier() -> None:
     tried: Counter[str] = Counter()
 
-    @examples(100)
+    @examples(50, deep=1000)
     @given(histories())
     def try_disproofs(found: History) -> None:
         contracts = found.signed()
@@ -157,14 +157,14 @@ def test_no_true_entries_disprove_an_honest_verifier() -> None:
             tried[case.kind] += 1
 
     try_disproofs()
-    assert min(tried.values()) >= 2_000, tried
+    assert min(tried.values()) >= 1_000, tried
     assert set(tried) == set(DISPROOFS)
 
 
 def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
     tried: Counter[str] = Counter()
 
-    @examples(100)
+    @examples(50, deep=1000)
     @given(histories())
     def refute(found: History) -> None:
         contracts, shown = found.signed(), exhibits_of(found)
