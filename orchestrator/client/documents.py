@@ -7,7 +7,7 @@ import httpx
 
 from orchestrator.client.outward import Outward, Resolve, resolve
 from orchestrator.core.errors import InputError
-from orchestrator.core.webhook_url import Network
+from orchestrator.core.outward_url import Network
 
 DEADLINE_S = 5.0
 MAX_DOCUMENT_BYTES = 5_120

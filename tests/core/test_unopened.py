@@ -15,8 +15,10 @@ def test_a_failed_opening_says_why_and_when_it_is_tried_again() -> None:
     assert answer.text == "contract 0xabababab… is not open: both parties have signed it"
     assert [part.text for part in answer.parts] == [
         "it was tried 3 times, the last one failed: the escrow may take 0.00",
-        "it is tried again at 2026-03-01 12:29:00 UTC; it can be opened until "
-        "2026-03-01 12:30:00 UTC",
+        (
+            "it is tried again at 2026-03-01 12:29:00 UTC; it can be opened until "
+            "2026-03-01 12:30:00 UTC"
+        ),
     ]
     assert answer.find(Code.OPENING_FAILED).numbers == {"tries": 3}
     assert answer.find(Code.OPENING_AGAIN).numbers == {"next_ms": 1_772_368_140_000}
