@@ -49,6 +49,11 @@ WITH_SURFACE = rules(403, "surface-forbidden")
 PUBLIC_READ = joined(rules(429, "reads-busy"), rules(503, "reads-busy"))
 # What a status that a route declares stands for by itself.
 BY_STATUS = {404: rules(404, "not-found")}
+# Of more than a few operations, by their sort alone.
+COMMON = joined(
+    *(EVERY, WITH_FIELDS, WITH_BODY, WITH_JSON, WITH_LINES, WITH_KEY, WITH_SURFACE, PUBLIC_READ),
+    *BY_STATUS.values(),
+)
 
 
 # --- Documents ------------------------------------------------------------------------------------

@@ -41,13 +41,13 @@ from orchestrator.core.forecast import MAX_HORIZON_DAYS, MAX_QUESTIONS
 from orchestrator.core.intake.currency import MAX_CURRENCIES
 from orchestrator.core.intake.mapping import SOURCES
 from orchestrator.core.kinds import Side
+from orchestrator.core.outward_url import MAX_URL_BYTES
 from orchestrator.core.qualification import MAX_FIELDS
 from orchestrator.core.scopes import Scope, ScopeSet
 from orchestrator.core.sign_in import MAX_MESSAGE_BYTES
 from orchestrator.core.surface_settings import MAX_CODE_USES
 from orchestrator.core.units import DAY_S
 from orchestrator.core.webhook import WEBHOOK_EVENTS
-from orchestrator.core.webhook_url import MAX_URL_BYTES
 
 
 class Body(BaseModel):

@@ -1,6 +1,6 @@
 """Confirmations of what cannot be undone: a first call says what will be done, a second does it.
 
-They stop accidents of a model, not injections: whoever steers the model can confirm as well. What
+They stop accidents of a model, not injections: one who steers the model can confirm as well. What
 only the wallet may do is signed outside.
 """
 

@@ -69,7 +69,7 @@ def _revoke(service: Service, secret: bytes) -> None:
 def _exchanged(service: Service, parameters: dict[str, str]) -> str:
     """Use a code up, and return the key that the registrar is asked for. Raises `OAuthError`.
 
-    Code and sign-in change in one transaction: whoever tries the code again finds both.
+    Code and sign-in change in one transaction: a second try of the code finds both.
     """
     if needed(parameters, "grant_type") != "authorization_code":
         raise OAuthError("unsupported_grant_type", "the grant_type is authorization_code")

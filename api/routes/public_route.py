@@ -1,8 +1,8 @@
 """The route of public reads: limited by source, few at a time, and cacheable.
 
 Who reads without a key can be limited by its network alone, and there are many networks. So few
-reads run at a time, in the order in which they came: whoever has something to report finds the
-processor and the database free. What a cache or the reader has already is not sent again.
+reads run at a time, in the order in which they came: one who reports finds the processor and the
+database free. What a cache or the reader has already is not sent again.
 """
 
 from collections.abc import Callable, Coroutine

@@ -52,7 +52,7 @@ Signing = Annotated[
 
 
 class Signer(NamedTuple):
-    """How a source signs: the header, its reader, the hash of its HMAC, and what it is asked by."""
+    """A source that signs: its header and that's reader, the hash of its HMAC, the query for it."""
 
     header: str
     form: str

@@ -23,7 +23,7 @@ from orchestrator.cli.options import (
     send_plan,
     signing_command,
 )
-from orchestrator.core.errors import InputError
+from orchestrator.core.errors import ChainError, InputError
 
 if TYPE_CHECKING:
     from orchestrator.actions.contract_state import ContractState
@@ -54,15 +54,29 @@ def contract(
     rpc: Rpc = None,
     escrow: Escrow = None,
     lens: Lens = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="A party's key file, to ask why a contract is not open; it signs in."),
+    ] = None,
     json_out: Json = False,
 ) -> None:
     """Print the state of a contract and the steps that are open to each party."""
     from orchestrator.cli import contract_view
     from orchestrator.cli.session import CommandSession, Printer, RunOptions
+    from orchestrator.cli.why.unopened import explain_unopened
+    from orchestrator.cli.why.view import format_reason
 
     printer = Printer(RunOptions(None, as_json=json_out))
     with CommandSession(find_endpoints(api, rpc, escrow, lens)) as session:
-        state = session.read_contract(id_)
+        try:
+            state = session.read_contract(id_)
+        except ChainError as error:
+            unopened = explain_unopened(error, key_file, api, id_)
+            if json_out:
+                printer.print_json(unopened.to_json())
+            for line in [] if json_out else format_reason(unopened):
+                printer.print_line(line)
+            return
     if json_out:
         printer.print_json(contract_view.contract_to_json(state))
         return

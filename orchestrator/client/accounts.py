@@ -30,6 +30,7 @@ from orchestrator.core.terms import (
     sign_digest,
 )
 from orchestrator.core.units import format_ms
+from orchestrator.core.unopened import ProposalState
 
 # The most lines that the API takes in one bulk request.
 BULK_LINES = 1000
@@ -351,6 +352,29 @@ class OperatorClient(AccountClient):
             {"id": f"{occasion}-{lead.lead}", "lead": lead.lead, "action": action} for lead in leads
         ]
         return self._post_lines(f"/v1/surfaces/{surface}/touches/bulk", lines)
+
+
+class PartyClient(AccountClient):
+    """The client of a wallet that reads what is of its own, as owner and as operator."""
+
+    scopes = ("operator:read", "owner:read")
+
+    def proposal(self, contract: bytes) -> ProposalState:
+        """Return a proposal of this wallet's, and what became of opening it."""
+        answer = self.get(f"/v1/proposals/{to_hex(contract)}")
+        with reading(self, "what became of the proposal"):
+            opening = answer["opening"] or {}
+            next_ms = opening.get("next_ms")
+            return ProposalState(
+                contract,
+                str(answer["status"]),
+                int(answer["terms"]["opens_at_s"]) * 1000,
+                is_ours=answer["opened_by"] == "service",
+                tries=int(opening.get("tries", 0)),
+                failure=opening.get("reason"),
+                waits_for=opening.get("waits_for"),
+                next_ms=None if next_ms is None else int(next_ms),
+            )
 
 
 class KeyClient(AccountClient):

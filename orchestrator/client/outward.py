@@ -15,13 +15,13 @@ from functools import cache
 import httpx
 
 from orchestrator.core.errors import InputError
-from orchestrator.core.webhook_url import (
+from orchestrator.core.outward_url import (
     Address,
     Network,
-    WebhookUrl,
+    OutwardUrl,
     address_in,
     is_open,
-    read_webhook_url,
+    read_outward_url,
 )
 
 # Of documents: a small file at a URL that a stranger chose.
@@ -70,7 +70,7 @@ class Outward:
         UnicodeError for a name that is not found, and httpx's own errors.
         """
         async with asyncio.timeout(self._deadline_s):
-            target = read_webhook_url(url, self._networks)
+            target = read_outward_url(url, self._networks)
             address = await self._pinned(target)
             async with (
                 httpx.AsyncClient(
@@ -90,21 +90,21 @@ class Outward:
                 # Leaving the block closes the connection: what else the answer holds is not read.
                 yield answer
 
-    async def _pinned(self, target: WebhookUrl) -> Address:
+    async def _pinned(self, target: OutwardUrl) -> Address:
         """Return the address to connect to. Raises InputError if one of the host's is closed."""
         literal = address_in(target.host)
         named = [target.host] if literal else await self._resolve(target.host, target.port)
         found = [one for one in map(address_in, named) if one and is_open(one, self._networks)]
         if not found or len(found) < len(named):
             # Where they lead is not said: it would tell a stranger of our network.
-            raise InputError("webhook-address", "its host is not of the public Internet alone")
+            raise InputError("url-closed", "its host is not of the public Internet alone")
         address = found[0]
         if target.scheme == "http" and not any(address in one for one in self._networks):
-            raise InputError("webhook-plain", "plain http is for networks that are opened alone")
+            raise InputError("url-plain", "plain http is for networks that are opened alone")
         return address
 
 
-def _at(target: WebhookUrl, address: Address) -> str:
+def _at(target: OutwardUrl, address: Address) -> str:
     host = f"[{address}]" if address.version == 6 else str(address)
     return f"{target.scheme}://{host}:{target.port}{target.path}"
 

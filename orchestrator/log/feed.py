@@ -2,7 +2,7 @@
 
 A thread is told of each commit of the sequencer, reads the entries that are new and keeps the last
 ones in a window. A follower takes from the window by a cursor of its own, the position of the last
-entry that it has seen: nothing is queued for it, so a slow one costs no memory. Whoever is further
+entry that it has seen: nothing is queued for it, so a slow one costs no memory. One that is further
 behind than the window reads the stored log a page at a time.
 """
 

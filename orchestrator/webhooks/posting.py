@@ -11,7 +11,7 @@ import httpx
 
 from orchestrator.client.outward import Outward, Resolve, resolve
 from orchestrator.core.errors import InputError, shorten
-from orchestrator.core.webhook_url import Network
+from orchestrator.core.outward_url import Network
 
 DEADLINE_S = 10.0
 MAX_FAULT_CHARS = 120

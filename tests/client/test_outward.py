@@ -43,10 +43,10 @@ def test_a_request_goes_out_as_asked_and_no_further() -> None:
 @pytest.mark.parametrize(
     ("networks", "url", "code"),
     [
-        ((), "https://127.0.0.1/", "webhook-address"),
-        ((), "https://localhost/", "webhook-address"),
-        (LOOPBACK, "http://8.8.8.8/", "webhook-plain"),
-        ((), "http://client.example/", "webhook-url"),
+        ((), "https://127.0.0.1/", "url-closed"),
+        ((), "https://localhost/", "url-closed"),
+        (LOOPBACK, "http://8.8.8.8/", "url-plain"),
+        ((), "http://client.example/", "url-malformed"),
     ],
 )
 def test_what_is_not_asked_is_refused_by_its_rule(

@@ -47,7 +47,7 @@ def resolving_to(*addresses: str) -> Poster:
 )
 def test_a_name_that_leads_to_a_closed_address_is_refused(addresses: tuple[str, ...]) -> None:
     poster = resolving_to(*addresses)
-    assert post(poster, "https://inside.example/") == Reply(None, "webhook-address")
+    assert post(poster, "https://inside.example/") == Reply(None, "url-closed")
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_name_that_leads_to_a_closed_address_is_refused(addresses: tuple[str, 
     ],
 )
 def test_odd_forms_of_closed_addresses_are_refused_by_the_real_resolver(url: str) -> None:
-    assert post(Poster(deadline_s=5), url).fault in {"webhook-address", "name-unresolved"}
+    assert post(Poster(deadline_s=5), url).fault in {"url-closed", "name-unresolved"}
 
 
 def test_a_name_is_resolved_once_and_the_address_kept(receiver: Receiver) -> None:
@@ -95,8 +95,8 @@ def test_plain_http_goes_to_opened_networks_alone(receiver: Receiver) -> None:
         return ["8.8.8.8"]
 
     poster = Poster(LOOPBACK, deadline_s=5, resolve=public)
-    assert post(poster, "http://outside.example/") == Reply(None, "webhook-plain")
-    assert post(Poster(deadline_s=5), receiver.url) == Reply(None, "webhook-url")
+    assert post(poster, "http://outside.example/") == Reply(None, "url-plain")
+    assert post(Poster(deadline_s=5), receiver.url) == Reply(None, "url-malformed")
     assert receiver.tries == 0
 
 

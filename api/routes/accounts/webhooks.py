@@ -27,8 +27,8 @@ from api.routes.surfaces.operators import known_surface
 from api.routes.surfaces.owners import own_surface
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import Side
+from orchestrator.core.outward_url import read_outward_url
 from orchestrator.core.webhook import MAX_WAITING, events_of, message_id, position_in
-from orchestrator.core.webhook_url import read_webhook_url
 from orchestrator.storage.database import DatabaseError, Row, Session
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - it is public
@@ -39,7 +39,7 @@ _LIMIT_EXCEEDED = "54000"
 router = APIRouter(prefix="/v1", tags=["accounts"], route_class=StrictRoute)
 
 _OF_A_WALLET = rules(403, "delegate-forbidden")
-_URL = rules(422, "event-of-another webhook-address webhook-url")
+_URL = rules(422, "event-of-another url-closed url-malformed")
 
 Hearer = Annotated[Caller, needs("operator:read", "owner:read")]
 
@@ -56,7 +56,7 @@ def add_webhook(
 ) -> answers.FreshWebhook:
     """Have a URL told of what the log says from now on."""
     _check_may(caller, body.audience)
-    read_webhook_url(body.url, service.info.webhook_networks)
+    read_outward_url(body.url, service.info.webhook_networks)
     events = _events(body.audience, body.events)
     webhook, secret = secrets.token_bytes(32), secrets.token_bytes(SECRET_BYTES)
     try:
@@ -105,7 +105,7 @@ def change_webhook(
 ) -> answers.Webhook:
     """Change a webhook's URL or events; one that was disabled goes on where it stopped."""
     if body.url is not None:
-        read_webhook_url(body.url, service.info.webhook_networks)
+        read_outward_url(body.url, service.info.webhook_networks)
     with acting(service, caller) as session:
         row = _changeable(service, session, caller, webhook)
         events = None if body.events is None else _events(row.audience, body.events)

@@ -10,6 +10,8 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from api.description.rules import COMMON
+
 _FILES = {"": ("index.html", "text/html"), "page.css": ("page.css", "text/css")}
 _FILES["page.js"] = ("page.js", "text/javascript")
 _POLICY = (
@@ -57,7 +59,7 @@ test compares them. `/docs` of a server is a page to try all of this. How it is 
 
 def reference_of(description: Mapping[str, Any]) -> str:
     """Return the reference of an OpenAPI description, in Markdown."""
-    return "\n".join([_HEAD, *_sections(description)]) + "\n"
+    return "\n".join([_HEAD, *_common_codes(), *_sections(description)]) + "\n"
 
 
 def _sections(description: Mapping[str, Any]) -> Iterator[str]:
@@ -96,6 +98,28 @@ def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Iterator
         if status not in errors:
             yield f"{status}: {', '.join(models) or 'nothing'}. {_cell(answer['description'])}\n"
     yield f"Errors (`Problem`): {', '.join(errors)}.\n"
+    own = list(_own_codes(operation["responses"]))
+    if own:
+        yield f"Of its own: {'; '.join(own)}.\n"
+
+
+def _own_codes(responses: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each status with those codes that only some operations have."""
+    for status, answer in sorted(responses.items()):
+        for content in answer.get("content", {}).values():
+            listed = content["schema"].get("properties", {}).get("code", {}).get("enum", [])
+            own = [code for code in listed if code not in COMMON.get(int(status), ())]
+            if own:
+                yield f"{status} {', '.join(f'`{code}`' for code in own)}"
+
+
+def _common_codes() -> Iterator[str]:
+    """Yield the table of the codes that every operation has, or every one of its sort."""
+    yield "| status | codes of every operation, of those with a key, a surface, a body or lines |"
+    yield "|---|---|"
+    for status, codes in sorted(COMMON.items()):
+        yield f"| {status} | {', '.join(f'`{code}`' for code in sorted(codes))} |"
+    yield ""
 
 
 def _name(schema: Mapping[str, Any]) -> str:

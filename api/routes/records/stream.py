@@ -1,7 +1,7 @@
 """The stream of the log: its entries as they are written, as server-sent events.
 
-The id of an event is the position of its entry. Whoever sends the last one that it has seen goes on
-right behind it and misses nothing, however long it was away: what is no longer in memory is read
+The id of an event is the position of its entry. A follower that sends the last one it has seen goes
+on right behind it and misses nothing, however long it was away: what is no longer in memory is read
 from the stored log, at a price. Nothing is queued for a reader. One that falls behind what is in
 memory, takes nothing for too long or has been there for long is told to resume, and let go.
 """

@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -51,17 +52,27 @@ def why(
         str | None, typer.Option(metavar="TIME", help="The time to answer for; else now.")
     ] = None,
     api: Api = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(help="A party's key file, to ask of a proposal of its own; it signs in."),
+    ] = None,
     json_out: Json = False,
 ) -> None:
     """Print why a touch, a lead, an outcome, a contract or an operator is paid, or is not."""
     # They take long to import, and a backtest does not need them.
+    from orchestrator.cli.why.unopened import explain_unopened
     from orchestrator.client.http import Client
     from orchestrator.client.public_records import PublicRecords
 
     question = parse_question(subject, surface)
     now_ms = int(time.time() * 1000) if at is None else parse_time_s(at) * 1000
     with Client(api or read_settings(os.environ).public_url) as client:
-        answer = question(PublicRecords(client, now_ms))
+        try:
+            answer = question(PublicRecords(client, now_ms))
+        except WhyError as error:
+            # The log knows contracts from their opening on, and their parties before.
+            word = parse_contract_id(subject) if _WORD.fullmatch(subject) else b""
+            answer = explain_unopened(error, key_file, api, word)
     if json_out:
         typer.echo(json.dumps(answer.to_json()))
     else:
@@ -116,4 +127,8 @@ def _why_word(source: Source, word: bytes) -> Reason:
         return why_contract(source, word)
     for placed in source.find(Filter(subject=word, kind="lead.registered"), 1):
         return why_lead(source, placed.entry.surface, word)
-    raise WhyError("subject-unknown", f"the log knows no contract and no lead 0x{word.hex()}")
+    raise WhyError(
+        "subject-unknown",
+        f"the log knows no contract and no lead 0x{word.hex()}; of a proposal its parties may ask, "
+        f"with --key-file",
+    )

@@ -118,4 +118,4 @@ _DECODER = json.JSONDecoder(
     parse_constant=_refuse_constant,
 )
 # As `raw_decode` calls it, for each of millions of rows.
-_SCAN = _DECODER.scan_once
+_SCAN = _DECODER.scan_once  # type: ignore[attr-defined]

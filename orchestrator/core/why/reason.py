@@ -119,6 +119,13 @@ class Code(StrEnum):
     ACTION_ANSWERED = "action-answered"
     ACTION_DONE = "action-done"
     ACTION_EXPIRED = "action-expired"
+    # A contract that is not open.
+    UNOPENED = "unopened"
+    OPENING_FAILED = "opening-failed"
+    OPENING_AGAIN = "opening-again"
+    OPENING_PUT_OFF = "opening-put-off"
+    OPENING_TRIED = "opening-tried"
+    OPENING_LEFT = "opening-left"
     # A request.
     REQUEST_WAITS = "request-waits"
     REQUEST_DONE = "request-done"

@@ -54,14 +54,18 @@ async function send(method, path, fields, body, shown) {
   try {
     const answer = await fetch(url, { method, headers, body: body ? body.value : undefined, credentials: "omit", signal: stop.signal });
     const text = await readSome(answer, stop);
-    let pretty = text;
-    try { pretty = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not JSON */ }
-    shown.textContent = `${method} ${url}\n${answer.status} ${answer.statusText}\n\n${pretty}`;
+    let found = text;
+    try { found = pretty(JSON.parse(text)); } catch { /* not JSON */ }
+    shown.textContent = `${method} ${url}\n${answer.status} ${answer.statusText}\n\n${found}`;
   } catch (error) {
     shown.textContent = `${method} ${url}\n${error}`;
   } finally {
     clearTimeout(timer);
   }
+}
+
+function pretty(value) {
+  return JSON.stringify(value, null, 2);
 }
 
 function show(parent, method, path, operation, resolve) {
@@ -73,13 +77,17 @@ function show(parent, method, path, operation, resolve) {
     return [parameter, input(box, parameter.name, parameter.description, (schema.examples || [])[0])];
   });
   let body = null;
-  for (const [type] of Object.entries((operation.requestBody || {}).content || {})) {
+  for (const [type, media] of Object.entries((operation.requestBody || {}).content || {})) {
     body = add(box, "textarea");
     body.dataset.type = type;
     body.setAttribute("aria-label", `Body, ${type}`);
+    body.value = type.endsWith("ndjson") ? media.example.map((line) => JSON.stringify(line)).join("\n") : pretty(media.example);
   }
-  const statuses = Object.entries(operation.responses).map(([status, answer]) => `${status} ${answer.description}`);
-  add(box, "p", `Answers: ${statuses.join("; ")}`);
+  for (const [status, answer] of Object.entries(operation.responses)) {
+    const media = Object.values(answer.content || {})[0] || {}, code = ((media.schema || {}).properties || {}).code;
+    add(box, "p", `${status} ${answer.description}${code ? `: ${code.enum.join(", ")}` : ""}`);
+    if (media.example !== undefined) add(add(box, "details"), "pre", pretty(media.example));
+  }
   const button = add(box, "button", "Send"), shown = add(box, "pre");
   shown.setAttribute("aria-live", "polite");
   button.type = "button";

@@ -59,11 +59,11 @@ def test_all_events_of_a_side_are_told_unless_some_are_named(someone: httpx.Clie
 @pytest.mark.parametrize(
     ("url", "code"),
     [
-        ("https://10.0.0.1/", "webhook-address"),
-        ("https://169.254.169.254/latest", "webhook-address"),
-        ("https://[::ffff:127.0.0.1]/", "webhook-address"),
-        ("https://user@example.com/", "webhook-url"),
-        ("gopher://example.com/", "webhook-url"),
+        ("https://10.0.0.1/", "url-closed"),
+        ("https://169.254.169.254/latest", "url-closed"),
+        ("https://[::ffff:127.0.0.1]/", "url-closed"),
+        ("https://user@example.com/", "url-malformed"),
+        ("gopher://example.com/", "url-malformed"),
     ],
 )
 def test_urls_that_lead_inside_are_refused(service: ApiService, url: str, code: str) -> None:

@@ -1,4 +1,4 @@
-"""The URLs of webhooks: which an account may name, and which addresses we connect to.
+"""URLs of strangers, of webhooks and of documents: which we take, and which addresses we reach.
 
 A name is resolved when it is sent to, and all of its addresses are judged then. What is refused is
 every address that is not one host of the public Internet: our own networks, the metadata services
@@ -53,7 +53,7 @@ _CLOSED_IPV6 = tuple(
 )
 
 
-class WebhookUrl(NamedTuple):
+class OutwardUrl(NamedTuple):
     """A URL in its parts. `host` is a name, or an address without brackets."""
 
     scheme: str
@@ -68,7 +68,7 @@ class WebhookUrl(NamedTuple):
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 
 
-def read_webhook_url(text: str, networks: Sequence[Network] = ()) -> WebhookUrl:
+def read_outward_url(text: str, networks: Sequence[Network] = ()) -> OutwardUrl:
     """Return the parts of a URL that an account names. Raises InputError.
 
     `networks` are those that a deployment lets webhooks reach although they are closed; plain http
@@ -90,10 +90,10 @@ def read_webhook_url(text: str, networks: Sequence[Network] = ()) -> WebhookUrl:
     address = address_in(host)
     if address is not None and not is_open(address, networks):
         raise InputError(
-            "webhook-address", f"{address} is not of the public Internet; webhooks do not go there"
+            "url-closed", f"{address} is not of the public Internet; nothing is sent there"
         )
     rooted = path if path.startswith("/") else f"/{path}"
-    return WebhookUrl(scheme, host, port or _PORTS[scheme], rooted)
+    return OutwardUrl(scheme, host, port or _PORTS[scheme], rooted)
 
 
 def address_in(host: str) -> Address | None:
@@ -128,4 +128,4 @@ def _host(written: str, text: str) -> str:
 
 
 def _refused(rule: str, text: str) -> InputError:
-    return InputError("webhook-url", f"a webhook's URL {rule}, not {shown(text)}")
+    return InputError("url-malformed", f"the URL {rule}, not {shown(text)}")

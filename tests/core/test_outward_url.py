@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from orchestrator.core.errors import InputError
-from orchestrator.core.webhook_url import WebhookUrl, is_open, read_webhook_url
+from orchestrator.core.outward_url import OutwardUrl, is_open, read_outward_url
 
 CLOSED = [
     # This host, private, shared, link-local with the metadata of clouds, and loopback.
@@ -38,8 +38,8 @@ def test_addresses_that_are_not_of_the_public_internet_are_closed(address: str) 
     assert not is_open(ip_address(address))
     host = f"[{address}]" if ":" in address else address
     with pytest.raises(InputError) as refused:
-        read_webhook_url(f"https://{host}/hook")
-    assert refused.value.code in {"webhook-address", "webhook-url"}
+        read_outward_url(f"https://{host}/hook")
+    assert refused.value.code in {"url-closed", "url-malformed"}
 
 
 @pytest.mark.parametrize("address", OPEN)
@@ -77,20 +77,20 @@ def test_others_are_open(address: str) -> None:
 )
 def test_what_is_no_plain_https_url_is_refused(url: str) -> None:
     with pytest.raises(InputError) as refused:
-        read_webhook_url(url)
-    assert refused.value.code == "webhook-url"
+        read_outward_url(url)
+    assert refused.value.code == "url-malformed"
 
 
 def test_the_parts_of_a_url() -> None:
-    assert read_webhook_url("https://Example.com/a?b=c") == WebhookUrl(
+    assert read_outward_url("https://Example.com/a?b=c") == OutwardUrl(
         "https", "example.com", 443, "/a?b=c"
     )
-    assert read_webhook_url("https://example.com:8443").authority == "example.com:8443"
-    assert read_webhook_url("https://example.com").authority == "example.com"
-    assert read_webhook_url("https://[2606:4700::1111]:1/").authority == "[2606:4700::1111]:1"
+    assert read_outward_url("https://example.com:8443").authority == "example.com:8443"
+    assert read_outward_url("https://example.com").authority == "example.com"
+    assert read_outward_url("https://[2606:4700::1111]:1/").authority == "[2606:4700::1111]:1"
     # Other forms of numbers are names to us; what they resolve to is judged like any other.
     for odd in ("2130706433", "0x7f.1", "127.1", "0177.0.0.1"):
-        assert read_webhook_url(f"https://{odd}/").host == odd
+        assert read_outward_url(f"https://{odd}/").host == odd
 
 
 def test_networks_that_a_deployment_opens() -> None:
@@ -99,6 +99,6 @@ def test_networks_that_a_deployment_opens() -> None:
     assert is_open(ip_address("fd00::1"), networks)
     assert not is_open(ip_address("10.0.0.1"), networks)
     assert not is_open(ip_address("::ffff:127.0.0.1"), networks)
-    assert read_webhook_url("http://127.0.0.1:80/", networks).authority == "127.0.0.1"
+    assert read_outward_url("http://127.0.0.1:80/", networks).authority == "127.0.0.1"
     with pytest.raises(InputError):
-        read_webhook_url("http://127.0.0.1/")
+        read_outward_url("http://127.0.0.1/")
