@@ -246,6 +246,19 @@ def test_places_at_once_are_no_more_than_the_limit(
     assert kept == [("more",)]
 
 
+def test_what_was_handed_over_counts_to_its_giver_until_it_is_renewed(
+    owner: httpx.Client, agent: httpx.Client, contract: str
+) -> None:
+    held = [taken(agent, contract, f"item-{n}")["fence"] for n in range(LEASES)]
+    address = wallet("owner").address
+    handed = release(agent, contract, held[0], "item-0", to=address).json()["lease"]
+    problem_of(take(agent, contract, "more"), 409, "lease-limit")
+    taken(owner, contract, "item-0", fence=handed["fence"])
+    taken(agent, contract, "more")
+    problem_of(take(agent, contract, "yet-more"), 409, "lease-limit")
+    assert release(owner, contract, handed["fence"], "item-0").status_code == 200
+
+
 # --- Messages -------------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ from tests.support.worlds import OPERATORS, SURFACE
 
 OPERATOR = f"0x{OPERATORS[0][12:].hex()}"
 # The most leases of an account.
-MOST = 3
+MOST = 2
 TTLS_MS = [1, 1_000, 60_000]
 
 
@@ -47,12 +47,13 @@ WALLET, ANN, BOB, BOSS = MEMBERS = (
     Member(OWNER, "test"),
 )
 RECEIVERS = ["ann", "test", OPERATOR, OWNER, "carl", *(to_hex(each.key) for each in MEMBERS)]
-PLACES = st.tuples(
-    st.sampled_from(MEMBERS),
-    st.sampled_from([SURFACE, CONTRACT.contract_id]),
-    st.sampled_from(["a", "b"]),
-)
 Place = tuple[Member, bytes, str]
+# Who tries it: as often as not the one who holds the item, where there is one.
+WHO = st.sampled_from([*MEMBERS, None, None, None, None])
+BOARDS = st.sampled_from([SURFACE, CONTRACT.contract_id, CONTRACT.contract_id])
+# Whether with the fence of the lease, or with an earlier one.
+BACK = st.sampled_from([0, 0, 0, 1, 3])
+ITEMS = st.sampled_from(["a", "a", "b"])
 
 
 @dataclass
@@ -126,9 +127,9 @@ class Leases(RuleBasedStateMachine):
     def wait(self, duration_ms: int) -> None:
         self.log.now_ms += duration_ms
 
-    @rule(place=PLACES, ttl_ms=st.sampled_from(TTLS_MS))
-    def take(self, place: Place, ttl_ms: int) -> None:
-        by, board, item = place
+    @rule(by=st.sampled_from(MEMBERS), board=BOARDS, item=ITEMS, ttl_ms=st.sampled_from(TTLS_MS))
+    def take(self, by: Member, board: bytes, item: str, ttl_ms: int) -> None:
+        place = by, board, item
         verdict = self.ask(place, "take", fence=None, for_ms=ttl_ms, most=MOST)
         if self.is_full(place):
             assert verdict == "full"
@@ -140,9 +141,11 @@ class Leases(RuleBasedStateMachine):
             fence = self.new_fence(by, board, item)
             self.leases[self.where(place)] = Lease(by.account, by.key, by.account, fence, end_ms)
 
-    @rule(place=PLACES, ttl_ms=st.sampled_from(TTLS_MS), back=st.integers(0, 3))
-    def renew(self, place: Place, ttl_ms: int, back: int) -> None:
-        by, fence = place[0], self.some_fence(place, back)
+    @rule(who=WHO, board=BOARDS, item=ITEMS, ttl_ms=st.sampled_from(TTLS_MS), back=BACK)
+    def renew(self, who: Member | None, board: bytes, item: str, ttl_ms: int, back: int) -> None:
+        by = self.someone(who, board, item)
+        place = by, board, item
+        fence = self.some_fence(place, back)
         verdict = self.ask(place, "take", fence=fence, for_ms=ttl_ms, most=MOST)
         lease = self.held_by(place, fence)
         if self.is_full(place):
@@ -154,9 +157,12 @@ class Leases(RuleBasedStateMachine):
             lease.key, lease.payer = by.key, by.account
             lease.expires_ms = self.log.now_ms + ttl_ms
 
-    @rule(place=PLACES, back=st.integers(0, 3), to=st.none() | st.sampled_from(RECEIVERS))
-    def release(self, place: Place, back: int, to: str | None) -> None:
-        by, board, item = place
+    @rule(who=WHO, board=BOARDS, item=ITEMS, back=BACK, to=st.sampled_from([None, *RECEIVERS]))
+    def release(
+        self, who: Member | None, board: bytes, item: str, back: int, to: str | None
+    ) -> None:
+        by = self.someone(who, board, item)
+        place = by, board, item
         fence = self.some_fence(place, back)
         verdict = self.ask(place, "release", fence=fence, to=to)
         lease = self.live(place)
@@ -183,6 +189,13 @@ class Leases(RuleBasedStateMachine):
             if to == to_hex(each.key) or (each.account, each.name) == (by.account, to):
                 return each.account, each.key
         return None
+
+    def someone(self, who: Member | None, board: bytes, item: str) -> Member:
+        """Return a member, for None the holder of the item."""
+        lease = self.leases.get((OPERATOR, board, item))
+        holders = [each for each in MEMBERS if lease and each.account == lease.holder]
+        holding = [each for each in holders if lease and lease.key in (None, each.key)]
+        return who or (holding or [WALLET])[0]
 
     def some_fence(self, place: Place, back: int) -> int:
         """Return the fence of the item's lease, or an earlier one."""
