@@ -164,6 +164,8 @@ def test_errors_media_types_and_keys_are_described(service: ApiService) -> None:
         ("get", "/v1/surfaces/{surface}/answers"),
         ("get", "/v1/surfaces/{surface}/totals"),
         ("get", "/v1/surfaces/{surface}/offers"),
+        ("get", "/v1/surfaces/{surface}/agent-card.json"),
+        ("get", "/v1/operators/{operator}/agent-card.json"),
         ("get", "/v1/operators"),
         ("get", "/v1/operators/{operator}/record"),
     }

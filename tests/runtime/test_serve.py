@@ -23,6 +23,7 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.cli.main import main
 from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
+from orchestrator.core.agent_card import check_card
 from orchestrator.core.errors import ChainError, InputError, LogError, ServerError
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
@@ -120,10 +121,16 @@ def test_it_serves_and_goes_on_after_a_restart() -> None:
             # An operator sees leads from level 1 on.
             assert ada.leads(surface, "buyer") == []
             before = ada.get("/v1/log")
+            (jwk,) = ada.get("/.well-known/jwks.json")["keys"]
+            check_card(ada.get(f"/v1/surfaces/{surface}/agent-card.json"), jwk)
+        assert (home / "agent-cards.key").stat().st_mode & 0o777 == 0o600
         assert not list(home.glob("postgres/**/postmaster.pid"))
         assert {path.stat().st_mode & 0o777 for path in (home / "keys").iterdir()} == {0o600}
         with served(environment, port) as url, Client(url) as client:
             after = client.get("/v1/log")
+            # The key that readers have pinned is the same.
+            check_card(client.get("/.well-known/agent-card.json"), jwk)
+        assert after["splits"] == before["splits"] is not None
         assert after["log_id"] == before["log_id"]
         assert after["size"] >= before["size"]
 
