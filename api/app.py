@@ -133,9 +133,13 @@ def _name_allowed_methods(app: FastAPI) -> None:
         )
 
 
+# What is said of the routes is the same in all apps of a process, and takes a second to make.
+_described: dict[str, Any] = {}
+
+
 def _describe(app: FastAPI) -> dict[str, Any]:
     """Return the app's OpenAPI description, made once."""
-    if app.openapi_schema is None:
+    if not _described:
         description = get_openapi(
             title=app.title,
             version=app.version,
@@ -147,5 +151,5 @@ def _describe(app: FastAPI) -> dict[str, Any]:
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             known |= schema.pop("$defs", {})
             known[model.__name__] = schema
-        app.openapi_schema = description
-    return app.openapi_schema
+        _described.update(description)
+    return _described

@@ -2,7 +2,8 @@
 
 Each artifact holds the ABI, the bytecode, and the complete standard-JSON input that made them, so
 that anyone can compile it again, or verify the deployed code, without this repository.
-`.venv/bin/python scripts/compile.py` writes them; with --check it only compares, byte for byte.
+--built it compiles nothing: it compares their code with what `forge test` has compiled just now.
+--built it compiles nothing: it compares their code with what `forge test` has just compiled.
 """
 
 import json
@@ -10,7 +11,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,9 @@ SOURCES = {
 # A deployed library knows its own address, behind a PUSH20 at its beginning.
 LIBRARY_PROLOGUE = "73" + 20 * "00" + "30"
 PLACEHOLDER = re.compile(r"__\$[0-9a-f]{34}\$__")
+# What the compiler writes behind code: its version, and a hash of its metadata, which name settings
+# of forge's own. A contract that creates others has theirs within its code.
+METADATA = re.compile(r"a264697066735822[0-9a-f]{68}64736f6c6343[0-9a-f]{6}0033")
 OUTPUTS = ["abi", "evm.bytecode", "evm.deployedBytecode", "metadata"]
 
 Json = dict[str, Any]
@@ -184,21 +188,58 @@ def stale(artifacts: dict[Path, str]) -> list[str]:
     ]
 
 
+def differing(built: Path) -> list[str]:
+    """Return the committed artifacts whose sources, settings or code are not those of today.
+
+    `built` is the folder of forge's outputs. The code is compared without its metadata.
+    """
+    return [name for name, source in SOURCES.items() if not _is_built(name, source, built)]
+
+
+def _is_built(name: str, source: str, built: Path) -> bool:
+    committed = json.loads((ARTIFACTS / f"{name}.json").read_text())
+    by_forge = json.loads((built / Path(source).name / f"{name}.json").read_text())
+    return is_current(committed) and all(
+        _bare(committed[member]) == _bare(by_forge[member]["object"])
+        for member in ("bytecode", "deployedBytecode")
+    )
+
+
+def is_current(artifact: Json) -> bool:
+    """Return whether an artifact's input has the sources and the settings of today."""
+    given = artifact["standardJsonInput"]
+    of_today = settings() | {"outputSelection": given["settings"]["outputSelection"]}
+    return bool(given["settings"] == of_today) and all(
+        source == {"content": (ROOT / name).read_text()}
+        for name, source in given["sources"].items()
+    )
+
+
+def _bare(code: str) -> str:
+    return METADATA.sub("", unlinked(code.removeprefix("0x")))
+
+
 def main(arguments: list[str]) -> int:
-    if unknown := set(arguments) - {"--check"}:
-        print(f"compile.py: unknown argument {min(unknown)!r}; the only one is --check")
+    if unknown := set(arguments) - {"--check", "--built"}:
+        print(f"compile.py: unknown argument {min(unknown)!r}; there are --check and --built")
         return 2
+    if "--built" in arguments:
+        return _tell_differing(differing(ROOT / "build/forge"))
     artifacts = build()
     if "--check" in arguments:
-        for name in (names := stale(artifacts)):
-            print(f"{name} differs from what its source compiles to; run scripts/compile.py")
-        return bool(names)
+        return _tell_differing(stale(artifacts))
     ARTIFACTS.mkdir(exist_ok=True)
     for file, text in artifacts.items():
         file.write_text(text)
         size = len(json.loads(text)["deployedBytecode"]) // 2 - 1
         print(f"{file.relative_to(ROOT)}: {size} bytes of code")
     return 0
+
+
+def _tell_differing(names: Sequence[str]) -> int:
+    for name in names:
+        print(f"{name} differs from what its source compiles to; run scripts/compile.py")
+    return bool(names)
 
 
 if __name__ == "__main__":

@@ -227,6 +227,7 @@ def directory(guide: Caller, owner: httpx.Client, operator: httpx.Client) -> Non
     public, address = guide.service.http, wallet("operator").address
     (here,) = guide.call(public, "GET /v1/surfaces", query={"name": "calls"})["surfaces"]
     assert here["surface"] == guide.ids["surface"]
+    assert guide.call(public, "GET /v1/clock")["time_ms"] == guide.service.clock()
     guide.call(public, "GET …/totals")
     guide.call(public, "GET /v1/operators")
     guide.call(public, "GET /v1/operators/{operator}/record", operator=address)

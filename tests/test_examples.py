@@ -17,6 +17,7 @@ from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.requests import OpenContract, RecordPayout
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import NS_PER_MS
+from tests.support.anchors import checkpoints_beyond, note_anchor
 from tests.support.api_service import (
     POLICY,
     ApiService,
@@ -27,7 +28,7 @@ from tests.support.api_service import (
 from tests.support.connecting import COMMAND, ROOT
 
 EXAMPLES = ROOT / "docs/examples"
-MOST_LINES = {"agent_http.py": 45, "agent_mcp.py": 40, "owner.py": 30}
+MOST_LINES = {"agent_http.py": 46, "agent_mcp.py": 40, "owner.py": 30}
 
 
 class Stage:
@@ -150,7 +151,12 @@ def open_by_chain(service: ApiService, contract: str) -> None:
 
 
 def pay_by_chain(service: ApiService, contract: str) -> None:
-    """Have the log told that the escrow has paid for one outcome of a contract."""
+    """Have the log told that the escrow has paid for one outcome of a contract, all of it anchored.
+
+    What is paid on a chain is under an anchor, which the indexer has noted.
+    """
+    service.decide_waiting()
+    note_anchor(service, 0, checkpoints_beyond(service, 0)[-1])
     digest, payee = from_hex(contract), address_word(wallet("operator").address)
     service.submit(f"pay {contract}", RecordPayout(digest, payee, "paid", 8_000_000, digest))
     service.decide_waiting()

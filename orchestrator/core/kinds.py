@@ -118,7 +118,8 @@ class Kind:
     `listed` are found by their kind; a kind of which there are as many as leads, or more, is not:
     its entries are found by their subject. `topic` says what is answered of its entries. One that
     `moves_action` says what has become of a requested action. `told_to` are the sides of a surface
-    whose webhooks are told of such entries.
+    whose webhooks are told of such entries. `news` is what the front page says of one; of a kind
+    without, its name.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Kind:
     topic: Topic | None = None
     moves_action: bool = False
     told_to: tuple[Side, ...] = ()
+    news: str = ""
 
     @property
     def word(self) -> bytes:
@@ -154,6 +156,11 @@ class Kind:
     def is_of_contract(self) -> bool:
         """True of entries about a contract."""
         return self.field_of("contract id") is not None
+
+    @property
+    def has_receipt(self) -> bool:
+        """True of entries whose money a receipt proves: those that have a part in one."""
+        return bool(self.role) and self.is_of_contract
 
     def fits(self, entry: Entry, opening: Opening | None) -> bool:
         """Return whether an entry of this kind commits to this opening, or to none."""
@@ -291,6 +298,7 @@ _TABLE = (
         role="touch",
         listed=False,
         topic=Topic.TOUCH,
+        news="an agent acted on a lead",
     ),
     Kind(
         "touch.reported",
@@ -304,6 +312,7 @@ _TABLE = (
         listed=False,
         topic=Topic.TOUCH,
         moves_action=True,
+        news="an action on a lead was carried out",
     ),
     Kind(
         "action.requested",
@@ -317,6 +326,7 @@ _TABLE = (
         topic=Topic.ACTION,
         moves_action=True,
         told_to=("owner",),
+        news="an agent asked for an action on a lead",
     ),
     Kind(
         "action.answered",
@@ -336,6 +346,7 @@ _TABLE = (
         topic=Topic.ACTION,
         moves_action=True,
         told_to=_BOTH,
+        news="an owner answered a requested action",
     ),
     Kind(
         "code.issued",
@@ -370,6 +381,7 @@ _TABLE = (
         changes=(_LEAD, _SURFACE),
         listed=False,
         topic=Topic.LEAD,
+        news="a lead came",
     ),
     Kind(
         "lead.transition",
@@ -382,6 +394,7 @@ _TABLE = (
         role="transition",
         listed=False,
         topic=Topic.STEP,
+        news="a lead moved on",
     ),
     Kind(
         "lead.refused",
@@ -405,6 +418,7 @@ _TABLE = (
         role="event",
         listed=False,
         topic=Topic.STEP,
+        news="an owner reported an event",
     ),
     Kind(
         "outcome",
@@ -422,6 +436,7 @@ _TABLE = (
         role="outcome",
         listed=False,
         topic=Topic.OUTCOME,
+        news="an outcome was earned",
     ),
     Kind(
         "outcome.over",
@@ -438,6 +453,7 @@ _TABLE = (
         changes=(_LEAD, _CONTRACT_OF_OUTCOME),
         listed=False,
         topic=Topic.OUTCOME,
+        news="an outcome came after its budget was used up",
     ),
     Kind(
         "outcome.reversed",
@@ -455,6 +471,7 @@ _TABLE = (
         role="reversal",
         listed=False,
         topic=Topic.OUTCOME,
+        news="an outcome was taken back",
     ),
     Kind(
         "settlement",
@@ -471,6 +488,7 @@ _TABLE = (
         changes=(_CONTRACT,),
         role="settlement",
         topic=Topic.CONTRACT,
+        news="a contract's earnings were stated",
     ),
     Kind(
         "payout",
@@ -484,6 +502,7 @@ _TABLE = (
         role="payout",
         topic=Topic.CONTRACT,
         told_to=_BOTH,
+        news="an agent was paid",
     ),
     Kind(
         "contract.opened",
@@ -500,6 +519,7 @@ _TABLE = (
         changes=(_CONTRACT,),
         topic=Topic.CONTRACT,
         told_to=_BOTH,
+        news="a contract was opened and its budget escrowed",
     ),
     Kind(
         "contract.closed",
@@ -516,6 +536,7 @@ _TABLE = (
         changes=(_CONTRACT,),
         topic=Topic.CONTRACT,
         told_to=_BOTH,
+        news="a contract was closed by both parties",
     ),
     Kind(
         "dispute.opened",
@@ -531,6 +552,7 @@ _TABLE = (
         replay_rules.dispute,
         topic=Topic.CONTRACT,
         told_to=_BOTH,
+        news="a statement was disputed",
     ),
     Kind(
         "dispute.ruled",
@@ -546,6 +568,7 @@ _TABLE = (
         replay_rules.ruling,
         topic=Topic.CONTRACT,
         told_to=_BOTH,
+        news="an arbiter ruled",
     ),
     Kind(
         "operator.registered",
@@ -554,6 +577,7 @@ _TABLE = (
         folds.operator,
         replay_rules.operator,
         changes=(Change(Projection.OPERATOR, "subject"),),
+        news="an agent came",
     ),
     Kind(
         "policy.published",
@@ -562,6 +586,7 @@ _TABLE = (
         folds.policy,
         replay_rules.policy,
         changes=(Change(Projection.POLICY, "subject"), _SURFACE),
+        news="an owner published a policy",
     ),
     Kind(
         "settings.published",
@@ -570,6 +595,7 @@ _TABLE = (
         folds.settings,
         replay_rules.settings,
         changes=(Change(Projection.SETTINGS, "subject"), _SURFACE),
+        news="an owner published settings",
     ),
     Kind(
         "forecast.made",
@@ -578,6 +604,7 @@ _TABLE = (
         folds.forecast,
         replay_rules.forecast,
         opening=ActOpening,
+        news="an agent made a forecast",
     ),
     Kind(
         "forecast.scored",
@@ -587,6 +614,7 @@ _TABLE = (
         replay_rules.score,
         opening=ForecastOpening,
         changes=(_SURFACE,),
+        news="a forecast was scored",
     ),
     Kind(
         "trust.changed",
@@ -598,6 +626,7 @@ _TABLE = (
         changes=(_SURFACE,),
         topic=Topic.LEVEL,
         told_to=("operator",),
+        news="an agent's level changed",
     ),
     Kind(
         "operator.suspended",
@@ -608,6 +637,7 @@ _TABLE = (
         opening=ActOpening,
         topic=Topic.LEVEL,
         told_to=("operator",),
+        news="an owner suspended an agent",
     ),
     Kind(
         "operator.restored",
@@ -618,6 +648,7 @@ _TABLE = (
         opening=ActOpening,
         topic=Topic.LEVEL,
         told_to=("operator",),
+        news="an owner restored an agent",
     ),
     Kind(
         "erasure",
@@ -626,6 +657,7 @@ _TABLE = (
         folds.nothing,
         replay_rules.erasure,
         topic=Topic.STEP,
+        news="a lead was erased",
     ),
 )
 

@@ -14,11 +14,8 @@ from tests.support.http_server import Request, send, serving, serving_json
 
 
 @pytest.mark.parametrize("byte", [b" ", gzip.compress(b"{}")[:1]])
-def test_a_server_that_answers_a_byte_at_a_time_is_left(
-    byte: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_answers_a_byte_at_a_time_is_left(byte: bytes) -> None:
     """Each byte comes in time, so that no wait for one is ever over."""
-    monkeypatch.setattr(http, "TIMEOUT_S", 0.4)
     ended = SimpleQueue[str]()
 
     def drip(handler: BaseHTTPRequestHandler) -> None:
@@ -36,7 +33,7 @@ def test_a_server_that_answers_a_byte_at_a_time_is_left(
         else:
             ended.put("finished")
 
-    with serving(drip) as url, Client(url) as client:
+    with serving(drip) as url, Client(url, timeout_s=0.4) as client:
         with pytest.raises(ServerError, match="sent too much, or too slowly"):
             client.get("/v1/log")
         assert ended.get(timeout=60) == "left"

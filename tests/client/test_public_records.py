@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.client.public_records import PublicRecords
+from orchestrator.core.bundle import read_bundle, write_bundle
 from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import ReplayError, ServerError
@@ -50,6 +51,10 @@ class Liar(Client):
 
     def get(self, path: str, **query: object) -> Any:
         answer = super().get(path, **query)
+        return self._change(answer) if path.startswith(self._path) else answer
+
+    def get_bytes(self, path: str, **query: object) -> bytes:
+        answer = super().get_bytes(path, **query)
         return self._change(answer) if path.startswith(self._path) else answer
 
 
@@ -155,11 +160,11 @@ def test_a_log_without_end_is_not_folded(service: ApiService, settled: SettledCo
 
 
 def test_a_withheld_opening_ends_the_fold(service: ApiService, settled: SettledContract) -> None:
-    def withheld(answer: Any) -> Any:
-        return {**answer, "entries": [{**item, "opening": None} for item in answer["entries"]]}
+    def withheld(bundle: bytes) -> bytes:
+        return write_bundle((entry, None) for entry, _ in read_bundle(bundle))
 
     with (
-        Liar(service.url, "/v1/log/entries", withheld) as client,
+        Liar(service.url, "/v1/log/bundles", withheld) as client,
         pytest.raises(ReplayError) as caught,
     ):
         PublicRecords(client, 0).standing(from_hex(settled.surface), b"\1" * 32)

@@ -521,7 +521,7 @@ WRITES_FOR_ANOTHER = {
     "source_secrets": "INSERT INTO source_secrets VALUES (%(log)s, sha256('s'), 'stripe',"
     " %(other)s, sha256('k'), sha256('s'), repeat('i', 64)::bytea, repeat('o', 64)::bytea)",
     "signin_nonces": "INSERT INTO signin_nonces (nonce, expires_ms)"
-    " VALUES ('for ever', clock_ms() + 3600001)",
+    " VALUES ('for ever', clock_ms() + 86400001)",
     "proposals": "INSERT INTO proposals VALUES"
     " (%(log)s, sha256('p'), sha256('s'), %(other)s, %(me)s, '{}', 's', NULL, 0)",
 }

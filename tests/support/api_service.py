@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.context import ChainReads, Network, ServiceInfo
+from orchestrator.client.http import tls_settings
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import Entry, address_word
@@ -133,7 +134,13 @@ class ApiService:
         self._clients.close()
 
     def _client(self, headers: dict[str, str]) -> httpx.Client:
-        client = httpx.Client(base_url=self.url, timeout=30, trust_env=False, headers=headers)
+        client = httpx.Client(
+            base_url=self.url,
+            timeout=30,
+            trust_env=False,
+            headers=headers,
+            verify=tls_settings(trust_env=False),
+        )
         return self._clients.enter_context(client)
 
     def sign_in(self, account: LocalAccount, *scopes: str) -> httpx.Client:

@@ -1,7 +1,6 @@
 """A contract for tests, from its opening to its payout, made through a running service."""
 
 import httpx
-from eth_utils.crypto import keccak
 
 from orchestrator.core.contract import rules_of
 from orchestrator.core.entry import address_word
@@ -12,8 +11,6 @@ from orchestrator.core.terms import contract_id, owner_consent_digest
 from orchestrator.core.units import DAY_S, NS_PER_MS, format_time
 from tests.support.api_service import (
     ESCROW,
-    EVENT_LOG,
-    LOG_ID,
     ApiService,
     draft_terms,
     leads,
@@ -87,24 +84,3 @@ class SettledContract:
             body = {"lead": lead, "event": name, "value": value, "time": time}
             reply = report(owner, self.surface, f"{lead}-{name}", body).json()
             assert reply["verdict"] == "accepted", reply
-
-
-def publish_anchor(service: ApiService, number: int, size: int, *, is_final: bool = True) -> None:
-    """Write what the indexer writes for an event `Published` of the event log."""
-    with service.admin() as admin:
-        admin.execute(
-            "INSERT INTO chain_events (chain_id, escrow, block_hash, tx_hash, log_index, "
-            "block_number, time_s, contract, topics, data, is_final) "
-            "VALUES (%s, %s, %s, %s, 0, %s, 0, %s, %s, %s, %s)",
-            (
-                31337,
-                ESCROW.verifying_contract.lower(),
-                number.to_bytes(32),
-                number.to_bytes(32),
-                number,
-                EVENT_LOG.verifying_contract.lower(),
-                [keccak(text="Published(bytes32,uint64,bytes32)"), LOG_ID],
-                size.to_bytes(32) + bytes(32),
-                is_final,
-            ),
-        )

@@ -16,6 +16,7 @@ from api.routes.deals import offers
 from api.routes.public_route import PublicRoute
 from api.routes.records import directory
 from api.routes.records.markup import Html, page, tag
+from orchestrator.core.kinds import KINDS
 from orchestrator.core.mcp_setup import ClientSetup, client_setups
 from orchestrator.core.units import format_amount, format_ms
 from orchestrator.log.reader import StoredEntry
@@ -29,34 +30,8 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _FILES = {"css": "text/css", "js": "text/javascript"}
-# What a person reads of a kind of entry; of all others its name.
-NEWS = {
-    "touch": "an agent acted on a lead",
-    "touch.reported": "an action on a lead was carried out",
-    "action.requested": "an agent asked for an action on a lead",
-    "action.answered": "an owner answered a requested action",
-    "lead.registered": "a lead came",
-    "lead.transition": "a lead moved on",
-    "product.event": "an owner reported an event",
-    "outcome": "an outcome was earned",
-    "outcome.over": "an outcome came after its budget was used up",
-    "outcome.reversed": "an outcome was taken back",
-    "settlement": "a contract's earnings were stated",
-    "payout": "an agent was paid",
-    "contract.opened": "a contract was opened and its budget escrowed",
-    "contract.closed": "a contract was closed by both parties",
-    "dispute.opened": "a statement was disputed",
-    "dispute.ruled": "an arbiter ruled",
-    "operator.registered": "an agent came",
-    "policy.published": "an owner published a policy",
-    "settings.published": "an owner published settings",
-    "forecast.made": "an agent made a forecast",
-    "forecast.scored": "a forecast was scored",
-    "trust.changed": "an agent's level changed",
-    "operator.suspended": "an owner suspended an agent",
-    "operator.restored": "an owner restored an agent",
-    "erasure": "a lead was erased",
-}
+# What a person reads of a kind of entry.
+NEWS = {kind.name: kind.news for kind in KINDS.values() if kind.news}
 
 router = APIRouter(include_in_schema=False, route_class=PublicRoute)
 
@@ -208,11 +183,11 @@ def _news(newest: Sequence[StoredEntry]) -> Html:
 
 
 def _told(stored: StoredEntry) -> Html:
-    kind = stored.entry.kind
+    kind = KINDS[stored.entry.kind]
     path = f"/v1/log/entries?start={stored.position}&limit=1"
-    if kind in ("outcome", "outcome.reversed", "settlement", "payout"):
+    if kind.has_receipt:
         path = f"/v1/receipts/{stored.position}"
-    return _link(path, NEWS.get(kind, kind))
+    return _link(path, kind.news or kind.name)
 
 
 def _links() -> Html:

@@ -5,6 +5,7 @@ Entries are read here word by word as Solidity reads them, not decoded: a dishon
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple, TypeVar
 
@@ -15,6 +16,7 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import Terms
 
 MAX_EXHIBITS = 16
+_KEPT_EXHIBITS = 4096
 
 # The meaning of each kind of case, for the person who is about to sign for it.
 DISPROOFS = {
@@ -394,8 +396,12 @@ def open_case(case: Case, contracts: ContractIndex) -> OpenedCase:
     return OpenedCase(case, [_read(exhibit) for exhibit in case.exhibits], record, contracts)
 
 
+@lru_cache(maxsize=_KEPT_EXHIBITS)
 def _read(exhibit: Exhibit) -> Words:
-    """Return the words of an exhibit whose opening, if it is shown, is the right one."""
+    """Return the words of an exhibit whose opening, if it is shown, is the right one.
+
+    A search for evidence shows the same entries in one case after another.
+    """
     entry = words_of(exhibit)
     if exhibit.opening and sha256(exhibit.opening).digest() != exhibit.entry[-WORD_BYTES:]:
         raise EvidenceError("wrong-opening", f"this is not what entry {entry.position} commits to")

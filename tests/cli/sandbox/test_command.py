@@ -10,9 +10,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from eth_account import Account
@@ -35,6 +34,7 @@ from tests.support.mcp_client import found_in
 from tests.support.servers import server_folder
 
 MOST_S = 180
+ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
 MCP_DEAL = {"outcome": "repeat_buyer", "price": "4.00", "at_most": 5, "opens_in": "8 hours"}
 
 
@@ -44,42 +44,48 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-class Running(NamedTuple):
-    """A sandbox that runs, and its folder."""
+class Box:
+    """A sandbox in a process of its own, which stops and starts again in the same folder."""
 
-    url: str
-    folder: Path
+    def __init__(self, folder: Path) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._command = [
+            *(sys.executable, *COMMAND, "sandbox", "--json", "--home", str(folder / "box")),
+            *("--port", str(port), "--seed", "test"),
+        ]
+        self._environment = ENVIRONMENT | {"HOME": str(folder)}
 
-
-@contextmanager
-def running(folder: Path, port: int) -> Iterator[Running]:
-    """Run the command until the block ends; it must end with exit code 0, and soon."""
-    command = [sys.executable, *COMMAND, "sandbox", "--json", "--home", str(folder / "box")]
-    command += ["--port", str(port), "--seed", "test"]
-    environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(folder)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if "API on " in json.loads(line)["said"]:
+    def start(self) -> None:
+        """Start it and wait until its market has begun: its customers are in the log."""
+        self._process = subprocess.Popen(
+            self._command, env=self._environment, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if "API on " in json.loads(line)["said"]:
+                break
+        with HttpClient(self.url) as client:
+            for found in Stream(client, 0, kinds=("lead.transition",)):
+                if found.position > FRESH:
                     break
-            url = f"http://127.0.0.1:{port}"
-            with HttpClient(url) as client:
-                # The market has begun once its customers are in the log.
-                for found in Stream(client, 0, kinds=("lead.transition",)):
-                    if found.position > FRESH:
-                        break
-            yield Running(url, folder / "box")
-        finally:
-            process.send_signal(signal.SIGTERM)
-            code = process.wait(timeout=60)
-        assert code == 0
+
+    def stop(self) -> None:
+        """Stop it; it must end with exit code 0, and soon."""
+        self._process.send_signal(signal.SIGTERM)
+        self._process.communicate(timeout=60)
+        assert self._process.returncode == 0
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Running]:
-    with server_folder() as folder, running(folder, free_port()) as started:
-        yield started
+def sandbox() -> Iterator[Box]:
+    with server_folder() as folder:
+        box = Box(folder)
+        try:
+            box.start()
+            yield box
+        finally:
+            box.stop()
 
 
 def fresh_key(folder: Path) -> Path:
@@ -95,21 +101,24 @@ def surface_named(client: HttpClient, name: str) -> str:
     return found
 
 
-def test_an_agent_over_http_is_paid(sandbox: Running, tmp_path: Path) -> None:
-    example = str(ROOT / "docs/examples/agent_http.py")
-    arguments = [sandbox.url, TRIAL.name, str(fresh_key(tmp_path))]
-    done = subprocess.run(
-        [sys.executable, example, *arguments],
-        capture_output=True,
+@pytest.fixture(scope="module")
+def http_agent(
+    sandbox: Box, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[subprocess.Popen[str]]:
+    """The example of the documentation, at work beside the tests that follow."""
+    key = fresh_key(tmp_path_factory.mktemp("agent"))
+    with subprocess.Popen(
+        [
+            *(sys.executable, str(ROOT / "docs/examples/agent_http.py")),
+            *(sandbox.url, TRIAL.name, str(key)),
+        ],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=MOST_S,
-        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]},
-    )
-    assert done.returncode == 0, done.stderr
-    last = done.stdout.splitlines()[-1].split()
-    assert last[0] == "paid"
-    assert float(last[1]) >= 8
+    ) as process:
+        yield process
+        process.kill()
 
 
 def test_the_readme_leads_there() -> None:
@@ -147,7 +156,8 @@ async def be_paid(client: Client, url: str) -> Mapping[str, Any]:
     return dict(paid["payouts"][0])
 
 
-def test_an_agent_over_mcp_is_paid(sandbox: Running, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("http_agent")
+def test_an_agent_over_mcp_is_paid(sandbox: Box, tmp_path: Path) -> None:
     ceilings = ("--outstanding", "100", "--a-day", "100", "--confirm", "never")
     account = Account.create()
     connector = Connector(tmp_path, sandbox.url, account, *ceilings)
@@ -156,13 +166,21 @@ def test_an_agent_over_mcp_is_paid(sandbox: Running, tmp_path: Path) -> None:
     assert int(payout["gross_units"]) >= 4 * UNITS_PER_TOKEN
 
 
-def test_its_parts_are_well_by_real_time(sandbox: Running) -> None:
+def test_an_agent_over_http_is_paid(http_agent: subprocess.Popen[str]) -> None:
+    said, trouble = http_agent.communicate(timeout=MOST_S)
+    assert http_agent.returncode == 0, trouble
+    last = said.splitlines()[-1].split()
+    assert last[0] == "paid"
+    assert float(last[1]) >= 8
+
+
+def test_its_parts_are_well_by_real_time(sandbox: Box) -> None:
     with HttpClient(sandbox.url) as client:
         parts = client.get("/readyz", part="sequencer")["parts"]
     assert parts == {"sequencer": True}
 
 
-def test_a_dear_proposal_is_answered_with_the_offer(sandbox: Running) -> None:
+def test_a_dear_proposal_is_answered_with_the_offer(sandbox: Box) -> None:
     dear = {"outcome": "activated", "price": "80.00", "at_most": 1}
     with OperatorClient(sandbox.url, wallet(bytes(Account.create().key)), "dear") as agent:
         agent.sign_in()
@@ -179,7 +197,7 @@ def test_a_dear_proposal_is_answered_with_the_offer(sandbox: Running) -> None:
     assert counter["unit_price_units"] == str(8 * UNITS_PER_TOKEN)
 
 
-def test_the_faucet_gives_an_account_so_much_and_no_more(sandbox: Running) -> None:
+def test_the_faucet_gives_an_account_so_much_and_no_more(sandbox: Box) -> None:
     with OwnerClient(sandbox.url, wallet(bytes(Account.create().key)), "dry") as owner:
         owner.sign_in()
         grants = [owner.post("/v1/faucet", {}) for _ in range(GRANTS)]
@@ -189,15 +207,15 @@ def test_the_faucet_gives_an_account_so_much_and_no_more(sandbox: Running) -> No
             owner.post("/v1/faucet", {})
 
 
-def test_it_goes_on_after_a_restart() -> None:
-    with server_folder() as folder:
-        port = free_port()
-        with running(folder, port) as first, HttpClient(first.url) as client:
-            before, clock = client.get("/v1/log"), client.get("/v1/clock")
-            surfaces = {surface_named(client, one.name) for one in (TRIAL, SHOP)}
-        with running(folder, port) as second, HttpClient(second.url) as client:
-            after, later = client.get("/v1/log"), client.get("/v1/clock")
-            assert surfaces == {surface_named(client, one.name) for one in (TRIAL, SHOP)}
+def test_it_goes_on_after_a_restart(sandbox: Box) -> None:
+    with HttpClient(sandbox.url) as client:
+        before, clock = client.get("/v1/log"), client.get("/v1/clock")
+        surfaces = {surface_named(client, one.name) for one in (TRIAL, SHOP)}
+    sandbox.stop()
+    sandbox.start()
+    with HttpClient(sandbox.url) as client:
+        after, later = client.get("/v1/log"), client.get("/v1/clock")
+        assert surfaces == {surface_named(client, one.name) for one in (TRIAL, SHOP)}
     assert after["log_id"] == before["log_id"]
     assert after["size"] >= before["size"]
     # What passed between the two runs did not pass for the sandbox.

@@ -284,9 +284,8 @@ def test_a_copy_that_is_short_or_of_another_log_restores_nothing(world: World) -
     with pytest.raises(LogError, match="what was signed last") as refused:
         world.restore_to(urls.owners, short)
     assert refused.value.code == "copy-short"
-    page = world.folder / "saved" / "log-entries-0.json"
-    text = page.read_text()
-    page.write_text(text.replace('"signup"', '"sign"').replace("0x6c656164", "0x6c656165", 1))
+    page = world.folder / "saved" / "log-entries-0.bundle"
+    page.write_bytes(page.read_bytes().replace(b"signup", b"sign__").replace(b"lead", b"leae", 1))
     with pytest.raises(Exception, match=r"entr|root"):
         world.restore_to(urls.owners, short)
     with psycopg.connect(urls.owners) as admin:

@@ -528,8 +528,7 @@ ORDER BY opened LIMIT %(limit)s;
 -- Checking projections ---------------------------------------------------------------------------
 
 -- name: shadow_projections
--- Create empty tables of this transaction's own, which hide the projections by their names: what is
--- written to these then goes to those.
+-- Hide the projections behind empty tables of this transaction's own, to which it then writes.
 DO $$
 DECLARE
     projection text;

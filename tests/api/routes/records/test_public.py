@@ -101,7 +101,7 @@ def test_bundles_hold_the_same_in_bytes(service: ApiService, settled: SettledCon
         answer = service.http.get(f"/v1/log/bundles{query}")
         assert answer.headers["Content-Type"] == "application/octet-stream"
         assert list(read_bundle(answer.content)) == wanted[first:stop]
-    problem_of(service.http.get("/v1/log/bundles?limit=4097"), 422, "query-invalid")
+    problem_of(service.http.get("/v1/log/bundles?limit=4097"), 422, "invalid")
 
 
 def test_proofs_hold_and_bind(service: ApiService, settled: SettledContract) -> None:

@@ -8,8 +8,9 @@ from orchestrator.core import receipt
 from orchestrator.core.errors import ProofError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.terms import checkpoint_digest, recover
+from tests.support.anchors import checkpoints_beyond, note_anchor
 from tests.support.api_service import EVENT_LOG, LOG_ID, PUBLISHER, ApiService
-from tests.support.settled_contract import SettledContract, publish_anchor
+from tests.support.settled_contract import SettledContract
 
 ROLES = {
     "outcome": ["touch", "transition", "outcome", "settlement", "payout"],
@@ -30,7 +31,7 @@ def _no_anchors(service: ApiService) -> Iterator[None]:
 @pytest.fixture
 def anchored(service: ApiService, settled: SettledContract) -> SettledContract:
     """Return the contract, all of whose entries are under an anchor."""
-    publish_anchor(service, 0, checkpoints_beyond(service, settled.position_of("payout"))[-1])
+    note_anchor(service, 0, checkpoints_beyond(service, settled.position_of("payout"))[-1])
     return settled
 
 
@@ -74,12 +75,12 @@ def test_what_is_not_anchored_has_no_receipt_yet(
     position = settled.position_of("settlement")
     size = checkpoints_beyond(service, position)[0]
     # One that does not reach, and one that a reorg may still take back.
-    publish_anchor(service, 0, position)
-    publish_anchor(service, 1, size, is_final=False)
+    note_anchor(service, 0, position)
+    note_anchor(service, 1, size, is_final=False)
     answer = service.http.get(f"/v1/receipts/{position}")
     assert (answer.status_code, answer.json()["code"]) == (409, "receipt-unanchored")
     assert answer.headers["retry-after"] == "60"
-    publish_anchor(service, 2, size)
+    note_anchor(service, 2, size)
     reply = service.get(f"/v1/receipts/{position}")
     assert reply["checkpoint"]["size"] == size
     receipt.check(receipt.parse(reply))
@@ -90,18 +91,10 @@ def test_a_receipt_is_of_what_is_anchored_and_names_what_is_to_come(
 ) -> None:
     outcome, payout = settled.position_of("outcome"), settled.position_of("payout")
     sizes = checkpoints_beyond(service, settled.position_of("settlement"))
-    publish_anchor(service, 0, next(size for size in sizes if size <= payout))
+    note_anchor(service, 0, next(size for size in sizes if size <= payout))
     parsed = receipt.parse(service.get(f"/v1/receipts/{outcome}"))
     assert list(parsed.entries) == ROLES["outcome"][:-1]
     assert parsed.pending == {"payout": payout}
     receipt.check(parsed)
-    publish_anchor(service, 1, next(size for size in sizes if size > payout))
+    note_anchor(service, 1, next(size for size in sizes if size > payout))
     assert receipt.parse(service.get(f"/v1/receipts/{outcome}")).pending == {}
-
-
-def checkpoints_beyond(service: ApiService, position: int) -> list[int]:
-    with service.admin() as admin:
-        rows = admin.execute(
-            "SELECT size FROM checkpoints WHERE size > %s ORDER BY size", (position,)
-        ).fetchall()
-    return [row[0] for row in rows]
