@@ -17,7 +17,7 @@ async def call(client: Client, tool: str, **arguments: object) -> dict:
     if result.is_error:  # every refusal says what was wrong, and what to do
         raise SystemExit(result.content[0].text)
     found = result.structured_content
-    return found.get("untrusted", found)  # what others wrote is data, and marked as such
+    return found | found.get("untrusted", {})  # what others wrote is data, and stands apart
 
 
 async def main() -> None:

@@ -120,7 +120,7 @@ class McpWay:
         if result.is_error:
             raise RefusedError(str(getattr(result.content[0], "text", "")).partition(":")[0])
         found = result.structured_content or {}
-        return found.get("untrusted", found)
+        return found | found.get("untrusted", {})
 
 
 @asynccontextmanager

@@ -49,11 +49,12 @@ def text_of(result: CallToolResult) -> str:
 
 
 def found_in(result: CallToolResult) -> Any:
-    """Return what a tool found: a document that is set apart as data, or one of ours."""
+    """Return what a tool found, its own words and those that are set apart in one document."""
     assert not result.is_error, text_of(result)
     document = result.structured_content
     assert document is not None
-    return document.get("untrusted", document)
+    ours = {name: said for name, said in document.items() if name not in ("notice", "untrusted")}
+    return ours | document.get("untrusted", {})
 
 
 def text_of_content(content: object) -> str:
