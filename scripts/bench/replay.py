@@ -137,7 +137,7 @@ def main() -> None:
                         post(log.api, log.log_id, page[start : start + BULK], account)
                 size = drain(log)
                 service = Service(urls.by_login[API], log.log_id, READS)
-                with running(serve, service) as address, Client(address) as client:
+                with running(serve, service) as api, Client(api.url) as client:
                     report(client, size)
 
 

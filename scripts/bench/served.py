@@ -1,11 +1,13 @@
 """A service for benchmarks: its API in a process of its own, over a log that a benchmark fills."""
 
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.synchronize import Event
+from pathlib import Path
 from typing import NamedTuple
 
 import httpx
@@ -78,9 +80,16 @@ def serve_bare(make: Callable[[str], FastAPI], url: str, port: int, stop: Event)
     thread.join()
 
 
+class Running(NamedTuple):
+    """A process that serves HTTP."""
+
+    url: str
+    pid: int
+
+
 @contextmanager
-def running(target: Callable[..., None], *arguments: object) -> Iterator[str]:
-    """Run `target(*arguments, port, stop)`, which serves HTTP, in a process; yield its URL."""
+def running(target: Callable[..., None], *arguments: object) -> Iterator[Running]:
+    """Run `target(*arguments, port, stop)`, which serves HTTP, in a process."""
     with listen("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     context = multiprocessing.get_context("spawn")
@@ -91,7 +100,7 @@ def running(target: Callable[..., None], *arguments: object) -> Iterator[str]:
     try:
         while not answers(address):
             time.sleep(_POLL_S)
-        yield address
+        yield Running(address, server.pid or 0)
     finally:
         stop.set()
         server.join()
@@ -104,3 +113,17 @@ def answers(address: str) -> bool:
     except httpx.TransportError:
         return False
     return True
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor time that a process and its children have had, in seconds."""
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if folder.name == str(pid):
+                # Its own, and that of children that have ended.
+                total += sum(map(int, fields[11:15]))
+            elif fields[1] == str(pid):
+                total += sum(map(int, fields[11:13]))
+    return total / os.sysconf("SC_CLK_TCK")

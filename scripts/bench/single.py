@@ -48,7 +48,7 @@ from scripts.bench.log import (
     opened,
     post,
 )
-from scripts.bench.served import Service, running, serve, serve_bare
+from scripts.bench.served import Running, Service, cpu_s, running, serve, serve_bare
 
 MANY = 10**9
 # Whatever a caller is held to by its rate is out of the way; what it is held to at one time is not.
@@ -80,17 +80,33 @@ class Case(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """The times of requests that were answered in so many seconds, in ms."""
+    """The times of requests that were answered in so many seconds, in ms, and what they cost.
+
+    That is the processor time of the process that serves, and of the database, in seconds.
+    """
 
     times: list[float]
     seconds: float
+    serving_s: float
+    database_s: float
 
     @property
     def rate(self) -> float:
         return len(self.times) / self.seconds
 
+    @property
+    def cost_us(self) -> tuple[float, float]:
+        return tuple(each / len(self.times) * 1e6 for each in (self.serving_s, self.database_s))  # type: ignore[return-value]
+
     def percentile(self, percent: int) -> float:
         return statistics.quantiles(self.times, n=100)[percent - 1]
+
+
+def sum_of(rounds: list[Measured]) -> Measured:
+    """Return several rounds as one."""
+    return Measured(
+        [t for one in rounds for t in one.times], *(sum(x) for x in list(zip(*rounds))[1:])
+    )  # type: ignore[arg-type]
 
 
 # --- The bare handler -----------------------------------------------------------------------------
@@ -128,6 +144,13 @@ def bare_app(url: str) -> FastAPI:
         return dict(zip(("id", "surface", "lead", "event", "time"), row or (), strict=False))
 
     return app
+
+
+def postmaster_of(url: str) -> int:
+    """Return the process of a database server on this machine."""
+    with psycopg.connect(url) as admin:
+        (folder,) = admin.execute("SHOW data_directory").fetchone() or ("",)
+    return int(Path(folder, "postmaster.pid").read_text().split()[0])
 
 
 def make_bare_table(url: str) -> None:
@@ -246,8 +269,8 @@ class Caller(asyncio.Protocol):
         self._transport.write(data)
 
 
-async def call(url: str, make: Make, connections: int, seconds: float) -> Measured:
-    """Have so many connections call for so many seconds."""
+async def call(url: str, make: Make, connections: int, seconds: float) -> tuple[list[float], float]:
+    """Have so many connections call for so many seconds; return the times, and the time of all."""
     host, port = url.removeprefix("http://").split(":")
     wanted = b"202" if make(0).startswith(b"POST") else b"200"
     loop = asyncio.get_running_loop()
@@ -261,38 +284,52 @@ async def call(url: str, make: Make, connections: int, seconds: float) -> Measur
     passed = time.perf_counter() - begun
     for caller in callers:
         caller._transport.close()  # noqa: SLF001
-    return Measured([each for caller in callers for each in caller.times], passed)
+    return [each for caller in callers for each in caller.times], passed
 
 
 # --- The table ------------------------------------------------------------------------------------
 
 
-def measure(
-    urls: tuple[str, str], case: Case, connections: int, rounds: int, seconds: float
-) -> str:
-    """Return a row: the rates, their ratio, and the times of both; rounds alternate."""
-    found: tuple[list[Measured], list[Measured]] = ([], [])
-    for turn in range(-1, rounds):
-        for url, make, kept in zip(urls, (case.ours, case.bare), found, strict=True):
-            length = WARM_S if turn < 0 else seconds
-            measured = asyncio.run(call(url, make, connections, length))
-            if turn >= 0:
-                kept.append(measured)
-    ours, bare = (
-        Measured([t for one in each for t in one.times], sum(one.seconds for one in each))
-        for each in found
-    )
-    spread = sorted(a.rate / b.rate for a, b in zip(*found, strict=True))
-    cells = [
-        f"{connections}",
-        f"{ours.rate:,.0f}",
-        f"{bare.rate:,.0f}",
-        f"{ours.rate / bare.rate:.2f}",
-        f"{spread[0]:.2f} to {spread[-1]:.2f}",
-    ]
+class Bench(NamedTuple):
+    """The servers: ours, the bare one, and the database's process; rounds, and their seconds."""
+
+    ours: Running
+    bare: Running
+    database: int
+    rounds: int
+    seconds: float
+
+
+def round_of(
+    bench: Bench, server: Running, make: Make, connections: int, seconds: float
+) -> Measured:
+    """Have a server called for some seconds."""
+    before = cpu_s(server.pid), cpu_s(bench.database)
+    times, passed = asyncio.run(call(server.url, make, connections, seconds))
+    used = cpu_s(server.pid) - before[0], cpu_s(bench.database) - before[1]
+    return Measured(times, passed, *used)
+
+
+def measure(bench: Bench, case: Case, connections: int) -> str:
+    """Return a row: the rates, their ratio, the times and costs of both; rounds alternate."""
+    ours, bare = list[Measured](), list[Measured]()
+    for turn in range(-1, bench.rounds):
+        seconds = WARM_S if turn < 0 else bench.seconds
+        mine = round_of(bench, bench.ours, case.ours, connections, seconds)
+        its = round_of(bench, bench.bare, case.bare, connections, seconds)
+        if turn >= 0:
+            ours.append(mine)
+            bare.append(its)
+    spread = sorted(a.rate / b.rate for a, b in zip(ours, bare, strict=True))
+    a, b = sum_of(ours), sum_of(bare)
+    cells = [f"{connections}", f"{a.rate:,.0f}", f"{b.rate:,.0f}", f"{a.rate / b.rate:.2f}"]
+    cells.append(f"{spread[0]:.2f} to {spread[-1]:.2f}")
     for percent in (50, 99):
-        a, b = ours.percentile(percent), bare.percentile(percent)
-        cells += [f"{a:.1f} / {b:.1f}", f"{a / b:.1f}"]
+        mine_ms, its_ms = a.percentile(percent), b.percentile(percent)
+        cells.append(f"{mine_ms:.1f} / {its_ms:.1f} = {mine_ms / its_ms:.1f}")
+    for mine_us, its_us in zip(a.cost_us, b.cost_us, strict=True):
+        cells.append(f"{mine_us:,.0f} / {its_us:,.0f}")
+    cells.append(f"{sum(b.cost_us) / sum(a.cost_us):.2f}")
     return f"| {case.name} | {' | '.join(cells)} |"
 
 
@@ -312,6 +349,12 @@ def fill(log: Log, url: str) -> dict[bytes, list[bytes]]:
     drain(log)
     with psycopg.connect(url) as admin:
         admin.execute("UPDATE standings SET level = 1")
+        # On the surfaces without a contract nothing was judged yet.
+        admin.execute(
+            "INSERT INTO standings SELECT s.log_id, s.surface, t.operator, 1, t.ground, false, NULL,"
+            " NULL, t.document FROM surfaces s, (SELECT * FROM standings LIMIT 1) AS t"
+            " WHERE s.log_id = t.log_id ON CONFLICT DO NOTHING"
+        )
     return leads
 
 
@@ -321,17 +364,17 @@ def report(urls: Any, options: argparse.Namespace) -> None:
         leads = fill(log, urls.owners)
         service = Service(urls.by_login[API], log.log_id, LIMITS)
         with running(serve, service) as ours, running(serve_bare, bare_app, urls.owners) as bare:
+            bench = Bench(ours, bare, postmaster_of(urls.owners), options.rounds, options.seconds)
             print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f};", end=" ")
             print(f"Python {platform.python_version()}; {options.rounds} x {options.seconds} s\n")
             print(
-                "| what | connections | a second | bare | ratio | of each round "
-                "| median, ms | ratio | 99 of 100 below, ms | ratio |"
+                "| what | connections | a second | bare | ratio | of each round | median, ms "
+                "| 99 of 100 below, ms | our CPU, µs | the database's, µs | ratio of CPU |"
             )
-            print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+            print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
             for case, connections in itertools.product(cases(leads), options.connections):
                 if options.only in case.name:
-                    found = (ours, bare), case, connections, options.rounds, options.seconds
-                    print(measure(*found), flush=True)
+                    print(measure(bench, case, connections), flush=True)
                     drain(log)
 
 

@@ -488,13 +488,18 @@ END $$;
 
 -- Who is calling ----------------------------------------------------------------------------------
 
+-- (All of these are in plpgsql, whose plans are kept: policies and functions ask them several times in
+-- each transaction, and a function in SQL that is not inlined is planned at each call.)
+
 -- The key whose secret this transaction presents, and whether it is `live`, `expired` or `revoked`.
 CREATE FUNCTION presented_key() RETURNS TABLE (
     account text, key bytea, name text, parent bytea, scopes text[], surfaces bytea[],
     expires_ms bigint, state text
-) LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp
-BEGIN ATOMIC
-    SELECT k.account, k.key, k.name, k.parent, k.scopes, k.surfaces,
+) LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT k.account::text, k.key::bytea, k.name, k.parent::bytea, k.scopes, k.surfaces::bytea[],
         least(k.expires_ms, p.expires_ms),
         CASE
             WHEN k.revoked_ms IS NOT NULL OR p.revoked_ms IS NOT NULL THEN 'revoked'
@@ -503,7 +508,7 @@ BEGIN ATOMIC
         END
     FROM api_keys k LEFT JOIN api_keys p ON p.key = k.parent
     WHERE k.secret_hash = sha256(presented());
-END;
+END $$;
 
 -- Presents the secret of a key for this transaction, and returns what is known of the key.
 CREATE FUNCTION present(secret bytea) RETURNS TABLE (
@@ -518,41 +523,50 @@ END $$;
 -- What policies ask, as `(SELECT current_account())`, so that it is looked up once a statement. All
 -- are NULL unless a live key is presented.
 CREATE FUNCTION current_account() RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
-BEGIN ATOMIC SELECT account FROM presented_key() WHERE state = 'live'; END;
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN (SELECT k.account FROM presented_key() AS k WHERE k.state = 'live');
+END $$;
 
 -- The same as a word of the log: an address, left-padded to 32 bytes.
 CREATE FUNCTION current_word() RETURNS bytea
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
-BEGIN ATOMIC
-    SELECT decode(repeat('0', 24) || substr(account, 3), 'hex')
-    FROM presented_key() WHERE state = 'live';
-END;
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN (
+        SELECT decode(repeat('0', 24) || substr(k.account, 3), 'hex')
+        FROM presented_key() AS k WHERE k.state = 'live');
+END $$;
 
 -- The random id of the key.
 CREATE FUNCTION current_key() RETURNS bytea
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
-BEGIN ATOMIC SELECT key FROM presented_key() WHERE state = 'live'; END;
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN (SELECT k.key FROM presented_key() AS k WHERE k.state = 'live');
+END $$;
 
 CREATE FUNCTION current_scopes() RETURNS text[]
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
-BEGIN ATOMIC SELECT scopes FROM presented_key() WHERE state = 'live'; END;
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN (SELECT k.scopes FROM presented_key() AS k WHERE k.state = 'live');
+END $$;
 
 -- The surfaces that the key is limited to; NULL for all, as for none.
 CREATE FUNCTION current_surfaces() RETURNS bytea[]
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
-BEGIN ATOMIC SELECT surfaces FROM presented_key() WHERE state = 'live'; END;
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN (SELECT k.surfaces FROM presented_key() AS k WHERE k.state = 'live');
+END $$;
 
 -- Whether the key may do what this scope names, on this surface or, if that is NULL, beside any.
 CREATE FUNCTION key_may(scope text, on_surface bytea) RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
-BEGIN ATOMIC
-    SELECT EXISTS (
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (
         SELECT FROM presented_key() AS k
         WHERE k.state = 'live' AND scope = ANY (k.scopes)
             AND (k.surfaces IS NULL OR on_surface IS NULL OR on_surface = ANY (k.surfaces))
     );
-END;
+END $$;
 
 -- Who may do what ---------------------------------------------------------------------------------
 
