@@ -119,8 +119,8 @@ def main() -> None:
     with (
         still_database(LIMITS) as urls,
         opened(urls) as log,
-        running(serve, Service(urls.by_login[API], log.log_id, LIMITS)) as address,
-        agents(address, give_key(urls.owners)) as (writer, reader),
+        running(serve, Service(urls.by_login[API], log.log_id, LIMITS)) as served,
+        agents(served.url, give_key(urls.owners)) as (writer, reader),
     ):
         measure(writer, reader, 10)
         show(measure(writer, reader, rounds))
