@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from api.description import rules
+from api import rules
 
-CORE = Path(__file__).parents[3] / "orchestrator/core"
+CORE = Path(__file__).parents[2] / "orchestrator/core"
 
 
 def raised_in(*modules: str) -> set[str]:
