@@ -10,12 +10,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.description import rules
+from api import rules
 from api.description.examples import add_examples
-from api.description.rules import Rules
 from api.http import answers, bodies, problems
 from api.http.json_input import JSON_TYPE, NDJSON_TYPE
 from api.routes.records.stream import EVENT_STREAM
+from api.rules import Rules
 
 # FastAPI describes what routes declare; lines of bulk bodies and problems are none of that.
 _FURTHER_SCHEMAS = (

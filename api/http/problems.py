@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from api.description.rules import BY_STATUS, Rules, joined
 from api.http.fields import PATTERN_RULES
+from api.rules import BY_STATUS, Rules, joined
 from orchestrator.core.errors import (
     ChainError,
     DocumentError,

@@ -22,7 +22,6 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service, TheService
-from api.description.rules import TAKEN, Rules
 from api.http import problems
 from api.http.allowances import act_of, charge, limits_in
 from api.http.answers import BulkStatus, LineStatus, RequestStatus
@@ -31,6 +30,7 @@ from api.http.bodies import BulkProductEvent, BulkTouch
 from api.http.fields import Key
 from api.http.json_input import StrictRoute, read_lines, split_lines
 from api.http.problems import Refusal, documented, not_found
+from api.rules import TAKEN, Rules
 from orchestrator.core.kinds import KINDS
 from orchestrator.core.scopes import Scope
 from orchestrator.log import inbox

@@ -11,7 +11,6 @@ from fastapi import APIRouter
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from api.description.rules import SIGNED, SOURCE_EVENT
 from api.http import allowances, answers, bodies
 from api.http.auth import acting
 from api.http.fields import SurfaceId
@@ -19,6 +18,7 @@ from api.http.json_input import JSON_TYPE, StrictRoute, require_media_type
 from api.http.problems import MAX_FAULTS, Fault, Refusal, faults_of
 from api.http.submissions import Intake, Item, decided
 from api.routes.surfaces.owners import ReportIntake, own_surface, submit_events
+from api.rules import SIGNED, SOURCE_EVENT
 from api.sources.signing import signed_intake
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.intake.adapters import event_of, payloads_of

@@ -15,7 +15,6 @@ from fastapi.security import HTTPAuthorizationCredentials
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service, TheService
-from api.description.rules import OWNERS, rules
 from api.http import allowances, answers, bodies
 from api.http.auth import (
     REALM,
@@ -33,6 +32,7 @@ from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from api.http.submissions import Intake, WaitS
 from api.routes.surfaces.owners import own_surface
+from api.rules import OWNERS, rules
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.intake.signature import read_segment_signature, read_stripe_signature
 from orchestrator.core.scopes import Scope

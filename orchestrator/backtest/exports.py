@@ -28,7 +28,7 @@ from orchestrator.backtest.inputs import (
 from orchestrator.core import names
 from orchestrator.core.document import MAX_DOCUMENT_BYTES, canonical_json
 from orchestrator.core.errors import DocumentError, InputError
-from orchestrator.core.intake.adapters import event_of, payloads_of
+from orchestrator.core.intake.adapters import event_of, ignored_name, payloads_of
 from orchestrator.core.intake.found import FoundEvent, IntakeError, SkippedError
 from orchestrator.core.intake.mapping import (
     ANY_EVENT,
@@ -117,8 +117,12 @@ class ExportCounts:
         if error.code != "event-unmapped":
             self.skipped[error.code] += 1
             return
-        known = error.message in self.unmapped or len(self.unmapped) < SHOWN_NAMES
-        self.unmapped[error.message if known else _ELSE] += 1
+        self.ignore(error.message)
+
+    def ignore(self, name: str) -> None:
+        """Count an event that the mapping does not name."""
+        known = name in self.unmapped or len(self.unmapped) < SHOWN_NAMES
+        self.unmapped[name if known else _ELSE] += 1
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -237,6 +241,10 @@ class ExportReader:
                 self._read += 1
                 if self._progress and self._read % _PROGRESS_ROWS == 0:
                     self._progress(f"read {self._read:,} rows")
+                ignored = ignored_name(mapping, payload)
+                if ignored is not None:
+                    counts.ignore(ignored)
+                    continue
                 try:
                     found = event_of(mapping, self._settings.currencies, payload)
                 except SkippedError as error:

@@ -9,7 +9,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
-from api.description.rules import rules
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, needs
@@ -23,6 +22,7 @@ from api.http.fields import (
 )
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
+from api.rules import rules
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.limits import Limits
 from orchestrator.storage.database import DatabaseError, Row, Session

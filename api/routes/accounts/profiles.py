@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter
 
 from api.context import Service, TheService
-from api.description.rules import rules
 from api.http import answers, auth, bodies
 from api.http.auth import Caller
 from api.http.fields import OperatorAddress, checksummed
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
+from api.rules import rules
 from orchestrator.storage.database import Row, Session
 
 Describer = Annotated[Caller, auth.needs("operator:profile")]

@@ -13,7 +13,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
-from api.description.rules import OWNERS, rules
 from api.http import answers, bodies
 from api.http.auth import Caller, acting, needs
 from api.http.fields import (
@@ -25,6 +24,7 @@ from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from api.routes.surfaces.operators import known_surface
 from api.routes.surfaces.owners import own_surface
+from api.rules import OWNERS, rules
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import Side
 from orchestrator.core.outward_url import read_outward_url

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 
 from api.context import Service, TheService
-from api.description.rules import DEAL, OWNERS, rules
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, needs
@@ -21,6 +20,7 @@ from api.http.problems import Refusal, documented, not_found
 from api.routes.deals.drafts import frame_of, policy_in_force, shown_draft, token_of
 from api.routes.public_route import PublicRoute
 from api.routes.surfaces.owners import own_surface
+from api.rules import DEAL, OWNERS, rules
 from orchestrator.core.acceptance import OWN_TERMS
 from orchestrator.core.deal import deal_of, draft_terms
 from orchestrator.core.document import canonical_json

@@ -13,7 +13,6 @@ from typing import Annotated
 from fastapi import APIRouter
 
 from api.context import Service, TheService
-from api.description.rules import BOUND, DEAL, OWNERS, PROPOSED, rules
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, check_surface, needs
@@ -30,6 +29,7 @@ from api.routes.deals.drafts import (
 )
 from api.routes.surfaces.operators import terms_parameters
 from api.routes.surfaces.owners import own_surface
+from api.rules import BOUND, DEAL, OWNERS, PROPOSED, rules
 from orchestrator.core.deal import changes_between, deal_of, draft_terms
 from orchestrator.core.document import canonical_json
 from orchestrator.core.errors import TermsError

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.context import Service, TheService
-from api.description.rules import PROOF, rules
 from api.http import answers
 from api.http.answers import next_cursor
 from api.http.fields import (
@@ -28,6 +27,7 @@ from api.http.problems import Refusal, documented, not_found
 from api.routes.public_route import IMMUTABLE, PublicRoute
 from api.routes.records import receipts
 from api.routes.surfaces.operators import token_answer
+from api.rules import PROOF, rules
 from orchestrator.core.bundle import MAX_BUNDLE, write_bundle
 from orchestrator.core.contract import Contract, ContractRules
 from orchestrator.core.entry import address_word, ascii_word

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from api.description.rules import COMMON
+from api.rules import COMMON
 
 _FILES = {"": ("index.html", "text/html"), "page.css": ("page.css", "text/css")}
 _FILES["page.js"] = ("page.js", "text/javascript")

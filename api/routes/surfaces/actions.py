@@ -15,7 +15,6 @@ import jsonschema_rs
 from fastapi import APIRouter, Path, Query
 
 from api.context import TheService
-from api.description.rules import ANSWERED, TOUCHED, rules
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, needs
@@ -27,6 +26,7 @@ from api.routes.public_route import PublicRoute
 from api.routes.surfaces.operators import known_surface
 from api.routes.surfaces.owners import own_surface
 from api.routes.surfaces.schema_faults import schema_faults
+from api.rules import ANSWERED, TOUCHED, rules
 from orchestrator.core.codec import commitment, json_text
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import FAILED, TAKEN

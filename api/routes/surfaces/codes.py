@@ -10,7 +10,6 @@ import jsonschema_rs
 from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
-from api.description.rules import ACT, ENDED, OWNERS, QUALIFICATION, rules
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, needs
@@ -20,6 +19,7 @@ from api.http.json_input import StrictRoute
 from api.http.problems import MAX_FAULTS, Fault, Refusal, documented, not_found
 from api.http.submissions import IdempotencyKey, Intake, Item, decided, intake_for
 from api.routes.surfaces.schema_faults import schema_faults
+from api.rules import ACT, ENDED, OWNERS, QUALIFICATION, rules
 from orchestrator.core.codec import request_id
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import ZERO_WORD, address_word

@@ -8,7 +8,6 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
-from api.description.rules import TOUCHED
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import AnyCaller, Caller, acting, needs
@@ -23,6 +22,7 @@ from api.http.submissions import (
     decided,
     intake_for,
 )
+from api.rules import TOUCHED
 from orchestrator.core.document import canonical_json
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.limits import Limits

@@ -14,7 +14,6 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service
-from api.description.rules import EVENT, OWNERS, POLICY, PUBLISHED, rules
 from api.http import answers, bodies
 from api.http.auth import Caller, check_surface
 from api.http.fields import SurfaceId
@@ -30,6 +29,7 @@ from api.http.submissions import (
     intake_for,
 )
 from api.routes.surfaces.codes import check_qualification
+from api.rules import EVENT, OWNERS, POLICY, PUBLISHED, rules
 from orchestrator.core import policy
 from orchestrator.core.codec import commitment, request_id
 from orchestrator.core.document import canonical_json

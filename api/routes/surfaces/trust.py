@@ -8,7 +8,6 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 
 from api.context import Service, TheService
-from api.description.rules import ACT, OWNERS, SETTINGS, rules
 from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import AnyCaller, Caller, acting
@@ -18,6 +17,7 @@ from api.http.problems import documented, not_found
 from api.http.submissions import IdempotencyKey, Intake, decided, intake_for
 from api.routes.surfaces.operators import TouchIntake
 from api.routes.surfaces.owners import PublishIntake, check_room, own_surface
+from api.rules import ACT, OWNERS, SETTINGS, rules
 from orchestrator.core import surface_settings, trust
 from orchestrator.core.acts import has_earned_place
 from orchestrator.core.codec import commitment, decode_pool

@@ -60,6 +60,21 @@ def event_of(mapping: SourceMapping, currencies: Currencies, payload: object) ->
     return mapping.read(mapped, payload, currencies)
 
 
+def ignored_name(mapping: SourceMapping, payload: object) -> str | None:
+    """Return the name of an event that a Segment mapping leaves out, and None for all else.
+
+    Most rows of an export are such, and to raise an error for each costs more than to read it.
+    """
+    if mapping.source != "segment" or not isinstance(payload, dict):
+        return None
+    sort, path = payload.get("type", "track"), mapping.event[0]
+    name = payload.get(path[0]) if sort == "track" and len(path) == 1 else None
+    # A text that is none, or that stands elsewhere, is looked at as any other.
+    if type(name) is not str or not name or name in mapping.events or ANY_EVENT in mapping.events:
+        return None
+    return name
+
+
 def _name_of(mapping: SourceMapping, payload: Mapping[str, object]) -> str:
     """Return the source's own name of an event; of a Segment message that is no track, its type."""
     if mapping.source == "segment":

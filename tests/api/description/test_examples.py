@@ -5,12 +5,17 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from pydantic import BaseModel
 
 from api.description.examples import Examples
 from api.http import bodies
 from tests.support.api_service import ApiService
 
-MODELS = {model.__name__: model for model in vars(bodies).values() if isinstance(model, type)}
+MODELS = {
+    model.__name__: model
+    for model in vars(bodies).values()
+    if isinstance(model, type) and issubclass(model, BaseModel)
+}
 
 
 @pytest.fixture(scope="module")

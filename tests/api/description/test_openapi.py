@@ -6,9 +6,9 @@ import pytest
 from fastapi import FastAPI
 
 from api.description.openapi import describe
-from api.description.rules import rules
 from api.http import problems
 from api.http.json_input import StrictRoute
+from api.rules import rules
 from tests.support.api_service import ApiService
 from tests.support.described import codes_of
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.intake.adapters import event_of, payloads_of
+from orchestrator.core.intake.adapters import event_of, ignored_name, payloads_of
 from orchestrator.core.intake.found import FoundEvent, IntakeError, SkippedError
 from orchestrator.core.intake.mapping import parse_intake
 from tests.support.intake_payloads import INTAKE, captured, track
@@ -42,6 +42,33 @@ def test_other_calls_of_segment_go_by_their_type() -> None:
     named = parse_intake({"sources": {"segment": {"events": {"$identify": "seen"}}}})
     payload = {"type": "identify", "userId": "u", "timestamp": 5, "messageId": "m"}
     assert event_of(named.mapping("segment"), {}, payload).event == "seen"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"type": "track", "event": "Unmapped", "userId": "u"},
+        {"event": "Unmapped"},
+        {"type": "track", "event": "Signed Up", "userId": "u"},
+        {"type": "page", "event": "Unmapped"},
+        {"type": "track", "event": ""},
+        {"type": "track", "event": 5},
+        {"type": 5, "event": "Unmapped"},
+        {"type": "track"},
+        ["Unmapped"],
+    ],
+)
+def test_a_name_that_is_told_as_ignored_is_one_that_is_skipped(payload: object) -> None:
+    mapping = SETTINGS.mapping("segment")
+    named = ignored_name(mapping, payload)
+    if named is not None:
+        with pytest.raises(SkippedError, match=f"^{named}$"):
+            event_of(mapping, SETTINGS.currencies, payload)
+    assert (named is not None) == (payload in ({"event": "Unmapped"}, IGNORED))
+    assert ignored_name(SETTINGS.mapping("posthog"), payload) is None
+
+
+IGNORED = {"type": "track", "event": "Unmapped", "userId": "u"}
 
 
 def test_a_batch_is_its_items() -> None:
