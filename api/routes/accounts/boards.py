@@ -82,11 +82,11 @@ def take_lease(
     most = service.limits.leases
     with _acting_on(service, member) as session:
         times = {"fence": body.fence, "for_ms": 1000 * body.ttl_s, "most": most}
-        verdict = _told(session.one("boards.take", **which, **times)).outcome
-        lease = _lease_on(session, member, which)
-    if verdict == "full":
+        row = _told(session.one("boards.take", **which, **times))
+    if row.outcome == "full":
         raise Refusal(409, "lease-limit", f"you hold {most} leases, the most; release some")
-    _check(verdict, lease)
+    lease = _lease(member, which, row)
+    _check(row.outcome, lease)
     return _there(lease)
 
 
@@ -101,14 +101,14 @@ def release_lease(
     which = {"log_id": service.log_id, "board": from_hex(board), "item": item}
     with _acting_on(service, member) as session:
         told = {"fence": body.fence, "to": body.to}
-        verdict = _told(session.one("boards.release", **which, **told)).outcome
-        lease = _lease_on(session, member, which)
-        if verdict == "handed":
+        row = _told(session.one("boards.release", **which, **told))
+        lease = _lease(member, which, row)
+        if row.outcome == "handed":
             to = _there(lease).holder_key
             note = bodies.NewMessage(kind="handover", item=item, to=to, body=body.note or {})
             _send(service, session, which, note)
-    if verdict != "lost" or body.to is not None:
-        _check(verdict, lease)
+    if row.outcome != "lost" or body.to is not None:
+        _check(row.outcome, lease)
     return answers.Released(lease=lease)
 
 
@@ -123,21 +123,19 @@ def leases(
     """List the leases on a board that have not ended."""
     which = {"log_id": service.log_id, "board": from_hex(board)}
     with acting(service, member) as session:
-        _topic(session, which)
-        page = {"item": None, "after": after or "", "limit": limit}
-        rows = session.all("boards.leases", **which, **page)
+        rows = session.all("boards.leases", **which, after=after or "", limit=limit)
+        if not rows:
+            _topic(session, which)
     return answers.Leases(
-        leases=[_lease(member, which, row) for row in rows],
+        leases=[lease for row in rows if (lease := _lease(member, which, row))],
         next=next_cursor(rows, limit, lambda last: last.item),
     )
 
 
-def _lease_on(session: Session, member: Caller, which: Mapping[str, Any]) -> answers.Lease | None:
-    row = session.one("boards.leases", **which, after="", limit=1)
-    return None if row is None else _lease(member, which, row)
-
-
-def _lease(member: Caller, which: Mapping[str, Any], row: Row) -> answers.Lease:
+def _lease(member: Caller, which: Mapping[str, Any], row: Row) -> answers.Lease | None:
+    """Return the lease in a row; None where the row has none."""
+    if row.item is None:
+        return None
     return answers.Lease(
         board=to_hex(which["board"]),
         item=row.item,
@@ -225,9 +223,10 @@ async def _awaited(
 def _page(
     service: Service, session: Session, which: Mapping[str, Any], after: int, limit: int
 ) -> answers.Messages:
-    _topic(session, which)
     life_ms = service.limits.message_ttl_ms
     rows = session.all("boards.messages", **which, after=after, limit=limit, life_ms=life_ms)
+    if not rows:
+        _topic(session, which)
     return answers.Messages(
         messages=[_message(row) for row in rows], cursor=rows[-1].number if rows else after
     )

@@ -256,13 +256,14 @@ BEGIN
     RETURN 'handed';
 END $$;
 
--- The live leases of a board, by item, or the one of an item. The name of a key is its account's own.
+-- The live leases of a board, by item, or the one of an item. The name of a key is its account's own. It
+-- is volatile so that it sees what the statement that calls it has just taken.
 CREATE FUNCTION board_leases(of_log bytea, on_board bytea, of_item text, after_item text, most integer)
 RETURNS TABLE (
     item text, holder text, holder_key bytea, holder_name text, fence bigint, taken_ms bigint,
     expires_ms bigint
 )
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     here record;

@@ -1,19 +1,26 @@
 -- Queries of boards: leases and messages, for the key that the transaction presents.
 
 -- name: take
--- Take an item, or renew the lease of a fence: `taken`, or why not.
-SELECT take_lease(
-    %(log_id)s, %(board)s, %(item)s, %(fence)s::bigint, %(for_ms)s, %(most)s) AS outcome;
+-- Take an item, or renew the lease of a fence: `taken`, or why not, and the item's lease after that.
+-- (The second function takes the outcome of the first, so it comes after it.)
+SELECT done.outcome, l.*
+FROM take_lease(%(log_id)s, %(board)s, %(item)s, %(fence)s::bigint, %(for_ms)s, %(most)s)
+    AS done (outcome)
+LEFT JOIN LATERAL board_leases(%(log_id)s, %(board)s,
+    CASE WHEN done.outcome <> '' THEN %(item)s::text END, '', 1) AS l ON true;
 
 -- name: release
--- End the lease of a fence, or hand it over: `released` or `handed`, or why not.
-SELECT release_lease(
-    %(log_id)s, %(board)s, %(item)s, %(fence)s, %(to)s::text) AS outcome;
+-- End the lease of a fence, or hand it over: `released` or `handed`, or why not, and the item's lease
+-- after that.
+SELECT done.outcome, l.*
+FROM release_lease(%(log_id)s, %(board)s, %(item)s, %(fence)s, %(to)s::text) AS done (outcome)
+LEFT JOIN LATERAL board_leases(%(log_id)s, %(board)s,
+    CASE WHEN done.outcome <> '' THEN %(item)s::text END, '', 1) AS l ON true;
 
 -- name: leases
--- The live leases of a board behind an item, or the one of an item.
+-- The live leases of a board behind an item.
 SELECT item, holder, holder_key, holder_name, fence, taken_ms, expires_ms
-FROM board_leases(%(log_id)s, %(board)s, %(item)s::text, %(after)s, %(limit)s);
+FROM board_leases(%(log_id)s, %(board)s, NULL, %(after)s, %(limit)s);
 
 -- name: send
 -- Put a message on a board: `sent` with its number, or why not.

@@ -119,7 +119,7 @@ class Leases(RuleBasedStateMachine):
 
     def listed(self, by: Member, board: bytes) -> list[tuple[object, ...]]:
         with self.log.api.transaction(secret=secret_of(*by)) as session:
-            page = {"log_id": self.log.log_id, "board": board, "item": None, "after": ""}
+            page = {"log_id": self.log.log_id, "board": board, "after": ""}
             rows = session.all("boards.leases", **page, limit=100)
         return [(row.item, row.holder, row.holder_key, row.fence, row.expires_ms) for row in rows]
 
