@@ -81,8 +81,9 @@ CONTRACTS = (
     Contract("Rounds"),
     Contract("Feedback"),
     Contract("JobEvaluators", title="Tallystick JobEvaluators"),
-    Contract("JobEvaluator", creator="JobEvaluators"),
     Contract("Splits", title="Tallystick Splits"),
+    # Behind all that a transaction of their own creates.
+    Contract("JobEvaluator", creator="JobEvaluators"),
     Contract("Split", creator="Splits"),
 )
 

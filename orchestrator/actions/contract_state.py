@@ -32,6 +32,7 @@ from orchestrator.core.errors import InputError
 from orchestrator.core.escrow_model import Times, fee_of_payment, times_of
 from orchestrator.core.evidence.exhibits import Claim
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.split import Split
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import DAY_S
 
@@ -209,7 +210,9 @@ def read_cautions(chain: Chain, terms: Terms) -> list[str]:
     """Return what to look at before signing terms, as of the latest block."""
     token, accounts = token_of(chain, terms.token), _accounts_of(chain, terms, "latest")
     cautions = list(find_cautions(terms, token, accounts, chain.addresses.chain_id))
-    split = chain.split_in(terms.payee, accounts["payee"].code)
+    factory = chain.addresses.splits
+    code = accounts["payee"].code
+    split = Split.of_account(terms.payee, code, factory) if factory else None
     if split is not None:
         cautions.append(f"the payee is a split: {', '.join(split.sentences())}")
     return cautions

@@ -207,20 +207,12 @@ class Chain(EscrowCaller):
             )
         return domain
 
-    def split_at(self, address: str) -> Split | None:
-        """Return the split at an address, if this deployment's factory made it; else None.
+    def split_at(self, address: str, factory: str) -> Split | None:
+        """Return the split at an address, if a factory that was checked made it; else None.
 
         The factory makes none that its payees have not signed.
         """
-        return self.split_in(address, self.accounts([address])[address].code)
-
-    def split_in(self, address: str, code: bytes) -> Split | None:
-        """Return the split whose code an address has, as `split_at` does."""
-        factory = self.addresses.splits
-        found = None if factory is None else Split.in_code(code, factory)
-        # Any account can put such code on the chain; at this address only our factory can.
-        is_ours = found is not None and factory is not None and found.address(factory) == address
-        return found if is_ours else None
+        return Split.of_account(address, self.accounts([address])[address].code, factory)
 
     def check_log(self, log_id: bytes, registrant: str, origin: str) -> str:
         """Return the log's publisher. Raises ChainError unless this log is the registrant's."""

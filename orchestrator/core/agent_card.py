@@ -1,9 +1,10 @@
 """Agent cards (A2A 1.0) of the service, of surfaces and of operators, and their signatures.
 
 A card says who an agent is and what it can do. Its names are other people's words: they are bounded
-and stand in it as data. No member of a card is empty or has a default value, so every reading of
-A2A's canonical form (RFC 8785, without `signatures`) gives the same bytes. A signature is a JWS
-(RFC 7515) over them: ES256, with the key's thumbprint (RFC 7638) as its `kid`.
+and stand in it as data. No member of a card is empty, and none is false where the protocol takes
+that for absent, so every reading of A2A's canonical form (RFC 8785, without `signatures`) gives the
+same bytes. A signature is a JWS (RFC 7515) over them: ES256, with the key's thumbprint (RFC 7638)
+as its `kid`.
 """
 
 import base64
@@ -28,7 +29,6 @@ RECORD = "urn:tallystick:record:1"
 MCP = "https://modelcontextprotocol.io"
 MAX_SKILLS = 32
 MAX_NAME_CHARS = 128
-MAX_CARD_BYTES = 65_536
 _JSON = ["application/json"]
 
 Card = dict[str, Any]

@@ -96,6 +96,13 @@ class Split:
         except InputError:
             return None
 
+    @classmethod
+    def of_account(cls, address: str, code: bytes, factory: str) -> "Split | None":
+        """Return the split that an account with this code is, if the factory made it; else None."""
+        found = cls.in_code(code, factory)
+        # Any account can put such code on the chain; at this address only the factory can.
+        return found if found is not None and found.address(factory) == address else None
+
     def address(self, factory: str) -> str:
         """Return the address of this split, as this factory makes it (EIP-1014)."""
         packed = b"".join(

@@ -254,20 +254,19 @@ def test_a_split_is_where_it_was_said_to_be(chain: Chain, clock: LocalChainClock
     split, address = agreement.split, agreement.address
     at = contract_at("Splits", factory)
     assert to_checksum_address(chain.read(at, "splitOf", split.to_abi(), WORD)) == address
-    assert chain.split_at(address) is None
+    assert chain.split_at(address, factory) is None
     for key in (OWNER_KEY, OPERATOR_KEY, STRANGER_KEY):
         agreement = agreement.signed_by(key)
     signatures = [agreement.signatures[share.payee] for share in split.shares]
     send(chain, DEPLOYER, chain.call(at, "create", split.to_abi(), WORD, signatures))
-    assert chain.split_at(address) == split
+    assert chain.split_at(address, factory) == split
     found = chain.read(contract_at("Split", address), "shares")
     assert [(to_checksum_address(payee), bps) for payee, bps in found] == split.to_abi()
     # The same code elsewhere was signed by no one.
     copy = copied(clock, address, {}, first=False)
-    assert chain.split_at(copy) is None
+    assert chain.split_at(copy, factory) is None
     with Chain(url_of(chain), chain.addresses._replace(splits=None)) as without:
         without.check_companions()
-        assert without.split_at(address) is None
 
 
 def test_a_round_anchors_and_settles_at_once(chain: Chain, log: AnchoredLog, terms: Terms) -> None:

@@ -93,11 +93,11 @@ def check_signatures(chain: Chain, agreement: Agreement) -> None:
 # --- Paying out -----------------------------------------------------------------------------------
 
 
-def split_at(chain: Chain, address: str) -> Split:
-    """Return the split at an address. Raises InputError unless our factory has made it."""
-    found = chain.split_at(address)
+def split_at(chain: Chain, factory: str, address: str) -> Split:
+    """Return the split at an address. Raises InputError unless the factory has made it."""
+    chain.check_splits(factory)
+    found = chain.split_at(address, factory)
     if found is None:
-        factory = chain.addresses.splits or "no factory: this deployment has none"
         raise InputError("split-missing", f"there is no split at {address}, made by {factory}")
     return found
 
@@ -120,13 +120,18 @@ def describe_due(split: Split, due: Sequence[Due], token: Token) -> list[str]:
 
 
 def plan_release(
-    chain: Chain, address: str, token: str, payee: str | None = None, to: str | None = None
+    chain: Chain,
+    factory: str,
+    address: str,
+    token: str,
+    payee: str | None = None,
+    to: str | None = None,
 ) -> Plan:
     """Plan to pay out what is due of a token: to all payees, or to one.
 
     With `to`, one payee sends its own part there.
     """
-    split, described = split_at(chain, address), token_of(chain, token)
+    split, described = split_at(chain, factory, address), token_of(chain, token)
     due = read_due(chain, address, split, token)
     wanted = [one for one in due if payee in (None, one.payee)]
     if not wanted:

@@ -131,13 +131,15 @@ def split_release(
     to: Annotated[
         str | None, address_option(help_text="Where that payee, who signs, sends its part.")
     ] = None,
+    factory: Factory = None,
 ) -> Action:
     """Pay out what a split owes its payees. Anyone can; a payee alone may send it elsewhere."""
 
     def plan(session: "CommandSession") -> "Plan":
         from orchestrator.actions.payout.split import plan_release
 
-        return plan_release(session.chain, address, token, payee, to)
+        made_by = session.integration_address("splits", factory)
+        return plan_release(session.chain, made_by, address, token, payee, to)
 
     return send_plan(plan)
 
@@ -146,6 +148,7 @@ def split_release(
 def split_show(
     address: At,
     token: Annotated[str, address_option(help_text="The token whose parts are told.")],
+    factory: Factory = None,
     api: Api = None,
     rpc: Rpc = None,
     escrow: Escrow = None,
@@ -158,11 +161,9 @@ def split_show(
     from orchestrator.cli.session import CommandSession
 
     with CommandSession(find_endpoints(api, rpc, escrow, lens)) as session:
-        split = split_at(session.chain, address)
-        due, described = (
-            read_due(session.chain, address, split, token),
-            token_of(session.chain, token),
-        )
+        chain, made_by = session.chain, session.integration_address("splits", factory)
+        split = split_at(chain, made_by, address)
+        due, described = read_due(chain, address, split, token), token_of(chain, token)
     if not json_out:
         for line in describe_due(split, due, described):
             typer.echo(line)

@@ -26,7 +26,7 @@ def test_operators_agree_on_a_split_and_both_are_paid(market: Market, tmp_path: 
     done = market.run("split deploy", str(paper), "--yes", "--json", by="stranger")
     assert done.code == DONE, done
     assert json.loads(done.stdout)["address"] == split
-    assert market.chain.split_at(split) == agreement.split
+    assert market.chain.split_at(split, agreement.factory) == agreement.split
     again = json.loads(market.run("split deploy", str(paper), "--yes", "--json", by="bo").stdout)
     assert (again["transactions"], again["looked"][-1]) == ([], "it is on the chain already")
     # Who is asked for terms is told who shares.
