@@ -1,4 +1,4 @@
-"""What the official conformance suite asks a server for, beside what ours has: on the same wiring.
+"""The names that the official conformance suite asks a server for, put beside ours on one wiring.
 
 The suite calls tools, resources and prompts of its own names. They are put before the handlers of
 the product's server, which answers all else; endpoint, keys and transport are the product's.
