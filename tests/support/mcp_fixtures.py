@@ -1,4 +1,4 @@
-"""What the official conformance suite asks a server for, beside what ours has: on the same wiring.
+"""The names that the official conformance suite asks a server for, put beside ours on one wiring.
 
 The suite calls tools, resources and prompts of its own names. They are put before the handlers of
 the product's server, which answers all else; endpoint, keys and transport are the product's.
@@ -126,7 +126,7 @@ def _handlers(product: dict[str, Handler]) -> list[tuple[str, type[Any], Handler
         if params.name not in _CONTENTS:
             return await product["tools/call"](ctx, params)
         if params.name == "test_missing_capability":
-            needed = {"requiredCapabilities": {"sampling": {}}}
+            needed: dict[str, Any] = {"requiredCapabilities": {"sampling": {}}}
             raise MCPError(types.MISSING_REQUIRED_CLIENT_CAPABILITY, "no sampling", needed)
         if params.name == "test_tool_with_progress":
             for done in (0, 50, 100):
