@@ -105,7 +105,8 @@ class Measured(NamedTuple):
 def sum_of(rounds: list[Measured]) -> Measured:
     """Return several rounds as one."""
     return Measured(
-        [t for one in rounds for t in one.times], *(sum(x) for x in list(zip(*rounds))[1:])
+        [t for one in rounds for t in one.times],
+        *(sum(x) for x in list(zip(*rounds, strict=True))[1:]),
     )  # type: ignore[arg-type]
 
 
@@ -351,8 +352,8 @@ def fill(log: Log, url: str) -> dict[bytes, list[bytes]]:
         admin.execute("UPDATE standings SET level = 1")
         # On the surfaces without a contract nothing was judged yet.
         admin.execute(
-            "INSERT INTO standings SELECT s.log_id, s.surface, t.operator, 1, t.ground, false, NULL,"
-            " NULL, t.document FROM surfaces s, (SELECT * FROM standings LIMIT 1) AS t"
+            "INSERT INTO standings SELECT s.log_id, s.surface, t.operator, 1, t.ground, false,"
+            " NULL, NULL, t.document FROM surfaces s, (SELECT * FROM standings LIMIT 1) AS t"
             " WHERE s.log_id = t.log_id ON CONFLICT DO NOTHING"
         )
     return leads
