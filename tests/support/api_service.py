@@ -114,6 +114,8 @@ class ApiService:
         # Held while the sequencer works; a test that holds it keeps requests waiting.
         self.sequencer_lock = threading.Lock()
         self.drain: Callable[..., object] = lambda: None
+        # The description of the API, once it is there.
+        self.openapi: Callable[[], Any] = dict
         # (address, digest, signature) that the tests' ERC-1271 wallets accept.
         self.accepted_signatures: set[tuple[str, bytes, bytes]] = set()
         # By ERC-8004 agent id, the accounts that hold it.
@@ -145,7 +147,7 @@ class ApiService:
             headers=headers,
             verify=tls_settings(trust_env=False),
             # No test may be answered by an error that is not described.
-            event_hooks={"response": [check_described]},
+            event_hooks={"response": [lambda each: check_described(self.openapi(), each)]},
         )
         return self._clients.enter_context(client)
 
@@ -256,6 +258,7 @@ def running_service(
     ):
         app = _app(service, database, clock, limits, trusted_proxies)
         extend(app)
+        service.openapi = app.openapi
         with _serving(app, listener), closing(service):
             yield service
 

@@ -32,6 +32,7 @@ from api.http.fields import (
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented
 from api.http.submissions import MAX_WAIT_S
+from api.rules import joined, rules
 from orchestrator.core.board import MAX_BODY_BYTES
 from orchestrator.core.errors import LogError
 from orchestrator.core.hexadecimal import from_hex, to_hex
@@ -41,6 +42,10 @@ from orchestrator.storage.listening import LOOK_S
 
 # An operator, or the owner of a contract: which of them a board is for, the database knows.
 Member = Annotated[Caller, needs("operator:coordinate", "owner:review")]
+
+# What is answered of boards, and of leases on them.
+_BOARD = rules(404, "board-unknown")
+_LEASE = joined(rules(409, "board-closed lease-lost"), rules(423, "lease-held"))
 
 router = APIRouter(prefix="/v1", tags=["boards"], route_class=StrictRoute)
 
@@ -73,7 +78,12 @@ _REFUSALS = {
 # --- Leases ---------------------------------------------------------------------------------------
 
 
-@router.put("/boards/{board}/leases/{item}", responses=documented(401, 403, 404, 409, 423))
+@router.put(
+    "/boards/{board}/leases/{item}",
+    responses=documented(
+        401, 403, _BOARD, _LEASE, rules(404, "lead-unknown"), rules(409, "lease-limit")
+    ),
+)
 def take_lease(
     service: TheService, member: Member, board: BoardId, item: WorkItemId, body: bodies.LeaseWish
 ) -> answers.Lease:
@@ -90,7 +100,10 @@ def take_lease(
     return _there(lease)
 
 
-@router.post("/boards/{board}/leases/{item}/release", responses=documented(401, 403, 404, 409, 423))
+@router.post(
+    "/boards/{board}/leases/{item}/release",
+    responses=documented(401, 403, _BOARD, _LEASE, rules(404, "receiver-unknown")),
+)
 def release_lease(
     service: TheService, member: Member, board: BoardId, item: WorkItemId, body: bodies.LeaseRelease
 ) -> answers.Released:
@@ -112,7 +125,7 @@ def release_lease(
     return answers.Released(lease=lease)
 
 
-@router.get("/boards/{board}/leases", responses=documented(401, 403, 404))
+@router.get("/boards/{board}/leases", responses=documented(401, 403, _BOARD))
 def leases(
     service: TheService,
     member: Member,
@@ -152,7 +165,18 @@ def _lease(member: Caller, which: Mapping[str, Any], row: Row) -> answers.Lease 
 # --- Messages -------------------------------------------------------------------------------------
 
 
-@router.post("/boards/{board}/messages", status_code=201, responses=documented(401, 403, 404, 409))
+@router.post(
+    "/boards/{board}/messages",
+    status_code=201,
+    responses=documented(
+        401,
+        403,
+        _BOARD,
+        rules(404, "lead-unknown receiver-unknown"),
+        rules(409, "board-closed"),
+        rules(422, "message-too-long"),
+    ),
+)
 def send_message(
     service: TheService, member: Member, board: BoardId, body: bodies.NewMessage
 ) -> answers.SentMessage:
@@ -162,7 +186,7 @@ def send_message(
         return answers.SentMessage(number=_send(service, session, which, body))
 
 
-@router.get("/boards/{board}/messages", responses=documented(401, 403, 404))
+@router.get("/boards/{board}/messages", responses=documented(401, 403, _BOARD))
 async def messages(
     service: TheService,
     member: Member,

@@ -26,6 +26,7 @@ from api.routes.records.stream import (
     replayed,
     take_place,
 )
+from api.rules import rules
 from orchestrator.log.feed import PAGE_ENTRIES, Told
 
 # The most entries that are looked at for one page: those that are read from the stored log cost
@@ -44,7 +45,12 @@ WaitS = Annotated[
 ]
 
 
-@router.get("/log/events", responses=documented(422, 429, 503))
+@router.get(
+    "/log/events",
+    responses=documented(
+        rules(422, "position-ahead"), rules(429, "streams-many"), rules(503, "streams-full")
+    ),
+)
 async def events(
     service: TheService,
     request: Request,
