@@ -28,7 +28,7 @@ from tests.support.api_service import (
 from tests.support.connecting import COMMAND, ROOT
 
 EXAMPLES = ROOT / "docs/examples"
-MOST_LINES = {"agent_http.py": 45, "agent_mcp.py": 40, "owner.py": 30}
+MOST_LINES = {"agent_http.py": 46, "agent_mcp.py": 40, "owner.py": 30}
 
 
 class Stage:

@@ -26,6 +26,7 @@ def main() -> None:
         print(*sentences_of(made.terms, made.token), sep="\n")
         contract = propose(agent, pins, made.terms).contract
         print("proposed", contract, flush=True)
+        earned = 0
         for found in Stream(agent, after, surface=surface, contract=contract):
             match found.record.entry.kind:
                 case "contract.opened":
@@ -33,7 +34,7 @@ def main() -> None:
                     leads = agent.leads(surface, "signed_up")
                     agent.touch(surface, leads, "email", occasion=contract[:20])
                     print("touched", len(leads), flush=True)
-                case "outcome":
+                case "outcome" if not earned:  # the first is what the first payout pays
                     earned = found.position
                     print("earned", earned, flush=True)
                 case "payout":  # what is paid is anchored, so anyone can be shown it
