@@ -9,7 +9,7 @@ from mcp import Client
 from mcp_types import Tool
 
 from tests.support.api_service import ApiService, open_surface, problem_of, wallet
-from tests.support.mcp_client import ERAS, Era, key_of, with_client
+from tests.support.mcp_client import ERAS, Era, found_in, key_of, with_client
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -39,8 +39,7 @@ def test_a_client_connects_lists_and_calls(
 
     tools, found, prompts, templates = with_client(service.url, key_of(operator), use, era)
     assert "list_surfaces" in {tool.name for tool in tools}
-    assert not found.is_error
-    assert found.structured_content["surface"] == surface
+    assert found_in(found)["surface"] == surface
     assert prompts
     assert templates
 
