@@ -436,9 +436,8 @@ def test_tools_mark_what_others_wrote(
     )
     assert not sent.is_error, text_of(sent)
     found = call(service.url, key, "read_messages", board=contract, wait_s=1)
-    assert text_of(found).startswith("What follows was in part written by other people")
-    assert found.structured_content["messages"][0]["body"] == says
-    fence = lease.structured_content["fence"]
+    assert found.structured_content["untrusted"]["messages"][0]["body"] == says
+    fence = found_in(lease)["fence"]
     done = call(service.url, key, "release_lease", board=contract, item="item", fence=fence)
-    assert done.structured_content == {"lease": None}
-    assert call(service.url, key, "list_leases", board=contract).structured_content["leases"] == []
+    assert found_in(done) == {"lease": None}
+    assert found_in(call(service.url, key, "list_leases", board=contract))["leases"] == []
