@@ -26,7 +26,7 @@ from tests.support.api_service import (
     running_service,
     wallet,
 )
-from tests.support.mcp_client import call, key_of, text_of
+from tests.support.mcp_client import call, found_in, key_of, text_of
 
 LEASES, MESSAGES = 6, 4
 NONE_SUCH = "0x" + "31" * 32
