@@ -107,7 +107,7 @@ def sum_of(rounds: list[Measured]) -> Measured:
     return Measured(
         [t for one in rounds for t in one.times],
         *(sum(x) for x in list(zip(*rounds, strict=True))[1:]),
-    )  # type: ignore[arg-type]
+    )
 
 
 # --- The bare handler -----------------------------------------------------------------------------
