@@ -428,6 +428,31 @@ def test_a_request_that_commits_late_is_not_passed_over(running: Ledger, step: s
     assert result.status == "done"
 
 
+def test_what_is_decided_is_on_the_disk_before(running: Ledger) -> None:
+    """A request can be read a moment before; the mark must name none that a crash takes.
+
+    PostgreSQL flushes by itself after a fifth of a second: long after the drain has begun.
+    """
+    touch = Touch(SURFACE, LEADS[0], OPERATORS[0], "email")
+    flushed: list[bool] = []
+
+    def look(name: str) -> None:
+        if name == "taken":
+            query = "SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn"
+            flushed.extend(admin.execute(query, (committed,)).fetchone() or ())
+
+    with (
+        psycopg.connect(running.url, autocommit=True) as admin,
+        running.sequencer(failpoint=look) as sequencer,
+    ):
+        with running.session(OPERATOR) as session:
+            submit(session, running.log_id, OPERATOR, [Submission("unflushed", touch, b"")])
+            session._connection.execute("SET LOCAL synchronous_commit = off")
+        (committed,) = admin.execute("SELECT pg_current_wal_insert_lsn()").fetchone() or ("",)
+        sequencer.drain()
+    assert flushed == [True]
+
+
 @pytest.mark.parametrize(
     "change",
     [

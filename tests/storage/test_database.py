@@ -119,6 +119,40 @@ def test_a_transaction_has_its_limits_by_itself(database_url: str) -> None:
                 assert limits(session._connection) == ("0", "0", "0")
 
 
+def test_who_lets_go_early_is_answered_when_it_is_on_the_disk(database_url: str) -> None:
+    secret = give_key(database_url, OWNER)
+    here = "SELECT pg_current_wal_insert_lsn()"
+    with open_as(database_url, API) as database, psycopg.connect(database_url) as admin:
+        for early in (True, False):
+            with database.transaction(secret=secret, lets_go_early=early) as session:
+                session.run("api.name_key", key=session.key.key, name="another")  # type: ignore[union-attr]
+                shown = session._connection.execute("SHOW synchronous_commit").fetchone()
+                assert shown == ("off" if early else "on",)
+                (written,) = session._connection.execute(here).fetchone() or ("",)
+            row = admin.execute("SELECT pg_current_wal_flush_lsn() > %s::pg_lsn", (written,))
+            assert row.fetchone() == (True,)
+
+
+def test_a_key_is_judged_before_any_result_or_error(database_url: str) -> None:
+    class RefusedError(Exception):
+        pass
+
+    def refuse(key: object) -> None:
+        raise RefusedError(key)
+
+    secret = give_key(database_url, OWNER)
+    with open_as(database_url, API) as database:
+        for given, known in ((secret, True), (b"\1" * 32, False)):
+            for query in ("database.clock", "log.no_such_query", "api.sweep_nonces"):
+                with (
+                    pytest.raises((RefusedError, LogError)) as refused,
+                    database.transaction(secret=given, check=refuse) as session,
+                ):
+                    session.all(query)
+                if isinstance(refused.value, RefusedError):
+                    assert (refused.value.args[0] is not None) == known
+
+
 def test_a_statement_that_takes_too_long_is_ended(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
