@@ -37,6 +37,7 @@ from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, key_of
 
 START_MS = 1_767_225_600_000
 BATCH = 100
+ROUNDS = 4
 CSV_ROWS = 100_000
 SECRET = "whsec_of_the_benchmark"  # noqa: S105 - it opens nothing
 POLICY = {
@@ -220,9 +221,12 @@ def measure(sandbox: Sandbox, requests: int) -> None:
                 client.headers["Authorization"] = f"Bearer {key}"
             now_ms = sandbox.clock()
             with client:
-                post_all(client, f"{path}/{door.path}", door, 5, now_ms)
-                taken = post_all(client, f"{path}/{door.path}", door, requests, now_ms)
-            reference = post_all(stranger, bare, door, requests, now_ms)
+                # The best of some rounds in turns: what else runs on the machine only slows.
+                taken = reference = 0.0
+                for _ in range(ROUNDS):
+                    seen = post_all(client, f"{path}/{door.path}", door, requests, now_ms)
+                    taken = max(taken, seen)
+                    reference = max(reference, post_all(stranger, bare, door, requests, now_ms))
             print(
                 f"| {door.name} | {taken:,.0f} | {reference:,.0f} | {taken / reference:.3f} |",
                 flush=True,
@@ -249,7 +253,7 @@ def measure_csv(folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("--requests", type=int, default=50)
     requests = parser.parse_args().requests
     load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     print(f"Load averages when it began: {load}.\n")
