@@ -205,8 +205,9 @@ def test_import_rule_is_held(python_project: Path, planted: str, broken: str) ->
     assert re.search(rf"^{re.escape(broken)}.* BROKEN", refused.stdout, re.MULTILINE)
 
 
-def test_node_lock_records_no_download_address() -> None:
-    text = (ROOT / "package-lock.json").read_text()
+@pytest.mark.parametrize("folder", [".", "requirements/mcp-suites"])
+def test_node_lock_records_no_download_address(folder: str) -> None:
+    text = (ROOT / folder / "package-lock.json").read_text()
     assert '"integrity": "sha512-' in text
     assert '"resolved"' not in text
 

@@ -90,7 +90,7 @@ def test_the_inspector_finds_no_fault(suited: ApiService, role: str) -> None:
 
 def run(*command: str) -> str:
     """Return what a tool of Node prints; it must end well."""
-    assert shutil.which(command[0]), f"{command[0]} is missing: npm install"
+    assert shutil.which(command[0]), f"{command[0]} is missing: scripts/test --deep mcp-suites"
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=MOST_S)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout
