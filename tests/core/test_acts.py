@@ -569,7 +569,7 @@ def test_a_later_policy_makes_no_evidence_of_what_was_signed_before() -> None:
 
 
 def test_a_later_policy_washes_no_refund_of_what_was_signed_before() -> None:
-    """Who buys outcomes and waits for the next policy has agreed to these refunds all the same."""
+    """An operator that waits for the next policy has agreed to these refunds all the same."""
     terms = deal(deadline_ms=1000, holdback_period_ms=0)
     world, records = surface(terms)
     records += earn(world)
