@@ -12,7 +12,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from orchestrator.core.agent_card import CardKey
-from orchestrator.core.limits import Limits
+from orchestrator.core.limits import SHARE, Limits
 from orchestrator.core.site import Funds, TokenInfo
 from orchestrator.core.terms import Domain, Terms
 from orchestrator.log.feed import Feed
@@ -84,7 +84,11 @@ class ServiceInfo(NamedTuple):
 
 
 class ConcurrencyLimit:
-    """A limit on how many hold it at a time, of all and of one; it refuses, and never queues."""
+    """A limit on how many hold it at a time, of all and of one; it refuses, and never queues.
+
+    One holds no more than its share of what is free: accounts cost nothing, and however many take
+    all that they can, some places are left for the next.
+    """
 
     def __init__(self, holders: int, of_one: int) -> None:
         self._holders = holders
@@ -96,7 +100,8 @@ class ConcurrencyLimit:
     def acquire(self, holder: str) -> bool:
         """Take a place for a holder and return True, or return False if none is free for it."""
         with self._lock:
-            if self._held_by_all >= self._holders or self._held[holder] >= self._of_one:
+            free = self._holders - self._held_by_all
+            if not free or self._held[holder] >= min(self._of_one, max(1, free // SHARE)):
                 return False
             self._held[holder] += 1
             self._held_by_all += 1

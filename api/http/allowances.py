@@ -25,6 +25,8 @@ Costs = Mapping[str, int]
 
 # The most hops of a forwarded request that are looked at; the rest is what its sender made up.
 MAX_HOPS = 16
+# The fields in which a proxy says whom it serves.
+FORWARDED = ("x-forwarded-for", "forwarded")
 # In a request's scope: what is undone once it is answered, the allowances it was charged to, and by
 # which limits.
 EXITS = "tallystick.exits"
@@ -204,7 +206,7 @@ def source_of(service: Service, request: Request) -> str:
     hand on the other as it came.
     """
     hop = request.client.host if request.client else ""
-    fields = [_forwarded_for(request, name) for name in ("x-forwarded-for", "forwarded")]
+    fields = [_forwarded_for(request, name) for name in FORWARDED]
     hops = next((each for each in fields if each), []) if not all(fields) else []
     for earlier in reversed(hops[-MAX_HOPS:]):
         if not is_trusted(hop, service.info.trusted_proxies):

@@ -20,10 +20,15 @@ _PREFER = "wait=10"
 
 
 class Origin(NamedTuple):
-    """The client that a call is made for: its `Authorization`, and its network address."""
+    """The client that a call is made for: its `Authorization`, and where it comes from.
+
+    Behind a proxy the address is the proxy's, and `forwarded` are the fields by which it says whom
+    it serves: without them all of its clients would have one allowance of reads between them.
+    """
 
     authorization: str
     address: tuple[str, int]
+    forwarded: tuple[tuple[str, str], ...] = ()
 
 
 class Answer(NamedTuple):
@@ -55,17 +60,17 @@ class Gateway:
         idempotency_key: str | None = None,
     ) -> Answer:
         """Return the answer of a route to a caller; a list is a body of lines."""
-        headers = {"Prefer": _PREFER, "Accept": "application/json"}
+        headers = [("Prefer", _PREFER), ("Accept", "application/json"), *origin.forwarded]
         if origin.authorization:
-            headers["Authorization"] = origin.authorization
+            headers.append(("Authorization", origin.authorization))
         if idempotency_key is not None:
-            headers["Idempotency-Key"] = idempotency_key
+            headers.append(("Idempotency-Key", idempotency_key))
         content = b""
         if isinstance(body, list):
-            headers["Content-Type"] = NDJSON_TYPE
+            headers.append(("Content-Type", NDJSON_TYPE))
             content = b"\n".join(json.dumps(line).encode() for line in body)
         elif body is not None:
-            headers["Content-Type"] = JSON_TYPE
+            headers.append(("Content-Type", JSON_TYPE))
             content = json.dumps(body).encode()
         url = f"{_BASE}{path}" + (f"?{urlencode(query)}" if query else "")
         request = httpx.Request(method, url, headers=headers, content=content)

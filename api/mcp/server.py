@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.context import Service
 from api.http import problems
+from api.http.allowances import FORWARDED
 from api.mcp import library, prompts
 from api.mcp.changes import Changes
 from api.mcp.gateway import Answer, Gateway, Origin
@@ -143,7 +144,11 @@ class _Endpoint:
         headers = Headers(scope=scope)
         refusal = _foreign_origin(self._service, headers)
         if refusal is None:
-            origin = Origin(headers.get("authorization", ""), scope.get("client") or ("", 0))
+            forwarded = tuple(
+                (name, value) for name in FORWARDED for value in headers.getlist(name)
+            )
+            client = scope.get("client") or ("", 0)
+            origin = Origin(headers.get("authorization", ""), client, forwarded)
             me = await self._gateway.ask(origin, "GET", "/v1/me")
             if me.is_success:
                 scope[_CALLER] = _as_caller(origin, me)

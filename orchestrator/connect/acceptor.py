@@ -64,8 +64,13 @@ def accept_one(
 
 
 def _level_of(client: Any, terms: Terms) -> int:
+    """Return the level that an operator has now: 0 while it is suspended.
+
+    What was lost stands in the log only from the operator's next act on; nothing is signed for it.
+    """
     try:
         path = f"/v1/surfaces/{to_hex(terms.surface)}/operators/{terms.operator}"
-        return int(client.get(path)["level"])
+        found = client.get(path)
     except ServerError:
         return 0
+    return 0 if found["is_suspended"] else min(int(found["level"]), int(found["due_level"]))

@@ -201,8 +201,9 @@ def _count_late_reversal(
     if purchase is None or purchase.outcome is None:
         return
     rules = world.contracts[purchase.outcome.contract_id].rules
-    # An operator has agreed to the reversals of the policy it signed, and to no later one's.
-    if here.governs(rules):
+    # An operator has agreed to the reversals of the policy it signed, and to no later one's; to
+    # those for good, or the next policy would wash what it sold under the last one.
+    if purchase.state in world.policies[rules.policy_hash].reverses(entry.label):
         # As in time, one that names no order is of all that is left.
         value_units = entry.value if opening.order != ZERO_WORD else 0
         amount = purchase.take_late(rules, value_units)

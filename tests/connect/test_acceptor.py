@@ -11,14 +11,17 @@ import pytest
 from orchestrator.cli.deals.accept import read_rules
 from orchestrator.client.accounts import OwnerClient
 from orchestrator.connect.acceptor import accept_covered
+from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.terms import Terms, operator_consent_digest
 from orchestrator.storage.signed_budgets import open_ledger
 from tests.support.api_service import (
     ESCROW,
+    SETTINGS,
     START_MS,
     ApiService,
     give_level,
     open_surface,
+    publish_settings,
     running_service,
     signed_digest,
     wallet,
@@ -103,3 +106,36 @@ def test_what_the_rules_cover_is_signed_once_and_counted(
     both = {one["offer"]: {"terms": one["terms"], "lasts_s": one["lasts_s"]} for one in offers}
     said = look(read_rules(rules_for(offers[0], tmp_path, offers=both)))
     assert "outstanding_units would be 80000000; the rules allow 60000000" in said[other]
+
+
+def test_a_level_that_is_lost_or_suspended_signs_nothing(
+    service: ApiService, tmp_path: Path
+) -> None:
+    """The level that the log has written last stands until the operator's next act."""
+    owner = service.sign_in(OWNER, "owner")
+    operator = service.sign_in(OPERATOR, "operator")
+    surface = open_surface(owner, "lost")
+    assert publish_settings(owner, surface, SETTINGS, "lost").is_success
+    give_level(service, surface, OPERATOR)
+    deal = {"outcome": "activated", "price": "8.00", "at_most": 50}
+    path = f"/v1/surfaces/{surface}"
+    offer = owner.post(f"{path}/offers", json={"deal": deal, "level": 2}).json()
+    with service.admin() as admin:
+        admin.execute(
+            "UPDATE standings SET level = 2, document ="
+            " jsonb_set(document::jsonb, '{disputes_lost}', '1') WHERE surface = %s",
+            (from_hex(surface),),
+        )
+    name = take(operator, offer)
+
+    def look(level: int) -> str:
+        rules = read_rules(rules_for(offer, tmp_path, level=level))
+        with OwnerClient(service.url, OWNER, "accept") as client:
+            found = accept_covered(client, bytes(OWNER.key), rules, tmp_path / "signed", NOW_S)
+            return next(one["said"] for one in found if one["contract_id"] == name)
+
+    assert "level 1; the rules ask for 2" in look(2)
+    suspended = f"{path}/operators/{OPERATOR.address}/suspension"
+    headers = {"Idempotency-Key": "lost"}
+    assert owner.post(suspended, json={"reason": "spam"}, headers=headers).is_success
+    assert "level 0; the rules ask for 1" in look(1)

@@ -568,6 +568,20 @@ def test_a_later_policy_makes_no_evidence_of_what_was_signed_before() -> None:
     assert standing(world).buckets[-1].reversed_units == 0
 
 
+def test_a_later_policy_washes_no_refund_of_what_was_signed_before() -> None:
+    """An operator that waits for the next policy has agreed to these refunds all the same."""
+    terms = deal(deadline_ms=1000, holdback_period_ms=0)
+    world, records = surface(terms)
+    records += earn(world)
+    later = policy(touches_per_lead=7)
+    assert later.hash != POLICY.hash
+    records += decide(world, PublishPolicy(SURFACE, OWNER, later), 10_000)
+    records += decide(world, ProductEvent(SURFACE, X, "refund", 0, 10_000), 10_000)
+    assert world.contracts[terms.contract_id].reversed_units == 0
+    assert standing(world).buckets[-1].reversed_units == 10
+    assert replayed(world, records) == world
+
+
 # --- Suspension -----------------------------------------------------------------------------------
 
 

@@ -397,8 +397,9 @@ def _check_room(
 ) -> None:
     """Raise `Refusal` if the operator has as many proposals open as it may, or this one too early.
 
-    An owner decides about them, and a long list hides the one that is worth it. The one that is
-    answered is not counted: this one takes its place.
+    An owner decides about them, and a long list hides the one that is worth it: what was taken back
+    stands there too, and keeps its place for a day. The one that is answered is not counted: this
+    one takes its place.
     """
     limits, now_ms = service.limits, service.now_ms()
     if terms.opens_at_s * 1000 > now_ms + limits.opens_ahead_s * 1000:
@@ -419,16 +420,21 @@ def _check_room(
         answered=answered,
         limit=limits.open_proposals,
     )
-    for count, most, whose in (
-        (found.of_all, limits.open_proposals, "proposals"),
-        (found.to_owner, limits.open_proposals_to_owner, "proposals to this owner"),
+    for count, most, which, remedy in (
+        (found.of_all, limits.open_proposals, "proposals are open", "take one back, or "),
+        (
+            found.to_owner,
+            limits.open_proposals_to_owner,
+            "proposals to this owner are open, or ended without it in the last day",
+            "",
+        ),
     ):
         if count >= most:
             raise Refusal(
                 409,
                 "proposal-limit",
-                f"{count} of your {whose} are open, the most that may be; take one back, or wait "
-                f"until one is decided or expires",
+                f"{count} of your {which}, the most that may be; {remedy}wait until one is decided "
+                f"or expires",
             )
 
 

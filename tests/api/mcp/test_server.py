@@ -1,6 +1,7 @@
 """The MCP server as the SDK's own client meets it, in both eras of the protocol."""
 
 import json
+from ipaddress import ip_network
 from typing import Any
 
 import httpx
@@ -8,7 +9,14 @@ import pytest
 from mcp import Client
 from mcp_types import Tool
 
-from tests.support.api_service import ApiService, open_surface, problem_of, wallet
+from orchestrator.core.limits import Limits
+from tests.support.api_service import (
+    ApiService,
+    open_surface,
+    problem_of,
+    running_service,
+    wallet,
+)
 from tests.support.mcp_client import ERAS, Era, found_in, key_of, with_client
 
 INITIALIZE = {
@@ -101,3 +109,19 @@ def test_what_is_no_request_is_refused_without_a_trace(operator: httpx.Client, b
     answer = operator.post("/mcp", content=body, headers=headers)
     assert 400 <= answer.status_code < 500 or '"error"' in answer.text, answer.text
     assert "Traceback" not in answer.text
+
+
+def test_behind_a_proxy_a_client_spends_nothing_of_another(database_url: str) -> None:
+    limits, proxies = Limits(source_reads_a_minute=3), [ip_network("127.0.0.0/8")]
+    asked = {"name": "list_surfaces", "arguments": {}}
+    ask = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": asked}
+    with running_service(database_url, limits, trusted_proxies=proxies) as service:
+
+        def read_from(client: httpx.Client, source: str) -> str:
+            headers = ACCEPT | {"X-Forwarded-For": source, "MCP-Protocol-Version": "2025-11-25"}
+            return client.post("/mcp", json=ask, headers=headers).text
+
+        greedy = service.sign_in(wallet("greedy"), "operator")
+        modest = service.sign_in(wallet("modest"), "operator")
+        assert any("rate-limited" in read_from(greedy, "192.0.2.1") for _ in range(8))
+        assert "rate-limited" not in read_from(modest, "192.0.2.2")

@@ -368,6 +368,32 @@ def test_a_closing_that_the_log_hears_of_late_leaves_the_rival_its_claim() -> No
     assert refutation(found.public, contracts, word("second"), claim) is None
 
 
+def test_a_claim_of_a_later_visit_stands_until_the_first_is_final() -> None:
+    """Its lead counted once and was refunded; an operator names what it bought after that."""
+    terms = rules("ann", policy(), unit_price_units=0, revenue_share_bps=1000, repeatable=False)
+    steps: list[tuple[int, Request]] = [
+        (1000, Touch(SURFACE, X, ANN, "email")),
+        (2000, ProductEvent(SURFACE, X, "signup", 0, 2000)),
+        (3000, ProductEvent(SURFACE, X, "buy", 100, 3000, order=word("small"))),
+        (4000, ProductEvent(SURFACE, X, "refund", 0, 4000, order=word("small"))),
+        (5000, ProductEvent(SURFACE, X, "buy", 90_000, 5000, order=word("large"))),
+        (6000, Settle()),
+    ]
+    found = history(policy(), [terms], *steps)
+    items, entries = found.public, [record.entry for record in found.records]
+    (outcome,) = (one for one in entries if one.kind == "outcome")
+    assert outcome.value == 10
+    later = max(at for at, one in enumerate(entries) if one.kind == "lead.transition")
+    touch = next(at for at, one in enumerate(entries) if one.kind == "touch")
+    shown = [Exhibit(at, items[at].data) for at in (later, touch)]
+    for last_final, expected in ((0, None), (len(items) - 1, "answered")):
+        contracts = found.signed(last_final=last_final)
+        claim = claim_of(contracts[word("ann")], *shown)
+        assert claim.amount == 9000
+        case = refutation(items, contracts, word("ann"), claim)
+        assert (case and case.kind) == expected
+
+
 def test_a_policy_that_is_not_in_force_gives_no_claims() -> None:
     governing = policy()
     terms = [rules("ann", governing), rules("old", governing, policy_hash=word("another"))]

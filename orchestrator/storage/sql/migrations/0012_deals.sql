@@ -136,10 +136,10 @@ CREATE FUNCTION offer_use(of_log bytea, of_offer bytea, by_operator text) RETURN
 BEGIN ATOMIC
     WITH taken AS (
         SELECT p.operator, c.contract_id IS NOT NULL AS is_opened,
-            c.contract_id IS NOT NULL AND c.closed_at_ms IS NULL
-                AND (p.terms ->> 'deadline_s')::bigint * 1000 > clock_ms()
-                AND (p.terms ->> 'budget_units')::numeric - c.earned_units + c.reversed_units
-                    >= greatest((p.terms ->> 'unit_price_units')::numeric, 1) AS is_unused
+            c.closed_at_ms IS NULL AND (p.terms ->> 'deadline_s')::bigint * 1000 > clock_ms()
+                AS is_live,
+            (p.terms ->> 'budget_units')::numeric - c.earned_units + c.reversed_units
+                < greatest((p.terms ->> 'unit_price_units')::numeric, 1) AS is_used
         FROM proposals p LEFT JOIN contracts c USING (log_id, contract_id)
         WHERE p.log_id = of_log AND p.offer = of_offer AND (
             c.contract_id IS NOT NULL
@@ -148,8 +148,10 @@ BEGIN ATOMIC
     )
     SELECT count(DISTINCT t.operator) FILTER (WHERE t.operator <> by_operator),
         count(*) FILTER (WHERE t.operator = by_operator AND NOT t.is_opened),
-        count(*) FILTER (WHERE t.operator = by_operator AND t.is_unused),
-        CASE WHEN count(*) FILTER (WHERE t.operator = by_operator AND t.is_opened) > 0
+        count(*) FILTER (
+            WHERE t.operator = by_operator AND t.is_opened AND t.is_live AND NOT t.is_used),
+        -- One that has ended with its budget left has shown nothing.
+        CASE WHEN count(*) FILTER (WHERE t.operator = by_operator AND t.is_used) > 0
             THEN o.budget_units ELSE o.first_budget_units END
     FROM offers o LEFT JOIN taken t ON true
     WHERE o.log_id = of_log AND o.offer = of_offer

@@ -314,16 +314,27 @@ VALUES (%(log_id)s, %(contract_id)s, %(surface)s, %(operator)s, %(owner)s, %(ter
 ON CONFLICT (log_id, contract_id) DO NOTHING;
 
 -- name: open_proposals
--- How many proposals of an operator its owners can still accept, but for the one that is answered: of
--- all owners, and of this one.
-SELECT count(*) AS of_all, count(*) FILTER (WHERE owner = %(owner)s) AS to_owner FROM (
-    SELECT owner FROM proposals
+-- How many proposals of an operator its owners can still accept, but for the one that is answered; and how
+-- many of the last day this owner can still accept, or was left with: its list shows them all the same. The
+-- versions of a deal, of which there are ten at most, count once.
+WITH undecided AS (
+    SELECT contract_id, owner, created_ms,
+        withdrawn_ms IS NULL AND (terms ->> 'opens_at_s')::bigint > %(now_s)s AS is_open
+    FROM proposals
     WHERE log_id = %(log_id)s AND operator = %(operator)s
-        AND accepted_ms IS NULL AND declined_ms IS NULL AND withdrawn_ms IS NULL
-        AND (terms ->> 'opens_at_s')::bigint > %(now_s)s
+        AND accepted_ms IS NULL AND declined_ms IS NULL
         AND contract_id IS DISTINCT FROM %(answered)s::bytea
+), all_open AS (
+    SELECT FROM undecided WHERE is_open LIMIT %(limit)s
+), left_with AS (
+    SELECT FROM undecided
+    WHERE owner = %(owner)s AND (is_open OR created_ms > (%(now_s)s::bigint - 86400) * 1000)
+        AND NOT EXISTS (
+            SELECT FROM proposals AS next
+            WHERE next.log_id = %(log_id)s AND next.answers = undecided.contract_id)
     LIMIT %(limit)s
-) AS open;
+)
+SELECT (SELECT count(*) FROM all_open) AS of_all, (SELECT count(*) FROM left_with) AS to_owner;
 
 -- name: proposal
 -- One proposal, for its parties.

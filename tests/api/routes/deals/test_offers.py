@@ -165,8 +165,18 @@ def test_the_next_budget_comes_when_the_first_is_used(
             (contract, word, word),
         )
         problem_of(take(client, who, offer), 409, "budget-unused")
+        # One that ended with nothing earned, or with all taken back, has shown nothing.
+        for earned, taken_back in ((0, 0), (40_000_000, 40_000_000)):
+            admin.execute(
+                "UPDATE contracts SET closed_at_ms = 1, earned_units = %s, reversed_units = %s"
+                " WHERE contract_id = %s",
+                (earned, taken_back, contract),
+            )
+            assert drafted(client, offer)["terms"]["budget_units"] == "40000000"
         admin.execute(
-            "UPDATE contracts SET earned_units = 40000000 WHERE contract_id = %s", (contract,)
+            "UPDATE contracts SET closed_at_ms = NULL, earned_units = 40000000, reversed_units = 0"
+            " WHERE contract_id = %s",
+            (contract,),
         )
         again = drafted(client, offer)
         assert again["terms"]["budget_units"] == "400000000"

@@ -22,7 +22,7 @@ from orchestrator.core.terms import (
     operator_consent_digest,
     owner_consent_digest,
 )
-from orchestrator.core.units import DAY_S
+from orchestrator.core.units import DAY_MS, DAY_S
 from orchestrator.core.wallet_signature import MAGIC
 from orchestrator.storage.database import API
 from tests.support.api_service import (
@@ -430,6 +430,23 @@ def test_an_operator_has_a_number_of_proposals_open(database_url: str) -> None:
             assert propose(operator, terms_of(mine, 5, opens_at_s=late)).status_code == 201
         ahead = terms_of(mine, 6, opens_at_s=START_MS // 1000 + DAY_S + 1)
         problem_of(propose(operator, ahead), 422, "opens-too-late")
+
+
+def test_what_is_taken_back_fills_no_owners_list(database_url: str) -> None:
+    """An owner's list shows what was taken back: that too is a place, until a day has passed."""
+    with running_service(database_url, Limits(open_proposals_to_owner=2)) as service:
+        operator, owner = service.sign_in(OPERATOR, "operator"), service.sign_in(OWNER, "owner")
+        surface = open_surface(owner, "contracts")
+        parameters = operator.get(f"/v1/surfaces/{surface}").json()["terms"]
+        for number in range(6):
+            terms = terms_of(parameters, number)
+            propose(operator, terms)
+            operator.post(f"/v1/proposals/{hex_id(terms)}/withdraw")
+        assert len(owner.get("/v1/proposals").json()["proposals"]) == 2
+        problem_of(propose(operator, terms_of(parameters, 7)), 409, "proposal-limit")
+        with service.clock.moved_by(DAY_MS):
+            tomorrow = START_MS // 1000 + 2 * DAY_S
+            assert propose(operator, terms_of(parameters, 8, opens_at_s=tomorrow)).is_success
 
 
 def test_many_proposals_at_once_find_no_more_places_than_there_are(database_url: str) -> None:
