@@ -56,6 +56,13 @@ GRANT USAGE ON SCHEMA public
 CREATE DOMAIN word AS bytea CHECK (octet_length(VALUE) = 32);
 CREATE DOMAIN address AS text CHECK (VALUE ~ '^0x[0-9a-f]{40}$');
 CREATE DOMAIN units AS numeric(78, 0) CHECK (VALUE >= 0);
+-- Terms of a contract as JSON. Both parties of a contract may be one attacker, and the pipeline reads what
+-- they have signed with what all others have: so each is flat, short, and of numbers that can be counted with.
+CREATE DOMAIN deal_terms AS jsonb CHECK (
+    jsonb_typeof(VALUE) = 'object' AND octet_length(VALUE::text) <= 16384
+    AND VALUE::text !~ '[0-9]{100}'
+    AND NOT jsonb_path_exists(VALUE, 'strict $.* ? (@.type() == "object" || @.type() == "array")')
+    AND (VALUE ->> 'opens_at_s')::bigint BETWEEN 0 AND 9007199254740992);
 
 -- No function is everyone's: each is executed by its owner alone until a grant says otherwise. Who
 -- migrates need not be a superuser, and has no rights to what the definer owns: so the grants of a
@@ -418,17 +425,14 @@ CREATE TABLE rate_limits (
 );
 
 -- A contract on its way: signed by the operator, then by the owner, then opened on chain (when it
--- is in `contracts`). Its status follows from these columns and is stored nowhere. The pipeline reads what
--- both have signed, whoever they are: its times can be counted with, and it fits into memory.
+-- is in `contracts`). Its status follows from these columns and is stored nowhere.
 CREATE TABLE proposals (
     log_id word NOT NULL,
     contract_id word NOT NULL,
     surface word NOT NULL,
     operator address NOT NULL,
     owner address NOT NULL CHECK (owner <> operator),
-    terms jsonb NOT NULL CHECK (
-        octet_length(terms::text) <= 16384
-        AND (terms ->> 'opens_at_s')::bigint BETWEEN 0 AND 9007199254740992),
+    terms deal_terms NOT NULL,
     operator_signature bytea NOT NULL CHECK (octet_length(operator_signature) <= 16384),
     owner_signature bytea CHECK (octet_length(owner_signature) <= 16384),
     created_ms bigint NOT NULL,
