@@ -1094,6 +1094,18 @@ def test_a_body_larger_than_its_kind_can_need_is_not_taken(populated: Ledger) ->
         login.rollback()
 
 
+def test_what_is_no_amount_is_not_kept(populated: Ledger) -> None:
+    with connected(populated, API, VICTIM) as login:
+        with pytest.raises(psycopg.errors.CheckViolation):
+            login.execute(
+                "INSERT INTO offers (log_id, offer, surface, owner, terms, lasts_s,"
+                " first_budget_units, budget_units, places, level, ends_ms, created_ms) VALUES"
+                " (%s, sha256('nan'), %s, %s, '{}', 0, 'NaN', 'NaN', 1, 1, 1, clock_ms())",
+                (populated.log_id, SURFACE, VICTIM),
+            )
+        login.rollback()
+
+
 UNREADABLE = {
     "a time out of bounds": '{"opens_at_s": 9223372036854775807}',
     "a long text": json.dumps({"salt": "x" * 20_000}),

@@ -55,9 +55,10 @@ GRANT USAGE ON SCHEMA public
 
 CREATE DOMAIN word AS bytea CHECK (octet_length(VALUE) = 32);
 CREATE DOMAIN address AS text CHECK (VALUE ~ '^0x[0-9a-f]{40}$');
-CREATE DOMAIN units AS numeric(78, 0) CHECK (VALUE >= 0);
+-- (PostgreSQL counts NaN as the largest number.)
+CREATE DOMAIN units AS numeric(78, 0) CHECK (VALUE >= 0 AND VALUE <> 'NaN');
 -- Terms of a contract as JSON. Both parties of a contract may be one attacker, and the pipeline reads what
--- they have signed with what all others have: so each is flat, short, and of numbers that can be counted with.
+-- they have signed with what all others have: so each is flat and short, and its numbers can be counted with.
 CREATE DOMAIN deal_terms AS jsonb CHECK (
     jsonb_typeof(VALUE) = 'object' AND octet_length(VALUE::text) <= 16384
     AND VALUE::text !~ '[0-9]{100}'
