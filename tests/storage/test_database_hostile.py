@@ -1007,6 +1007,71 @@ def test_a_lead_of_another_surface_is_not_registered_first(
         other.rollback()
 
 
+def test_a_lead_that_waits_by_a_code_is_given_to_no_other_surface(populated: Ledger) -> None:
+    """The log shows its pseudonym before it has an identity."""
+    log, surface = populated.another(), own_surface("takes")
+    with psycopg.connect(log.url) as admin:
+        for owner, here in ((OWNER_WORD, SURFACE), (ATTACKER_WORD, surface)):
+            admin.execute(
+                "INSERT INTO surfaces SELECT %s, %s, %s, policy_hash, version, received_ms,"
+                " settings_hash, settings_version, pool, cohorts, errands FROM surfaces"
+                " WHERE log_id = %s AND surface = %s",
+                (log.log_id, here, owner, populated.log_id, SURFACE),
+            )
+        admin.execute(
+            "INSERT INTO leads VALUES (%s, %s, %s, 'new', 0, 0, '{}')",
+            (log.log_id, word("waiting"), SURFACE),
+        )
+    found = []
+    for account, here in ((ATTACKER, surface), (VICTIM, SURFACE)):
+        with connected(log, API, account) as login:
+            row = login.execute(
+                "SELECT lead FROM assign_pseudonyms(%s, %s, %s, %s)",
+                (log.log_id, here, ["bob"], [word("waiting")]),
+            ).fetchone()
+            assert row is not None
+            found.append(bytes(row[0]) == word("waiting"))
+            login.rollback()
+    assert found == [False, True]
+
+
+@pytest.mark.parametrize("conflict", ["", " ON CONFLICT DO NOTHING"])
+def test_what_a_trigger_does_for_a_row_of_another_is_undone_with_it(
+    populated: Ledger, conflict: str
+) -> None:
+    """The triggers act as the definer, before the policy says no."""
+    before = contents(populated)
+    with connected(populated, API, ATTACKER) as login:
+        for text in (
+            "INSERT INTO api_keys (key, account, secret_hash, name, scopes, created_ms, expires_ms)"
+            " VALUES (sha256('k'), %(victim)s, sha256('s'), 'n', '{owner:read}', clock_ms(), 9e15)",
+            "INSERT INTO proposals (log_id, contract_id, surface, operator, owner, terms,"
+            " operator_signature, created_ms, answers) SELECT log_id, sha256('next'), surface,"
+            " %(stranger)s, owner, '{}', 's', 0, contract_id FROM proposals",
+        ):
+            login.execute("SAVEPOINT tried")
+            with suppress(psycopg.errors.InsufficientPrivilege, psycopg.errors.DatabaseError):
+                assert login.execute((text + conflict).encode(), NAMES).rowcount == 0
+            login.execute("ROLLBACK TO tried")
+        login.commit()
+    assert contents(populated) == before
+
+
+def test_a_body_says_to_the_database_what_it_says_to_the_sequencer(populated: Ledger) -> None:
+    """Of two fields of a name both take the last, however it is written."""
+    mine, other = ATTACKER_WORD.hex(), address_word(STRANGER).hex()
+    offer = offered(Touch(SURFACE, LEADS[0], ATTACKER_WORD, "email"))
+    field = f'"operator": "{mine}"'
+    for name in ("operator", "\\u006fperator"):
+        twice = offer.replace(field, f'{field}, "{name}": "{other}"')
+        assert twice != offer
+        assert json.loads(twice)[0]["body"]["operator"] == other
+        with connected(populated, API, ATTACKER) as login:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                take(populated, login, twice)
+            login.rollback()
+
+
 def private_of(log: Ledger, kept: str) -> tuple[bytes, bytes]:
     """Return the account's word and the commitment of something that is kept apart."""
     with psycopg.connect(log.url) as admin:
@@ -1062,7 +1127,7 @@ def test_an_action_that_names_anothers_commitment_shows_nothing_of_it(populated:
 
 
 def test_a_forecast_is_opened_by_what_its_operator_sealed(populated: Ledger) -> None:
-    """Who copies another's sealed forecast gets no level for it."""
+    """A copy of another's sealed forecast is not opened, and brings no level."""
     log = populated
     owner, committed = private_of(log, "sealed")
     with connected(log, WORKER, PUBLISHER) as worker, psycopg.connect(log.url) as admin:
