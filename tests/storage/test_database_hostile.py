@@ -1044,8 +1044,9 @@ def test_what_a_trigger_does_for_a_row_of_another_is_undone_with_it(
     with connected(populated, API, ATTACKER) as login:
         for text in (
             (
-                "INSERT INTO api_keys (key, account, secret_hash, name, scopes, created_ms, expires_ms)"
-                " VALUES (sha256('k'), %(victim)s, sha256('s'), 'n', '{owner:read}', clock_ms(), 9e15)"
+                "INSERT INTO api_keys (key, account, secret_hash, name, scopes, created_ms,"
+                " expires_ms) VALUES (sha256('k'), %(victim)s, sha256('s'), 'n', '{owner:read}',"
+                " clock_ms(), 9e15)"
             ),
             (
                 "INSERT INTO proposals (log_id, contract_id, surface, operator, owner, terms,"
