@@ -39,6 +39,8 @@ MAX_AT_ONCE = 100
 MAX_ROUNDS = 100
 # What a trigger of the table of keys raises beyond 100 live delegates.
 _LIMIT_EXCEEDED = "54000"
+# Of errors that a row breaks a rule of its table.
+_NOT_A_KEY = "23"
 
 
 class Registrar(Resource):
@@ -152,12 +154,19 @@ class Registrar(Resource):
         except SignInError as error:
             self._refuse(row, error)
         except DatabaseError as error:
-            if error.sqlstate != _LIMIT_EXCEEDED:
+            if error.sqlstate == _LIMIT_EXCEEDED:
+                refusal = SignInError(
+                    "keys-too-many",
+                    f"{asked.address} has 100 live delegates; revoke one of them first",
+                )
+            elif (error.sqlstate or "").startswith(_NOT_A_KEY):
+                # The API asks for none such; one that does must not hold up all others.
+                refusal = SignInError(
+                    "key-impossible", "there can be no key like the one asked for"
+                )
+            else:
                 raise
-            too_many = SignInError(
-                "keys-too-many", f"{asked.address} has 100 live delegates; revoke one of them first"
-            )
-            self._refuse(row, too_many)
+            self._refuse(row, refusal)
 
     def _refuse(self, row: Row, error: SignInError) -> None:
         with self._database.transaction() as session:

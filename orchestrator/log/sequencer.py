@@ -20,7 +20,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Self
+from typing import Any, Self
 
 from orchestrator.core.codec import decode_request
 from orchestrator.core.decide import decide
@@ -351,9 +351,9 @@ class Sequencer(Resource):
             return None
         with writer.connection.transaction() as session:
             self._check_receipts(rows)
-            # One parse for all bodies: each is JSON already, because its column is.
-            bodies = json.loads(f"[{','.join(row.body for row in rows)}]")
-            requests = [_decoded(row.kind, body) for row, body in zip(rows, bodies, strict=True)]
+            requests = [
+                _decoded(row.kind, body) for row, body in zip(rows, _bodies(rows), strict=True)
+            ]
             # Documents and standings are loaded at the moment that a request needs them, from what
             # is stored or from this very drain.
             writer.sources.use(session)
@@ -527,6 +527,19 @@ class Sequencer(Resource):
 
 # Errors by which a mistake in the fold shows itself. `RequestError` and `LogError` are no mistakes.
 _MISTAKES = (ArithmeticError, AttributeError, DomainError, LookupError, TypeError, ValueError)
+
+
+def _bodies(rows: Sequence[Row]) -> list[Any]:
+    """Return the bodies of requests, None for one that cannot be read.
+
+    Each is JSON already, because its column is: so one parse reads all. But PostgreSQL takes
+    numbers of more digits, and deeper lists, than Python reads.
+    """
+    try:
+        found: list[Any] = json.loads(f"[{','.join(row.body for row in rows)}]")
+    except (ValueError, RecursionError):
+        return [None] if len(rows) == 1 else [body for row in rows for body in _bodies([row])]
+    return found
 
 
 def _decoded(kind: str, body: object) -> Request | DomainError:

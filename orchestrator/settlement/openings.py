@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.relayer import Relayer
+from orchestrator.core.errors import TermsError
 from orchestrator.core.site import Funds, Sponsorship
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import DAY_MS
@@ -74,7 +75,7 @@ class Openings:
         with self._database.transaction(account) as session:
             self._note_failed(session, now_ms)
             rows = session.all("pipeline.accepted", log_id=self._log_id, now_ms=now_ms, limit=PAGE)
-        contracts = [(row, Terms.from_json(row.terms)) for row in rows]
+        contracts = [(row, terms) for row in rows if (terms := self._read(account, row))]
         # The chain is asked, so no transaction is held open across it.
         funds = self._funds_for([terms for _, terms in contracts])
         asked = 0
@@ -94,6 +95,15 @@ class Openings:
                         next_ms=now_ms + hindrance.wait_ms,
                     )
         return asked
+
+    def _read(self, account: str, row: Row) -> Terms | None:
+        """Return the terms of an opening; what is none, the API has not taken, and is given up."""
+        try:
+            return Terms.from_json(row.terms)
+        except TermsError as error:
+            with self._database.transaction(account) as session:
+                self._note(session, row, tries=row.tries + 1, reason=error.message)
+            return None
 
     def _note_failed(self, session: Session, now_ms: int) -> None:
         """Note which openings failed, why, and when they are tried again."""

@@ -169,10 +169,15 @@ class Deliverer:
         )
         if row is None or row.state != "requested":
             return None
+        try:
+            parameters = json.loads(bytes(row.parameters))
+        except (ValueError, RecursionError):
+            # The API takes none such. A delivery that never ends would keep its place for ever.
+            return None
         return {
             "expires": format_ms(row.expires_ms),
             "external_id": row.external_id,
-            "parameters": json.loads(bytes(row.parameters)),
+            "parameters": parameters,
         }
 
     def _asker(self, entry: Entry) -> bytes | None:

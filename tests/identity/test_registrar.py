@@ -152,6 +152,26 @@ def test_a_key_lives_for_a_month_at_most(desk: Desk, registrar: Registrar) -> No
         assert session.key.expires_ms == desk.clock.now_ms + MONTH_MS
 
 
+def test_a_key_that_cannot_be_holds_up_no_other(desk: Desk, registrar: Registrar) -> None:
+    """The API's login chooses when a key expires, and its secret: both can be of no key."""
+    first = desk.message(desk.nonce())
+    desk.ask(first, signed(first), "known")
+    registrar.decide_waiting()
+    again, expired, good = (desk.message(desk.nonce(letter * 16)) for letter in "bcd")
+    desk.admin.execute(
+        "INSERT INTO sign_ins VALUES (sha256(%s), %s, %s, 'n', clock_ms(), 0)",
+        (secret("expired"), expired, signed(expired)),
+    )
+    desk.admin.execute(
+        "INSERT INTO sign_ins VALUES (sha256(%s), %s, %s, 'n', clock_ms(), %s)",
+        (secret("known"), again, signed(again), START_MS + MONTH_MS),
+    )
+    desk.ask(good, signed(good), "good")
+    assert registrar.decide_waiting() == 3
+    assert desk.answer("expired") == "key-impossible"
+    assert desk.answer("good") == WALLET.address.lower()
+
+
 def test_a_sign_in_that_waited_too_long_is_not_granted(desk: Desk, registrar: Registrar) -> None:
     message = desk.message(desk.nonce())
     desk.ask(message, signed(message))

@@ -308,14 +308,25 @@ def test_a_request_at_which_the_fold_fails_is_refused_alone(
     assert fsck(running.api, running.log_id) == 10
 
 
-def test_an_inbox_body_that_is_no_request_is_refused(running: Ledger) -> None:
-    (name,) = running.submit(Settle())
+@pytest.mark.parametrize(
+    "body",
+    ["[1.5e400]", "1" * 8_000, "[" * 3_000 + "]" * 3_000],
+    ids=["a list", "many digits", "deep"],
+)
+def test_an_inbox_body_that_is_no_request_is_refused(running: Ledger, body: str) -> None:
+    """PostgreSQL takes JSON that Python does not read."""
+    name, good = running.submit(Settle(), Settle())
     with psycopg.connect(running.url) as admin:
-        admin.execute("UPDATE inbox SET body = '[1.5e400]' WHERE log_id = %s", (running.log_id,))
+        admin.execute(
+            "UPDATE inbox SET body = %s WHERE log_id = %s"
+            " AND seq = (SELECT min(seq) FROM inbox WHERE log_id = %s)",
+            (body, running.log_id, running.log_id),
+        )
     running.drain()
-    (result,) = running.results([name])
+    result, other = running.results([name, good])
     assert result is not None
-    assert result.code == "request-malformed"
+    assert other is not None
+    assert (result.code, other.status) == ("request-malformed", "done")
 
 
 FORGED: dict[str, tuple[Request, str, str, str]] = {

@@ -115,6 +115,23 @@ def test_an_opening_that_fails_says_why_and_is_tried_again(database_url: str) ->
         assert operator.get(path)["status"] == "opened"
 
 
+def test_terms_that_are_none_are_given_up_and_hold_up_no_other(database_url: str) -> None:
+    """Both parties of a proposal may be one attacker, with the API's password."""
+    with single_contract(database_url) as market:
+        bad, *good = sign_three(market)
+        with psycopg.connect(database_url) as admin:
+            admin.execute(
+                "UPDATE proposals SET terms = terms - 'salt' WHERE contract_id = %s", (bad,)
+            )
+        openings = openings_of(market.sandbox, Limits())
+        assert openings.ask(market.sandbox.stack.publisher.lower()) == len(good)
+        with psycopg.connect(database_url) as admin:
+            rows = admin.execute(
+                "SELECT reason, next_ms FROM openings WHERE contract_id = %s", (bad,)
+            ).fetchall()
+        assert rows == [("terms lack salt", None)]
+
+
 def test_an_opening_that_the_escrow_refuses_is_tried_again_until_it_expires(
     database_url: str,
 ) -> None:

@@ -961,3 +961,249 @@ def test_a_proposal_is_ended_by_the_party_whose_word_it_is_and_once(
                 again = sql.SQL("UPDATE proposals SET {}").format(sql.SQL(later))
                 assert login.execute(again).rowcount == 0
         login.rollback()
+
+
+# --- What is said of leads ------------------------------------------------------------------------
+
+
+def assigned(log: Ledger, login: Login, external_id: str, offered_lead: bytes) -> bytes:
+    """Return the pseudonym that an identity on the victim's surface has, or is given."""
+    rows = login.execute(
+        "SELECT lead FROM assign_pseudonyms(%s, %s, %s, %s)",
+        (log.log_id, SURFACE, [external_id], [offered_lead]),
+    ).fetchall()
+    return bytes(rows[0][0])
+
+
+def on_own_surface(log: Ledger, name: str, lead: bytes) -> str:
+    """Return an event of the attacker's own surface about a lead, as it is offered."""
+    surface = own_surface(name)
+    with psycopg.connect(log.url) as admin:
+        admin.execute(
+            "INSERT INTO surface_names VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (log.log_id, surface, ATTACKER_WORD, name),
+        )
+    return offered(ProductEvent(surface, lead, "buy", 7, 0))
+
+
+def test_no_operator_chooses_the_pseudonym_of_anothers_lead(populated: Ledger) -> None:
+    """The owner's events about a lead that the log knows elsewhere would all be refused."""
+    chosen = word("known on the attacker's surface")
+    with connected(populated, API, ATTACKER) as login:
+        assert assigned(populated, login, "bob", chosen) != chosen
+        login.rollback()
+    with connected(populated, API, VICTIM) as login:
+        assert assigned(populated, login, "bob", chosen) == chosen
+        login.rollback()
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_a_lead_of_another_surface_is_not_registered_first(
+    populated: Ledger, is_committed: bool
+) -> None:
+    log = populated
+    offer = on_own_surface(log, f"early {is_committed}", word(f"lead {is_committed}"))
+    with connected(log, API, ATTACKER) as login, connected(log, API, ATTACKER) as other:
+        lead = assigned(log, login, f"bob {is_committed}", bytes(32))
+        offer = offer.replace(word(f"lead {is_committed}").hex(), lead.hex())
+        if is_committed:
+            login.commit()
+        else:
+            other.execute("SET LOCAL lock_timeout = '200ms'")
+        # While it is being given the request waits for what becomes of that.
+        waits = psycopg.errors.LockNotAvailable
+        with pytest.raises(psycopg.errors.InsufficientPrivilege if is_committed else waits):
+            take(log, other, offer)
+        login.rollback()
+        other.rollback()
+
+
+def test_a_lead_that_waits_by_a_code_is_given_to_no_other_surface(populated: Ledger) -> None:
+    """The log shows its pseudonym before it has an identity."""
+    log, surface = populated.another(), own_surface("takes")
+    with psycopg.connect(log.url) as admin:
+        for owner, here in ((OWNER_WORD, SURFACE), (ATTACKER_WORD, surface)):
+            admin.execute(
+                "INSERT INTO surfaces SELECT %s, %s, %s, policy_hash, version, received_ms,"
+                " settings_hash, settings_version, pool, cohorts, errands FROM surfaces"
+                " WHERE log_id = %s AND surface = %s",
+                (log.log_id, here, owner, populated.log_id, SURFACE),
+            )
+        admin.execute(
+            "INSERT INTO leads VALUES (%s, %s, %s, 'new', 0, 0, '{}')",
+            (log.log_id, word("waiting"), SURFACE),
+        )
+    found = []
+    for account, here in ((ATTACKER, surface), (VICTIM, SURFACE)):
+        with connected(log, API, account) as login:
+            row = login.execute(
+                "SELECT lead FROM assign_pseudonyms(%s, %s, %s, %s)",
+                (log.log_id, here, ["bob"], [word("waiting")]),
+            ).fetchone()
+            assert row is not None
+            found.append(bytes(row[0]) == word("waiting"))
+            login.rollback()
+    assert found == [False, True]
+
+
+@pytest.mark.parametrize("conflict", ["", " ON CONFLICT DO NOTHING"])
+def test_what_a_trigger_does_for_a_row_of_another_is_undone_with_it(
+    populated: Ledger, conflict: str
+) -> None:
+    """The triggers act as the definer, before the policy says no."""
+    before = contents(populated)
+    with connected(populated, API, ATTACKER) as login:
+        for text in (
+            (
+                "INSERT INTO api_keys (key, account, secret_hash, name, scopes, created_ms,"
+                " expires_ms) VALUES (sha256('k'), %(victim)s, sha256('s'), 'n', '{owner:read}',"
+                " clock_ms(), 9e15)"
+            ),
+            (
+                "INSERT INTO proposals (log_id, contract_id, surface, operator, owner, terms,"
+                " operator_signature, created_ms, answers) SELECT log_id, sha256('next'), surface,"
+                " %(stranger)s, owner, '{}', 's', 0, contract_id FROM proposals"
+            ),
+        ):
+            login.execute("SAVEPOINT tried")
+            with suppress(psycopg.errors.InsufficientPrivilege, psycopg.errors.DatabaseError):
+                assert login.execute((text + conflict).encode(), NAMES).rowcount == 0
+            login.execute("ROLLBACK TO tried")
+        login.commit()
+    assert contents(populated) == before
+
+
+def test_a_body_says_to_the_database_what_it_says_to_the_sequencer(populated: Ledger) -> None:
+    """Of two fields of a name both take the last, however it is written."""
+    mine, other = ATTACKER_WORD.hex(), address_word(STRANGER).hex()
+    offer = offered(Touch(SURFACE, LEADS[0], ATTACKER_WORD, "email"))
+    field = f'"operator": "{mine}"'
+    for name in ("operator", "\\u006fperator"):
+        twice = offer.replace(field, f'{field}, "{name}": "{other}"')
+        assert twice != offer
+        assert json.loads(twice)[0]["body"]["operator"] == other
+        with connected(populated, API, ATTACKER) as login:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                take(populated, login, twice)
+            login.rollback()
+
+
+def private_of(log: Ledger, kept: str) -> tuple[bytes, bytes]:
+    """Return the account's word and the commitment of something that is kept apart."""
+    with psycopg.connect(log.url) as admin:
+        row = admin.execute(
+            "SELECT account, commitment FROM private_payloads WHERE log_id = %s LIMIT 1",
+            (log.log_id,),
+        ).fetchone()
+    assert row is not None, kept
+    return address_word(str(row[0])), bytes(row[1])
+
+
+def test_what_is_kept_apart_is_what_the_request_commits_to(populated: Ledger) -> None:
+    row = json.loads(offered(Touch(SURFACE, LEADS[0], ATTACKER_WORD, "email")))[0]
+    row["body"]["commitment"] = word("another's").hex()
+    offer = json.dumps([row | {"salt": "00" * 32, "private": "7b7d"}])
+    with connected(populated, API, ATTACKER) as login:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            take(populated, login, offer)
+        login.rollback()
+
+
+def test_an_action_that_names_anothers_commitment_shows_nothing_of_it(populated: Ledger) -> None:
+    """The log shows commitments, and an action on the attacker's own surface can name any."""
+    log, webhook = populated, sha256(b"attacker's").digest()
+    owner, committed = private_of(log, "a touch of the victim's")
+    surface, lead = own_surface("shows"), word("own lead")
+    with psycopg.connect(log.url) as admin:
+        admin.execute(
+            "INSERT INTO surfaces SELECT log_id, %s, %s, policy_hash, version, received_ms,"
+            " settings_hash, settings_version, pool, cohorts, errands FROM surfaces"
+            " WHERE log_id = %s LIMIT 1",
+            (surface, address_word(STRANGER), log.log_id),
+        )
+        admin.execute(
+            "INSERT INTO actions VALUES (%s, 900, %s, %s, %s, 'letter', 0, 9, %s)",
+            (log.log_id, surface, lead, address_word(STRANGER), committed),
+        )
+        admin.execute(
+            "INSERT INTO webhooks (webhook, log_id, account, audience, events, url, created_ms)"
+            " VALUES (%s, %s, %s, 'owner', '{action.requested}', 'https://a.example', 0)",
+            (webhook, log.log_id, STRANGER),
+        )
+        admin.execute(
+            "INSERT INTO deliveries (webhook, position, event, created_ms, next_ms)"
+            " VALUES (%s, 900, 'action.requested', 0, 0)",
+            (webhook,),
+        )
+        admin.execute("SET LOCAL ROLE tallystick_definer")
+        shown = "SELECT parameters FROM requested_action(%s, 900, %s)"
+        assert admin.execute(shown, (log.log_id, webhook)).fetchall() == []
+        admin.rollback()
+    assert owner != address_word(STRANGER)
+
+
+def test_a_forecast_is_opened_by_what_its_operator_sealed(populated: Ledger) -> None:
+    """A copy of another's sealed forecast is not opened, and brings no level."""
+    log = populated
+    owner, committed = private_of(log, "sealed")
+    with connected(log, WORKER, PUBLISHER) as worker, psycopg.connect(log.url) as admin:
+        found = []
+        for operator in (owner, address_word(STRANGER)):
+            admin.execute("DELETE FROM standings WHERE log_id = %s", (log.log_id,))
+            admin.execute(
+                "INSERT INTO standings VALUES (%s, %s, %s, 0, '', false, %s, -1, '{}')",
+                (log.log_id, SURFACE, operator, committed),
+            )
+            admin.execute("SET LOCAL ROLE tallystick_worker")
+            seen = admin.execute("SELECT count(*) FROM private_payloads").fetchone()
+            found.append(seen)
+            admin.execute("RESET ROLE")
+        admin.rollback()
+        worker.rollback()
+    assert found == [(1,), (0,)]
+
+
+# --- What the sequencer and the pipeline read -----------------------------------------------------
+
+
+def test_a_body_larger_than_its_kind_can_need_is_not_taken(populated: Ledger) -> None:
+    row = json.loads(offered(Touch(SURFACE, LEADS[0], ATTACKER_WORD, "email")))[0]
+    row["body"]["more"] = "x" * 9_000
+    with connected(populated, API, ATTACKER) as login:
+        with pytest.raises(psycopg.errors.CheckViolation):
+            take(populated, login, json.dumps([row]))
+        login.rollback()
+
+
+def test_what_is_no_amount_is_not_kept(populated: Ledger) -> None:
+    with connected(populated, API, VICTIM) as login:
+        with pytest.raises(psycopg.errors.CheckViolation):
+            login.execute(
+                "INSERT INTO offers (log_id, offer, surface, owner, terms, lasts_s,"
+                " first_budget_units, budget_units, places, level, ends_ms, created_ms) VALUES"
+                " (%s, sha256('nan'), %s, %s, '{}', 0, 'NaN', 'NaN', 1, 1, 1, clock_ms())",
+                (populated.log_id, SURFACE, VICTIM),
+            )
+        login.rollback()
+
+
+UNREADABLE = {
+    "a time out of bounds": '{"opens_at_s": 9223372036854775807}',
+    "a long text": json.dumps({"salt": "x" * 20_000}),
+    "a number that Python does not read": '{"salt": %s}' % ("1" * 8_000),
+    "a list that Python does not read": '{"salt": %s}' % ("[" * 3_000 + "]" * 3_000),
+    "no object": "[]",
+}
+
+
+@pytest.mark.parametrize("terms", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_proposal_that_no_one_could_count_with_is_not_kept(populated: Ledger, terms: str) -> None:
+    """The pipeline reads the terms of all that both parties have signed, whoever they are."""
+    with connected(populated, API, ATTACKER) as login:
+        with pytest.raises(psycopg.errors.CheckViolation):
+            login.execute(
+                "INSERT INTO proposals (log_id, contract_id, surface, operator, owner, terms,"
+                " operator_signature, created_ms) VALUES (%s, sha256('c'), %s, %s, %s, %s, 's', 0)",
+                (populated.log_id, SURFACE, ATTACKER, VICTIM, terms),
+            )
+        login.rollback()

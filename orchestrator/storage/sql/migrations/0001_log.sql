@@ -55,7 +55,15 @@ GRANT USAGE ON SCHEMA public
 
 CREATE DOMAIN word AS bytea CHECK (octet_length(VALUE) = 32);
 CREATE DOMAIN address AS text CHECK (VALUE ~ '^0x[0-9a-f]{40}$');
-CREATE DOMAIN units AS numeric(78, 0) CHECK (VALUE >= 0);
+-- (PostgreSQL counts NaN as the largest number.)
+CREATE DOMAIN units AS numeric(78, 0) CHECK (VALUE >= 0 AND VALUE <> 'NaN');
+-- Terms of a contract as JSON. Both parties of a contract may be one attacker, and the pipeline reads what
+-- they have signed with what all others have: so each is flat and short, and its numbers can be counted with.
+CREATE DOMAIN deal_terms AS jsonb CHECK (
+    jsonb_typeof(VALUE) = 'object' AND octet_length(VALUE::text) <= 16384
+    AND VALUE::text !~ '[0-9]{100}'
+    AND NOT jsonb_path_exists(VALUE, 'strict $.* ? (@.type() == "object" || @.type() == "array")')
+    AND (VALUE ->> 'opens_at_s')::bigint BETWEEN 0 AND 9007199254740992);
 
 -- No function is everyone's: each is executed by its owner alone until a grant says otherwise. Who
 -- migrates need not be a superuser, and has no rights to what the definer owns: so the grants of a
@@ -288,7 +296,8 @@ CREATE INDEX requests_for_documents ON requests (account, kind)
 -- The requests that wait. The sequencer takes whatever rows it sees, by rank and then by seq, and
 -- removes exactly these: one that commits late is never passed over. On a surface ranks go up with
 -- seq, so its order is that of receipt; the ranks of many surfaces make them take turns. `sender` is
--- the login by which the request came.
+-- the login by which the request came. The sequencer holds thousands of bodies in memory: none is larger
+-- than its kind can need.
 CREATE TABLE inbox (
     log_id word NOT NULL,
     seq bigint NOT NULL,
@@ -298,7 +307,9 @@ CREATE TABLE inbox (
     received_ms bigint NOT NULL,
     body json NOT NULL,
     rank bigint NOT NULL CHECK (rank >= 0),
-    PRIMARY KEY (log_id, seq)
+    PRIMARY KEY (log_id, seq),
+    CHECK (octet_length(body::text) <= CASE
+        WHEN kind IN ('publish_policy', 'publish_settings') THEN 262144 ELSE 8192 END)
 );
 CREATE INDEX inbox_by_rank ON inbox (log_id, rank, seq);
 
@@ -365,7 +376,7 @@ CREATE TABLE private_payloads (
     lead word,
     account address NOT NULL,
     salt word NOT NULL,
-    body bytea NOT NULL,
+    body bytea NOT NULL CHECK (octet_length(body) <= 65536),
     PRIMARY KEY (log_id, commitment),
     CHECK ((surface IS NULL) = (lead IS NULL)),
     CHECK (commitment = sha256(salt || body))
@@ -422,9 +433,9 @@ CREATE TABLE proposals (
     surface word NOT NULL,
     operator address NOT NULL,
     owner address NOT NULL CHECK (owner <> operator),
-    terms jsonb NOT NULL,
-    operator_signature bytea NOT NULL,
-    owner_signature bytea,
+    terms deal_terms NOT NULL,
+    operator_signature bytea NOT NULL CHECK (octet_length(operator_signature) <= 16384),
+    owner_signature bytea CHECK (octet_length(owner_signature) <= 16384),
     created_ms bigint NOT NULL,
     accepted_ms bigint,
     declined_ms bigint,
@@ -644,22 +655,34 @@ CREATE POLICY owner ON order_identities TO tallystick_api USING (
     )
 );
 GRANT SELECT ON surfaces TO tallystick_definer;
-GRANT SELECT, INSERT ON lead_identities TO tallystick_definer;
+GRANT SELECT, INSERT, DELETE ON lead_identities TO tallystick_definer;
+GRANT SELECT ON leads TO tallystick_definer;
+CREATE POLICY finder ON leads FOR SELECT TO tallystick_definer USING (true);
 CREATE POLICY assigner ON lead_identities TO tallystick_definer USING (true) WITH CHECK (true);
 
--- The pseudonyms of these identities on a surface; one that has none yet gets the fresh one offered.
+-- The pseudonyms of these identities on a surface. One that has none yet gets the fresh one offered, if
+-- the surface's owner offers it and the log has it nowhere else; of all others it is drawn here. A lead has
+-- one surface: who could choose the pseudonym of another's lead could have the log know it elsewhere first.
 CREATE FUNCTION assign_pseudonyms(
     of_log bytea, on_surface bytea, external_ids text[], fresh bytea[]
 ) RETURNS TABLE (external_id text, lead bytea)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
+DECLARE
+    speaker bytea := current_word();
+    may_report boolean := key_may('owner:report', on_surface);
 BEGIN
-    IF NOT (key_may('operator:touch', on_surface) OR key_may('owner:report', on_surface)) THEN
+    IF NOT (may_report OR key_may('operator:touch', on_surface)) THEN
         RAISE EXCEPTION 'a pseudonym is given for a touch or an event, by a key that may make these'
             USING ERRCODE = 'insufficient_privilege';
     END IF;
     INSERT INTO lead_identities (log_id, surface, external_id, lead)
-        SELECT s.log_id, s.surface, offered.external_id, offered.lead
+        SELECT s.log_id, s.surface, offered.external_id,
+            CASE WHEN may_report AND s.owner = speaker AND NOT EXISTS (
+                SELECT FROM leads l
+                WHERE l.log_id = of_log AND l.lead = offered.lead AND l.surface <> on_surface)
+            THEN offered.lead
+            ELSE sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) END
         FROM surfaces s, unnest(external_ids, fresh) AS offered (external_id, lead)
         WHERE s.log_id = of_log AND s.surface = on_surface
         ORDER BY offered.external_id
@@ -684,6 +707,39 @@ CREATE FUNCTION refuse_request(kind text, speaker text) RETURNS text LANGUAGE pl
 BEGIN
     RAISE EXCEPTION 'a request "%" as it stands is not for % to make through % by this key',
         kind, coalesce(speaker, 'no account'), session_user USING ERRCODE = 'insufficient_privilege';
+END $$;
+
+-- Raises an error for the lead of a request that the log does not have yet, and that is given to an
+-- identity of another surface: it would be registered where it does not belong. Another transaction may be
+-- giving it just now. The first insertion waits for that one, and leaves nothing.
+CREATE FUNCTION check_new_leads(of_log bytea, offered json) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    named record;
+    probe CONSTANT text := gen_random_uuid();
+BEGIN
+    FOR named IN
+        SELECT DISTINCT n.lead, n.surface
+        FROM (SELECT decode(o.body ->> 'lead', 'hex') AS lead,
+                decode(o.body ->> 'surface', 'hex') AS surface
+            FROM json_to_recordset(offered) AS o (body json)) AS n
+        WHERE n.lead IS NOT NULL AND n.surface IS NOT NULL
+            AND NOT EXISTS (SELECT FROM lead_identities i
+                WHERE i.log_id = of_log AND i.lead = n.lead AND i.surface = n.surface)
+            AND NOT EXISTS (SELECT FROM leads l WHERE l.log_id = of_log AND l.lead = n.lead)
+        ORDER BY n.lead
+    LOOP
+        INSERT INTO lead_identities VALUES (of_log, named.surface, probe, named.lead)
+            ON CONFLICT DO NOTHING;
+        DELETE FROM lead_identities i
+            WHERE i.log_id = of_log AND i.surface = named.surface AND i.external_id = probe;
+        IF EXISTS (SELECT FROM lead_identities i WHERE i.log_id = of_log
+            AND i.lead = named.lead AND i.surface <> named.surface)
+        THEN
+            RAISE EXCEPTION 'lead % is one of another surface', encode(named.lead, 'hex')
+                USING ERRCODE = 'insufficient_privilege';
+        END IF;
+    END LOOP;
 END $$;
 
 -- Takes requests: remembers and queues, in their order, those that are new, and those whose last turn
@@ -721,6 +777,9 @@ BEGIN
     speaker_hex := repeat('0', 24) || substr(speaker, 3);
     speaker_word := decode(speaker_hex, 'hex');
     is_publisher := EXISTS (SELECT FROM logs l WHERE l.log_id = of_log AND l.publisher = speaker);
+    IF session_user <> 'tallystick_worker' THEN
+        PERFORM check_new_leads(of_log, offered);
+    END IF;
     RETURN QUERY
     WITH read AS MATERIALIZED (
         SELECT sha256(of_log || convert_to(speaker, 'UTF8') || '\x00'
@@ -733,6 +792,9 @@ BEGIN
                 AND (key_surfaces IS NULL OR o.body ->> 'surface' IS NULL
                     OR decode(o.body ->> 'surface', 'hex') = ANY (key_surfaces))
                 AND (NOT r.names_key OR o.body ->> 'key' = key_hex)
+                -- What is kept apart is what the log is told that it is.
+                AND (o.salt IS NULL OR o.body ->> 'commitment' = encode(
+                    sha256(decode(o.salt, 'hex') || decode(o.private, 'hex')), 'hex'))
                 AND (r.actor IS NULL OR o.body ->> r.actor = speaker_hex)
                 AND (NOT r.is_publishers OR is_publisher)
                 AND (NOT r.is_surface_owners OR EXISTS (
@@ -814,6 +876,7 @@ GRANT EXECUTE ON FUNCTION presented_key, current_account, current_word, current_
     current_surfaces, key_may TO tallystick_api;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION assign_pseudonyms OWNER TO tallystick_definer;
+ALTER FUNCTION check_new_leads OWNER TO tallystick_definer;
 ALTER FUNCTION take_requests OWNER TO tallystick_definer;
 ALTER FUNCTION presented_key OWNER TO tallystick_definer;
 ALTER FUNCTION current_account OWNER TO tallystick_definer;
@@ -826,11 +889,13 @@ REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
 
 GRANT SELECT, DELETE ON private_payloads TO tallystick_api;
 GRANT SELECT ON private_payloads TO tallystick_worker;
--- A forecast is opened by the pipeline, and by it alone, once it can be scored.
+-- A forecast is opened by the pipeline, and by it alone, once it can be scored. Whoever has read another's
+-- commitment in the log can name it too: of each operator only what it has sealed itself is opened.
 CREATE POLICY forecasts ON private_payloads FOR SELECT TO tallystick_worker USING (
     EXISTS (
         SELECT FROM standings t
         WHERE t.log_id = private_payloads.log_id AND t.sealed = private_payloads.commitment
+            AND '0x' || encode(substring(t.operator FROM 13), 'hex') = private_payloads.account
             AND t.scored_from_ms < (SELECT clock_ms())
     )
 );

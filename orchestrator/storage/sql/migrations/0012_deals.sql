@@ -46,7 +46,7 @@ CREATE TABLE offers (
     offer word NOT NULL,
     surface word NOT NULL,
     owner address NOT NULL,
-    terms jsonb NOT NULL,
+    terms deal_terms NOT NULL,
     lasts_s bigint NOT NULL CHECK (lasts_s >= 0),
     first_budget_units units NOT NULL CHECK (first_budget_units > 0),
     budget_units units NOT NULL CHECK (budget_units > 0),
@@ -103,7 +103,7 @@ CREATE POLICY binder ON proposals FOR UPDATE TO tallystick_definer USING (true);
 CREATE TABLE counters (
     log_id word NOT NULL,
     contract_id word NOT NULL,
-    terms jsonb NOT NULL,
+    terms deal_terms NOT NULL,
     created_ms bigint NOT NULL,
     PRIMARY KEY (log_id, contract_id),
     FOREIGN KEY (log_id, contract_id) REFERENCES proposals

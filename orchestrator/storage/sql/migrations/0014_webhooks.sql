@@ -157,7 +157,8 @@ BEGIN
 END $$;
 
 -- What an owner is told of an action that it is to carry out: its own id of the lead, and the
--- parameters. No row once the lead is erased, or while no webhook of the owner waits for it.
+-- parameters, which are the requesting operator's own words of this lead: the log shows every commitment,
+-- and an action can name any. No row once the lead is erased, or while no webhook of the owner waits.
 GRANT SELECT ON private_payloads TO tallystick_definer;
 CREATE POLICY action_reader ON private_payloads FOR SELECT TO tallystick_definer USING (
     EXISTS (
@@ -173,6 +174,8 @@ BEGIN ATOMIC
     JOIN actions a ON a.log_id = w.log_id AND a.position = d.position
     JOIN surfaces s ON s.log_id = a.log_id AND s.surface = a.surface AND s.owner = w.word
     JOIN private_payloads p ON p.log_id = a.log_id AND p.commitment = a.commitment
+        AND p.surface = a.surface AND p.lead = a.lead
+        AND p.account = '0x' || encode(substring(a.operator FROM 13), 'hex')
     LEFT JOIN lead_identities i
         ON i.log_id = a.log_id AND i.surface = a.surface AND i.lead = a.lead
     WHERE w.log_id = of_log AND d.position = at_position AND d.webhook = for_webhook

@@ -11,7 +11,7 @@ CREATE TABLE authorizations (
     state text CHECK (octet_length(state) <= 2048),
     challenge text NOT NULL CHECK (challenge ~ '^[A-Za-z0-9_-]{43}$'),
     scopes text[] NOT NULL CHECK (cardinality(scopes) BETWEEN 1 AND 32),
-    nonce text NOT NULL,
+    nonce text NOT NULL CHECK (octet_length(nonce) <= 128),
     created_ms bigint NOT NULL,
     expires_ms bigint NOT NULL,
     -- From the consent until the exchange.

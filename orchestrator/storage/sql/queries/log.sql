@@ -129,8 +129,9 @@ SELECT seq, rank, account, sender, kind, received_ms, body::text FROM (
 WHERE documents <= %(documents)s ORDER BY rank, seq;
 
 -- name: inbox_after
--- The requests that wait, after one of them.
-SELECT seq, sender, kind, body FROM inbox
+-- The requests that wait, after one of them; the bodies of the worker's alone, for others may write
+-- JSON that Python does not read.
+SELECT seq, sender, kind, CASE sender WHEN 'tallystick_worker' THEN body END AS body FROM inbox
 WHERE log_id = %(log_id)s AND seq > %(seq)s ORDER BY seq LIMIT %(limit)s;
 
 -- name: requests_again
