@@ -15,6 +15,7 @@ from orchestrator.cli.options import (
     Escrow,
     Id,
     Json,
+    KeyFile,
     Lens,
     Rpc,
     address_option,
@@ -54,10 +55,7 @@ def contract(
     rpc: Rpc = None,
     escrow: Escrow = None,
     lens: Lens = None,
-    key_file: Annotated[
-        Path | None,
-        typer.Option(help="A party's key file, to ask why a contract is not open; it signs in."),
-    ] = None,
+    key_file: KeyFile = None,
     json_out: Json = False,
 ) -> None:
     """Print the state of a contract and the steps that are open to each party."""

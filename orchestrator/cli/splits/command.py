@@ -126,10 +126,12 @@ def split_deploy(file: File) -> Action:
 @signing_command
 def split_release(
     address: At,
-    token: Annotated[str, address_option(help_text="The token that is paid out.")],
-    payee: Annotated[str | None, address_option(help_text="One payee; else all of them.")] = None,
+    token: Annotated[str, address_option(help_text="The token that was paid to it.")],
+    part_of: Annotated[
+        str | None, address_option(help_text="The payee whose part is paid; else all of them.")
+    ] = None,
     to: Annotated[
-        str | None, address_option(help_text="Where that payee, who signs, sends its part.")
+        str | None, address_option(help_text="Who gets it; with --part-of alone, and by its key.")
     ] = None,
     factory: Factory = None,
 ) -> Action:
@@ -139,7 +141,7 @@ def split_release(
         from orchestrator.actions.payout.split import plan_release
 
         made_by = session.integration_address("splits", factory)
-        return plan_release(session.chain, made_by, address, token, payee, to)
+        return plan_release(session.chain, made_by, address, token, part_of, to)
 
     return send_plan(plan)
 
@@ -147,7 +149,7 @@ def split_release(
 @splits.command("show")
 def split_show(
     address: At,
-    token: Annotated[str, address_option(help_text="The token whose parts are told.")],
+    token: Annotated[str, address_option(help_text="The token that was paid to it.")],
     factory: Factory = None,
     api: Api = None,
     rpc: Rpc = None,

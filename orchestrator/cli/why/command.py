@@ -5,14 +5,13 @@ import os
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from orchestrator.cli.arguments import parse_address, parse_contract_id, parse_time_s
-from orchestrator.cli.options import Api, Json
+from orchestrator.cli.options import Api, Json, KeyFile
 from orchestrator.cli.why.view import print_reason
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import InputError, WhyError
@@ -52,10 +51,7 @@ def why(
         str | None, typer.Option(metavar="TIME", help="The time to answer for; else now.")
     ] = None,
     api: Api = None,
-    key_file: Annotated[
-        Path | None,
-        typer.Option(help="A party's key file, to ask of a proposal of its own; it signs in."),
-    ] = None,
+    key_file: KeyFile = None,
     json_out: Json = False,
 ) -> None:
     """Print why a touch, a lead, an outcome, a contract or an operator is paid, or is not."""

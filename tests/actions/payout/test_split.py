@@ -41,10 +41,10 @@ def test_operators_agree_on_a_split_and_both_are_paid(market: Market, tmp_path: 
     assert due == {ada: PRICE_UNITS * 6_667 // 10_000, bo: PRICE_UNITS * 3_333 // 10_000}
     before = {name: market.balance_of(name) for name in ("ada", "bo")}
     # One is paid by a stranger, the other sends its part elsewhere.
-    done = market.run(*release, "--payee", ada, "--yes", by="stranger")
+    done = market.run(*release, "--part-of", ada, "--yes", by="stranger")
     assert done.code == DONE, done
-    market.refused(BAD, f"only {bo} can", *release, "--payee", bo, "--to", STRANGER, by="ada")
-    done = market.run(*release, "--payee", bo, "--to", STRANGER, "--yes", by="bo")
+    market.refused(BAD, f"only {bo} can", *release, "--part-of", bo, "--to", STRANGER, by="ada")
+    done = market.run(*release, "--part-of", bo, "--to", STRANGER, "--yes", by="bo")
     assert done.code == DONE, done
     assert market.balance_of("ada") - before["ada"] == due[ada]
     assert market.chain.balance_of(token, STRANGER) == due[bo]
@@ -54,7 +54,7 @@ def test_operators_agree_on_a_split_and_both_are_paid(market: Market, tmp_path: 
 
     market.win("ada", "second")
     market.sandbox.settle("second")
-    market.refused(BAD, "is no payee", *release, "--payee", STRANGER, by="ada")
+    market.refused(BAD, "is no payee", *release, "--part-of", STRANGER, by="ada")
     market.refused(BAD, "name one payee", *release, "--to", STRANGER, by="ada")
     assert market.run(*release, "--yes", by="ada").code == DONE
     assert market.balance_of("ada") - before["ada"] == 2 * due[ada]
