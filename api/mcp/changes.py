@@ -30,11 +30,12 @@ from api.http.problems import Refusal
 from api.mcp.library import SCHEME
 from api.routes.records.stream import take_place
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.kinds import KINDS, Topic
 from orchestrator.log.feed import Told
 
 # The most resources that one client names at a time.
 MAX_RESOURCES = 100
-_TRUST = frozenset({"trust.changed", "operator.suspended", "operator.restored"})
+_TRUST = frozenset(kind.name for kind in KINDS.values() if kind.topic is Topic.LEVEL)
 # The kinds of entries after which a list of tools may be another.
 _TOOLS = _TRUST | {"settings.published"}
 _FUNNEL = frozenset({"lead.registered", "lead.transition"})
