@@ -243,6 +243,7 @@ def directory(guide: Caller, owner: httpx.Client, operator: httpx.Client) -> Non
     guide.call(public, "GET /v1/operators/{operator}/record", operator=address)
     found = guide.call(public, "GET /v1/contracts", query={"operator": address})["contracts"]
     assert len(found) == 1
+    assert guide.call(public, "GET /v1/log/events", query={"after": 0})["events"]
     with public.stream("GET", "/v1/stream", params={"after": 0}) as stream:
         assert next(stream.iter_lines())
     guide.made.add("GET /v1/stream")

@@ -234,7 +234,7 @@ MORE_THAN_A_SCHEMA_SAYS = {
 
 
 @description.parametrize()
-@settings(examples(4, deep=32), suppress_health_check=list(HealthCheck))
+@settings(examples(2, deep=32), suppress_health_check=list(HealthCheck))
 def test_answers_are_as_described(
     case: Case[Any],
     service: ApiService,

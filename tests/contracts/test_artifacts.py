@@ -1,7 +1,7 @@
 """The committed artifacts are what the committed sources compile to.
 
 A usual run compares their sources and settings here, and their code with what forge has compiled
-for its own tests (`scripts/compile.py --built`, in the step `solidity`). A deep one compiles them
+for its own tests (`scripts/compile.py --built`, the step `artifacts`). A deep one compiles them
 anew and compares every byte.
 """
 
