@@ -16,8 +16,9 @@ from api.mcp import server as mcp
 from api.oauth import server as oauth
 from api.routes.accounts import boards, keys, memory, profiles, sign_in, webhooks
 from api.routes.deals import drafts, offers, proposals
+from api.routes.pages import front, reference
 from api.routes.records import cards as agent_cards
-from api.routes.records import directory, events, front, public, reference, stream, why
+from api.routes.records import directory, events, public, stream, why
 from api.routes.surfaces import actions, codes, operators, owners, trust
 from api.sources import doors, signing
 from api.watch import Watch, health_router

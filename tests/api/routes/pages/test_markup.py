@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.routes.records.markup import Html, page, tag
+from api.routes.pages.markup import Html, page, tag
 
 
 class Read(HTMLParser):

@@ -2,7 +2,7 @@
 
 After a change of the API that is meant, write it anew and review the difference:
 
-    WRITE_REFERENCE=1 .venv/bin/pytest tests/api/routes/records/test_reference.py
+    WRITE_REFERENCE=1 .venv/bin/pytest tests/api/routes/pages/test_reference.py
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from api.routes.records.reference import reference_of
+from api.routes.pages.reference import reference_of
 from tests.support.api_service import ApiService
 
 PAGE = Path(__file__).parents[4] / "docs/reference.md"

@@ -42,7 +42,7 @@ def script() -> Response:
 
 def _file(name: str) -> Response:
     file, media_type = _FILES[name]
-    content = files("api.routes.records").joinpath("page", file).read_bytes()
+    content = files("api.routes.pages").joinpath("page", file).read_bytes()
     headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "public, max-age=300"}
     return Response(content, media_type=media_type, headers=headers)
 

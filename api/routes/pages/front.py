@@ -13,9 +13,9 @@ from fastapi import APIRouter, Response
 from api.context import Service, TheService
 from api.http import answers
 from api.routes.deals import offers
+from api.routes.pages.markup import Html, page, tag
 from api.routes.public_route import PublicRoute
 from api.routes.records import directory
-from api.routes.records.markup import Html, page, tag
 from orchestrator.core.kinds import KINDS
 from orchestrator.core.mcp_setup import ClientSetup, client_setups
 from orchestrator.core.units import format_amount, format_ms
@@ -73,7 +73,7 @@ def script() -> Response:
 
 
 def _file(ending: str) -> Response:
-    content = files("api.routes.records").joinpath("page", f"front.{ending}").read_bytes()
+    content = files("api.routes.pages").joinpath("page", f"front.{ending}").read_bytes()
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "public, max-age=300"}
     return Response(content, media_type=_FILES[ending], headers=headers)
 

@@ -1,0 +1,1 @@
+"""Pages that people read: the front page, and the description of the routes."""
