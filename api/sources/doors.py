@@ -5,6 +5,7 @@ orders. It comes by the owner's key, or by the source's signature where the surf
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -15,7 +16,7 @@ from api.http import allowances, answers, bodies
 from api.http.auth import acting
 from api.http.fields import SurfaceId
 from api.http.json_input import JSON_TYPE, StrictRoute, require_media_type
-from api.http.problems import MAX_FAULTS, Fault, Refusal, faults_of
+from api.http.problems import MAX_FAULTS, Fault, Refusal, faults_of, status_of_refused
 from api.http.submissions import Intake, Item, decided
 from api.routes.surfaces.owners import ReportIntake, own_surface, submit_events
 from api.rules import SIGNED, SOURCE_EVENT
@@ -121,7 +122,20 @@ async def _report(intake: Intake, surface: str, source: str) -> answers.SourceSt
         )
     else:
         intake.response.status_code = 200
+    _refuse_what_may_come_again(results)
     return answers.SourceStatus(results=results, ignored=dict(ignored))
+
+
+def _refuse_what_may_come_again(results: Sequence[answers.LineStatus]) -> None:
+    """Raise `Refusal` for an event that the log refused for a reason that time changes.
+
+    A refund can come before its payment. Sources send again what was answered by an error, and
+    nothing else; events that were taken do not count twice.
+    """
+    for one in results:
+        if one.retry and one.code is not None:
+            status = status_of_refused(one.code)
+            raise Refusal(status, one.code, f"{one.detail}; send all of this again later")
 
 
 def _read(

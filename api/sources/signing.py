@@ -30,7 +30,7 @@ from api.http.auth import (
 from api.http.fields import SurfaceId
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
-from api.http.submissions import Intake, WaitS
+from api.http.submissions import MAX_WAIT_S, Intake, WaitS
 from api.routes.surfaces.owners import own_surface
 from api.rules import OWNERS, rules
 from orchestrator.core.hexadecimal import from_hex, to_hex
@@ -115,7 +115,9 @@ def signed_intake(source: str) -> Any:
                 return _unsigned(service, request, source, surface, key)
             return _signed(service, request, signer, surface, signature, body)
 
-        return Intake(service, await run_in_threadpool(caller), wait_s, request, response)
+        # A source by itself asks no second time what became of a report that it sees taken.
+        patience_s = MAX_WAIT_S if signature is not None else wait_s
+        return Intake(service, await run_in_threadpool(caller), patience_s, request, response)
 
     return Depends(intake)
 

@@ -63,5 +63,5 @@ def _send_signed(
     return client.post(
         f"/v1/surfaces/{surface}/events/{source}",
         content=body,
-        headers={"Content-Type": "application/json", "Prefer": "wait=10"} | header,
+        headers={"Content-Type": "application/json"} | header,
     )

@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.api_service import ApiService, problem_of, wallet
-from tests.support.intake_payloads import charge, track
+from orchestrator.core.units import format_ms
+from tests.support.api_service import ApiService, event, problem_of, report, wallet
+from tests.support.intake_payloads import charge, refunded, track
 from tests.support.sources import SECRET, mapped_surface, send, send_by_segment, send_by_stripe
 
 AT = "2026-01-01T00:00:00.000Z"
@@ -128,6 +129,28 @@ def test_stripe_signs_with_the_secret_of_the_surface(
     problem_of(second, 401, "signature-wrong")
     assert send(owner, surface, "stripe", payload).status_code == 200
     problem_of(owner.delete(path), 404, "not-found")
+
+
+def test_a_refund_before_its_payment_is_sent_again(
+    service: ApiService, owner: httpx.Client, surface: str
+) -> None:
+    """Stripe keeps no order, asks no second time, and sends again what was answered by an error."""
+    owner.put(secret_path(surface, "stripe"), json={"secret": SECRET}).raise_for_status()
+    for name in ("signup", "activate"):
+        happened = event("cus_late", name, time=format_ms(service.clock()))
+        assert report(owner, surface, f"late-{name}", happened).json()["verdict"] == "accepted"
+    now_s = service.clock() // 1000
+    payment = charge("late", "cus_late", 2_990, now_s)
+    refund = refunded("late", "cus_late", 2_990, 0, 500, now_s)
+    early = problem_of(send_by_stripe(service, surface, refund), 409, "order-unknown")
+    assert early["retry"] is True
+    for payload in (payment, refund, refund):
+        answer = send_by_stripe(service, surface, payload)
+        assert answer.status_code == 200, answer.text
+        (result,) = answer.json()["results"]
+        assert (result["status"], result["verdict"]) == ("done", "accepted")
+    kinds = [entry.kind for entry in service.entries(0, 500) if entry.label == "refund"]
+    assert kinds == ["product.event"]
 
 
 def test_a_key_that_was_revoked_lets_no_signature_in(
