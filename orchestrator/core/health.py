@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple, get_args
 from orchestrator.core.units import DAY_MS
 
 # A part that works notes it more often than this; a step of the pipeline may take minutes.
-PULSE_MS = {"sequencer": 30_000, "registrar": 30_000, "pipeline": 600_000}
+PULSE_MS = {"sequencer": 30_000, "registrar": 30_000, "pipeline": 600_000, "webhooks": 30_000}
 # The first request that waits is decided within this.
 WAITING_MS = 60_000
 # A log without new statements is anchored every hour.
@@ -17,7 +17,9 @@ LEAST_TRANSACTIONS = 100
 LEAST_FREE_BYTES = 1 << 30
 
 
-PartName = Literal["database", "sequencer", "pipeline", "registrar", "anchor", "relayer", "disk"]
+PartName = Literal[
+    "database", "sequencer", "pipeline", "registrar", "webhooks", "anchor", "relayer", "disk"
+]
 
 
 class Pulse(NamedTuple):
@@ -104,6 +106,7 @@ def judge(vitals: Vitals | None, free_bytes: int) -> tuple[PartCondition, ...]:
         _judge_sequencer(vitals),
         _judge_pulse(vitals, "pipeline"),
         _judge_pulse(vitals, "registrar"),
+        _judge_pulse(vitals, "webhooks"),
         PartCondition(
             "anchor",
             vitals.unanchored_ms <= UNANCHORED_MS,

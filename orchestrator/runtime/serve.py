@@ -248,11 +248,11 @@ def _workers(
 ) -> list[Worker]:
     workers = []
     if "sequencer" in parts:
-        act = stack.heart("sequencer", stack.drain)
-        workers.append(Worker("sequencer", act, FLUSH_S, stack.sequencer.close))
+        drain = stack.heart("sequencer", stack.drain)
+        workers.append(Worker("sequencer", drain, FLUSH_S, stack.sequencer.close))
     if "registrar" in parts:
-        act = stack.heart("registrar", lambda: stack.registrar.attend(STEP_S))
-        workers.append(Worker("registrar", act, ATTEND_S))
+        attend = stack.heart("registrar", lambda: stack.registrar.attend(STEP_S))
+        workers.append(Worker("registrar", attend, ATTEND_S))
     if "pipeline" in parts:
         step = stack.heart("pipeline", _PipelineStep(stack, settings.settle_every_s))
         workers += [Worker("pipeline", step, STEP_S), Worker("sweeper", stack.sweep, SWEEP_S)]

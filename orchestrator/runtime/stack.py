@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -125,7 +125,13 @@ class Surroundings(NamedTuple):
 
 
 NO_SURROUNDINGS = Surroundings()
-_LOGIN_OF_PART = {"sequencer": SEQUENCER, "pipeline": WORKER, "registrar": REGISTRAR}
+_LOGIN_OF_PART = {
+    "sequencer": SEQUENCER,
+    "pipeline": WORKER,
+    "registrar": REGISTRAR,
+    "webhooks": WORKER,
+}
+T = TypeVar("T")
 
 
 class Stack(ResourceGroup):
@@ -288,7 +294,7 @@ class Stack(ResourceGroup):
         (login, *_) = self._urls.by_login
         return Watch(self._database(login), self.site.log_id, self._around.folder, self._speed)
 
-    def heart(self, part: str, act: Callable[[], object]) -> Heart:
+    def heart(self, part: str, act: Callable[[], T]) -> Heart[T]:
         """Return a part's work, which notes in the database that it goes well."""
         login = _LOGIN_OF_PART[part]
         figures: Figures = no_figures
@@ -383,7 +389,8 @@ class Stack(ResourceGroup):
         courier = Courier(database, log_id, feed)
         poster = Poster(self._around.webhook_networks)
         deliverer = Deliverer(database, log_id, feed, courier, poster, self.publisher)
-        return WebhookWorker(self._urls.by_login[WORKER], feed, courier, deliverer)
+        look = self.heart("webhooks", courier.step)
+        return WebhookWorker(self._urls.by_login[WORKER], feed, look, deliverer)
 
     def records(self, start: int, stop: int) -> Iterator[Record]:
         """Yield the log's records at positions [start, stop), as far as they are written."""

@@ -7,6 +7,7 @@ and there is at most one that waits for each webhook.
 
 import asyncio
 import threading
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import procrastinate
@@ -17,7 +18,7 @@ from procrastinate.jobs import Status
 from orchestrator.log.feed import Feed
 from orchestrator.storage.database import Unreachable
 from orchestrator.storage.listening import LOOK_S
-from orchestrator.webhooks.courier import MAX_DUE, Courier, Due
+from orchestrator.webhooks.courier import MAX_DUE, Due
 from orchestrator.webhooks.delivery import Deliverer
 
 # The webhooks that are looked at beside one another; a receiver that hangs holds one of them.
@@ -31,19 +32,19 @@ _TASK = "deliver"
 
 
 class WebhookWorker:
-    """The courier, and the jobs that it makes in the database of this URL, the worker's."""
+    """The jobs for webhooks that a look finds due, in the database of this URL, the worker's."""
 
     def __init__(
         self,
         url: str,
         feed: Feed,
-        courier: Courier,
+        look: Callable[[], Sequence[Due]],
         deliverer: Deliverer,
         concurrency: int = CONCURRENCY,
     ) -> None:
         self._url = url
         self._feed = feed
-        self._courier = courier
+        self._look_for_due = look
         self._deliverer = deliverer
         self._concurrency = concurrency
 
@@ -66,7 +67,7 @@ class WebhookWorker:
 
     async def _send_due(self) -> int:
         tried = 0
-        while due := await run_sync(self._courier.step):
+        while due := await run_sync(self._look_for_due):
             for one in due:
                 tried += await self._deliverer.deliver(one.webhook)
         return tried
@@ -116,7 +117,7 @@ class WebhookWorker:
         with self._feed.following(lambda: loop.call_soon_threadsafe(more.set)):
             await run_sync(self._feed.open)
             while not stop.is_set():
-                due = await run_sync(self._courier.step)
+                due = await run_sync(self._look_for_due)
                 for one in due:
                     await self._make_job(jobs, one)
                 if len(due) < MAX_DUE:

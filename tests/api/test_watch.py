@@ -43,12 +43,12 @@ def test_it_is_alive_without_a_look_at_anything(service: ApiService) -> None:
 
 
 def test_readiness_tells_each_part_and_is_read_once_a_second(service: ApiService) -> None:
-    set_pulses(service, "sequencer", "pipeline")
+    set_pulses(service, "sequencer", "pipeline", "webhooks")
     answer = service.http.get("/readyz")
     expected = {part: part != "registrar" for part in PARTS}
     assert (answer.status_code, answer.json()) == (503, {"status": "unready", "parts": expected})
     assert answer.headers["Cache-Control"] == "no-store"
-    set_pulses(service, "sequencer", "pipeline", "registrar")
+    set_pulses(service, "sequencer", "pipeline", "registrar", "webhooks")
     # The next reading is due in a second.
     wait = Event()
     found = (service.http.get("/readyz") for _ in range(600) if not wait.wait(0.05))

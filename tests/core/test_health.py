@@ -27,6 +27,7 @@ WELL = Vitals(
         "sequencer": Pulse(NOW_MS, {}),
         "pipeline": Pulse(NOW_MS, FIGURES),
         "registrar": Pulse(NOW_MS, {}),
+        "webhooks": Pulse(NOW_MS, {}),
     },
 )
 

@@ -24,7 +24,7 @@ FIGURES = {
     "balance_wei": 1_234_567 * 10**12,
     "gas_price_wei": 1,
 }
-ALL = ("sequencer", "pipeline", "registrar")
+ALL = ("sequencer", "pipeline", "registrar", "webhooks")
 
 
 class HealthService(NamedTuple):

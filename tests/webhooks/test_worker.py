@@ -15,7 +15,7 @@ from tests.support.webhooks import Bench, Receiver, receiving
 
 def worker_of(site: Bench) -> WebhookWorker:
     url = urls_of(site.service.database_url).by_login[WORKER]
-    return WebhookWorker(url, site.feed, site.courier, site.deliverer)
+    return WebhookWorker(url, site.feed, site.courier.step, site.deliverer)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import quantity
@@ -11,13 +12,14 @@ from orchestrator.storage.pulses import beat
 BEAT_S = 5.0
 
 Figures = Callable[[], Mapping[str, int]]
+T = TypeVar("T")
 
 
 def no_figures() -> Mapping[str, int]:
     return {}
 
 
-class Heart:
+class Heart(Generic[T]):
     """A part's work, which notes from time to time that it goes well.
 
     A part that waits its turn, as a standby does, fails at its work and has no pulse.
@@ -25,7 +27,7 @@ class Heart:
 
     def __init__(
         self,
-        act: Callable[[], object],
+        act: Callable[[], T],
         database: Database,
         log_id: bytes,
         part: str,
@@ -38,13 +40,15 @@ class Heart:
         self._figures = figures
         self._due_s = time.monotonic()
 
-    def __call__(self) -> None:
-        self._act()
+    def __call__(self) -> T:
+        """Do the work, and return what it gives."""
+        done = self._act()
         if time.monotonic() >= self._due_s:
             figures = self._figures()
             with self._database.transaction() as session:
                 beat(session, self._log_id, self._part, figures)
             self._due_s = time.monotonic() + BEAT_S
+        return done
 
 
 def chain_figures(chain: Chain, log_id: bytes, relayer: str) -> Mapping[str, int]:

@@ -42,7 +42,7 @@ def test_its_json_is_one_document(
         assert run(monkeypatch, "--json") == 3
         found = json.loads(capsys.readouterr().out)
         unwell = [part["part"] for part in found["parts"] if not part["is_well"]]
-        assert unwell == ["sequencer", "registrar"]
+        assert unwell == ["sequencer", "registrar", "webhooks"]
 
 
 def test_it_says_that_nothing_answers_or_that_nothing_is_told(

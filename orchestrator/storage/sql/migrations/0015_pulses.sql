@@ -3,7 +3,7 @@
 
 CREATE TABLE pulses (
     log_id word NOT NULL,
-    part text NOT NULL CHECK (part IN ('sequencer', 'pipeline', 'registrar')),
+    part text NOT NULL CHECK (part IN ('sequencer', 'pipeline', 'registrar', 'webhooks')),
     at_ms bigint NOT NULL,
     figures jsonb NOT NULL CHECK (
         jsonb_typeof(figures) = 'object' AND octet_length(figures::text) <= 1000),
@@ -17,7 +17,7 @@ GRANT SELECT, INSERT, UPDATE (at_ms, figures) ON pulses
 CREATE POLICY own ON pulses TO tallystick_sequencer
     USING (part = 'sequencer') WITH CHECK (part = 'sequencer');
 CREATE POLICY own_of_worker ON pulses TO tallystick_worker
-    USING (part = 'pipeline') WITH CHECK (part = 'pipeline');
+    USING (part IN ('pipeline', 'webhooks')) WITH CHECK (part IN ('pipeline', 'webhooks'));
 CREATE POLICY own_of_registrar ON pulses TO tallystick_registrar
     USING (part = 'registrar') WITH CHECK (part = 'registrar');
 
