@@ -8,11 +8,9 @@ Markdown table, removes everything. The reader has one core; the API and the dat
 
 import argparse
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from orchestrator.client.http import PAGE, Client
@@ -25,9 +23,7 @@ from orchestrator.core.opening import Record
 from orchestrator.core.replay import Replay
 from orchestrator.core.replay_rules import Documents
 from orchestrator.core.requests import Touch
-from orchestrator.runtime.local_servers import LocalPostgres
-from orchestrator.runtime.migration import prepare_schema
-from orchestrator.storage.database import API, connect_as_owner, set_clock
+from orchestrator.storage.database import API
 from scripts.bench.log import (
     BULK,
     LIMITS,
@@ -41,6 +37,7 @@ from scripts.bench.log import (
     journeys,
     opened,
     post,
+    still_database,
 )
 from scripts.bench.served import Service, running, serve
 
@@ -118,27 +115,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=30_000)
     count = parser.parse_args().events
-    with tempfile.TemporaryDirectory(prefix="tallystick-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with LocalPostgres(folder) as server:
-            urls = server.urls()
-            prepare_schema(urls, limits=LIMITS)
-            owner = connect_as_owner(urls.owners)
-            with owner.transaction() as session:
-                set_clock(session, NOW_MS)
-            owner.close()
-            with opened(urls) as log:
-                requests = journeys(count)
-                for is_touch, run in groupby(requests, key=lambda each: isinstance(each, Touch)):
-                    account = OPERATOR if is_touch else OWNER
-                    page = list(run)
-                    for start in range(0, len(page), BULK):
-                        post(log.api, log.log_id, page[start : start + BULK], account)
-                size = drain(log)
-                service = Service(urls.by_login[API], log.log_id, READS)
-                with running(serve, service) as api, Client(api.url) as client:
-                    report(client, size)
+    with still_database(LIMITS) as urls, opened(urls) as log:
+        requests = journeys(count)
+        for is_touch, run in groupby(requests, key=lambda each: isinstance(each, Touch)):
+            account = OPERATOR if is_touch else OWNER
+            page = list(run)
+            for start in range(0, len(page), BULK):
+                post(log.api, log.log_id, page[start : start + BULK], account)
+        size = drain(log)
+        service = Service(urls.by_login[API], log.log_id, READS)
+        with running(serve, service) as api, Client(api.url) as client:
+            report(client, size)
 
 
 if __name__ == "__main__":

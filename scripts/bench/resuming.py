@@ -26,10 +26,8 @@ from orchestrator.core.opening import Record
 from orchestrator.core.requests import Touch
 from orchestrator.core.terms import Domain
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
-from orchestrator.runtime.local_servers import LocalPostgres
-from orchestrator.runtime.migration import prepare_schema
 from orchestrator.settlement.verifier import Verifier
-from orchestrator.storage.database import WORKER, Database, connect_as_owner, set_clock
+from orchestrator.storage.database import WORKER, Database
 from orchestrator.verify.log_replay import LogReplay
 from orchestrator.verify.resuming.kept_fold import KeptFold
 from scripts.bench.log import (
@@ -46,6 +44,7 @@ from scripts.bench.log import (
     journeys,
     opened,
     post,
+    still_database,
 )
 
 KEY = bytes(31) + b"\1"
@@ -140,29 +139,23 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--in-memory", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="tallystick-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with LocalPostgres(folder) as server:
-            urls = server.urls()
-            prepare_schema(urls, limits=LIMITS)
-            owner = connect_as_owner(urls.owners)
-            with owner.transaction() as session:
-                set_clock(session, NOW_MS)
-            owner.close()
-            with opened(urls) as log:
-                fill(log, options.entries)
-                path = None if options.in_memory else folder / "replay"
-                task = Task(urls.by_login[WORKER], log.log_id, path)
-                print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
-                print("| the verifier | entries | signs after, s | peak memory, MiB | kept, MiB |")
-                print("|---|---:|---:|---:|---:|")
-                for what in ("first start", "started again", "started again, 1,000 entries later"):
-                    if what.endswith("later"):
-                        fill(log, 1_000)
-                    size, seconds, peak = measured(task)
-                    kept = path.stat().st_size >> 20 if path else 0
-                    print(f"| {what} | {size:,} | {seconds:.1f} | {peak:,} | {kept} |", flush=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="tallystick-") as folder,
+        still_database(LIMITS) as urls,
+        opened(urls) as log,
+    ):
+        fill(log, options.entries)
+        path = None if options.in_memory else Path(folder) / "replay"
+        task = Task(urls.by_login[WORKER], log.log_id, path)
+        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
+        print("| the verifier | entries | signs after, s | peak memory, MiB | kept, MiB |")
+        print("|---|---:|---:|---:|---:|")
+        for what in ("first start", "started again", "started again, 1,000 entries later"):
+            if what.endswith("later"):
+                fill(log, 1_000)
+            size, seconds, peak = measured(task)
+            kept = path.stat().st_size >> 20 if path else 0
+            print(f"| {what} | {size:,} | {seconds:.1f} | {peak:,} | {kept} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ import os
 import platform
 import secrets
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,9 +33,7 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.limits import Limits
 from orchestrator.core.requests import ProductEvent, Request, Touch
 from orchestrator.core.units import format_ms
-from orchestrator.runtime.local_servers import LocalPostgres
-from orchestrator.runtime.migration import prepare_schema
-from orchestrator.storage.database import API, connect_as_owner, set_clock
+from orchestrator.storage.database import API
 from scripts.bench.log import (
     NOW_MS,
     OPERATOR,
@@ -47,6 +44,7 @@ from scripts.bench.log import (
     key_of,
     opened,
     post,
+    still_database,
 )
 from scripts.bench.served import Running, Service, cpu_s, running, serve, serve_bare
 
@@ -386,17 +384,8 @@ def main() -> None:
     parser.add_argument("--only", default="", help="the cases whose names have this")
     parser.add_argument("--connections", type=int, nargs="*", default=CONNECTIONS)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="tallystick-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with LocalPostgres(folder) as server:
-            urls = server.urls()
-            prepare_schema(urls, limits=LIMITS)
-            owner = connect_as_owner(urls.owners)
-            with owner.transaction() as session:
-                set_clock(session, NOW_MS)
-            owner.close()
-            report(urls, options)
+    with still_database(LIMITS) as urls:
+        report(urls, options)
 
 
 if __name__ == "__main__":

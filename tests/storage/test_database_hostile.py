@@ -1198,7 +1198,7 @@ UNREADABLE = {
 
 @pytest.mark.parametrize("terms", UNREADABLE.values(), ids=UNREADABLE)
 def test_a_proposal_that_no_one_could_count_with_is_not_kept(populated: Ledger, terms: str) -> None:
-    """The pipeline reads the terms of all that both parties have signed, whoever they are."""
+    """The pipeline reads the terms of all that both parties have signed, be both the attacker's."""
     with connected(populated, API, ATTACKER) as login:
         with pytest.raises(psycopg.errors.CheckViolation):
             login.execute(

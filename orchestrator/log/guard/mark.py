@@ -69,7 +69,7 @@ class Mark(Resource):
             raise
 
     def look(self) -> None:
-        """Read the file, whoever has it. A database that is looked at later has what it says."""
+        """Read the file. A database that is looked at later has what it says."""
         self._last = self._read() if self._path.exists() else None
 
     def close(self) -> None:

@@ -107,7 +107,7 @@ def _known_roots(settings: Settings, opened: _Opened, writer: Database) -> list[
 def _is_signed(chain: Chain, log_id: bytes, publisher: str, one: Checkpoint) -> bool:
     """Return whether a checkpoint is signed by the publisher of today, or an earlier one.
 
-    Earlier ones are not known: whoever they are, a signature of none is found.
+    Earlier ones are not known: a signature of none is found.
     """
     digest = checkpoint_digest(chain.event_log_domain, log_id, one.size, one.root)
     try:

@@ -889,7 +889,7 @@ REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
 
 GRANT SELECT, DELETE ON private_payloads TO tallystick_api;
 GRANT SELECT ON private_payloads TO tallystick_worker;
--- A forecast is opened by the pipeline, and by it alone, once it can be scored. Whoever has read another's
+-- A forecast is opened by the pipeline, and by it alone, once it can be scored. An account that has read another's
 -- commitment in the log can name it too: of each operator only what it has sealed itself is opened.
 CREATE POLICY forecasts ON private_payloads FOR SELECT TO tallystick_worker USING (
     EXISTS (

@@ -1,4 +1,4 @@
-"""Leases against a small model: whoever tries what, an item has one holder, and fences only grow.
+"""Leases against a small model: whatever is tried, an item has one holder, and fences only grow.
 
 The model knows members, boards, items and times, and nothing of SQL. Each step is done as the API
 does it: by its login, its queries, and the secret of a member's key.
