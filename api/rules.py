@@ -156,7 +156,9 @@ SOURCE_EVENT = joined(
         "time-missing value-invalid value-missing value-negative",
     ),
 )
-SIGNED = rules(401, "signature-malformed signature-missing signature-wrong")
+SIGNED = joined(
+    rules(401, "signature-malformed signature-missing signature-wrong"), rules(503, "undecided")
+)
 # Of an act that a level allows.
 ACT = rules(409, "level-too-low operator-suspended settings-missing")
 TOUCHED = joined(

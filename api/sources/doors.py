@@ -16,11 +16,11 @@ from api.http import allowances, answers, bodies
 from api.http.auth import acting
 from api.http.fields import SurfaceId
 from api.http.json_input import JSON_TYPE, StrictRoute, require_media_type
-from api.http.problems import MAX_FAULTS, Fault, Refusal, faults_of, status_of_refused
+from api.http.problems import MAX_FAULTS, RETRY_S, Fault, Refusal, faults_of, status_of_refused
 from api.http.submissions import Intake, Item, decided
 from api.routes.surfaces.owners import ReportIntake, own_surface, submit_events
 from api.rules import SIGNED, SOURCE_EVENT
-from api.sources.signing import signed_intake
+from api.sources.signing import SIGNERS, signed_intake
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.intake.adapters import event_of, payloads_of
 from orchestrator.core.intake.found import FoundEvent, IntakeError, SkippedError
@@ -123,7 +123,21 @@ async def _report(intake: Intake, surface: str, source: str) -> answers.SourceSt
     else:
         intake.response.status_code = 200
     _refuse_what_may_come_again(results)
+    if source in SIGNERS and SIGNERS[source].header in intake.request.headers:
+        _refuse_what_waits(results)
     return answers.SourceStatus(results=results, ignored=dict(ignored))
+
+
+def _refuse_what_waits(results: Sequence[answers.LineStatus]) -> None:
+    """Raise `Refusal` for a signed event that is not decided yet: its source asks no second time.
+
+    It is kept all the same, with its time, and is the same event when it comes again.
+    """
+    if any(one.status == "waiting" for one in results):
+        detail = (
+            "this is kept and not decided yet; send all of it again to learn what becomes of it"
+        )
+        raise Refusal(503, "undecided", detail, headers={"Retry-After": str(RETRY_S)})
 
 
 def _refuse_what_may_come_again(results: Sequence[answers.LineStatus]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.sources import signing
 from orchestrator.core.units import format_ms
 from tests.support.api_service import ApiService, event, problem_of, report, wallet
 from tests.support.intake_payloads import charge, refunded, track
@@ -151,6 +152,21 @@ def test_a_refund_before_its_payment_is_sent_again(
         assert (result["status"], result["verdict"]) == ("done", "accepted")
     kinds = [entry.kind for entry in service.entries(0, 500) if entry.label == "refund"]
     assert kinds == ["product.event"]
+
+
+def test_a_report_that_is_not_decided_in_time_is_kept_and_asked_for_again(
+    service: ApiService, owner: httpx.Client, surface: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner.put(secret_path(surface, "stripe"), json={"secret": SECRET}).raise_for_status()
+    payload = charge("slow", "cus_slow", 2_990, service.clock() // 1000)
+    with service.sequencer_lock, monkeypatch.context() as impatient:
+        impatient.setattr(signing, "MAX_WAIT_S", 0)
+        answer = send_by_stripe(service, surface, payload)
+        problem_of(answer, 503, "undecided")
+        assert int(answer.headers["Retry-After"]) > 0
+    answer = send_by_stripe(service, surface, payload)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["results"][0]["status"] == "done"
 
 
 def test_a_key_that_was_revoked_lets_no_signature_in(
