@@ -15,14 +15,34 @@ from tests.support.servers import CHAIN_START_S, TEMPLATE, fresh_database, serve
 settings.load_profile(PROFILE)
 
 
-# The folders whose files take longest. They come first, or one of them is left alone at the end.
-LONGEST = ("settlement", "simulation", "actions", "backtest")
+# The files that take longest, and folders of such. They come first, or one of them is left alone at
+# the end.
+LONGEST = (
+    "api/test_app.py",
+    "runtime/test_serve.py",
+    "cli/sandbox",
+    "settlement",
+    "webhooks/test_delivery.py",
+    "simulation",
+    "connect/test_server.py",
+    "backtest",
+    "log/test_fsck.py",
+    "log/test_sequencer_faults.py",
+    "runtime/recovery",
+    "test_examples.py",
+    "test_rights.py",
+    "actions",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the files by how long they take; workers take them in this order."""
-    longest = tuple(Path(__file__).parent / folder for folder in LONGEST)
-    items.sort(key=lambda item: not any(folder in item.path.parents for folder in longest))
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+
+    def place_of(item: pytest.Item) -> int:
+        return min(places.get(path, len(LONGEST)) for path in (item.path, *item.path.parents))
+
+    items.sort(key=place_of)
 
 
 @pytest.fixture(scope="session")

@@ -257,6 +257,10 @@ def is_refuted(case: Case, claim: Claim, contracts: dict[bytes, EscrowRecord]) -
 
 FILE = json.loads((Path(__file__).resolve().parents[2] / "vectors" / "evidence.json").read_text())
 ABI = [member.split(" ")[0] for member in TERMS_TYPE[len("Terms(") : -1].split(",")]
+TERMS = {
+    contract["contract_id"]: Terms.from_abi(abi_decode(ABI, from_hex(contract["terms"])))
+    for contract in FILE["contracts"]
+}
 
 
 def contracts_of(row: dict[str, Any]) -> dict[bytes, EscrowRecord]:
@@ -266,7 +270,7 @@ def contracts_of(row: dict[str, Any]) -> dict[bytes, EscrowRecord]:
     for contract in FILE["contracts"]:
         name = from_hex(contract["contract_id"])
         found[name] = escrow_record_of(
-            Terms.from_abi(abi_decode(ABI, from_hex(contract["terms"]))),
+            TERMS[contract["contract_id"]],
             name,
             contract["opening_number"],
             contract["closed_at_s"],
