@@ -62,7 +62,7 @@ def install(app: FastAPI, service: Service, version: str) -> None:
 
 
 def _server(service: Service, gateway: Gateway, app: FastAPI, version: str) -> Server[Any]:
-    toolbox = Toolbox(service, gateway, app.openapi())
+    toolbox = Toolbox(service, gateway, app.openapi)
     shelves, changes = Library(gateway), Changes(service)
 
     async def list_tools(ctx: Context, _: object) -> types.ListToolsResult:

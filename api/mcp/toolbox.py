@@ -1,7 +1,7 @@
 """The tools as a client meets them: listed for its key, called through their routes."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import mcp_types as types
@@ -68,13 +68,29 @@ class _Entry(NamedTuple):
         )
 
 
-class Toolbox:
-    """All tools over the routes that a description of the API holds."""
+# What the tools take and answer is the same in all apps of a process, and takes a second to make.
+_made: dict[str, _Entry] = {}
 
-    def __init__(self, service: Service, gateway: Gateway, description: Mapping[str, Any]) -> None:
+
+class Toolbox:
+    """All tools over the routes that a description of the API holds.
+
+    It is described when a client first asks for tools: many processes of the API never need it.
+    """
+
+    def __init__(
+        self, service: Service, gateway: Gateway, describe: Callable[[], Mapping[str, Any]]
+    ) -> None:
         self._service = service
         self._gateway = gateway
-        self._entries = {tool.name: _entry(tool, description) for tool in TOOLS}
+        self._describe = describe
+
+    @property
+    def _entries(self) -> Mapping[str, _Entry]:
+        if not _made:
+            description = self._describe()
+            _made.update({tool.name: _entry(tool, description) for tool in TOOLS})
+        return _made
 
     def listed(self, caller: Caller) -> types.ListToolsResult:
         """Return the tools that the caller's scopes and levels allow on some surface."""

@@ -12,15 +12,18 @@ import os
 import signal
 import sys
 import threading
+from functools import cache
 from importlib.metadata import version
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
-from typer._click.exceptions import (
-    ClickException,
-)  # Typer has its own Click, and no other name for it
+
+# Typer has its own Click, and no other name for it.
+from typer._click import Command
+from typer._click.exceptions import ClickException
+from typer.main import get_command
 from typer.rich_utils import rich_format_error
 
 from orchestrator.cli.accounts.connect import connect
@@ -149,6 +152,12 @@ def doctor(json_out: Json = False) -> None:
         raise typer.Exit(MISSING)
 
 
+@cache
+def _command() -> Command:
+    """Return the command, for which the signatures of all commands are read."""
+    return get_command(app)
+
+
 def main() -> None:
     """Run the command; every error is one line on stderr and an exit code.
 
@@ -157,7 +166,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = app(standalone_mode=False)
+        code = _command()(standalone_mode=False)
     except DomainError as error:
         _print_error(error.message)
         code = _exit_code(error)

@@ -143,7 +143,7 @@ def test_an_error_has_the_exit_code_of_its_kind(
     def fail(**_: object) -> None:
         raise error("some-code", "it\nfailed")
 
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(cli, "_command", lambda: fail)
     assert run([], "") == (code, "", "tallystick: it failed\n")
 
 
