@@ -121,6 +121,17 @@ def test_python_tests_run_beside_the_other_steps_and_report_last(tools: Tools) -
     assert failing.stdout.endswith("1 failed\n")
 
 
+def test_types_are_checked_beside_ape_and_report_behind_it(tools: Tools) -> None:
+    command = tools(
+        pytest="touch build/aping; until [ -e build/typed ]; do sleep 0.01; done; echo aped",
+        mypy="until [ -e build/aping ]; do sleep 0.01; done; touch build/typed; echo typed; exit 4",
+    )
+    failing = run(str(command), "ape", "types", "solidity-format")
+    assert failing.stderr == "scripts/test: the step 'types' failed (exit code 4)\n"
+    assert failing.stdout.index("aped") < failing.stdout.index("typed")
+    assert "solidity-format" not in failing.stdout
+
+
 def test_failing_step_ends_the_python_tests_too(tools: Tools, tmp_path: Path) -> None:
     command = tools(
         pytest="echo $$ >build/pid; mv build/pid build/begun; exec tail -f /dev/null",
