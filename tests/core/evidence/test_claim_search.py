@@ -67,7 +67,7 @@ def refutation(
 ) -> Case | None:
     """Return the case by which the log refutes one claim, if it does."""
     claims = {item.key(contracts[name].rules): item}
-    found = dict(find_refutations(items, contracts, name, claims, items.__getitem__))
+    found = dict(find_refutations(items, contracts, {name: claims}, items.__getitem__))
     return next(iter(found.values()), None)
 
 
@@ -422,7 +422,9 @@ def test_a_claim_that_only_a_withheld_opening_refutes_is_reported() -> None:
         ([item._replace(opening=b"") for item in items], [], {event}),
     ):
         unopened: set[int] = set()
-        found = find_refutations(shown, contracts, word("bob"), claims, shown.__getitem__, unopened)
+        found = find_refutations(
+            shown, contracts, {word("bob"): claims}, shown.__getitem__, unopened
+        )
         assert ([case.kind for _, case in found], unopened) == (kinds, expected)
 
 
@@ -502,7 +504,7 @@ def test_a_report_or_a_code_that_the_server_does_not_open_is_reported() -> None:
         bare[closed] = items[closed]._replace(opening=b"")
         cases, unopened = list[Any](), set[int]()
         cases += find_refutations(
-            bare, found.contracts, word("ann"), claims, bare.__getitem__, unopened
+            bare, found.contracts, {word("ann"): claims}, bare.__getitem__, unopened
         )
         assert (cases, unopened) == ([], {closed})
 
