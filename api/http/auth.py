@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
-from api.context import Service, TheService
-from api.http.allowances import costs_of, note, occupy
+from api.context import Reader, Service, TheService
+from api.http.allowances import costs_of, note, occupy, source_of
 from api.http.fields import checksummed
 from api.http.problems import Refusal
 from orchestrator.core.entry import ZERO_WORD, address_word
@@ -156,6 +156,20 @@ def acting(
         check=lambda key: _caller(key, caller.secret),
         lets_go_early=lets_go_early,
     )
+
+
+def reader_of(service: Service, request: Request) -> Reader:
+    """Return who follows the log: where from, and for whom if a live key was shown.
+
+    All may read it. So a key is charged for nothing here, and one that has ended brings nothing.
+    """
+    source = source_of(service, request)
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not _KEY.fullmatch(key):
+        return Reader(source)
+    with service.database.transaction(secret=secret_of(key)) as session:
+        live = session.key is not None and session.key.state == "live"
+        return Reader(source, session.key.account if live else None)
 
 
 def needs(*scopes: Scope) -> Callable[..., Caller]:

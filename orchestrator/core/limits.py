@@ -15,7 +15,8 @@ from orchestrator.core.units import DAY_MS, DAY_S
 class Limits(NamedTuple):
     """The most of everything, all whole numbers. Those of an account are each account's alone.
 
-    A source is the network address of a caller: of IPv6 its first 64 bits.
+    A source is the network address of a caller: of IPv6 its first 64 bits. Those that share the
+    first 48 have together what so many of them have: `wide_sources`.
     """
 
     # At a rate: so many at once, and as many again in that time.
@@ -31,6 +32,7 @@ class Limits(NamedTuple):
     source_reads_a_minute: int = 3_000
     source_rows_a_minute: int = 1_000_000
     source_replays_a_minute: int = 600
+    wide_sources: int = 4
     # At one time.
     connections: int = 1_000
     source_connections: int = 100
@@ -40,7 +42,9 @@ class Limits(NamedTuple):
     reads_queued: int = 256
     touches_at_once: int = 2
     streams: int = 500
+    public_streams_percent: int = 60
     source_streams: int = 20
+    account_streams: int = 20
     replays_at_once: int = 3
     waiters: int = 200
     waiters_of_account: int = 20
@@ -134,6 +138,22 @@ def limits_for(limits: Limits, level: int) -> Limits:
     percent = getattr(limits, f"level_{level}_percent")
     most = {name: getattr(limits, name) * percent // 100 for name in _BY_LEVEL}
     return limits._replace(**{name: min(max(1, value), MOST - 1) for name, value in most.items()})
+
+
+# What a source has at a rate.
+_OF_SOURCE = (
+    "source_sign_ins_a_minute",
+    "source_reads_a_minute",
+    "source_rows_a_minute",
+    "source_replays_a_minute",
+)
+
+
+@lru_cache(maxsize=16)
+def limits_of_wide(limits: Limits) -> Limits:
+    """Return the limits of the sources of one wide network together."""
+    most = {name: getattr(limits, name) * limits.wide_sources for name in _OF_SOURCE}
+    return limits._replace(**{name: min(value, MOST - 1) for name, value in most.items()})
 
 
 # --- Rates ----------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from orchestrator.verify.log_copy import LogCopy
 # claim may become final after it.
 CHECK_EVERY_MS = 3_600_000
 # What one copy of the log serves at most, and the most that is asked for after one.
-MAX_CONTRACTS = 100
+MAX_CONTRACTS = 1_000
 MAX_CLAIMS = 10_000
 MAX_REFUTATIONS = 100
 # The contracts with claims that are kept in memory: those whose time ends first.

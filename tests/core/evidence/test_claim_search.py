@@ -149,6 +149,31 @@ def check_claims(found: History, last_final: int) -> Counter[str]:
     return seen
 
 
+def test_one_pass_refutes_of_many_contracts_what_a_pass_for_each_does() -> None:
+    kinds: Counter[str] = Counter()
+
+    @examples(50)
+    @given(refunded_histories() | histories(closings=False), seeds)
+    def refute(found: History, random: Any) -> None:
+        items = found.public
+        contracts = found.signed(last_final=random.randrange(len(found.records)))
+        claims = {
+            name: {one.key(record.rules): one for one in awarded(found, name)}
+            for name, record in contracts.items()
+        }
+        alone = [
+            case
+            for name, own in claims.items()
+            for case in find_refutations(items, contracts, {name: own}, items.__getitem__)
+        ]
+        together = list(find_refutations(items, contracts, claims, items.__getitem__))
+        assert together == alone
+        kinds.update(case.kind for _, case in together)
+
+    refute()
+    assert min(kinds["answered"], kinds["reversed"]) >= 10, kinds
+
+
 def test_an_operator_can_claim_what_the_fold_awards_and_nothing_else() -> None:
     amounts: Counter[str] = Counter()
 
