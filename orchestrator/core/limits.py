@@ -51,6 +51,8 @@ class Limits(NamedTuple):
     waiting_requests: int = 100_000
     # For ever, or until it ends.
     stored_bytes: int = 20_000_000_000
+    all_stored_bytes: int = 1_000_000_000_000
+    table_bytes: int = 20_000_000_000
     surfaces: int = 100
     policies: int = 1_000
     settings: int = 10_000
@@ -225,8 +227,13 @@ class InboxLimits(NamedTuple):
     waiting_of_operators: int
     share: int
     stored_bytes: int
+    all_stored_bytes: int
     bytes_of_row: int
     turn_requests: int
+    table_bytes: int
+    leases: int
+    messages: int
+    memories_bytes: int
 
 
 def inbox_limits(limits: Limits) -> InboxLimits:
@@ -236,6 +243,11 @@ def inbox_limits(limits: Limits) -> InboxLimits:
         limits.waiting_requests // OPERATORS_PART,
         SHARE,
         limits.stored_bytes,
+        limits.all_stored_bytes,
         BYTES_OF_ROW,
         TURN_REQUESTS,
+        limits.table_bytes,
+        limits.leases,
+        limits.messages,
+        limits.memories_bytes,
     )

@@ -158,13 +158,14 @@ class Refuter:
                 self._untold[event.contract_id] = None
 
     def _look_up(self, troubles: Troubles) -> None:
-        """Watch the contracts that are ours among those whose claims were read."""
+        """Watch those that are ours, and not too old to refute, of those whose claims were read."""
+        now_s = self._chain.block().time_s if self._untold else 0
         for contract_id in [*self._untold]:
             # It goes behind the others before anything can fail, so that it cannot block them.
             self._untold[contract_id] = self._untold.pop(contract_id)
             with troubles.noted():
                 terms = self._served(contract_id)
-                if terms is not None:
+                if terms is not None and now_s <= times_of(terms).refutable_until_s:
                     self._watched[contract_id] = _Watched(times_of(terms).refutable_until_s)
                 del self._untold[contract_id]
             if troubles.are_of_all:

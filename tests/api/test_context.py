@@ -30,7 +30,9 @@ def test_however_many_take_all_they_can_the_next_finds_places() -> None:
 def test_streams_of_many_networks_leave_places_to_those_who_show_a_key() -> None:
     """A /48 has 65,536 networks of the size that is counted, and an address costs little, too."""
     places, hosts = StreamPlaces(Limits()), [f"2001:db8:{n % 50:x}:{n:x}::1" for n in range(1_000)]
-    flood = [Reader(source_of_host(host)) for host in [*hosts, *(f"192.0.2.{n}" for n in range(99))]]
+    flood = [
+        Reader(source_of_host(host)) for host in [*hosts, *(f"192.0.2.{n}" for n in range(99))]
+    ]
     held = [each for each in flood for _ in range(30) if places.take(each) == "taken"]
     assert len(held) == 300
     assert places.take(Reader(source_of_host("198.51.100.7"))) == "full"

@@ -300,11 +300,11 @@ def test_the_networks_of_one_who_has_many_are_charged_together(database_url: str
     with running_service(database_url, limits, trusted_proxies=proxies) as service:
         own = [sign_in_from(service, "2001:db8:1:7::1") for _ in range(8)]
         assert [answer.status_code for answer in own].count(200) == 3
-        assert 'q=3;' in own[0].headers["RateLimit-Policy"]
+        assert "q=3;" in own[0].headers["RateLimit-Policy"]
         # What it was refused cost the others nothing.
         near = [sign_in_from(service, f"2001:db8:1:{n:x}::1") for n in range(100, 108)]
         assert [answer.status_code for answer in near].count(200) == 3
-        assert 'q=6;' in near[-1].headers["RateLimit-Policy"]
+        assert "q=6;" in near[-1].headers["RateLimit-Policy"]
         assert sign_in_from(service, "2001:db8:2::1").status_code == 200
 
 

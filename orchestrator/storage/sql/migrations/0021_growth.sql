@@ -1,0 +1,104 @@
+-- What bounds all that accounts make grow beside the log, whoever has the API's password: so many rows of
+-- an account where there is a number, and so many bytes of each table, since accounts are free. What has
+-- become full is refused, and the database goes on.
+
+-- Refuses a row for a table that has the most bytes on disk, be they of rows that are gone: what a
+-- statement or an open transaction has written counts as well.
+CREATE FUNCTION bound_table() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF (pg_table_size(TG_RELID) < (SELECT table_bytes FROM inbox_limits)) IS NOT TRUE THEN
+        RAISE EXCEPTION 'the table % has % bytes, the most that it may',
+            TG_TABLE_NAME, pg_table_size(TG_RELID) USING ERRCODE = 'disk_full';
+    END IF;
+    RETURN NEW;
+END $$;
+
+-- Refuses a row beyond so many that are the same in these columns: the number, then the columns.
+CREATE FUNCTION bound_rows() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    same text;
+    others bigint;
+BEGIN
+    SELECT string_agg(format('t.%1$I = $1.%1$I', c), ' AND ') INTO same FROM unnest(TG_ARGV[1:]) AS c;
+    -- Two rows at once must not both find the last place free.
+    EXECUTE format('SELECT pg_advisory_xact_lock(hashtextextended(%L || $1.%I::text, 21))',
+        TG_TABLE_NAME, TG_ARGV[TG_NARGS - 1]) USING NEW;
+    EXECUTE format('SELECT count(*) FROM (SELECT FROM %I t WHERE %s LIMIT %s) AS s',
+        TG_TABLE_NAME, same, TG_ARGV[0]) INTO others USING NEW;
+    IF others >= TG_ARGV[0]::bigint THEN
+        RAISE EXCEPTION 'there are % rows of this in %, the most that may be', others, TG_TABLE_NAME
+            USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    RETURN NEW;
+END $$;
+
+-- Refuses what would have an operator remember more than it may, on all surfaces.
+CREATE FUNCTION bound_memory() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    -- The lock that the API takes: two entries at once must not both find the last room.
+    PERFORM pg_advisory_xact_lock(hashtextextended(NEW.account, 13));
+    IF (NEW.bytes + coalesce((
+        SELECT sum(m.bytes) FROM operator_memory m
+        WHERE m.log_id = NEW.log_id AND m.account = NEW.account
+            AND (m.surface, m.key) <> (NEW.surface, NEW.key)), 0)
+        <= (SELECT memories_bytes FROM inbox_limits)) IS NOT TRUE
+    THEN
+        RAISE EXCEPTION 'this account remembers as much as it may'
+            USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    RETURN NEW;
+END $$;
+
+GRANT SELECT ON operator_memory, confirmations, webhook_secrets TO tallystick_definer;
+CREATE POLICY bounder ON operator_memory FOR SELECT TO tallystick_definer USING (true);
+CREATE POLICY bounder ON confirmations FOR SELECT TO tallystick_definer USING (true);
+CREATE POLICY bounder ON webhook_secrets FOR SELECT TO tallystick_definer USING (true);
+
+DO $$
+DECLARE
+    filled text;
+BEGIN
+    FOREACH filled IN ARRAY ARRAY[
+        'accounts', 'api_keys', 'sign_ins', 'signin_nonces', 'authorizations', 'confirmations',
+        'operator_profiles', 'operator_memory', 'surface_names', 'order_identities', 'code_names',
+        'action_results', 'proposals', 'counters', 'offers', 'webhooks', 'webhook_secrets',
+        'source_secrets', 'leases', 'messages'
+    ]
+    LOOP
+        EXECUTE format('CREATE TRIGGER held_to_size BEFORE INSERT OR UPDATE ON %I'
+            ' FOR EACH ROW EXECUTE FUNCTION bound_table()', filled);
+    END LOOP;
+END $$;
+-- Each request writes here, and few rows of it are new.
+CREATE TRIGGER held_to_size BEFORE INSERT ON rate_limits
+    FOR EACH ROW EXECUTE FUNCTION bound_table();
+-- By functions that take a thousand at once, so it is enough to look once a statement.
+CREATE TRIGGER held_to_size BEFORE INSERT ON lead_identities
+    FOR EACH STATEMENT EXECUTE FUNCTION bound_table();
+
+CREATE TRIGGER held_to_number BEFORE INSERT ON confirmations
+    FOR EACH ROW EXECUTE FUNCTION bound_rows(20, key);
+CREATE TRIGGER held_to_number BEFORE INSERT ON webhook_secrets
+    FOR EACH ROW EXECUTE FUNCTION bound_rows(2, webhook);
+CREATE TRIGGER held_to_number BEFORE INSERT ON surface_names
+    FOR EACH ROW EXECUTE FUNCTION bound_rows(10000, log_id, owner);
+CREATE TRIGGER held_to_number BEFORE INSERT ON offers
+    FOR EACH ROW EXECUTE FUNCTION bound_rows(10000, log_id, owner);
+CREATE TRIGGER held_to_number BEFORE INSERT ON proposals
+    FOR EACH ROW EXECUTE FUNCTION bound_rows(100000, log_id, operator);
+CREATE TRIGGER held_to_number BEFORE INSERT OR UPDATE ON operator_memory
+    FOR EACH ROW EXECUTE FUNCTION bound_memory();
+
+-- An allowance that is never full again would never be swept.
+ALTER POLICY self ON rate_limits WITH CHECK (
+    (account = (SELECT current_account()) OR bucket IN ('sign-ins', 'reads', 'read-rows', 'replays'))
+    AND full_at_us <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + 86400000000);
+
+GRANT CREATE ON SCHEMA public TO tallystick_definer;
+ALTER FUNCTION bound_table OWNER TO tallystick_definer;
+ALTER FUNCTION bound_rows OWNER TO tallystick_definer;
+ALTER FUNCTION bound_memory OWNER TO tallystick_definer;
+REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
