@@ -319,6 +319,14 @@ def test_no_value_is_larger_than_the_api_needs(small: Ledger, what: str) -> None
         login.rollback()
 
 
+def test_no_large_object_is_made(small: Ledger) -> None:
+    for made in ("lo_creat(0)", "lo_create(0)", "lo_from_bytea(0, 'x')"):
+        with shown(small, OPERATOR) as login:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                login.execute(f"SELECT {made}".encode())
+            login.rollback()
+
+
 def test_an_allowance_ends_within_a_day(small: Ledger) -> None:
     """One that did not would never be swept."""
     with shown(small, OPERATOR) as login:

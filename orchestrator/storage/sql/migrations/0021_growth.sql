@@ -92,6 +92,16 @@ CREATE TRIGGER held_to_number BEFORE INSERT ON proposals
 CREATE TRIGGER held_to_number BEFORE INSERT OR UPDATE ON operator_memory
     FOR EACH ROW EXECUTE FUNCTION bound_memory();
 
+-- Large objects have no table of ours, and everyone may make them by default. Who migrates need not be a
+-- superuser; then a superuser does this.
+DO $$
+BEGIN
+    IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea)
+            FROM PUBLIC;
+    END IF;
+END $$;
+
 -- An allowance that is never full again would never be swept.
 ALTER POLICY self ON rate_limits WITH CHECK (
     (account = (SELECT current_account()) OR bucket IN ('sign-ins', 'reads', 'read-rows', 'replays'))
