@@ -52,7 +52,9 @@ BEGIN
     RETURN NEW;
 END $$;
 
-GRANT SELECT ON operator_memory, confirmations, webhook_secrets TO tallystick_definer;
+GRANT SELECT (log_id, account, surface, key, bytes) ON operator_memory TO tallystick_definer;
+GRANT SELECT (key) ON confirmations TO tallystick_definer;
+GRANT SELECT (webhook) ON webhook_secrets TO tallystick_definer;
 CREATE POLICY bounder ON operator_memory FOR SELECT TO tallystick_definer USING (true);
 CREATE POLICY bounder ON confirmations FOR SELECT TO tallystick_definer USING (true);
 CREATE POLICY bounder ON webhook_secrets FOR SELECT TO tallystick_definer USING (true);
