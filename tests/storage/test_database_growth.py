@@ -15,7 +15,7 @@ from orchestrator.core.codec import encode_request
 from orchestrator.core.entry import address_word
 from orchestrator.core.requests import Touch
 from orchestrator.runtime.local_servers import LocalPostgres
-from orchestrator.storage.database import API
+from orchestrator.storage.database import API, WORKER
 from tests.support.keys import key_of, secret_of
 from tests.support.ledger import OPERATOR, OWNER, Ledger, ledger
 from tests.support.servers import fresh_database, hold_inbox_to, urls_of
@@ -47,7 +47,7 @@ def as_each(statement: str) -> str:
 
 
 class Fill(NamedTuple):
-    """Whose key is shown, what is tried, and the state of the error by which it ends."""
+    """The account whose key is shown, a statement, and the state of the error that ends it."""
 
     account: str
     statement: str
@@ -64,8 +64,8 @@ FILLS = {
     ),
     "rate_limits": Fill(
         OPERATOR,
-        "INSERT INTO rate_limits SELECT '0x' || lpad(to_hex(n), 40, '0'), 'reads', 0"
-        " FROM generate_series(1, 20000) AS n",
+        "DO $$ BEGIN FOR n IN 1..20000 LOOP PERFORM spend_for_caller('0x' || lpad(to_hex(n), 40,"
+        " '0'), ARRAY['reads'], ARRAY[1]::bigint[], ARRAY[60000000]::bigint[]); END LOOP; END $$",
         FULL,
     ),
     "sign_ins": Fill(
@@ -237,7 +237,11 @@ def test_every_table_that_the_login_writes_is_tried(small: Ledger) -> None:
             " WHERE grantee = %s AND privilege_type = 'INSERT'",
             (API,),
         ).fetchall()
-    assert {str(name) for (name,) in rows} == FILLS.keys() - {"lead_identities", "leases"}
+    assert {str(name) for (name,) in rows} == FILLS.keys() - {
+        "lead_identities",
+        "leases",
+        "rate_limits",
+    }
 
 
 def test_messages_beyond_an_accounts_number_go(small: Ledger) -> None:
@@ -306,7 +310,8 @@ LARGE = {
     " redirect_uri, challenge, scopes, nonce, created_ms, expires_ms) VALUES"
     " (sha256(presented()), sha256('b'), 'c', 'u', repeat('c', 43),"
     " ARRAY[repeat('x', 300000)], 'n', clock_ms(), clock_ms())",
-    "rate_limits": "INSERT INTO rate_limits VALUES (%(me)s, repeat('x', 300000), 0)",
+    "an allowance's name": "SELECT spend_for_caller(%(me)s, ARRAY[repeat('x', 300000)],"
+    " ARRAY[1]::bigint[], ARRAY[9]::bigint[])",
 }
 
 
@@ -327,9 +332,20 @@ def test_no_large_object_is_made(small: Ledger) -> None:
             login.rollback()
 
 
-def test_an_allowance_ends_within_a_day(small: Ledger) -> None:
-    """One that did not would never be swept."""
+def test_an_allowance_is_spent_by_whom_it_is_for_and_ends_within_a_day(small: Ledger) -> None:
+    """One that did not end would never be swept."""
+    spend = "SELECT is_spent FROM spend_for_caller(%s, ARRAY[%s], ARRAY[1]::bigint[], ARRAY[%s])"
+    day_us = 86_400_000_000
     with shown(small, OPERATOR) as login:
+        for window_us, is_spent in ((day_us, True), (day_us + 1, False)):
+            spent = login.execute(spend, (OPERATOR, "acts", window_us)).fetchone()
+            assert spent == (is_spent,)
+            login.rollback()
+            login.execute("SELECT present(%s)", (secret_of(OPERATOR),))
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            login.execute("INSERT INTO rate_limits VALUES (%s, 'reads', 1::bigint << 60)", (OWNER,))
+            login.execute(spend, (OWNER, "acts", day_us))
         login.rollback()
+    with psycopg.connect(urls_of(small.url).by_login[WORKER]) as worker:
+        assert worker.execute(spend, (OWNER, "openings", day_us)).fetchone() == (True,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            worker.execute(spend, (OWNER, "acts", day_us))

@@ -212,7 +212,7 @@ def find_refutations(
 
 
 class _RefutationSearch:
-    """What the log says of filed claims, no more than a few facts about each."""
+    """The log's word of filed claims: no more than a few facts about each."""
 
     def __init__(self, contracts: ContractIndex, claims: ClaimsOf) -> None:
         self.leads: set[bytes] = set()

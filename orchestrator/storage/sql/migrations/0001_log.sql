@@ -939,11 +939,9 @@ GRANT SELECT, DELETE ON signin_nonces TO tallystick_worker;
 CREATE POLICY sweeper ON signin_nonces TO tallystick_worker USING (true) WITH CHECK (false);
 
 -- A caller without a key is limited by its network address, which only the API knows.
-GRANT SELECT, INSERT, UPDATE ON rate_limits TO tallystick_api;
-CREATE POLICY self ON rate_limits TO tallystick_api
+GRANT SELECT ON rate_limits TO tallystick_api;
+CREATE POLICY self ON rate_limits FOR SELECT TO tallystick_api
     USING (
-        account = (SELECT current_account()) OR bucket IN ('sign-ins', 'reads', 'read-rows', 'replays'))
-    WITH CHECK (
         account = (SELECT current_account()) OR bucket IN ('sign-ins', 'reads', 'read-rows', 'replays'));
 
 -- An operator proposes in its own name, to the owner of the surface. Then either the owner accepts or

@@ -240,9 +240,3 @@ REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
 -- Proposals that an owner can still accept, by the operator who may have only so many.
 CREATE INDEX proposals_open ON proposals (log_id, operator, ((terms ->> 'opens_at_s')::bigint))
     WHERE accepted_ms IS NULL AND declined_ms IS NULL AND withdrawn_ms IS NULL;
-
--- The pipeline counts the openings that it pays, of each owner and of all.
-GRANT INSERT, UPDATE ON rate_limits TO tallystick_worker;
-CREATE POLICY opener ON rate_limits TO tallystick_worker
-    USING (bucket IN ('openings', 'openings-of-all'))
-    WITH CHECK (bucket IN ('openings', 'openings-of-all'));
