@@ -114,15 +114,54 @@ def test_a_stranger_refutes_first(market: Market) -> None:
     assert market.sandbox.stack.relayer.under_way() == 0
 
 
-def test_a_contract_that_fails_stops_no_other_and_is_tried_again(
+def found(search: Refuter) -> list[bytes]:
+    """Return the contracts of the claims that a search finds to be false, in its order."""
+    with Troubles() as troubles:
+        calls = search.find_refutations(troubles)
+    return [bytes.fromhex(name.split(":")[0]) for name, _ in calls]
+
+
+def test_of_many_claims_those_that_end_first_are_first_and_none_stops_another(
     market: Market, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    contracts = paid_and_silent(market, "ada", "bo")
+    stack = market.sandbox.stack
+    # Bo's ends first, and is claimed last.
+    contracts = paid_and_silent(market, "ada", "bo", claim_period_s=7 * DAY_S)
     ada, bo = contracts.values()
     claim(market, "ada", ada, 0)
     claim(market, "bo", bo, 1)
     market.sandbox.finalize()
-    market.sandbox.stack.pipeline.watch()
+    stack.pipeline.watch()
+    copies, now_ms = list[set[bytes]](), [stack.now_ms()]
+
+    class Counted(LogCopy):
+        def __init__(self, *asked: Any) -> None:
+            super().__init__(*asked)
+            copies.append(set(asked[3]))
+
+    def fresh() -> Refuter:
+        served, indexer = stack.pipeline._served_terms, stack.pipeline._indexer
+        return Refuter(stack.log, stack.chain, indexer, lambda: now_ms[0], served)
+
+    # One copy of the log serves all.
+    with monkeypatch.context() as changed:
+        changed.setattr(refuter, "LogCopy", Counted)
+        assert (found(fresh()), copies) == ([bo, ada], [{ada, bo}])
+    for limit in ("MAX_CONTRACTS", "MAX_REFUTATIONS", "MAX_CLAIMS"):
+        with monkeypatch.context() as changed:
+            changed.setattr(refuter, limit, 1)
+            search = fresh()
+            assert [found(search) for _ in range(4)] == [[bo], [ada], [], []]
+    # What was left out for want of memory is found once there is room.
+    with monkeypatch.context() as changed:
+        changed.setattr(refuter, "MAX_WATCHED", 1)
+        search, block = fresh(), stack.chain.block()
+        assert [found(search) for _ in range(2)] == [[bo], []]
+        ended_s = read_contract_state(market.chain, bo).times.refutable_until_s + 1
+        now_ms[0] += refuter.CHECK_EVERY_MS
+        changed.setattr(stack.chain, "block", lambda: block._replace(time_s=ended_s))
+        assert [found(search) for _ in range(3)] == [[], [ada], []]
+
     # Another pipeline finds what the first has read.
     with second_stack(market.sandbox, database_url) as again:
         market.sandbox.stack.pipeline = again.pipeline
@@ -143,52 +182,6 @@ def test_a_contract_that_fails_stops_no_other_and_is_tried_again(
         market.sandbox.come_to_rest()
     assert [*claims_left(market, ada).values(), *claims_left(market, bo).values()] == [False, False]
     assert len(refutations(market)) == 2
-
-
-def test_one_copy_of_the_log_serves_all_and_what_ends_first_is_first(
-    market: Market, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stack = market.sandbox.stack
-    # Bo's ends first, and is claimed last.
-    contracts = paid_and_silent(market, "ada", "bo", claim_period_s=7 * DAY_S)
-    ada, bo = contracts.values()
-    claim(market, "ada", ada, 0)
-    claim(market, "bo", bo, 1)
-    market.sandbox.finalize()
-    stack.pipeline.watch()
-    copies: list[set[bytes]] = []
-
-    class Counted(LogCopy):
-        def __init__(self, *asked: Any) -> None:
-            super().__init__(*asked)
-            copies.append(set(asked[3]))
-
-    monkeypatch.setattr(refuter, "LogCopy", Counted)
-
-    def found(search: Refuter) -> list[bytes]:
-        with Troubles() as troubles:
-            calls = search.find_refutations(troubles)
-        return [bytes.fromhex(name.split(":")[0]) for name, _ in calls]
-
-    def fresh() -> Refuter:
-        served = stack.pipeline._served_terms
-        return Refuter(stack.log, stack.chain, stack.pipeline._indexer, stack.now_ms, served)
-
-    assert found(fresh()) == [bo, ada]
-    assert copies == [{ada, bo}]
-    for limit in ("MAX_CONTRACTS", "MAX_REFUTATIONS", "MAX_CLAIMS"):
-        with monkeypatch.context() as changed:
-            changed.setattr(refuter, limit, 1)
-            search = fresh()
-            assert [found(search) for _ in range(4)] == [[bo], [ada], [], []]
-    # What was left out for want of memory is found once there is room.
-    monkeypatch.setattr(refuter, "MAX_WATCHED", 1)
-    search = fresh()
-    assert [found(search) for _ in range(2)] == [[bo], []]
-    with monkeypatch.context() as changed:
-        changed.setattr(stack.pipeline, "_serves", lambda _: False)
-        market.advance_to(read_contract_state(market.chain, bo).times.refutable_until_s + 1)
-    assert [found(search) for _ in range(3)] == [[], [ada], []]
 
 
 def test_claims_in_contracts_that_we_do_not_serve_cost_us_nothing(
