@@ -168,8 +168,8 @@ def reader_of(service: Service, request: Request) -> Reader:
     if scheme.lower() != "bearer" or not _KEY.fullmatch(key):
         return Reader(source)
     with service.database.transaction(secret=secret_of(key)) as session:
-        live = session.key is not None and session.key.state == "live"
-        return Reader(source, session.key.account if live else None)
+        shown = session.key
+        return Reader(source, shown.account if shown and shown.state == "live" else None)
 
 
 def needs(*scopes: Scope) -> Callable[..., Caller]:

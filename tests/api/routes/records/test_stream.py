@@ -205,7 +205,7 @@ def test_streams_are_few(database_url: str) -> None:
             assert answer.headers["Retry-After"]
             assert "your network" in answer.json()["detail"]
             answer = service.http.get("/v1/log/events", headers={"Authorization": key})
-            assert "your account" in problem_of(answer, 429, "streams-many")["detail"]
+            assert "your account" in str(problem_of(answer, 429, "streams-many")["detail"])
             # A key that is none brings nothing.
             bad = {"Authorization": f"{key[:-1]}{'A' if key[-1] != 'A' else 'B'}"}
             assert "your network" in service.http.get("/v1/stream", headers=bad).json()["detail"]
