@@ -18,7 +18,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from api.context import Reader, Service, TheService
-from api.http.allowances import costs_of, note, occupy, source_of
+from api.http.allowances import costs_of, note, occupy
 from api.http.fields import checksummed
 from api.http.problems import Refusal
 from orchestrator.core.entry import ZERO_WORD, address_word
@@ -27,6 +27,7 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.limits import limits_by_level
 from orchestrator.core.scopes import SCOPES, Scope
 from orchestrator.core.sign_in import Audience, SignIn, read_message, write_message
+from orchestrator.core.sources import Source
 from orchestrator.core.units import format_ms
 from orchestrator.storage import allowances
 from orchestrator.storage.database import Row, Session
@@ -158,12 +159,11 @@ def acting(
     )
 
 
-def reader_of(service: Service, request: Request) -> Reader:
+def reader_of(service: Service, request: Request, source: Source) -> Reader:
     """Return who follows the log: where from, and for whom if a live key was shown.
 
     All may read it. So a key is charged for nothing here, and one that has ended brings nothing.
     """
-    source = source_of(service, request)
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not _KEY.fullmatch(key):
         return Reader(source)

@@ -24,6 +24,7 @@ from mcp.server.subscriptions import (
 from mcp.shared.exceptions import MCPError
 
 from api.context import Service
+from api.http.allowances import source_of
 from api.http.auth import reader_of
 from api.http.fields import address
 from api.http.problems import Refusal
@@ -78,7 +79,8 @@ class Changes:
             )
         if ctx.request is None:
             raise TypeError("the endpoint hands each request on")
-        reader = await anyio.to_thread.run_sync(reader_of, self._service, ctx.request)
+        source = source_of(self._service, ctx.request)
+        reader = await anyio.to_thread.run_sync(reader_of, self._service, ctx.request, source)
         await anyio.to_thread.run_sync(self._service.feed.open)
         try:
             take_place(self._service, reader)

@@ -62,8 +62,9 @@ async def events(
     limit: Limit = 100,
 ) -> answers.LogEvents:
     """Read what happened behind a position, decoded: a page of it, or what comes next."""
-    reader = await to_thread.run_sync(reader_of, service, request)
-    await to_thread.run_sync(allowances.charge_read, service, request, reader.source)
+    source = allowances.source_of(service, request)
+    await to_thread.run_sync(allowances.charge_read, service, request, source)
+    reader = await to_thread.run_sync(reader_of, service, request, source)
     cursor = await begin(service, after)
     take_place(service, reader)
     try:

@@ -141,8 +141,9 @@ async def stream(
 
     A key is not needed. With one, places are free that others do not take.
     """
-    reader = await to_thread.run_sync(reader_of, service, request)
-    await to_thread.run_sync(allowances.charge_read, service, request, reader.source)
+    source = allowances.source_of(service, request)
+    await to_thread.run_sync(allowances.charge_read, service, request, source)
+    reader = await to_thread.run_sync(reader_of, service, request, source)
     if last_event_id is not None:
         after = _cursor(last_event_id)
     cursor = await begin(service, after)
