@@ -8,7 +8,14 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
 from starlette.routing import compile_path
 
-from api.context import ChainReads, ConcurrencyLimit, Places, Service, ServiceInfo
+from api.context import (
+    ChainReads,
+    ConcurrencyLimit,
+    Service,
+    ServiceInfo,
+    SourceLimit,
+    StreamPlaces,
+)
 from api.description.openapi import describe
 from api.http import problems, submissions
 from api.http.middleware import CrossOrigin, RequestGuard, SourceGuard
@@ -84,12 +91,12 @@ def create_app(
         limits=limits,
         waiting=ConcurrencyLimit(limits.waiters, limits.waiters_of_account),
         at_once=ConcurrencyLimit(MOST, limits.requests_at_once),
-        reading=ConcurrencyLimit(MOST, limits.source_reads_at_once),
+        reading=SourceLimit(limits.source_reads_at_once, limits.wide_sources),
         reads=CapacityLimiter(limits.reads_at_once),
         touches=CapacityLimiter(limits.touches_at_once),
         feed=Feed(database, log_id, window_entries=limits.stream_window),
         bell=Bell(database, lambda reason: logger.error("the bell is silent: %s", reason)),
-        streams=Places(limits.streams, limits.source_streams),
+        streams=StreamPlaces(limits),
         replaying=CapacityLimiter(limits.replays_at_once),
     )
     problems.install(app)

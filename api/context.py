@@ -14,6 +14,7 @@ from fastapi import Depends, Request
 from orchestrator.core.agent_card import CardKey
 from orchestrator.core.limits import SHARE, Limits
 from orchestrator.core.site import Funds, TokenInfo
+from orchestrator.core.sources import Source, SourcePlaces
 from orchestrator.core.terms import Domain, Terms
 from orchestrator.log.feed import Feed
 from orchestrator.log.reader import LogReader
@@ -115,31 +116,83 @@ class ConcurrencyLimit:
                 del self._held[holder]
 
 
-class Places:
-    """The places for what callers hold for long: so many in all, and so many of one source."""
+class SourceLimit:
+    """A limit on how many a source holds at a time; it refuses, and never queues."""
 
-    def __init__(self, most: int, most_of_source: int) -> None:
-        self._most = most
-        self._most_of_source = most_of_source
-        self._held: Counter[str] = Counter()
+    def __init__(self, most: int, wide_sources: int) -> None:
+        self._places = SourcePlaces(most, wide_sources)
         self._lock = Lock()
 
-    def take(self, source: str) -> Literal["taken", "full", "source-full"]:
-        """Take a place for a source, if one is free."""
+    def acquire(self, source: Source) -> bool:
+        """Take a place for a source and return True, or return False if it may have no more."""
         with self._lock:
-            if self._held[source] >= self._most_of_source:
-                return "source-full"
-            if self._held.total() >= self._most:
+            if self._places.full(source) is not None:
+                return False
+            self._places.take(source)
+            return True
+
+    def release(self, source: Source) -> None:
+        with self._lock:
+            self._places.leave(source)
+
+
+class Reader(NamedTuple):
+    """One who follows the log: where from, and as which account if it has shown a key."""
+
+    source: Source
+    account: str | None = None
+
+
+class StreamPlaces:
+    """The places for streams, which are held for long.
+
+    Who shows a key needs none of the places of those who do not: these have a part of all. Either
+    way a source holds only so many, and with a key an account does, too; and none holds more than
+    its share of what is free.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._most_public = max(1, limits.streams * limits.public_streams_percent // 100)
+        self._public, self._keyed = (
+            SourcePlaces(limits.source_streams, limits.wide_sources) for _ in range(2)
+        )
+        self._accounts: Counter[str] = Counter()
+        self._held_by_public = 0
+        self._lock = Lock()
+
+    def take(self, reader: Reader) -> Literal["taken", "full", "reader-full"]:
+        """Take a place for a reader, if one is free."""
+        with self._lock:
+            free = self._limits.streams - self._held_by_public - self._accounts.total()
+            places = self._keyed
+            if reader.account is None:
+                free = min(free, self._most_public - self._held_by_public)
+                places = self._public
+            if free <= 0:
                 return "full"
-            self._held[source] += 1
+            most = min(self._limits.account_streams, max(1, free // SHARE))
+            held = 0 if reader.account is None else self._accounts[reader.account]
+            if held >= most or places.full(reader.source, free) is not None:
+                return "reader-full"
+            places.take(reader.source)
+            self._count(reader, 1)
             return "taken"
 
-    def leave(self, source: str) -> None:
+    def leave(self, reader: Reader) -> None:
         """Give a place back."""
         with self._lock:
-            self._held[source] -= 1
-            if not self._held[source]:
-                del self._held[source]
+            places = self._public if reader.account is None else self._keyed
+            places.leave(reader.source)
+            self._count(reader, -1)
+
+    def _count(self, reader: Reader, more: int) -> None:
+        if reader.account is None:
+            self._held_by_public += more
+            return
+        self._accounts[reader.account] += more
+        if not self._accounts[reader.account]:
+            del self._accounts[reader.account]
 
 
 @dataclass(frozen=True)
@@ -163,10 +216,10 @@ class Service:
     waiting: ConcurrencyLimit
     feed: Feed
     bell: Bell
-    streams: Places
+    streams: StreamPlaces
     replaying: CapacityLimiter
     at_once: ConcurrencyLimit
-    reading: ConcurrencyLimit
+    reading: SourceLimit
     # Public reads that are under way, and touches that are being stored: few at a time, in the
     # order in which they came, so that others find the processor and the database free.
     reads: CapacityLimiter

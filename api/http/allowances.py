@@ -7,7 +7,6 @@ fields `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers)
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from hashlib import sha256
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from fastapi import Request
 from starlette.types import Scope
@@ -16,7 +15,8 @@ from api.context import Network, Service, TheService
 from api.http.fields import MAX_PAGE
 from api.http.problems import Refusal
 from orchestrator.core.bundle import MAX_BUNDLE
-from orchestrator.core.limits import Limits, Rate, rate_of
+from orchestrator.core.limits import Limits, Rate, limits_of_wide, rate_of
+from orchestrator.core.sources import Source, address_of, source_of_host
 from orchestrator.storage.allowances import Spent, spend
 from orchestrator.storage.database import Session
 
@@ -170,7 +170,7 @@ def charge_sign_in(service: TheService, request: Request) -> None:
     _charge_source(service, request, source_of(service, request), {"sign-ins": 1})
 
 
-def charge_read(service: Service, request: Request, source: str) -> None:
+def charge_read(service: Service, request: Request, source: Source) -> None:
     """Charge a source for a public read. Raises `Refusal` (429)."""
     path: str = request.scope["route"].path
     if path.endswith("/log/bundles"):
@@ -180,26 +180,40 @@ def charge_read(service: Service, request: Request, source: str) -> None:
     _charge_source(service, request, source, {"reads": 1, "read-rows": rows})
 
 
-def _charge_source(service: Service, request: Request, source: str, costs: Costs) -> None:
-    account, transaction = source_account(source), service.database.transaction()
+def _charge_source(service: Service, request: Request, source: Source, costs: Costs) -> None:
+    """Charge a network, and the wide one if that had enough: its floods cost the others nothing."""
+    account, transaction = source_account(source.network), service.database.transaction()
     charge(transaction, request, account, service.limits, costs)
+    if source.wide is not None:
+        limits = limits_of_wide(service.limits)
+        with service.database.transaction() as session:
+            session.run("api.commit_unflushed")
+            spent = spend(session, source_account(source.wide), limits, costs)
+        if any(each.wait_us for each in spent):
+            note(request, spent, limits)
 
 
-def spend_on_replay(service: Service, source: str) -> int:
+def spend_on_replay(service: Service, source: Source) -> int:
     """Spend on a page of the stored log, and return 0 or the time until there is enough, in us."""
     with service.database.transaction() as session:
         session.run("api.commit_unflushed")
-        (spent,) = spend(session, source_account(source), service.limits, {"replays": 1})
-    return spent.wait_us
+        for network, limits in zip(
+            source, (service.limits, limits_of_wide(service.limits)), strict=True
+        ):
+            if network is not None:
+                (spent,) = spend(session, source_account(network), limits, {"replays": 1})
+                if spent.wait_us:
+                    return spent.wait_us
+    return 0
 
 
-def source_account(source: str) -> str:
-    """Return the address that a source's allowances are kept under; no key is known for it."""
-    return "0x" + sha256(f"tallystick source {source}".encode()).hexdigest()[:40]
+def source_account(network: str) -> str:
+    """Return the address that a network's allowances are kept under; no key is known for it."""
+    return "0x" + sha256(f"tallystick source {network}".encode()).hexdigest()[:40]
 
 
-def source_of(service: Service, request: Request) -> str:
-    """Return the network that a request comes from, as far as proxies that we trust say so.
+def source_of(service: Service, request: Request) -> Source:
+    """Return the source that a request comes from, as far as proxies that we trust say so.
 
     From its right, the first hop that is no trusted proxy: what stands further left, that hop may
     have made up. A request with both fields says nothing, for a proxy that writes one of them may
@@ -211,34 +225,16 @@ def source_of(service: Service, request: Request) -> str:
     for earlier in reversed(hops[-MAX_HOPS:]):
         if not is_trusted(hop, service.info.trusted_proxies):
             break
-        if _address(earlier) is None:
+        if address_of(earlier) is None:
             break
         hop = earlier
-    return network_of(hop)
+    return source_of_host(hop)
 
 
 def is_trusted(hop: str, proxies: Iterable[Network]) -> bool:
     """Return whether a hop is a proxy that we trust."""
-    address = _address(hop)
+    address = address_of(hop)
     return address is not None and any(address in network for network in proxies)
-
-
-def network_of(hop: str) -> str:
-    """Return the network of a hop: an IPv4 address, or the /64 of one of IPv6."""
-    address = _address(hop)
-    # A caller with one address of an IPv6 network usually has all 2**64 of them.
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((address, 64), strict=False))
-    return hop if address is None else str(address)
-
-
-def _address(hop: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(hop)
-    except ValueError:
-        return None
-    # One host is one source, by whichever of its two forms it comes.
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _forwarded_for(request: Request, name: str) -> list[str]:

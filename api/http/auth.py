@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
-from api.context import Service, TheService
+from api.context import Reader, Service, TheService
 from api.http.allowances import costs_of, note, occupy
 from api.http.fields import checksummed
 from api.http.problems import Refusal
@@ -27,6 +27,7 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.limits import limits_by_level
 from orchestrator.core.scopes import SCOPES, Scope
 from orchestrator.core.sign_in import Audience, SignIn, read_message, write_message
+from orchestrator.core.sources import Source
 from orchestrator.core.units import format_ms
 from orchestrator.storage import allowances
 from orchestrator.storage.database import Row, Session
@@ -156,6 +157,19 @@ def acting(
         check=lambda key: _caller(key, caller.secret),
         lets_go_early=lets_go_early,
     )
+
+
+def reader_of(service: Service, request: Request, source: Source) -> Reader:
+    """Return who follows the log: where from, and for whom if a live key was shown.
+
+    All may read it. So a key is charged for nothing here, and one that has ended brings nothing.
+    """
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not _KEY.fullmatch(key):
+        return Reader(source)
+    with service.database.transaction(secret=secret_of(key)) as session:
+        shown = session.key
+        return Reader(source, shown.account if shown and shown.state == "live" else None)
 
 
 def needs(*scopes: Scope) -> Callable[..., Caller]:

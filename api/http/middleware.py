@@ -12,10 +12,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.context import ConcurrencyLimit, Service
+from api.context import Service, SourceLimit
 from api.http import allowances, problems
 from api.http.problems import Refusal
-from orchestrator.core.limits import MOST
 
 MAX_BODY_BYTES = 262_144
 MAX_BULK_BYTES = 4 * 1_048_576
@@ -123,7 +122,7 @@ class SourceGuard:
         self.app = app
         self._service = service
         self._most = service.limits.source_connections
-        self._held = ConcurrencyLimit(MOST, self._most)
+        self._held = SourceLimit(self._most, service.limits.wide_sources)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         peer = (scope.get("client") or ("",))[0]

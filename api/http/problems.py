@@ -31,11 +31,13 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.intake.found import IntakeError
 from orchestrator.core.requests import RETRYABLE
-from orchestrator.storage.database import Unreachable
+from orchestrator.storage.database import DatabaseError, Unreachable
 
 MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 20
 RETRY_S = 2
+# The states of errors by which the database takes no more, of an account and of all.
+_ACCOUNT_FULL, _ALL_FULL = "54000", "53100"
 # Where a response has its codes until the API is described.
 CODES = "x-codes"
 
@@ -231,6 +233,17 @@ def install(app: FastAPI) -> None:
         # The message may name tables, nodes or keys of ours, so it goes to the log alone.
         _log(request, error)
         return unavailable() if status == 503 else internal()
+
+    @app.exception_handler(DatabaseError)
+    def unkept(request: Request, error: DatabaseError) -> JSONResponse:
+        """Answer what the database keeps no more of; the rest is a failure of ours."""
+        if error.sqlstate == _ACCOUNT_FULL:
+            detail = "as much of this is kept of your account as may be"
+            return response(403, "storage-limit", detail)
+        if error.sqlstate != _ALL_FULL:
+            raise error
+        _log(request, error)
+        return unavailable()
 
     def unreachable(request: Request, error: Exception) -> JSONResponse:
         _log(request, error)

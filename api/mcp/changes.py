@@ -24,7 +24,8 @@ from mcp.server.subscriptions import (
 from mcp.shared.exceptions import MCPError
 
 from api.context import Service
-from api.http import allowances
+from api.http.allowances import source_of
+from api.http.auth import reader_of
 from api.http.fields import address
 from api.http.problems import Refusal
 from api.mcp.library import SCHEME
@@ -78,16 +79,17 @@ class Changes:
             )
         if ctx.request is None:
             raise TypeError("the endpoint hands each request on")
-        source = allowances.source_of(self._service, ctx.request)
+        source = source_of(self._service, ctx.request)
+        reader = await anyio.to_thread.run_sync(reader_of, self._service, ctx.request, source)
         await anyio.to_thread.run_sync(self._service.feed.open)
         try:
-            take_place(self._service, source)
+            take_place(self._service, reader)
         except Refusal as refusal:
             raise MCPError(types.INTERNAL_ERROR, f"{refusal.code}: {refusal.detail}") from None
         try:
             return await self._serve(ctx, params, named, allowed)
         finally:
-            self._service.streams.leave(source)
+            self._service.streams.leave(reader)
 
     async def _serve(
         self,

@@ -4,7 +4,7 @@ That block's time is "now". Claims are read from the escrow's events since the t
 ended or the contract was closed: there are none before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from orchestrator.actions.plan import (
     parse_token_amount,
 )
 from orchestrator.chain.abi import (
+    ChainEvent,
     Claimed,
     ClaimLowered,
     ClaimsDisputed,
@@ -179,7 +180,7 @@ def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
         since_s = min(since_s, closed_at_s - 1)
     claims = Claims({})
     if block.time_s > since_s:
-        claims = _claims(chain, asked_id, since_s, at)
+        claims = claims_of(events_of(chain, chain.addresses.escrow, [asked_id], since_s, at))
     token, accounts = token_of(chain, terms.token), _accounts_of(chain, terms, at)
     return ContractState(
         contract_id=asked_id,
@@ -248,10 +249,10 @@ def token_of(chain: Chain, address: str) -> Token:
     return Token(symbol, decimals)
 
 
-def _claims(chain: Chain, asked_id: bytes, since_s: int, last: int) -> Claims:
-    """Return the claims by the events later than a second, up to the block `last`."""
+def claims_of(events: Iterable[ChainEvent]) -> Claims:
+    """Return the claims of a contract by the escrow's events about it, in their order."""
     claims = Claims({})
-    for happened in events_of(chain, chain.addresses.escrow, [asked_id], since_s, last):
+    for happened in events:
         event = happened.event
         match event:
             case Claimed():

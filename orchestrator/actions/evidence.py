@@ -273,7 +273,7 @@ def plan_refutations(chain: Chain, log: LogCopy, state: ContractState) -> Plan:
         )
     unopened: set[int] = set()
     cases = find_refutations(
-        log.entries(), log.contracts, state.contract_id, claims.open, log.at, unopened
+        log.entries(), log.contracts, {state.contract_id: claims.open}, log.at, unopened
     )
     transactions = tuple(
         _refutation_transaction(chain, log, state, key, case)

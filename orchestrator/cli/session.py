@@ -101,11 +101,11 @@ class CommandSession(ResourceGroup):
         if state is None:
             # A server that names another log than its own is found out by the log's root.
             _, log_id = served_deployment(self.client)
-            contract_id = None
+            names = None
         else:
-            log_id, contract_id = state.terms.log_id, state.contract_id
+            log_id, names = state.terms.log_id, [state.contract_id]
         told = Progress("entries copied", self._progress)
-        with LogCopy(pages_of(self.client), self.chain, log_id, contract_id, told) as log_copy:
+        with LogCopy(pages_of(self.client), self.chain, log_id, names, told) as log_copy:
             yield log_copy
 
 

@@ -37,8 +37,8 @@ from orchestrator.core.purchase import (
     PaidOutcome,
     Purchase,
     forget_needless,
-    late_purchase,
     next_sweep,
+    untaken_purchase,
 )
 from orchestrator.core.surface_settings import SurfaceSettings
 from orchestrator.core.tally import ANSWERED, PAID_AFTER, STATED_AFTER, Subject, motion_of
@@ -187,16 +187,23 @@ def taking_event(world: World, position: int, record: Record) -> None:
             if purchase.is_needless:
                 lead.purchases.remove(purchase)
             return
-    _count_late_reversal(world, position, record.entry, opening, lead)
+    _count_untaken(world, position, record.entry, opening, lead)
 
 
-def _count_late_reversal(
+def _count_untaken(
     world: World, position: int, entry: Entry, opening: EventOpening, lead: Lead
 ) -> None:
-    """Count what an event would have taken, had it come in time: it is evidence all the same."""
+    """Count what an event would have taken, had it come in time: it is evidence all the same.
+
+    So is one in time of a contract that both parties closed, after its policy.
+    """
     here = world.surfaces[entry.surface]
-    purchase = late_purchase(
-        lead.purchases, opening.order, here.policy.reverses(entry.label), entry.time_ms
+    purchase = untaken_purchase(
+        lead.purchases,
+        opening.order,
+        here.policy.reverses(entry.label),
+        entry.time_ms,
+        lambda name: here.governs(world.contracts[name].rules),
     )
     if purchase is None or purchase.outcome is None:
         return

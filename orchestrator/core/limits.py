@@ -15,7 +15,8 @@ from orchestrator.core.units import DAY_MS, DAY_S
 class Limits(NamedTuple):
     """The most of everything, all whole numbers. Those of an account are each account's alone.
 
-    A source is the network address of a caller: of IPv6 its first 64 bits.
+    A source is the network address of a caller: of IPv6 its first 64 bits. Those that share the
+    first 48 have together what so many of them have: `wide_sources`.
     """
 
     # At a rate: so many at once, and as many again in that time.
@@ -31,6 +32,7 @@ class Limits(NamedTuple):
     source_reads_a_minute: int = 3_000
     source_rows_a_minute: int = 1_000_000
     source_replays_a_minute: int = 600
+    wide_sources: int = 4
     # At one time.
     connections: int = 1_000
     source_connections: int = 100
@@ -40,13 +42,17 @@ class Limits(NamedTuple):
     reads_queued: int = 256
     touches_at_once: int = 2
     streams: int = 500
+    public_streams_percent: int = 60
     source_streams: int = 20
+    account_streams: int = 20
     replays_at_once: int = 3
     waiters: int = 200
     waiters_of_account: int = 20
     waiting_requests: int = 100_000
     # For ever, or until it ends.
     stored_bytes: int = 20_000_000_000
+    all_stored_bytes: int = 1_000_000_000_000
+    table_bytes: int = 20_000_000_000
     surfaces: int = 100
     policies: int = 1_000
     settings: int = 10_000
@@ -136,6 +142,22 @@ def limits_for(limits: Limits, level: int) -> Limits:
     return limits._replace(**{name: min(max(1, value), MOST - 1) for name, value in most.items()})
 
 
+# What a source has at a rate.
+_OF_SOURCE = (
+    "source_sign_ins_a_minute",
+    "source_reads_a_minute",
+    "source_rows_a_minute",
+    "source_replays_a_minute",
+)
+
+
+@lru_cache(maxsize=16)
+def limits_of_wide(limits: Limits) -> Limits:
+    """Return the limits of the sources of one wide network together."""
+    most = {name: getattr(limits, name) * limits.wide_sources for name in _OF_SOURCE}
+    return limits._replace(**{name: min(value, MOST - 1) for name, value in most.items()})
+
+
 # --- Rates ----------------------------------------------------------------------------------------
 
 
@@ -205,8 +227,13 @@ class InboxLimits(NamedTuple):
     waiting_of_operators: int
     share: int
     stored_bytes: int
+    all_stored_bytes: int
     bytes_of_row: int
     turn_requests: int
+    table_bytes: int
+    leases: int
+    messages: int
+    memories_bytes: int
 
 
 def inbox_limits(limits: Limits) -> InboxLimits:
@@ -216,6 +243,11 @@ def inbox_limits(limits: Limits) -> InboxLimits:
         limits.waiting_requests // OPERATORS_PART,
         SHARE,
         limits.stored_bytes,
+        limits.all_stored_bytes,
         BYTES_OF_ROW,
         TURN_REQUESTS,
+        limits.table_bytes,
+        limits.leases,
+        limits.messages,
+        limits.memories_bytes,
     )

@@ -11,10 +11,11 @@ The same rules hold here, in the escrow's evidence and in a stranger's replay:
   the value was given back: ⌊r x revenue share⌋ for r < value, and the whole amount for r = value.
   So it does not matter in how many parts a refund comes; the unit price goes with the last.
 * A refund that happened later than the holdback period after its outcome takes nothing, and counts
-  for nothing.
+  for nothing; nor does one under another policy than the contract's, once its parties closed it.
+  Both are evidence for the operator's level.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -41,7 +42,7 @@ class Purchase:
 
     `order` is its order's random word, zero for none. `outcome` is what it was paid for, if it was.
     `last_refund` is the position of the event that took from it last; 0 for none. `late_units` of
-    its value were given back too late to take anything.
+    its value were given back too late to take anything, or after the contract's policy.
     """
 
     position: int
@@ -66,15 +67,22 @@ class Purchase:
         """Return whether an event of this time can still take from it."""
         return not self.is_spent and (self.outcome is None or at_ms <= self.outcome.expires_ms)
 
-    def take_late(self, rules: ContractRules, value_units: int) -> int:
-        """Count a refund that comes too late; return what it would have taken of the outcome.
+    @property
+    def is_given_back(self) -> bool:
+        """Return whether all of it was given back, be it that this took nothing.
 
-        One of no value is of all that is left. A purchase without revenue goes with any refund of
-        it, but once: a unit that it never had stands for that.
+        A purchase without revenue goes with any refund: a unit that it never had stands for that.
+        """
+        return self.is_spent or self.refunded_units + self.late_units >= max(self.value_units, 1)
+
+    def take_late(self, rules: ContractRules, value_units: int) -> int:
+        """Count a refund that can take nothing; return what it would have taken of the outcome.
+
+        One of no value is of all that is left.
         """
         value = self.value_units
         before = self.refunded_units + self.late_units
-        if self.outcome is None or self.is_spent or before >= max(value, 1):
+        if self.outcome is None or self.is_given_back:
             return 0
         after = min(value, before + value_units) if value_units else value
         self.late_units = max(after, 1) - self.refunded_units
@@ -132,18 +140,30 @@ def latest_purchase(purchases: Iterable[Purchase], state: str) -> Purchase | Non
     return found
 
 
-def late_purchase(
-    purchases: Iterable[Purchase], order: bytes, states: Iterable[str], at_ms: int
+def untaken_purchase(
+    purchases: Iterable[Purchase],
+    order: bytes,
+    states: Iterable[str],
+    at_ms: int,
+    is_governed: Callable[[bytes], bool],
 ) -> Purchase | None:
-    """Return the purchase that an event of this time is about, but comes too late to take from."""
+    """Return the purchase that an event of this time is about, and can take nothing from.
+
+    Either it comes too late, or the contract that paid is not governed by the policy in force, as
+    one that both parties closed need not be.
+    """
     if order != ZERO_WORD:
         found = purchase_of_order(purchases, order)
         named = [found] if found is not None and found.state in states else []
     else:
-        latest = (latest_purchase(purchases, state) for state in states)
+        left = [one for one in purchases if not one.is_given_back]
+        latest = (latest_purchase(left, state) for state in states)
         named = [one for one in latest if one is not None]
-    late = (one for one in named if one.outcome is not None and at_ms > one.outcome.expires_ms)
-    return next(late, None)
+    for one in named:
+        paid = one.outcome
+        if paid and (at_ms > paid.expires_ms or not is_governed(paid.contract_id)):
+            return one
+    return None
 
 
 def forget_needless(purchases: list[Purchase], horizon_ms: int) -> list[Purchase]:

@@ -12,7 +12,6 @@ import socket
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -24,8 +23,10 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from api.http.allowances import is_trusted, network_of
+from api.http.allowances import is_trusted
 from orchestrator.core.errors import ChainError
+from orchestrator.core.limits import Limits
+from orchestrator.core.sources import Source, SourcePlaces, source_of_host
 
 START_S = 30
 SWITCH_S = 0.0005
@@ -57,11 +58,15 @@ PATIENCE = Patience()
 
 
 class Bounds(NamedTuple):
-    """The most connections in all and of one source. Those of proxies count in all alone."""
+    """The most connections in all and of one source. Those of proxies count in all alone.
+
+    Of a wide network there are as many as of so many sources.
+    """
 
     most: int
     most_of_source: int
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    wide_sources: int = Limits().wide_sources
 
 
 class Gate:
@@ -69,8 +74,8 @@ class Gate:
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._sources: dict[BoundedConnection, str | None] = {}
-        self._held: Counter[str | None] = Counter()
+        self._sources: dict[BoundedConnection, Source | None] = {}
+        self._places = SourcePlaces(bounds.most_of_source, bounds.wide_sources)
         # Those that wait for their peer, the longest first.
         self._waiting: dict[BoundedConnection, None] = {}
         self.refused = 0
@@ -85,31 +90,32 @@ class Gate:
 
     def enter(self, connection: "BoundedConnection", host: str) -> bool:
         """Give a connection a place, if need be that of one which waits; False if there is none."""
-        source = None if is_trusted(host, self._bounds.proxies) else network_of(host)
-        is_full = len(self._sources) >= self._bounds.most
-        if source is not None and self._held[source] >= self._bounds.most_of_source:
-            rivals = (each for each in self._waiting if self._sources[each] == source)
-            is_full = True
-        else:
-            rivals = (each for each in self._waiting)
-        if is_full:
+        source = None if is_trusted(host, self._bounds.proxies) else source_of_host(host)
+        full = None if source is None else self._places.full(source)
+        if full is not None or len(self._sources) >= self._bounds.most:
             self.refused += 1
-            rival = next(rivals, None)
+            rival = next(self._rivals(full), None)
             if rival is None:
                 return False
             self.leave(rival)
             rival.end()
         self._sources[connection] = source
-        self._held[source] += 1
+        if source is not None:
+            self._places.take(source)
         return True
+
+    def _rivals(self, network: str | None) -> Iterator["BoundedConnection"]:
+        """Yield the connections that wait for their peer, of a network if it is full."""
+        for each in self._waiting:
+            if network is None or network in (self._sources[each] or ()):
+                yield each
 
     def leave(self, connection: "BoundedConnection") -> None:
         """Take a connection's place back, if it has one."""
         if connection in self._sources:
             source = self._sources.pop(connection)
-            self._held[source] -= 1
-            if not self._held[source]:
-                del self._held[source]
+            if source is not None:
+                self._places.leave(source)
             self._waiting.pop(connection, None)
 
     def note(self, connection: "BoundedConnection", *, waits: bool) -> None:

@@ -566,6 +566,7 @@ def http_server(
             allow_files(limits.connections),
             limits.source_connections,
             service.info.trusted_proxies,
+            limits.wide_sources,
         )
     )
     served = app if metrics is None else metrics.counting(app, gate)

@@ -55,6 +55,7 @@ from orchestrator.core.requests import (
     Settle,
 )
 from orchestrator.core.site import Sponsorship
+from orchestrator.core.terms import Terms
 from orchestrator.core.units import DAY_MS, format_second
 from orchestrator.log.inbox import MAX_BULK, Submission, submit
 from orchestrator.log.reader import LogReader, StoredEntry
@@ -130,7 +131,7 @@ class Pipeline:
         self._account = account.lower()
         self._serves = sponsorship.serves
         self._openings = Openings(database, self._log_id, chain, relayer, now_ms, sponsorship)
-        self._refuter = Refuter(log, chain, indexer, now_ms, self._is_served)
+        self._refuter = Refuter(log, chain, indexer, now_ms, self._served_terms)
         self._endorser = Endorser(database, log, chain, indexer, verifier)
         self._intents = Intents(database, relayer, chain.addresses.chain_id, self._account)
         # What follows is a cache of the log and the chain: a restart finds all of it again.
@@ -459,10 +460,11 @@ class Pipeline:
 
         Returns how many. A stranger may be faster; then ours is refused, and nothing is wrong.
         """
-        refutations = self._refuter.find_refutations()
-        return sum(
-            self._intents.ask_again("refute", purpose, call) for purpose, call in refutations
-        )
+        with Troubles() as troubles:
+            refutations = self._refuter.find_refutations(troubles)
+            return sum(
+                self._intents.ask_again("refute", purpose, call) for purpose, call in refutations
+            )
 
     def submit(self) -> None:
         """Move every transaction on, by what the chain shows now.
@@ -600,9 +602,12 @@ class Pipeline:
             return False
         return terms.log_id == self._log_id and is_short_name(terms.outcome)
 
-    def _is_served(self, contract_id: bytes) -> bool:
-        """Return whether a contract is on our log and we pay its gas."""
-        return self._is_ours(contract_id) and self._serves(self._chain.terms_of(contract_id))
+    def _served_terms(self, contract_id: bytes) -> Terms | None:
+        """Return the terms of a contract that is on our log and whose gas we pay, or None."""
+        if not self._is_ours(contract_id):
+            return None
+        terms = self._chain.terms_of(contract_id)
+        return terms if self._serves(terms) else None
 
     def _request(self, requests: list[tuple[str, Request]]) -> None:
         """Submit requests to the log under their keys, all in one transaction."""

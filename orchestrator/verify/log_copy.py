@@ -5,12 +5,12 @@ the root that the chain holds; they may be lies, and are not judged here. The es
 each contract comes from the chain, all of them as of one block. Proofs are made from the entries.
 
 A log can name contracts that do not exist, and a stranger can open tiny ones. So what is kept is
-bounded by what was paid for: contracts that the escrow knows, and for a named contract only those
-that compete with it. No entry makes a command fail.
+bounded by what was paid for: contracts that the escrow knows, and for named contracts only those
+that compete with one of them. No entry makes a command fail.
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
@@ -57,8 +57,8 @@ class LogCopy(ResourceGroup):
     the entries of `pages` are not those that are anchored. `block_number` is the block as of which
     the chain was asked.
 
-    `contracts` holds the named contract and its competitors; without one the log's first
-    `MAX_CONTRACTS`, and `left_out` says whether there are more.
+    `contracts` holds the contracts of these names and their competitors; without names the log's
+    first `MAX_CONTRACTS`, and `left_out` says whether there are more.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class LogCopy(ResourceGroup):
         pages: Pages,
         chain: Chain,
         log_id: bytes,
-        contract_id: bytes | None = None,
+        names: Collection[bytes] | None = None,
         told: Told = say_nothing,
     ) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class LogCopy(ResourceGroup):
         # than a tile of entries.
         self._tiles: list[bytes] = []
         self._chain, self._asked = chain, set[bytes]()
-        self._named = None if contract_id is None else self._keep_named(contract_id)
+        self._markets = None if names is None else self._keep_named(names)
         with self._opening():
             self._file = self._exits.enter_context(_nameless_file())
             self._read(pages)
@@ -142,15 +142,14 @@ class LogCopy(ResourceGroup):
                 f"the chain holds {to_hex(self.root)}; ask another server",
             )
 
-    def _keep_named(self, contract_id: bytes) -> EscrowRecord:
-        """Keep the named contract, before all others, and return the escrow's record of it."""
-        record = self._chain.escrow_records([contract_id], self.block_number).get(contract_id)
-        if record is None:
+    def _keep_named(self, names: Collection[bytes]) -> set[object]:
+        """Keep the named contracts, before all others, and return their markets."""
+        self.contracts |= self._chain.escrow_records([*names], self.block_number)
+        if len(self.contracts) < len(set(names)):
             raise NodeError(
                 "node-lags", f"{self._chain.node.name} has forgotten a contract; try again"
             )
-        self.contracts[contract_id] = record
-        return record
+        return {record.market for record in self.contracts.values()}
 
     def _keep_contracts(self, entries: Iterable[bytes]) -> None:
         """Ask the escrow for the contracts that a page names, and keep those that matter.
@@ -158,7 +157,7 @@ class LogCopy(ResourceGroup):
         A contract without a settlement has nothing to disprove; one whose opening is not in the log
         cannot win a transition. A made-up contract costs one question, and is forgotten.
         """
-        kinds = (OPENED, SETTLEMENT) if self._named is None else (OPENED,)
+        kinds = (OPENED, SETTLEMENT) if self._markets is None else (OPENED,)
         entry_words = (read_words(0, entry) for entry in entries)
         subjects = {entry.subject: None for entry in entry_words if entry.kind in kinds}
         new = [name for name in subjects if name not in self.contracts and name not in self._asked]
@@ -168,8 +167,8 @@ class LogCopy(ResourceGroup):
         for name, record in self._chain.escrow_records(new, self.block_number).items():
             if record.log_id != self.log_id:
                 continue
-            if self._named is not None:
-                if record.market == self._named.market:
+            if self._markets is not None:
+                if record.market in self._markets:
                     self.contracts[name] = record
             elif len(self.contracts) < MAX_CONTRACTS:
                 self.contracts[name] = record

@@ -146,7 +146,7 @@ def test_no_claim_is_called_founded_while_an_opening_is_missing(
 
     def refutations(*asked: Any) -> Iterator[tuple[bytes, Case]]:
         list(asked[0])
-        asked[5].update(unopened)
+        asked[4].update(unopened)
         return iter(())
 
     claims = CLAIMS._replace(

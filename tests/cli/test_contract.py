@@ -189,7 +189,7 @@ def _a_false_claim(market: Market, asked: str, contract_id: bytes) -> None:
     """Let the operator claim what a final statement covers, and a stranger have it dropped."""
     with Client(market.sandbox.url) as client:
         log_id = market.sandbox.stack.site.log_id
-        with LogCopy(pages_of(client), market.chain, log_id, contract_id) as log_copy:
+        with LogCopy(pages_of(client), market.chain, log_id, [contract_id]) as log_copy:
             _check_openings(log_copy)
             first = _transitions(log_copy)[0]
             touch = _touch_of(log_copy, first)

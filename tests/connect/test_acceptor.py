@@ -121,12 +121,13 @@ def test_a_level_that_is_lost_or_suspended_signs_nothing(
     path = f"/v1/surfaces/{surface}"
     offer = owner.post(f"{path}/offers", json={"deal": deal, "level": 2}).json()
     with service.admin() as admin:
+        admin.execute("UPDATE standings SET level = 2 WHERE surface = %s", (from_hex(surface),))
+        name = take(operator, offer)
         admin.execute(
-            "UPDATE standings SET level = 2, document ="
+            "UPDATE standings SET document ="
             " jsonb_set(document::jsonb, '{disputes_lost}', '1') WHERE surface = %s",
             (from_hex(surface),),
         )
-    name = take(operator, offer)
 
     def look(level: int) -> str:
         rules = read_rules(rules_for(offer, tmp_path, level=level))

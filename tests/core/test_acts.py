@@ -582,6 +582,23 @@ def test_a_later_policy_washes_no_refund_of_what_was_signed_before() -> None:
     assert replayed(world, records) == world
 
 
+def test_a_closing_and_a_later_policy_wash_no_refund_in_time() -> None:
+    """The money was settled by the closing; what was sold counts against the level all the same."""
+    terms = deal(deadline_ms=100_000, holdback_period_ms=100_000)
+    world, records = surface(terms)
+    records += earn(world)
+    records += decide(world, CloseContract(terms.contract_id, 1500, ZERO), 1500)
+    later = policy(touches_per_lead=7)
+    records += decide(world, PublishPolicy(SURFACE, OWNER, later), 2000)
+    for _ in range(3):
+        records += decide(world, ProductEvent(SURFACE, X, "refund", 0, 2000), 2000)
+    assert world.contracts[terms.contract_id].reversed_units == 0
+    # Two purchases of ten each, and nothing for the third refund.
+    assert standing(world).buckets[-1].reversed_units == 20
+    assert not [one for one in records if one.entry.kind == "outcome.reversed"]
+    assert replayed(world, records) == world
+
+
 # --- Suspension -----------------------------------------------------------------------------------
 
 

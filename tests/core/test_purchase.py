@@ -12,11 +12,11 @@ from orchestrator.core.purchase import (
     Purchase,
     Taking,
     forget_needless,
-    late_purchase,
     latest_purchase,
     purchase_of_order,
     taken_units,
     taking,
+    untaken_purchase,
 )
 from tests.support.worlds import policy, rules, word
 
@@ -181,7 +181,7 @@ def test_what_is_spent_or_was_never_paid_for_is_counted_no_more() -> None:
         (None, ("trial", "paid"), 21, 3),
     ],
 )
-def test_the_purchase_that_a_late_event_is_about(
+def test_the_purchase_that_an_event_is_about_and_cannot_take_from(
     order: str | None, states: tuple[str, ...], at: int, position: int | None
 ) -> None:
     purchases = [
@@ -189,8 +189,12 @@ def test_the_purchase_that_a_late_event_is_about(
         Purchase(3, "paid", 5, ZERO_WORD, PaidOutcome(word("a"), 4, 10, 20)),
         Purchase(5, "paid", 5, word("p")),
     ]
-    found = late_purchase(purchases, word(order) if order else ZERO_WORD, states, at)
+    named = word(order) if order else ZERO_WORD
+    found = untaken_purchase(purchases, named, states, at, lambda _: True)
     assert (found.position if found else None) == position
+    # Under another policy it is the same one, in time or not.
+    at_once = untaken_purchase(purchases, named, states, 0, lambda _: False)
+    assert at_once == untaken_purchase(purchases, named, states, 99, lambda _: True)
 
 
 def test_a_purchase_that_no_contract_paid_gives_nothing_back() -> None:

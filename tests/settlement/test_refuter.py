@@ -1,13 +1,18 @@
 """Claims that the log refutes are dropped by our own pipeline, and founded ones are left alone."""
 
+from typing import Any
+
 import pytest
 
-from orchestrator.actions.contract_state import ContractState, read_contract_state
+from orchestrator.actions.contract_state import read_contract_state
 from orchestrator.chain.rpc import NodeError
 from orchestrator.core.entry import Entry
 from orchestrator.core.evidence.history import PublicEntry
+from orchestrator.core.terms import Terms
 from orchestrator.core.units import DAY_S
 from orchestrator.settlement import refuter
+from orchestrator.settlement.refuter import Refuter
+from orchestrator.settlement.troubles import Troubles
 from orchestrator.verify.log_copy import LogCopy
 from tests.support.market import PRICE_UNITS, Market
 from tests.support.single_contract import second_stack
@@ -37,7 +42,7 @@ def log_copy(market: Market, contract_id: bytes) -> LogCopy:
     def pages(start: int, limit: int) -> list[PublicEntry]:
         return [PublicEntry(one.data, one.opening or b"") for one in log.entries(start, limit)]
 
-    return LogCopy(pages, market.chain, log.log_id, contract_id)
+    return LogCopy(pages, market.chain, log.log_id, [contract_id])
 
 
 def claims_left(market: Market, contract_id: bytes) -> dict[bytes, bool]:
@@ -52,12 +57,12 @@ def refutations(market: Market) -> list[str]:
     return [one.intent_key for one in sent if one.intent_key.startswith("refute:")]
 
 
-def paid_and_silent(market: Market, *names: str) -> dict[str, bytes]:
+def paid_and_silent(market: Market, *names: str, **last: object) -> dict[str, bytes]:
     """Open a contract for each operator, with a paid outcome and after it one that is not stated.
 
-    Their time for statements is over.
+    Their time for statements is over. `last` changes the terms of the last one.
     """
-    contracts = {name: market.open(name) for name in names}
+    contracts = {name: market.open(name, **(last if name == names[-1] else {})) for name in names}
     market.advance_to(market.sandbox.clock() // 1000 + 3600)
     for name in names:
         market.win(name, f"{name}-stated")
@@ -109,30 +114,69 @@ def test_a_stranger_refutes_first(market: Market) -> None:
     assert market.sandbox.stack.relayer.under_way() == 0
 
 
-def test_a_contract_that_fails_stops_no_other_and_is_tried_again(
+def found(search: Refuter) -> list[bytes]:
+    """Return the contracts of the claims that a search finds to be false, in its order."""
+    with Troubles() as troubles:
+        calls = search.find_refutations(troubles)
+    return [bytes.fromhex(name.split(":")[0]) for name, _ in calls]
+
+
+def test_of_many_claims_those_that_end_first_are_first_and_none_stops_another(
     market: Market, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    contracts = paid_and_silent(market, "ada", "bo")
+    stack = market.sandbox.stack
+    # Bo's ends first, and is claimed last.
+    contracts = paid_and_silent(market, "ada", "bo", claim_period_s=7 * DAY_S)
     ada, bo = contracts.values()
     claim(market, "ada", ada, 0)
     claim(market, "bo", bo, 1)
     market.sandbox.finalize()
-    market.sandbox.stack.pipeline.watch()
-    failures: list[bytes] = []
+    stack.pipeline.watch()
+    copies, now_ms = list[set[bytes]](), [stack.now_ms()]
 
-    def failing(_: object, contract_id: bytes) -> ContractState:
-        if contract_id == ada and not failures:
-            failures.append(contract_id)
-            raise NodeError("node-timeout", "the node did not answer")
-        return read_contract_state(market.chain, contract_id)
+    class Counted(LogCopy):
+        def __init__(self, *asked: Any) -> None:
+            super().__init__(*asked)
+            copies.append(set(asked[3]))
+
+    def fresh() -> Refuter:
+        served, indexer = stack.pipeline._served_terms, stack.pipeline._indexer
+        return Refuter(stack.log, stack.chain, indexer, lambda: now_ms[0], served)
+
+    # One copy of the log serves all.
+    with monkeypatch.context() as changed:
+        changed.setattr(refuter, "LogCopy", Counted)
+        assert (found(fresh()), copies) == ([bo, ada], [{ada, bo}])
+    for limit in ("MAX_CONTRACTS", "MAX_REFUTATIONS", "MAX_CLAIMS"):
+        with monkeypatch.context() as changed:
+            changed.setattr(refuter, limit, 1)
+            search = fresh()
+            assert [found(search) for _ in range(4)] == [[bo], [ada], [], []]
+    # What was left out for want of memory is found once there is room.
+    with monkeypatch.context() as changed:
+        changed.setattr(refuter, "MAX_WATCHED", 1)
+        search, block = fresh(), stack.chain.block()
+        assert [found(search) for _ in range(2)] == [[bo], []]
+        ended_s = read_contract_state(market.chain, bo).times.refutable_until_s + 1
+        now_ms[0] += refuter.CHECK_EVERY_MS
+        changed.setattr(stack.chain, "block", lambda: block._replace(time_s=ended_s))
+        assert [found(search) for _ in range(3)] == [[], [ada], []]
 
     # Another pipeline finds what the first has read.
     with second_stack(market.sandbox, database_url) as again:
         market.sandbox.stack.pipeline = again.pipeline
-        monkeypatch.setattr(refuter, "read_contract_state", failing)
+        served, failures = again.pipeline._served_terms, list[bytes]()
+
+        def failing(contract_id: bytes) -> Terms | None:
+            if contract_id == ada and not failures:
+                failures.append(contract_id)
+                raise NodeError("node-timeout", "the node did not answer")
+            return served(contract_id)
+
+        monkeypatch.setattr(again.pipeline._refuter, "_served", failing)
         with pytest.raises(NodeError):
-            again.pipeline.step()
-        assert again.pipeline.refute() == 1
+            again.pipeline.refute()
+        # Bo's was asked for all the same.
         assert again.pipeline.refute() == 1
         assert again.pipeline.refute() == 0
         market.sandbox.come_to_rest()

@@ -633,7 +633,6 @@ CHANGES_OF_ANOTHERS = {
     "api_keys": "UPDATE api_keys SET revoked_ms = 1 WHERE account = %(other)s",
     "operator_profiles": "DELETE FROM operator_profiles WHERE account = %(other)s",
     "operator_memory": "UPDATE operator_memory SET value = '2' WHERE account = %(other)s",
-    "rate_limits": "UPDATE rate_limits SET full_at_us = 0 WHERE account = %(other)s",
     "lead_identities": "DELETE FROM lead_identities",
     "order_identities": "DELETE FROM order_identities",
     "private_payloads": "DELETE FROM private_payloads",

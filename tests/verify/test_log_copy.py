@@ -86,18 +86,18 @@ class Log:
         self.asked += names
         return {name: self.contracts[name] for name in names if name in self.contracts}
 
-    def read(self, asked: bytes | None = None) -> LogCopy:
-        return LogCopy(pages_of(cast(Client, self)), cast(Chain, self), LOG, asked)
+    def read(self, *asked: bytes) -> LogCopy:
+        return LogCopy(pages_of(cast(Client, self)), cast(Chain, self), LOG, asked or None)
 
 
-@pytest.mark.parametrize("asked", [None, word(99)])
+@pytest.mark.parametrize("asked", [[], [word(99)]])
 def test_made_up_contracts_are_forgotten(
-    asked: bytes | None, monkeypatch: pytest.MonkeyPatch
+    asked: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_copy, "MAX_CONTRACTS", 8)
     known = {word(n): record(n) for n in (3, 50, 99)}
     log = Log(range(1, 100), known)
-    with log.read(asked) as copy:
+    with log.read(*asked) as copy:
         assert set(copy.contracts) == set(known)
         assert not copy.left_out
         assert copy.size == 198
@@ -122,6 +122,9 @@ def test_a_named_contract_and_its_market_are_kept_however_many_others_there_are(
     log = Log(range(1, 61), {**others, **market, **elsewhere})
     with log.read(word(59)) as copy:
         assert set(copy.contracts) == set(market)
+    # One copy serves several of them, each with its own market.
+    with log.read(word(59), word(39)) as copy:
+        assert set(copy.contracts) == {*market, *others}
     # Without a name it is the first ones, and that there are more is known.
     with log.read() as copy:
         assert (set(copy.contracts), copy.left_out) == ({word(n) for n in range(1, 9)}, True)
@@ -129,7 +132,7 @@ def test_a_named_contract_and_its_market_are_kept_however_many_others_there_are(
 
 def test_a_named_contract_that_the_node_does_not_know_is_an_error() -> None:
     with pytest.raises(NodeError, match="has forgotten a contract"):
-        Log([1], {}).read(word(1))
+        Log([1, 2], {word(1): record(1)}).read(word(1), word(2))
 
 
 @pytest.mark.parametrize(

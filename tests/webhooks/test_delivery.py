@@ -2,16 +2,25 @@
 
 import asyncio
 from collections import Counter
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler
 from itertools import pairwise
 
 import pytest
 
+from orchestrator.core.codec import commitment
+from orchestrator.core.entry import address_word
+from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.requests import RequestAction
 from orchestrator.core.units import DAY_MS
 from orchestrator.core.webhook import FAILING_MS, LEASE_MS, MAX_KEPT, MAX_TRIES, MAX_WAITING
-from tests.support.api_service import wallet
+from orchestrator.log.inbox import Submission, submit
+from orchestrator.storage.database import API
+from tests.support.api_service import LOG_ID, wallet
 from tests.support.http_server import serving
-from tests.support.webhooks import Bench, Receiver
+from tests.support.mcp_client import key_of
+from tests.support.servers import open_as
+from tests.support.webhooks import LETTER_MS, Bench, Receiver
 
 HOUR_MS = 3_600_000
 ASKED = ["action.requested"]
@@ -181,6 +190,31 @@ def test_what_was_answered_expired_or_erased_is_not_asked_any_more(
     pass_time(site, HOUR_MS)
     assert receiver.tries == 0
     assert {one["state"] for one in site.deliveries(webhook)} == {"moot"}
+
+
+def test_parameters_that_no_program_reads_hold_no_place(site: Bench, receiver: Receiver) -> None:
+    """The API's password takes them to the log: they are what the request commits to."""
+    webhook = site.register(receiver, events=ASKED)
+    operator, key = wallet("operator").address.lower(), key_of(site.operator)
+    surface, lead, salt = from_hex(site.surface), from_hex(site.leads[0]), bytes(32)
+    said = (b"{", b"\xff", b"[" * 60_000, b"1" * 8_000)
+    with (
+        open_as(site.service.database_url, API) as database,
+        database.transaction(secret=sha256(key.encode()).digest()) as session,
+    ):
+        for body in said:
+            request = RequestAction(
+                surface, lead, address_word(operator), "letter", LETTER_MS,
+                commitment=commitment(salt, body),
+            )  # fmt: skip
+            name = sha256(body).hexdigest()
+            submit(session, LOG_ID, operator, [Submission(name, request, body, salt)])
+    site.service.decide_waiting()
+    site.request("good")
+    site.work()
+    assert [one.document["data"]["parameters"] for one in receiver.received] == [{}]
+    states = Counter(one["state"] for one in site.deliveries(webhook))
+    assert states == {"moot": len(said), "delivered": 1}
 
 
 def test_one_that_fails_for_days_is_disabled_and_goes_on_where_it_stopped(

@@ -29,6 +29,7 @@ from api.routes.deals.drafts import (
 )
 from api.routes.surfaces.operators import terms_parameters
 from api.routes.surfaces.owners import own_surface
+from api.routes.surfaces.trust import levels_of
 from api.rules import BOUND, DEAL, OWNERS, PROPOSED, rules
 from orchestrator.core.deal import changes_between, deal_of, draft_terms
 from orchestrator.core.document import canonical_json
@@ -103,6 +104,8 @@ def propose(service: TheService, operator: Proposer, body: bodies.NewProposal) -
                 "operator-suspended",
                 "the surface's owner has suspended you there; ask the owner to restore you first",
             )
+        if body.offer is not None:
+            _check_level(service, session, operator, terms.surface, from_hex(body.offer))
     # An ERC-1271 check asks the chain, so no transaction is held open across it.
     signature = from_hex(body.operator_signature)
     consent = operator_consent_digest(terms, service.escrow_domain)
@@ -124,6 +127,40 @@ def propose(service: TheService, operator: Proposer, body: bodies.NewProposal) -
             offer=None if body.offer is None else from_hex(body.offer),
         )
         return _proposal(service, _known_proposal(service, session, operator, digest))
+
+
+def _check_level(
+    service: Service, session: Session, operator: Caller, surface: bytes, offer: bytes
+) -> None:
+    """Refuse a taker of an offer whose level is too low, be it that the log does not say so yet.
+
+    What is lost stands in the log from the operator's next act on, and so does what is earned:
+    then it is to ask for a judgement. The database compares what the log says once more.
+    """
+    row = session.one(
+        "api.offer",
+        log_id=service.log_id,
+        surface=surface,
+        offer=offer,
+        operator=operator.account,
+    )
+    if row is None:
+        return
+    level, due = levels_of(session, service.log_id, surface, operator.word, service.now_ms())
+    if min(level, due) >= row.level:
+        return
+    hint = ""
+    if level != due:
+        hint = f"; a judgement now gives you {due}" + (
+            f", so ask for one: POST /v1/surfaces/{to_hex(surface)}/judgements"
+            if due >= row.level
+            else ""
+        )
+    raise Refusal(
+        409,
+        "level-too-low",
+        f"the offer is for level {row.level} and above, and you have {level}{hint}",
+    )
 
 
 @router.get("/proposals", responses=documented(401, 403))

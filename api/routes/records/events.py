@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Request
 
 from api.context import Service, TheService
 from api.http import allowances, answers
+from api.http.auth import reader_of
 from api.http.fields import Digits, Limit
 from api.http.json_input import StrictRoute
 from api.http.problems import documented
@@ -27,6 +28,7 @@ from api.routes.records.stream import (
     take_place,
 )
 from api.rules import rules
+from orchestrator.core.sources import Source
 from orchestrator.log.feed import PAGE_ENTRIES, Told
 
 # The most entries that are looked at for one page: those that are read from the stored log cost
@@ -62,12 +64,13 @@ async def events(
     """Read what happened behind a position, decoded: a page of it, or what comes next."""
     source = allowances.source_of(service, request)
     await to_thread.run_sync(allowances.charge_read, service, request, source)
+    reader = await to_thread.run_sync(reader_of, service, request, source)
     cursor = await begin(service, after)
-    take_place(service, source)
+    take_place(service, reader)
     try:
-        found, cursor = await _search(service, source, wanted, cursor, limit, wait_s)
+        found, cursor = await _search(service, reader.source, wanted, cursor, limit, wait_s)
     finally:
-        service.streams.leave(source)
+        service.streams.leave(reader)
     return answers.LogEvents(
         events=[answers.LogEvent.model_construct(**event_of(each)) for each in found],
         next=max(cursor, 0),
@@ -76,7 +79,7 @@ async def events(
 
 
 async def _search(
-    service: Service, source: str, wanted: Wanted, cursor: int, limit: int, wait_s: int
+    service: Service, source: Source, wanted: Wanted, cursor: int, limit: int, wait_s: int
 ) -> tuple[list[Told], int]:
     """Return what is wanted behind a cursor, and the cursor behind what was looked at."""
     feed, found, searched = service.feed, list[Told](), 0

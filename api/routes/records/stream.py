@@ -17,8 +17,9 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.types import Receive, Scope, Send
 
-from api.context import Service, TheService
+from api.context import Reader, Service, TheService
 from api.http import allowances, answers
+from api.http.auth import reader_of
 from api.http.fields import MAX_POSITION, Address, EntryKinds, Position, Word, address
 from api.http.json_input import StrictRoute
 from api.http.problems import RETRY_S, Refusal, documented
@@ -26,6 +27,7 @@ from api.rules import rules
 from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.opening import opening_json
+from orchestrator.core.sources import Source
 from orchestrator.log.feed import Page, Told
 from orchestrator.log.tree import Checkpoint
 
@@ -135,17 +137,21 @@ async def stream(
         Header(description="The last id that was received; it goes before `after`."),
     ] = None,
 ) -> Response:
-    """Follow the log: entries as server-sent events, from a position on or from now on."""
+    """Follow the log: entries as server-sent events, from a position on or from now on.
+
+    A key is not needed. With one, places are free that others do not take.
+    """
     source = allowances.source_of(service, request)
     await to_thread.run_sync(allowances.charge_read, service, request, source)
+    reader = await to_thread.run_sync(reader_of, service, request, source)
     if last_event_id is not None:
         after = _cursor(last_event_id)
     cursor = await begin(service, after)
-    take_place(service, source)
+    take_place(service, reader)
     return StreamAnswer(
-        _events(service, source, wanted, cursor),
+        _events(service, reader.source, wanted, cursor),
         service.limits.stream_stall_ms / 1000,
-        lambda: service.streams.leave(source),
+        lambda: service.streams.leave(reader),
     )
 
 
@@ -172,23 +178,29 @@ def _cursor(text: str) -> int:
     return int(text)
 
 
-def take_place(service: Service, source: str) -> None:
+def take_place(service: Service, reader: Reader) -> None:
     """Take a place for a stream. Raises `Refusal` if none is free."""
-    taken, retry = service.streams.take(source), {"Retry-After": str(RETRY_S)}
-    if taken == "source-full":
-        most = service.limits.source_streams
+    taken, retry = service.streams.take(reader), {"Retry-After": str(RETRY_S)}
+    if taken == "reader-full":
         raise Refusal(
-            429, "streams-many", f"{most} streams of yours are open; end one", headers=retry
+            429,
+            "streams-many",
+            f"of {'your account' if reader.account else 'your network'} as many streams are open "
+            f"as may be now; end one",
+            headers=retry,
         )
     if taken == "full":
-        raise Refusal(503, "streams-full", "too many streams are open; try again", headers=retry)
+        hint = "" if reader.account else ", or with a key, for which places are kept"
+        raise Refusal(
+            503, "streams-full", f"too many streams are open; try again{hint}", headers=retry
+        )
 
 
 # --- Events ---------------------------------------------------------------------------------------
 
 
 async def _events(
-    service: Service, source: str, wanted: Wanted, cursor: int
+    service: Service, source: Source, wanted: Wanted, cursor: int
 ) -> AsyncIterator[bytes]:
     """Yield the events behind a cursor, until the reader has to resume."""
     feed, limits = service.feed, service.limits
@@ -227,7 +239,7 @@ async def _events(
                 yield _cursor_event(cursor)
 
 
-async def replayed(service: Service, source: str, cursor: int) -> Page:
+async def replayed(service: Service, source: Source, cursor: int) -> Page:
     """Return a page of the stored log, which costs its source a request.
 
     Replays have an allowance of their own, so that a source which replays can still sign in. Once

@@ -126,6 +126,17 @@ def standing(
     return _standing(address_word(operator), found, here, service.now_ms())
 
 
+def levels_of(
+    session: Session, log_id: bytes, surface: bytes, operator: bytes, now_ms: int
+) -> tuple[int, int]:
+    """Return an operator's level as the log has it, and the one that a judgement now gives."""
+    here = _surface_in_force(session, log_id, to_hex(surface))
+    row = session.one("api.standing", log_id=log_id, surface=surface, operator=operator)
+    found = trust.Standing() if row is None else standing_of(row)
+    due = _judged(operator, found, here, now_ms)
+    return found.level, found.level if due is None else due.level
+
+
 @router.post(
     "/surfaces/{surface}/judgements",
     status_code=202,
@@ -313,15 +324,25 @@ def _surface_in_force(session: Session, log_id: bytes, surface: str) -> Row:
     return row
 
 
-def _standing(operator: bytes, found: trust.Standing, here: Row, now_ms: int) -> answers.Standing:
-    settings = None
-    if here.settings is not None:
-        settings = surface_settings.parse_settings(here.settings)
-    evidence = due = None
+def _settings_in(here: Row) -> surface_settings.SurfaceSettings | None:
+    return None if here.settings is None else surface_settings.parse_settings(here.settings)
+
+
+def _judged(
+    operator: bytes, found: trust.Standing, here: Row, now_ms: int
+) -> trust.Judgement | None:
+    """Return what a judgement of a standing gives now; None on a surface without settings."""
+    settings = _settings_in(here)
+    if settings is None:
+        return None
     has_skill = has_earned_place(settings, decode_pool(here.pool), found, operator, now_ms)
-    if settings is not None:
-        evidence = trust.evidence_of(found, settings, now_ms)
-        due = trust.judge(found, settings, here.policy_hash, now_ms, has_skill=has_skill)
+    return trust.judge(found, settings, here.policy_hash, now_ms, has_skill=has_skill)
+
+
+def _standing(operator: bytes, found: trust.Standing, here: Row, now_ms: int) -> answers.Standing:
+    settings = _settings_in(here)
+    evidence = None if settings is None else trust.evidence_of(found, settings, now_ms)
+    due = _judged(operator, found, here, now_ms)
     allowed = settings.level(found.level) if settings else None
     return answers.Standing(
         operator=address(operator),

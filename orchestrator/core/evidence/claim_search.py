@@ -176,60 +176,100 @@ def _taken_units(
 # --- Refutations ----------------------------------------------------------------------------------
 
 
+ClaimsOf = Mapping[bytes, Mapping[bytes, Claim]]  # by contract, each by its key
+
+
 def find_refutations(
     entries: Iterable[PublicEntry],
     contracts: ContractIndex,
-    contract_id: bytes,
-    claims: Mapping[bytes, Claim],
+    claims: ClaimsOf,
     source: Source,
     unopened: set[int] | None = None,
 ) -> Iterator[tuple[bytes, Case]]:
     """Yield what the log holds against filed claims: (key, case) for each that it refutes.
 
-    `claims` are those of one contract, by key. Added to `unopened` are the entries without whose
-    openings it cannot be told whether a claim is unfounded.
+    The entries are read once for all of them, and what is found comes in the order of the claims.
+    Added to `unopened` are the entries without whose openings it cannot be told whether a claim is
+    unfounded.
     """
-    record, history = contracts[contract_id], LogHistory(contracts, source)
-    rules = record.rules
-    answers: dict[bytes, int] = {}
-    taken: dict[int, Words] = {}  # by transition: the entry that gives it to another contract
-    values: dict[int, int] = {}  # by transition
-    # By transition: the most that an event takes back of its claim, and which.
-    reversed_by: dict[int, tuple[int, int]] = {}
-    leads = {claim.lead for claim in claims.values()}
-    by_transition = {claim.transition: claim for claim in claims.values()}
+    history, search = LogHistory(contracts, source), _RefutationSearch(contracts, claims)
     for item in entries:
-        entry = history.append(item, leads)
-        is_final = entry.position <= record.last_final
-        if is_final and entry.kind in (OUTCOME, OVER, REFUSED) and entry.actor == contract_id:
-            answers.setdefault(_answered_key(record, entry), entry.position)
-        if entry.position - 1 in by_transition and _is_for_other(entry, contract_id):
-            taken[entry.position - 1] = entry
-        if entry.position in by_transition:
-            values[entry.position] = entry.value
-        elif entry.kind == PRODUCT_EVENT and entry.surface == rules.surface:
-            said = opening_words(EventWords, item.opening)
-            if said is not None and said.of in values:
-                claim = by_transition[said.of]
-                units = _taken_units(record, claim, entry, said, values[said.of])
-                most = reversed_by.get(said.of, (0, 0))
-                reversed_by[said.of] = max(most, (units, entry.position))
-    for key, claim in claims.items():
-        lacking: set[int] = set()
-        answer = answers.get(claim.key(rules), 0)
-        _, event = reversed_by.get(claim.transition, (0, 0))
-        other = taken.get(claim.transition)
-        for case in _objections(history, record, claim, answer, other, event):
+        search.append(history.append(item, search.leads), item.opening)
+    for contract_id, own in claims.items():
+        for key, claim in own.items():
+            lacking: set[int] = set()
             check = partial(check_refutation, claim=claim, contracts=contracts)
-            if _is_refuted(case, claim, contracts):
-                yield key, case
-                break
-            missing = lacks_opening(case, check)
-            if missing is not None:
-                lacking.add(missing)
-        else:
-            if unopened is not None:
-                unopened |= lacking
+            for case in search.objections(history, contract_id, claim):
+                if _is_refuted(case, claim, contracts):
+                    yield key, case
+                    break
+                missing = lacks_opening(case, check)
+                if missing is not None:
+                    lacking.add(missing)
+            else:
+                if unopened is not None:
+                    unopened |= lacking
+
+
+class _RefutationSearch:
+    """The log's word of filed claims: no more than a few facts about each."""
+
+    def __init__(self, contracts: ContractIndex, claims: ClaimsOf) -> None:
+        self.leads: set[bytes] = set()
+        self._records = {name: contracts[name] for name in claims}
+        self._surfaces = {record.rules.surface for record in self._records.values()}
+        # By transition: the claims to it, with their contracts.
+        self._claimed: dict[int, list[tuple[EscrowRecord, Claim]]] = {}
+        # By contract and key: the position of its final answer, 0 while there is none.
+        self._answers: dict[tuple[bytes, bytes], int] = {}
+        self._values: dict[int, int] = {}  # by transition
+        self._given: dict[int, Words] = {}  # by transition: the entry that gives it to a contract
+        # By contract and transition: the most that an event takes back of the claim, and which.
+        self._reversed_by: dict[tuple[bytes, int], tuple[int, int]] = {}
+        for name, own in claims.items():
+            for claim in own.values():
+                self.leads.add(claim.lead)
+                self._claimed.setdefault(claim.transition, []).append((contracts[name], claim))
+                self._answers[name, claim.key(contracts[name].rules)] = 0
+
+    def append(self, entry: Words, opening: bytes) -> None:
+        """Take the log's next entry."""
+        if entry.kind in (OUTCOME, OVER, REFUSED):
+            self._take_answer(entry)
+        if entry.position in self._claimed:
+            self._values[entry.position] = entry.value
+        elif entry.kind == PRODUCT_EVENT and entry.surface in self._surfaces:
+            self._take_event(entry, opening)
+
+    def _take_answer(self, entry: Words) -> None:
+        record, before = self._records.get(entry.actor), entry.position - 1
+        if record is not None and entry.position <= record.last_final:
+            name = entry.actor, _answered_key(record, entry)
+            if self._answers.get(name) == 0:
+                self._answers[name] = entry.position
+        is_given = entry.kind != REFUSED and unpack_link(entry.payload).target == before
+        if is_given and before in self._claimed:
+            self._given[before] = entry
+
+    def _take_event(self, event: Words, opening: bytes) -> None:
+        said = opening_words(EventWords, opening)
+        if said is None or said.of not in self._values:
+            return
+        for record, claim in self._claimed[said.of]:
+            if record.rules.surface == event.surface:
+                units = _taken_units(record, claim, event, said, self._values[said.of])
+                name = record.rules.contract_id, said.of
+                most = self._reversed_by.get(name, (0, 0))
+                self._reversed_by[name] = max(most, (units, event.position))
+
+    def objections(self, history: LogHistory, contract_id: bytes, claim: Claim) -> Iterator[Case]:
+        """Yield cases that refute a contract's claim if they hold, those that drop it first."""
+        record = self._records[contract_id]
+        answer = self._answers[contract_id, claim.key(record.rules)]
+        given = self._given.get(claim.transition)
+        other = None if given is None or given.actor == contract_id else given
+        _, event = self._reversed_by.get((contract_id, claim.transition), (0, 0))
+        return _objections(history, record, claim, answer, other, event)
 
 
 def _objections(
@@ -240,7 +280,7 @@ def _objections(
     other: Words | None,
     event: int,
 ) -> Iterator[Case]:
-    """Yield cases that refute the claim if they hold, those that drop it first.
+    """Yield the cases of these facts against a claim.
 
     `answer` is the position of the contract's final answer, 0 for none; `other` is the entry that
     gives the transition to another contract; `event` is the position of the event that takes back
@@ -266,15 +306,6 @@ def _objections(
 def _answered_key(record: EscrowRecord, answer: Words) -> bytes:
     """Return the key of the claim that an entry about an outcome answers."""
     return claim_key(record.rules, answer.subject, unpack_link(answer.payload).target)
-
-
-def _is_for_other(entry: Words, contract_id: bytes) -> bool:
-    """Return whether the entry gives the transition directly below it to another contract."""
-    return (
-        entry.kind in (OUTCOME, OVER)
-        and entry.actor != contract_id
-        and unpack_link(entry.payload).target == entry.position - 1
-    )
 
 
 def _is_refuted(case: Case, claim: Claim, contracts: ContractIndex) -> bool:

@@ -233,7 +233,7 @@ def source(peer: str, headers: Sequence[tuple[str, str]], trusted: Sequence[str]
     scope: dict[str, Any] = {"type": "http", "client": (peer, 1), "headers": raw}
     networks = tuple(ip_network(each) for each in trusted)
     service = cast(Service, SimpleNamespace(info=SimpleNamespace(trusted_proxies=networks)))
-    return source_of(service, Request(scope))
+    return source_of(service, Request(scope)).network
 
 
 @pytest.mark.parametrize(
@@ -292,6 +292,20 @@ def test_behind_a_trusted_proxy_each_client_has_its_own(database_url: str) -> No
         assert {answer.status_code for answer in answers} == {200}
         answers = [sign_in_from(service, "192.0.2.1") for _ in range(8)]
         assert answers[-1].status_code == 429
+
+
+def test_the_networks_of_one_who_has_many_are_charged_together(database_url: str) -> None:
+    limits = Limits(source_sign_ins_a_minute=3, wide_sources=2)
+    proxies = [ip_network("127.0.0.0/8")]
+    with running_service(database_url, limits, trusted_proxies=proxies) as service:
+        own = [sign_in_from(service, "2001:db8:1:7::1") for _ in range(8)]
+        assert [answer.status_code for answer in own].count(200) == 3
+        assert "q=3;" in own[0].headers["RateLimit-Policy"]
+        # What it was refused cost the others nothing.
+        near = [sign_in_from(service, f"2001:db8:1:{n:x}::1") for n in range(100, 108)]
+        assert [answer.status_code for answer in near].count(200) == 3
+        assert "q=6;" in near[-1].headers["RateLimit-Policy"]
+        assert sign_in_from(service, "2001:db8:2::1").status_code == 200
 
 
 def sign_in_from(service: ApiService, client: str) -> httpx.Response:

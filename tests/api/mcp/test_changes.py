@@ -101,7 +101,7 @@ def test_a_new_surface_is_a_new_resource(
 
 
 def test_places_are_bounded(database_url: str) -> None:
-    limits = Limits(source_streams=1)
+    limits = Limits(account_streams=1)
 
     async def two(service: ApiService, key: str) -> None:
         async with (

@@ -67,7 +67,7 @@ def refutation(
 ) -> Case | None:
     """Return the case by which the log refutes one claim, if it does."""
     claims = {item.key(contracts[name].rules): item}
-    found = dict(find_refutations(items, contracts, name, claims, items.__getitem__))
+    found = dict(find_refutations(items, contracts, {name: claims}, items.__getitem__))
     return next(iter(found.values()), None)
 
 
@@ -147,6 +147,31 @@ def check_claims(found: History, last_final: int) -> Counter[str]:
             seen[f"{kind} over" if item.transition in over else kind] += 1
         seen["nothing"] += not claims and last_final == 0
     return seen
+
+
+def test_one_pass_refutes_of_many_contracts_what_a_pass_for_each_does() -> None:
+    kinds: Counter[str] = Counter()
+
+    @examples(50)
+    @given(refunded_histories() | histories(closings=False), seeds)
+    def refute(found: History, random: Any) -> None:
+        items = found.public
+        contracts = found.signed(last_final=random.randrange(len(found.records)))
+        claims = {
+            name: {one.key(record.rules): one for one in awarded(found, name)}
+            for name, record in contracts.items()
+        }
+        alone = [
+            case
+            for name, own in claims.items()
+            for case in find_refutations(items, contracts, {name: own}, items.__getitem__)
+        ]
+        together = list(find_refutations(items, contracts, claims, items.__getitem__))
+        assert together == alone
+        kinds.update(case.kind for _, case in together)
+
+    refute()
+    assert min(kinds["answered"], kinds["reversed"]) >= 10, kinds
 
 
 def test_an_operator_can_claim_what_the_fold_awards_and_nothing_else() -> None:
@@ -422,7 +447,9 @@ def test_a_claim_that_only_a_withheld_opening_refutes_is_reported() -> None:
         ([item._replace(opening=b"") for item in items], [], {event}),
     ):
         unopened: set[int] = set()
-        found = find_refutations(shown, contracts, word("bob"), claims, shown.__getitem__, unopened)
+        found = find_refutations(
+            shown, contracts, {word("bob"): claims}, shown.__getitem__, unopened
+        )
         assert ([case.kind for _, case in found], unopened) == (kinds, expected)
 
 
@@ -502,7 +529,7 @@ def test_a_report_or_a_code_that_the_server_does_not_open_is_reported() -> None:
         bare[closed] = items[closed]._replace(opening=b"")
         cases, unopened = list[Any](), set[int]()
         cases += find_refutations(
-            bare, found.contracts, word("ann"), claims, bare.__getitem__, unopened
+            bare, found.contracts, {word("ann"): claims}, bare.__getitem__, unopened
         )
         assert (cases, unopened) == ([], {closed})
 

@@ -400,7 +400,8 @@ CREATE TABLE api_keys (
     parent word REFERENCES api_keys ON DELETE CASCADE,
     name text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 128),
     scopes text[] NOT NULL CHECK (cardinality(scopes) BETWEEN 1 AND 32),
-    surfaces bytea[] CHECK (cardinality(surfaces) BETWEEN 1 AND 100),
+    surfaces bytea[] CHECK (
+        cardinality(surfaces) BETWEEN 1 AND 100 AND octet_length(array_to_string(surfaces, '')) <= 6600),
     created_ms bigint NOT NULL,
     expires_ms bigint NOT NULL CHECK (expires_ms >= created_ms),
     revoked_ms bigint,
@@ -420,7 +421,7 @@ CREATE INDEX signin_nonces_by_expiry ON signin_nonces (expires_ms);
 -- One row an account and limited thing; the time at which its allowance is full again (GCRA).
 CREATE TABLE rate_limits (
     account address NOT NULL,
-    bucket text NOT NULL,
+    bucket text NOT NULL CHECK (octet_length(bucket) <= 32),
     full_at_us bigint NOT NULL,
     PRIMARY KEY (account, bucket)
 );
@@ -676,6 +677,10 @@ BEGIN
         RAISE EXCEPTION 'a pseudonym is given for a touch or an event, by a key that may make these'
             USING ERRCODE = 'insufficient_privilege';
     END IF;
+    IF cardinality(external_ids) > 1000 THEN
+        RAISE EXCEPTION 'at most 1000 pseudonyms are given at once'
+            USING ERRCODE = 'program_limit_exceeded';
+    END IF;
     INSERT INTO lead_identities (log_id, surface, external_id, lead)
         SELECT s.log_id, s.surface, offered.external_id,
             CASE WHEN may_report AND s.owner = speaker AND NOT EXISTS (
@@ -777,6 +782,10 @@ BEGIN
     speaker_hex := repeat('0', 24) || substr(speaker, 3);
     speaker_word := decode(speaker_hex, 'hex');
     is_publisher := EXISTS (SELECT FROM logs l WHERE l.log_id = of_log AND l.publisher = speaker);
+    IF json_array_length(offered) > 1000 THEN
+        RAISE EXCEPTION 'at most 1000 requests are taken at once'
+            USING ERRCODE = 'program_limit_exceeded';
+    END IF;
     IF session_user <> 'tallystick_worker' THEN
         PERFORM check_new_leads(of_log, offered);
     END IF;
@@ -930,11 +939,9 @@ GRANT SELECT, DELETE ON signin_nonces TO tallystick_worker;
 CREATE POLICY sweeper ON signin_nonces TO tallystick_worker USING (true) WITH CHECK (false);
 
 -- A caller without a key is limited by its network address, which only the API knows.
-GRANT SELECT, INSERT, UPDATE ON rate_limits TO tallystick_api;
-CREATE POLICY self ON rate_limits TO tallystick_api
+GRANT SELECT ON rate_limits TO tallystick_api;
+CREATE POLICY self ON rate_limits FOR SELECT TO tallystick_api
     USING (
-        account = (SELECT current_account()) OR bucket IN ('sign-ins', 'reads', 'read-rows', 'replays'))
-    WITH CHECK (
         account = (SELECT current_account()) OR bucket IN ('sign-ins', 'reads', 'read-rows', 'replays'));
 
 -- An operator proposes in its own name, to the owner of the surface. Then either the owner accepts or

@@ -182,7 +182,8 @@ CREATE TABLE operator_profiles (
     account address PRIMARY KEY,
     display_name text NOT NULL CHECK (octet_length(display_name) BETWEEN 1 AND 128),
     contact text CHECK (octet_length(contact) BETWEEN 1 AND 512),
-    capabilities text[] NOT NULL CHECK (cardinality(capabilities) <= 32),
+    capabilities text[] NOT NULL CHECK (
+        cardinality(capabilities) <= 32 AND octet_length(array_to_string(capabilities, '')) <= 4096),
     agent_id numeric(78, 0) CHECK (agent_id >= 0),
     agent_checked_ms bigint,
     updated_ms bigint NOT NULL,
@@ -244,7 +245,7 @@ CREATE TABLE operator_memory (
     surface word NOT NULL,
     key text COLLATE "C" NOT NULL CHECK (octet_length(key) BETWEEN 1 AND 128),
     value json NOT NULL CHECK (octet_length(value::text) <= 8192),
-    bytes integer NOT NULL CHECK (bytes BETWEEN 1 AND 8320),
+    bytes integer NOT NULL CHECK (bytes = octet_length(key) + octet_length(value::text)),
     lead word,
     updated_ms bigint NOT NULL,
     PRIMARY KEY (log_id, account, surface, key),

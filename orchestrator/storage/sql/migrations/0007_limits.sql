@@ -6,16 +6,22 @@
 
 -- The deployment's own numbers: one row, which `tallystick migrate` writes and no login changes. Without
 -- it no request is taken. Of operators' requests fewer may wait than of all; an account has one part in
--- `share` of what is free. A request is kept for ever, by `bytes_of_row` and what it says. A surface's
--- turn is `turn_requests` long.
+-- `share` of what is free. A request is kept for ever, by `bytes_of_row` and what it says: so many bytes
+-- of an account, and of all. A surface's turn is `turn_requests` long. `table_bytes` are the most of one
+-- table that accounts fill in other ways; the rest is what an account has of leases, messages and memory.
 CREATE TABLE inbox_limits (
     is_set boolean PRIMARY KEY DEFAULT true CHECK (is_set),
     waiting_requests bigint NOT NULL CHECK (waiting_requests > 0),
     waiting_of_operators bigint NOT NULL CHECK (waiting_of_operators BETWEEN 0 AND waiting_requests),
     share bigint NOT NULL CHECK (share > 0),
     stored_bytes bigint NOT NULL CHECK (stored_bytes > 0),
+    all_stored_bytes bigint NOT NULL CHECK (all_stored_bytes > 0),
     bytes_of_row bigint NOT NULL CHECK (bytes_of_row > 0),
-    turn_requests bigint NOT NULL CHECK (turn_requests > 0)
+    turn_requests bigint NOT NULL CHECK (turn_requests > 0),
+    table_bytes bigint NOT NULL CHECK (table_bytes > 0),
+    leases bigint NOT NULL CHECK (leases > 0),
+    messages bigint NOT NULL CHECK (messages > 0),
+    memories_bytes bigint NOT NULL CHECK (memories_bytes > 0)
 );
 GRANT SELECT ON inbox_limits TO tallystick_worker, tallystick_api, tallystick_definer;
 
@@ -36,6 +42,7 @@ CREATE TABLE log_requests (
     log_id word NOT NULL,
     shard smallint NOT NULL,
     requests bigint NOT NULL,
+    bytes bigint NOT NULL,
     PRIMARY KEY (log_id, shard)
 ) WITH (fillfactor = 50);
 
@@ -89,19 +96,21 @@ CREATE POLICY writer ON account_decisions TO tallystick_sequencer USING (true) W
 CREATE POLICY writer ON log_decisions TO tallystick_sequencer USING (true) WITH CHECK (true);
 
 -- What waits, of all and of an account; the most that may wait of it, which is its share of what is free;
--- the bytes that are kept of it, and the most. Of all, it reads what is committed: accounts that count at
+-- the bytes that are kept of it, the most, and the bytes of all. Of all, it reads what is committed: accounts that count at
 -- one time may each find the same places free.
 -- (In plpgsql, whose plans are kept: a function in SQL that is not inlined is planned at each call.)
 CREATE FUNCTION room_of(
     of_log bytea, of_account text, are_owners boolean,
-    OUT waiting bigint, OUT own bigint, OUT most bigint, OUT bytes bigint, OUT most_bytes bigint
+    OUT waiting bigint, OUT own bigint, OUT most bigint, OUT bytes bigint, OUT most_bytes bigint,
+    OUT all_bytes bigint
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     held inbox_limits;
 BEGIN
     SELECT * INTO STRICT held FROM inbox_limits;
-    SELECT coalesce(sum(t.requests), 0) INTO waiting FROM log_requests t WHERE t.log_id = of_log;
+    SELECT coalesce(sum(t.requests), 0), coalesce(sum(t.bytes), 0) INTO waiting, all_bytes
+        FROM log_requests t WHERE t.log_id = of_log;
     waiting := waiting - coalesce(
         (SELECT d.requests FROM log_decisions d WHERE d.log_id = of_log), 0);
     SELECT coalesce(sum(t.requests), 0), coalesce(sum(t.bytes), 0) INTO own, bytes
@@ -120,8 +129,8 @@ CREATE FUNCTION inbox_room(
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    SELECT * INTO waiting, own, most, bytes, most_bytes
-        FROM room_of(of_log, current_account(), are_owners);
+    SELECT r.waiting, r.own, r.most, r.bytes, r.most_bytes INTO waiting, own, most, bytes, most_bytes
+        FROM room_of(of_log, current_account(), are_owners) AS r;
 END $$;
 
 -- Counts requests that `take_requests` has just taken from an account, so many about each of these
@@ -193,9 +202,14 @@ BEGIN
             RAISE EXCEPTION '% bytes are kept of % then, and % may be',
                 room.bytes, of_account, room.most_bytes USING ERRCODE = 'program_limit_exceeded';
         END IF;
+        IF (room.all_bytes + taken_bytes <= held.all_stored_bytes) IS NOT TRUE THEN
+            RAISE EXCEPTION '% bytes are kept of all accounts, and % may be',
+                room.all_bytes, held.all_stored_bytes USING ERRCODE = 'disk_full';
+        END IF;
     END IF;
-    INSERT INTO log_requests AS t VALUES (of_log, own_shard, taken)
-        ON CONFLICT (log_id, shard) DO UPDATE SET requests = t.requests + excluded.requests;
+    INSERT INTO log_requests AS t VALUES (of_log, own_shard, taken, taken_bytes)
+        ON CONFLICT (log_id, shard) DO UPDATE
+        SET requests = t.requests + excluded.requests, bytes = t.bytes + excluded.bytes;
     turn := held.turn_requests;
     served := turn * coalesce((SELECT d.rank FROM log_decisions d WHERE d.log_id = of_log), 0);
     FOR given IN SELECT * FROM unnest(surfaces, counts) AS g (surface, requests) LOOP
@@ -226,9 +240,3 @@ REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
 -- Proposals that an owner can still accept, by the operator who may have only so many.
 CREATE INDEX proposals_open ON proposals (log_id, operator, ((terms ->> 'opens_at_s')::bigint))
     WHERE accepted_ms IS NULL AND declined_ms IS NULL AND withdrawn_ms IS NULL;
-
--- The pipeline counts the openings that it pays, of each owner and of all.
-GRANT INSERT, UPDATE ON rate_limits TO tallystick_worker;
-CREATE POLICY opener ON rate_limits TO tallystick_worker
-    USING (bucket IN ('openings', 'openings-of-all'))
-    WITH CHECK (bucket IN ('openings', 'openings-of-all'));

@@ -63,7 +63,13 @@ GRANT SELECT,
 CREATE POLICY operator ON code_names FOR SELECT TO tallystick_api
     USING (account = (SELECT current_account()));
 CREATE POLICY issuer ON code_names FOR INSERT TO tallystick_api
-    WITH CHECK (account = (SELECT current_account()) AND key_may('operator:issue', surface));
+    WITH CHECK (
+        account = (SELECT current_account()) AND key_may('operator:issue', surface)
+        -- For a request that the log was asked for, which has its price.
+        AND EXISTS (
+            SELECT FROM requests r
+            WHERE r.log_id = code_names.log_id AND r.request_id = code_names.request_id
+                AND r.kind = 'issue_code'));
 GRANT SELECT, UPDATE (waiting_lead) ON code_names TO tallystick_definer;
 CREATE POLICY binder ON code_names TO tallystick_definer USING (true) WITH CHECK (true);
 CREATE POLICY within_surfaces ON code_names AS RESTRICTIVE TO tallystick_api USING (

@@ -21,7 +21,8 @@ CREATE TABLE webhooks (
         decode(repeat('0', 24) || substr(account, 3), 'hex')) STORED,
     audience text NOT NULL CHECK (audience IN ('owner', 'operator')),
     surface word,
-    events text[] NOT NULL CHECK (cardinality(events) BETWEEN 1 AND 20),
+    events text[] NOT NULL CHECK (
+        cardinality(events) BETWEEN 1 AND 20 AND octet_length(array_to_string(events, '')) <= 1024),
     url text NOT NULL CHECK (octet_length(url) BETWEEN 1 AND 1024),
     created_ms bigint NOT NULL,
     cursor bigint,
@@ -29,7 +30,7 @@ CREATE TABLE webhooks (
     due_ms bigint,
     failing_since_ms bigint,
     disabled_ms bigint,
-    reason text CHECK ((reason IS NULL) = (disabled_ms IS NULL))
+    reason text CHECK ((reason IS NULL) = (disabled_ms IS NULL) AND octet_length(reason) <= 128)
 );
 CREATE INDEX webhooks_by_account ON webhooks (account, log_id, created_ms, webhook);
 CREATE INDEX webhooks_by_word ON webhooks (log_id, word);

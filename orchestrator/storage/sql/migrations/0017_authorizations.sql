@@ -10,7 +10,8 @@ CREATE TABLE authorizations (
     redirect_uri text NOT NULL CHECK (octet_length(redirect_uri) BETWEEN 1 AND 512),
     state text CHECK (octet_length(state) <= 2048),
     challenge text NOT NULL CHECK (challenge ~ '^[A-Za-z0-9_-]{43}$'),
-    scopes text[] NOT NULL CHECK (cardinality(scopes) BETWEEN 1 AND 32),
+    scopes text[] NOT NULL CHECK (
+        cardinality(scopes) BETWEEN 1 AND 32 AND octet_length(array_to_string(scopes, '')) <= 1024),
     nonce text NOT NULL CHECK (octet_length(nonce) <= 128),
     created_ms bigint NOT NULL,
     expires_ms bigint NOT NULL,

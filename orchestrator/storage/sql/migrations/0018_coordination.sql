@@ -173,7 +173,8 @@ BEGIN
     IF (SELECT count(*) FROM leases l
         WHERE l.payer = here.speaker AND l.expires_ms > moment
             AND (l.log_id, l.account, l.board, l.item)
-                <> (of_log, here.owned_by, on_board, of_item)) >= most
+                <> (of_log, here.owned_by, on_board, of_item))
+        >= (SELECT least(most, i.leases) FROM inbox_limits i)
     THEN
         RETURN 'full';
     END IF;
@@ -319,7 +320,8 @@ BEGIN
         SELECT m.log_id, m.account, m.board, m.number FROM messages m
         WHERE m.sender = here.speaker AND m.number <= coalesce((
                 SELECT o.number FROM messages o WHERE o.sender = here.speaker
-                ORDER BY o.number DESC OFFSET most LIMIT 1), 0)
+                ORDER BY o.number DESC
+                OFFSET (SELECT least(most, i.messages) FROM inbox_limits i) LIMIT 1), 0)
         FOR UPDATE SKIP LOCKED);
     DELETE FROM messages WHERE (log_id, account, board, number) IN (
         SELECT m.log_id, m.account, m.board, m.number FROM messages m

@@ -19,7 +19,8 @@ BEGIN
         ORDER BY u.name
     LOOP
         full_us := NULL;
-        IF w.cost_us <= w.window_us THEN
+        -- One that is full again in more than a day would not be swept for as long.
+        IF w.cost_us <= w.window_us AND w.window_us <= 86400000000 THEN
             INSERT INTO rate_limits AS r (account, bucket, full_at_us)
             VALUES (of_account, w.name, now_us + w.cost_us)
             ON CONFLICT (account, bucket) DO UPDATE
@@ -36,6 +37,24 @@ BEGIN
         full_in_us := greatest(0, coalesce(full_us - now_us, w.window_us));
         RETURN NEXT;
     END LOOP;
+END $$;
+
+-- The same for who calls, who writes no allowance by itself: the API takes from those of the account that
+-- it speaks for, and of networks; the pipeline from those of the openings that it pays.
+CREATE FUNCTION spend_for_caller(
+    of_account text, buckets text[], costs_us bigint[], windows_us bigint[]
+) RETURNS TABLE (bucket text, is_spent boolean, full_in_us bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF (CASE WHEN session_user = 'tallystick_worker'
+        THEN buckets <@ ARRAY['openings', 'openings-of-all']
+        ELSE buckets <@ ARRAY['sign-ins', 'reads', 'read-rows', 'replays']
+            OR of_account = current_account() END) IS NOT TRUE
+    THEN
+        RAISE EXCEPTION 'these allowances are not for % to spend', session_user
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN QUERY SELECT * FROM spend_allowances(of_account, buckets, costs_us, windows_us);
 END $$;
 
 -- Presents the secret of a key and, if it is live, charges its account. Where the request is about a
@@ -79,8 +98,8 @@ BEGIN
     FROM spend_allowances(k.account, buckets, costs_us[place * n + 1:(place + 1) * n], windows_us) AS s;
 END $$;
 
-GRANT EXECUTE ON FUNCTION spend_allowances
-    TO tallystick_api, tallystick_worker, tallystick_definer;
+GRANT EXECUTE ON FUNCTION spend_allowances TO tallystick_definer;
+GRANT EXECUTE ON FUNCTION spend_for_caller TO tallystick_api, tallystick_worker;
 GRANT EXECUTE ON FUNCTION present TO tallystick_definer;
 GRANT EXECUTE ON FUNCTION admit TO tallystick_api;
 GRANT SELECT, INSERT, UPDATE ON rate_limits TO tallystick_definer;
@@ -88,4 +107,5 @@ CREATE POLICY charger ON rate_limits TO tallystick_definer USING (true) WITH CHE
 GRANT SELECT ON standings TO tallystick_definer;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION admit OWNER TO tallystick_definer;
+ALTER FUNCTION spend_for_caller OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;

@@ -71,7 +71,7 @@ SELECT set_config('synchronous_commit', 'off', true);
 -- Take from allowances, each that has enough: of each, whether it was taken from, and when it is full
 -- again, in microseconds from now.
 SELECT bucket, is_spent, full_in_us
-FROM spend_allowances(
+FROM spend_for_caller(
     %(account)s, %(buckets)s::text[], %(costs_us)s::bigint[], %(windows_us)s::bigint[]);
 
 -- name: admit

@@ -87,6 +87,36 @@ def test_an_offer_is_public_and_taken_as_it_stands(
     assert take(client, who, offer, draft).status_code == 201
 
 
+def test_a_level_that_is_lost_takes_no_offer_though_the_log_says_nothing_yet(
+    service: ApiService, owner: httpx.Client, surface: str
+) -> None:
+    """A level falls in the log with the operator's next act, and rises when it is asked for."""
+    offer, higher = publish(owner, surface, level=1), publish(owner, surface, level=2)
+    client, who = taker(service, surface, "faller")
+    with service.admin() as admin:
+        admin.execute("UPDATE standings SET level = 2 WHERE surface = %s", (from_hex(surface),))
+        draft = drafted(client, higher)
+        admin.execute(
+            "UPDATE standings SET document = jsonb_set(document::jsonb, '{disputes_lost}', '1')"
+            " WHERE surface = %s",
+            (from_hex(surface),),
+        )
+    problem = problem_of(take(client, who, higher, draft), 409, "level-too-low")
+    assert problem["detail"] == (
+        "the offer is for level 2 and above, and you have 2; a judgement now gives you 1"
+    )
+    answer = take(client, who, offer)
+    assert answer.status_code == 201, answer.text
+    with service.admin() as admin:
+        admin.execute("UPDATE standings SET level = 0 WHERE surface = %s", (from_hex(surface),))
+    problem = problem_of(take(client, who, publish(owner, surface)), 409, "level-too-low")
+    assert "gives you 1, so ask for one: POST" in str(problem["detail"])
+    judged = client.post(
+        f"/v1/surfaces/{surface}/judgements", headers={"Idempotency-Key": "risen-again"}
+    )
+    assert judged.is_success, judged.text
+
+
 def test_a_taker_needs_the_level_and_no_suspension(
     service: ApiService, owner: httpx.Client, surface: str
 ) -> None:

@@ -51,9 +51,10 @@ def events(answer: httpx.Response) -> Iterator[Event]:
 
 @contextmanager
 def following(
-    service: ApiService, last: int | None = None, **query: object
+    service: ApiService, last: int | None = None, key: str = "", **query: object
 ) -> Iterator[Iterator[Event]]:
     headers = {} if last is None else {"Last-Event-ID": str(last)}
+    headers |= {"Authorization": key} if key else {}
     with service.http.stream(
         "GET", "/v1/stream", params={k: str(v) for k, v in query.items()}, headers=headers
     ) as answer:
@@ -195,12 +196,19 @@ def test_an_id_that_is_no_position_is_refused(service: ApiService, last: str) ->
 
 
 def test_streams_are_few(database_url: str) -> None:
-    limits = Limits(streams=3, source_streams=2)
+    limits = Limits(streams=3, public_streams_percent=67, account_streams=2)
     with running_service(database_url, limits) as service:
-        with following(service), following(service) as second:
+        key = service.sign_in(wallet("operator"), "operator").headers["Authorization"]
+        with following(service), following(service, key=key) as second:
             answer = service.http.get("/v1/stream")
             problem_of(answer, 429, "streams-many")
             assert answer.headers["Retry-After"]
+            assert "your network" in answer.json()["detail"]
+            answer = service.http.get("/v1/log/events", headers={"Authorization": key})
+            assert "your account" in str(problem_of(answer, 429, "streams-many")["detail"])
+            # A key that is none brings nothing.
+            bad = {"Authorization": f"{key[:-1]}{'A' if key[-1] != 'A' else 'B'}"}
+            assert "your network" in service.http.get("/v1/stream", headers=bad).json()["detail"]
             next(second)
         # Their places are free once the server has seen them go.
         with closing(httpx.Client(base_url=service.url, trust_env=False)) as other:
