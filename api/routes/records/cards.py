@@ -10,12 +10,11 @@ from fastapi import APIRouter, Response
 from pydantic import JsonValue
 
 from api.context import Service, TheService
-from api.http import answers
 from api.http.fields import OperatorAddress, SurfaceId, checksummed
 from api.http.problems import documented, not_found
 from api.routes.deals import offers
 from api.routes.public_route import PublicRoute
-from api.routes.records import directory
+from api.routes.records import directory, directory_answers
 from orchestrator.core.agent_card import Card, Skill, card_of
 from orchestrator.core.entry import address_word
 from orchestrator.storage.database import Row
@@ -164,7 +163,7 @@ def _offered(service: Service, surface: str) -> Iterator[Skill]:
             )
 
 
-def _motions(listed: answers.ListedSurface) -> Iterator[Skill]:
+def _motions(listed: directory_answers.ListedSurface) -> Iterator[Skill]:
     for motion in listed.motions:
         yield Skill(
             motion,

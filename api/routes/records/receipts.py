@@ -10,8 +10,8 @@ from typing import Any, cast
 from eth_utils.crypto import keccak
 
 from api.context import Service
-from api.http import answers
 from api.http.problems import Refusal, not_found
+from api.routes.records import answers
 from orchestrator.core.entry import Entry, ascii_word, unpack_outcome, unpack_reversal
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.merkle import inclusion_proof
