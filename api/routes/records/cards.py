@@ -15,11 +15,10 @@ from api.http.problems import documented, not_found
 from api.routes.deals import offers
 from api.routes.public_route import PublicRoute
 from api.routes.records import directory, directory_answers
-from orchestrator.core.agent_card import Card, Skill, card_of
+from orchestrator.core.agent_card import KEYS_PATH, Card, Skill, card_of
 from orchestrator.core.entry import address_word
 from orchestrator.storage.database import Row
 
-KEYS_PATH = "/.well-known/jwks.json"
 # Cards change with offers and profiles, and may be a little older.
 CACHED = "public, max-age=300"
 MAX_OFFERS = 20

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlencode
 
-from eth_utils.crypto import keccak
 from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
@@ -28,6 +27,7 @@ from api.routes.records import directory_answers as answers
 from api.routes.surfaces.operators import surface_facts
 from orchestrator.core.entry import ZERO_WORD, address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.keccak import keccak
 from orchestrator.core.kinds import KINDS
 from orchestrator.core.tally import (
     ANSWERED,
@@ -48,8 +48,8 @@ NEWEST = 200
 SEARCHED = 500
 # A party disputes a pending statement, or claims.
 DISPUTED = [
-    keccak(text="Disputed(bytes32,address,uint64)"),
-    keccak(text="ClaimsDisputed(bytes32,address)"),
+    keccak(b"Disputed(bytes32,address,uint64)"),
+    keccak(b"ClaimsDisputed(bytes32,address)"),
 ]
 
 router = APIRouter(prefix="/v1", tags=["directory"], route_class=PublicRoute)
