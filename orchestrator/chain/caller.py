@@ -404,7 +404,7 @@ def _wallet_question(digest: bytes, signature: bytes) -> bytes:
 @lru_cache(maxsize=_KEPT_CONTRACTS)
 def contract_at(name: str, address: str) -> Contract:
     """Return one of our contracts at an address, to encode calls of it."""
-    return _contract(name)(to_checksum_address(address))
+    return _contract(name)(Web3.to_checksum_address(address))
 
 
 @cache
