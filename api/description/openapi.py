@@ -12,15 +12,17 @@ from fastapi.openapi.utils import get_openapi
 
 from api import rules
 from api.description.examples import add_examples
-from api.http import answers, bodies, problems
+from api.http import problems
 from api.http.json_input import JSON_TYPE, NDJSON_TYPE
+from api.routes.records.answers import Resume, StreamedEntry
 from api.routes.records.stream import EVENT_STREAM
+from api.routes.surfaces.bodies import BulkProductEvent, BulkTouch
 from api.rules import Rules
 
 # FastAPI describes what routes declare; lines of bulk bodies and problems are none of that.
 _FURTHER_SCHEMAS = (
-    *(bodies.BulkProductEvent, bodies.BulkTouch, problems.Problem),
-    *(answers.StreamedEntry, answers.Resume),
+    *(BulkProductEvent, BulkTouch, problems.Problem),
+    *(StreamedEntry, Resume),
 )
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 

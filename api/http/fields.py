@@ -8,13 +8,13 @@ time, which is RFC 3339 as products write it.
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
-from eth_utils.address import to_checksum_address
 from fastapi import Path, Query
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.core import names
 from orchestrator.core.board import ITEM_PATTERN, MAX_MESSAGES
 from orchestrator.core.bundle import MAX_BUNDLE
+from orchestrator.core.keccak import to_checksum_address
 from orchestrator.core.kinds import KINDS
 from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
 from orchestrator.core.units import parse_amount, parse_time_ns

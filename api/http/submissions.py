@@ -26,7 +26,7 @@ from api.http import problems
 from api.http.allowances import act_of, charge, limits_in
 from api.http.answers import BulkStatus, LineStatus, RequestStatus
 from api.http.auth import AnyCaller, Caller, acting, needs
-from api.http.bodies import BulkProductEvent, BulkTouch
+from api.http.bodies import BulkLine
 from api.http.fields import Key
 from api.http.json_input import StrictRoute, read_lines, split_lines
 from api.http.problems import Refusal, documented, not_found
@@ -37,7 +37,7 @@ from orchestrator.log import inbox
 from orchestrator.log.inbox import EventAheadError, Result, Submission, Taken
 from orchestrator.storage.database import Session
 
-Line = TypeVar("Line", BulkProductEvent, BulkTouch)
+Line = TypeVar("Line", bound=BulkLine)
 Body_co = TypeVar("Body_co", covariant=True)
 Part = TypeVar("Part")
 

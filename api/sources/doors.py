@@ -9,15 +9,17 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from api.http import allowances, answers, bodies
+from api.http import allowances
+from api.http.answers import BulkStatus, LineStatus
 from api.http.auth import acting
 from api.http.fields import SurfaceId
 from api.http.json_input import JSON_TYPE, StrictRoute, require_media_type
 from api.http.problems import MAX_FAULTS, RETRY_S, Fault, Refusal, faults_of, status_of_refused
 from api.http.submissions import Intake, Item, decided
+from api.routes.surfaces.bodies import BulkProductEvent
 from api.routes.surfaces.owners import ReportIntake, own_surface, submit_events
 from api.rules import SIGNED, SOURCE_EVENT
 from api.sources.signing import SIGNERS, signed_intake
@@ -62,6 +64,15 @@ _POSTHOG_EVENT = {
 }
 
 
+class SourceStatus(BulkStatus):
+    """The outcome of another system's report: the events that it was, and what was left out."""
+
+    ignored: dict[str, int] = Field(
+        description="How many of its events were left out, by the reason: `event-unmapped` for "
+        "what the surface's settings do not name."
+    )
+
+
 def _body(example: object, *security: dict[str, list[str]]) -> dict[str, Any]:
     """Return the description of a body, and of what it may come by besides a key."""
     media = {"schema": {"type": ["object", "array"]}, "example": example}
@@ -76,12 +87,12 @@ def _body(example: object, *security: dict[str, list[str]]) -> dict[str, Any]:
 @router.post(
     "/events/segment",
     status_code=202,
-    responses=decided(answers.SourceStatus, 404, SOURCE_EVENT, SIGNED),
+    responses=decided(SourceStatus, 404, SOURCE_EVENT, SIGNED),
     openapi_extra=_body(_SEGMENT_CALL, {}),
 )
 async def report_segment(
     intake: Annotated[Intake, signed_intake("segment")], surface: SurfaceId
-) -> answers.SourceStatus:
+) -> SourceStatus:
     """Take a call of Segment's API by its signature, or calls by the owner's key."""
     return await _report(intake, surface, "segment")
 
@@ -89,12 +100,12 @@ async def report_segment(
 @router.post(
     "/events/stripe",
     status_code=202,
-    responses=decided(answers.SourceStatus, 404, SOURCE_EVENT, SIGNED),
+    responses=decided(SourceStatus, 404, SOURCE_EVENT, SIGNED),
     openapi_extra=_body(_STRIPE_EVENT, {}),
 )
 async def report_stripe(
     intake: Annotated[Intake, signed_intake("stripe")], surface: SurfaceId
-) -> answers.SourceStatus:
+) -> SourceStatus:
     """Take an event of Stripe by its signature, or events by the owner's key."""
     return await _report(intake, surface, "stripe")
 
@@ -102,15 +113,15 @@ async def report_stripe(
 @router.post(
     "/events/posthog",
     status_code=202,
-    responses=decided(answers.SourceStatus, 404, SOURCE_EVENT),
+    responses=decided(SourceStatus, 404, SOURCE_EVENT),
     openapi_extra=_body(_POSTHOG_EVENT),
 )
-async def report_posthog(intake: ReportIntake, surface: SurfaceId) -> answers.SourceStatus:
+async def report_posthog(intake: ReportIntake, surface: SurfaceId) -> SourceStatus:
     """Take events of PostHog, one or a batch, as its webhook destinations send them."""
     return await _report(intake, surface, "posthog")
 
 
-async def _report(intake: Intake, surface: str, source: str) -> answers.SourceStatus:
+async def _report(intake: Intake, surface: str, source: str) -> SourceStatus:
     require_media_type(intake.request, JSON_TYPE)
     body = await intake.request.body()
     found, ignored = await run_in_threadpool(_read, intake, surface, source, body)
@@ -125,10 +136,10 @@ async def _report(intake: Intake, surface: str, source: str) -> answers.SourceSt
     _refuse_what_may_come_again(results)
     if source in SIGNERS and SIGNERS[source].header in intake.request.headers:
         _refuse_what_waits(results)
-    return answers.SourceStatus(results=results, ignored=dict(ignored))
+    return SourceStatus(results=results, ignored=dict(ignored))
 
 
-def _refuse_what_waits(results: Sequence[answers.LineStatus]) -> None:
+def _refuse_what_waits(results: Sequence[LineStatus]) -> None:
     """Raise `Refusal` for a signed event that is not decided yet: its source asks no second time.
 
     It is kept all the same, with its time, and is the same event when it comes again.
@@ -140,7 +151,7 @@ def _refuse_what_waits(results: Sequence[answers.LineStatus]) -> None:
         raise Refusal(503, "undecided", detail, headers={"Retry-After": str(RETRY_S)})
 
 
-def _refuse_what_may_come_again(results: Sequence[answers.LineStatus]) -> None:
+def _refuse_what_may_come_again(results: Sequence[LineStatus]) -> None:
     """Raise `Refusal` for an event that the log refused for a reason that time changes.
 
     A refund can come before its payment. Sources send again what was answered by an error, and
@@ -154,7 +165,7 @@ def _refuse_what_may_come_again(results: Sequence[answers.LineStatus]) -> None:
 
 def _read(
     intake: Intake, surface: str, source: str, body: bytes
-) -> tuple[list[tuple[int, bodies.BulkProductEvent]], Counter[str]]:
+) -> tuple[list[tuple[int, BulkProductEvent]], Counter[str]]:
     """Return the events of a body, by their place in it, and how many were left out, by reason.
 
     Raises `Refusal` that names those at fault: all are taken, or none.
@@ -181,7 +192,7 @@ def _read(
         )
     settings = parse_settings(row.settings).intake
     mapping = settings.mapping(source)
-    found: list[tuple[int, bodies.BulkProductEvent]] = []
+    found: list[tuple[int, BulkProductEvent]] = []
     ignored: Counter[str] = Counter()
     faults: list[tuple[str, Fault]] = []
     for number, payload in enumerate(payloads, 1):
@@ -200,12 +211,12 @@ def _read(
     return found, ignored
 
 
-def _line(event: FoundEvent) -> bodies.BulkProductEvent:
+def _line(event: FoundEvent) -> BulkProductEvent:
     """Return an event as the plain door takes it. Raises `IntakeError` for one that it does not."""
     if not event.id:
         raise IntakeError("id-missing", "id-missing: it has no id, so it could count twice")
     try:
-        return bodies.BulkProductEvent(
+        return BulkProductEvent(
             id=event.id,
             lead=event.lead,
             event=event.event,

@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service, TheService
-from api.http import allowances, answers, bodies
+from api.http import allowances
 from api.http.auth import (
     REALM,
     AnyCaller,
@@ -27,7 +28,8 @@ from api.http.auth import (
     new_key,
     secret_of,
 )
-from api.http.fields import SurfaceId
+from api.http.bodies import Body
+from api.http.fields import SECRET_PATTERN, SurfaceId, TimeMs, Word
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from api.http.submissions import MAX_WAIT_S, Intake, WaitS
@@ -166,6 +168,28 @@ def _unsigned(
 # --- Secrets --------------------------------------------------------------------------------------
 
 
+class SourceSecret(Body):
+    """The secret that a source signs its reports to this surface with."""
+
+    secret: Annotated[
+        str,
+        Field(
+            pattern=SECRET_PATTERN,
+            description="Stripe's signing secret of the webhook endpoint, or the shared secret of "
+            "Segment's webhook. It is kept apart, and no answer shows it.",
+            examples=["whsec_8KqJ2vTnGm4XyZ0aBcDeFgHi"],
+        ),
+    ]
+
+
+class SourceKey(BaseModel):
+    """The key that a source's signed reports come by: a delegate of the wallet's own key."""
+
+    source: str
+    key: Word
+    expires_ms: TimeMs
+
+
 @router.put(
     "/sources/{source}",
     responses=documented(401, 403, 404, 409, OWNERS, rules(403, "delegate-forbidden")),
@@ -175,8 +199,8 @@ def set_source_secret(
     caller: AnyCaller,
     surface: SurfaceId,
     source: Signing,
-    body: bodies.SourceSecret,
-) -> answers.SourceKey:
+    body: SourceSecret,
+) -> SourceKey:
     """Set the secret that a source signs reports to this surface with, in place of an earlier one.
 
     From then on it takes no reports of that source without a signature. They come by a delegate's
@@ -210,7 +234,7 @@ def set_source_secret(
             inner_pad=inner,
             outer_pad=outer,
         )
-    return answers.SourceKey(source=source, key=to_hex(id_), expires_ms=caller.expires_ms)
+    return SourceKey(source=source, key=to_hex(id_), expires_ms=caller.expires_ms)
 
 
 @router.delete(

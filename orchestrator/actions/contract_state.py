@@ -160,7 +160,7 @@ class ContractState(NamedTuple):
 def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
     """Read the state of a contract in the latest block.
 
-    Raises InputError `unknown-contract` if the escrow has none of this id, and NodeError if the
+    Raises InputError `contract-unknown` if the escrow has none of this id, and NodeError if the
     node hides the contract's opening, or gives terms that do not hash to the id.
     """
     block = chain.block()
@@ -168,7 +168,7 @@ def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
     at = block.number
     if not chain.is_open(asked_id, at):
         raise InputError(
-            "unknown-contract",
+            "contract-unknown",
             f"the escrow {chain.addresses.escrow} on chain {chain.addresses.chain_id} has no "
             f"contract {to_hex(asked_id)}; is it of another deployment?",
         )

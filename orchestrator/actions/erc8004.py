@@ -9,8 +9,6 @@ be neither changed nor lost.
 import json
 from base64 import b64encode
 
-from eth_utils.crypto import keccak
-
 from orchestrator.actions.contract_state import ContractState
 from orchestrator.actions.plan import Plan, PlannedTransaction, count_of
 from orchestrator.chain.abi import Credited, Paid
@@ -20,6 +18,7 @@ from orchestrator.chain.event_scan import events_of
 from orchestrator.core.entry import ascii_word
 from orchestrator.core.errors import ChainError, EscrowError, InputError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.keccak import keccak
 from orchestrator.core.units import DAY_S, NS_PER_S, format_time
 
 TAG = "outcomes"

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from eth_utils.address import to_checksum_address
-
 from orchestrator.actions.contract_state import ContractState, token_of
 from orchestrator.actions.plan import Plan, PlannedTransaction, describe_exact_amount
 from orchestrator.chain.caller import contract_at, is_mismatch
@@ -27,6 +25,7 @@ from orchestrator.core.errors import ChainError, EscrowError, InputError, ProofE
 from orchestrator.core.evidence.exhibits import Exhibit, unpack_statement, words_of
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.job_condition import Condition
+from orchestrator.core.keccak import to_checksum_address
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
 from orchestrator.core.terms import Domain, verified_digest
 from orchestrator.core.units import format_second

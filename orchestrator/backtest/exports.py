@@ -28,7 +28,7 @@ from orchestrator.backtest.inputs import (
 from orchestrator.core import names
 from orchestrator.core.document import MAX_DOCUMENT_BYTES, canonical_json
 from orchestrator.core.errors import DocumentError, InputError
-from orchestrator.core.intake.adapters import event_of, ignored_name, payloads_of
+from orchestrator.core.intake.adapters import event_of, ignored_names, is_single, payloads_of
 from orchestrator.core.intake.found import FoundEvent, IntakeError, SkippedError
 from orchestrator.core.intake.mapping import (
     ANY_EVENT,
@@ -121,8 +121,9 @@ class ExportCounts:
 
     def ignore(self, name: str) -> None:
         """Count an event that the mapping does not name."""
-        known = name in self.unmapped or len(self.unmapped) < SHOWN_NAMES
-        self.unmapped[name if known else _ELSE] += 1
+        if name not in self.unmapped and len(self.unmapped) >= SHOWN_NAMES:
+            name = _ELSE
+        self.unmapped[name] += 1
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -236,12 +237,13 @@ class ExportReader:
         for number, export in enumerate(self._exports):
             counts = self.counts[number]
             mapping = self._settings.mapping(export.source)
+            name_of = ignored_names(mapping)
             for line, payload in _payload_lines(export, mapping, counts):
                 counts.rows += 1
                 self._read += 1
                 if self._progress and self._read % _PROGRESS_ROWS == 0:
                     self._progress(f"read {self._read:,} rows")
-                ignored = ignored_name(mapping, payload)
+                ignored = name_of(payload)
                 if ignored is not None:
                     counts.ignore(ignored)
                     continue
@@ -392,6 +394,9 @@ def _json_lines(
                 yield from _whole_document(export, file, counts)
                 return
             _refuse_line(counts, number, error.code, error.message)
+            continue
+        if is_single(export.source, document):
+            yield number, document
             continue
         for payload in _items(export, number, document, counts):
             yield number, payload

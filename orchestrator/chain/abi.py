@@ -20,12 +20,12 @@ from eth_utils.abi import (
     function_signature_to_4byte_selector,
     get_abi_input_types,
 )
-from eth_utils.address import to_checksum_address
 
 from orchestrator.chain.rpc import NodeError, octets
 from orchestrator.core.entry import ascii_text
 from orchestrator.core.errors import EntryError, TermsError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.keccak import to_checksum_address
 from orchestrator.core.terms import Terms
 
 _SHOWN_CHARS = 200

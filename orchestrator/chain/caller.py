@@ -15,7 +15,6 @@ from eth_utils.abi import (
     get_abi_input_types,
     get_abi_output_types,
 )
-from eth_utils.address import to_checksum_address
 from web3 import Web3
 from web3.contract import Contract
 from web3.exceptions import Web3Exception
@@ -42,6 +41,7 @@ from orchestrator.chain.rpc import (
 )
 from orchestrator.core.errors import ChainError, TermsError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.keccak import to_checksum_address
 from orchestrator.core.resource import Resource
 from orchestrator.core.terms import Domain, recover
 from orchestrator.core.wallet_signature import simulation, unwrap
@@ -404,7 +404,7 @@ def _wallet_question(digest: bytes, signature: bytes) -> bytes:
 @lru_cache(maxsize=_KEPT_CONTRACTS)
 def contract_at(name: str, address: str) -> Contract:
     """Return one of our contracts at an address, to encode calls of it."""
-    return _contract(name)(to_checksum_address(address))
+    return _contract(name)(Web3.to_checksum_address(address))
 
 
 @cache

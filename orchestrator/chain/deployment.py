@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
 
 from orchestrator.chain.abi import Call, PublisherChanged
 from orchestrator.chain.caller import contract_at, is_mismatch
@@ -20,6 +18,7 @@ from orchestrator.chain.nodes.pool import NodePool
 from orchestrator.chain.rpc import ReplyError, Tag, octets, quantity
 from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.keccak import keccak, to_checksum_address
 from orchestrator.core.site import Addresses
 from orchestrator.core.split import Share, Split, consent_digest, implementation_of
 from orchestrator.core.terms import Domain, verified_digest

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from eth_utils.address import to_checksum_address
-
 from orchestrator.chain.abi import Call, Opened
 from orchestrator.chain.caller import Caller, contract_at, is_mismatch, token_at
 from orchestrator.chain.event_scan import EventScan
@@ -23,6 +21,7 @@ from orchestrator.core.evidence.exhibits import (
     escrow_record_of,
 )
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.keccak import to_checksum_address
 from orchestrator.core.site import Addresses, Funds
 from orchestrator.core.terms import FUNDINGS, Domain, Terms
 from orchestrator.core.terms import contract_id as contract_id_of

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from eth_account import Account
-from eth_utils.address import to_checksum_address
 
 from orchestrator.chain.abi import Call, error_text
 from orchestrator.chain.deployment import Chain
@@ -27,6 +26,7 @@ from orchestrator.chain.rpc import (
 )
 from orchestrator.core.errors import ChainError, EscrowError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.keccak import to_checksum_address
 from orchestrator.core.refusal import Refusal
 from orchestrator.core.tx_plan import GAS_CAP, Fees, Mined, Rules, View, first_fees, gas_limit
 

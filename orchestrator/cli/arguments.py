@@ -2,10 +2,9 @@
 
 import re
 
-from eth_utils.address import to_checksum_address
-
 from orchestrator.core.errors import InputError
 from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.keccak import to_checksum_address
 from orchestrator.core.units import NS_PER_S, parse_time_ns
 
 _ID = re.compile(r"0x[0-9a-fA-F]{64}")

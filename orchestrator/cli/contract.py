@@ -24,7 +24,7 @@ from orchestrator.cli.options import (
     send_plan,
     signing_command,
 )
-from orchestrator.core.errors import ChainError, InputError
+from orchestrator.core.errors import InputError
 
 if TYPE_CHECKING:
     from orchestrator.actions.contract_state import ContractState
@@ -68,7 +68,7 @@ def contract(
     with CommandSession(find_endpoints(api, rpc, escrow, lens)) as session:
         try:
             state = session.read_contract(id_)
-        except ChainError as error:
+        except InputError as error:
             unopened = explain_unopened(error, key_file, api, id_)
             if json_out:
                 printer.print_json(unopened.to_json())

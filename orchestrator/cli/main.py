@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 from functools import cache
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -24,7 +23,6 @@ from rich.text import Text
 from typer._click import Command
 from typer._click.exceptions import ClickException
 from typer.main import get_command
-from typer.rich_utils import rich_format_error
 
 from orchestrator.cli.accounts.connect import connect
 from orchestrator.cli.accounts.keys import keys
@@ -53,10 +51,9 @@ from orchestrator.core.errors import (
     ReplayError,
     ServerError,
 )
-from orchestrator.runtime.settings import read_settings
 
-# The modules that speak to a chain or serve HTTP take seconds to import. Each command imports its
-# own, so that a backtest does not wait for them.
+# The modules that speak to a chain or a database or serve HTTP take seconds to import. Each command
+# imports its own, so that a backtest does not wait for them; nor does any for what one alone needs.
 
 OK, FALSE_CLAIM, BAD_INPUT, MISSING, NOT_YET = 0, 1, 2, 3, 5
 
@@ -82,6 +79,7 @@ def demo(
 ) -> None:
     """Live eighteen months of a real market: real log, real chain, real HTTP, real payouts."""
     from orchestrator.cli import demo_view
+    from orchestrator.runtime.settings import read_settings
     from orchestrator.simulation.demo import Demo
 
     settings = read_settings(os.environ)
@@ -111,6 +109,7 @@ def serve(
     """Run a deployment: database and chain if they are local, API, sequencer and pipeline."""
     from orchestrator.runtime.health.journal import logger, open_journal
     from orchestrator.runtime.serve import PARTS, open_deployment, run_parts
+    from orchestrator.runtime.settings import read_settings
 
     settings = read_settings(os.environ)
     parts = tuple(only) if only else tuple(PARTS)
@@ -129,6 +128,7 @@ def serve(
 def migrate(json_out: Json = False) -> None:
     """Prepare the database, as the owner of its schema: tables, logins, and the site's log."""
     from orchestrator.runtime.migration import migrate_deployment
+    from orchestrator.runtime.settings import read_settings
 
     write_progress = progress_writer(as_json=json_out)
     migrate_deployment(read_settings(os.environ), write_progress)
@@ -139,6 +139,7 @@ def migrate(json_out: Json = False) -> None:
 def doctor(json_out: Json = False) -> None:
     """Examine the installation and what the settings name, and print a finding for each."""
     from orchestrator.runtime.doctor import examine
+    from orchestrator.runtime.settings import read_settings
 
     findings = examine(lambda: read_settings(os.environ))
     if json_out:
@@ -177,6 +178,8 @@ def main() -> None:
         code = NOTHING_DONE
         _print_document("interrupted", "interrupted", code)
     except ClickException as error:
+        from typer.rich_utils import rich_format_error
+
         rich_format_error(error)
         code = error.exit_code
         _print_document("usage", error.format_message(), code)
@@ -211,6 +214,8 @@ app.add_typer(splits)
 
 def _print_version(*, wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"tallystick {version('tallystick')}")
         raise typer.Exit
 

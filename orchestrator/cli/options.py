@@ -22,7 +22,6 @@ from rich.console import Console
 from orchestrator.cli.arguments import parse_address, parse_contract_id
 from orchestrator.cli.output import error_document
 from orchestrator.core.errors import InputError
-from orchestrator.runtime.settings import read_settings
 
 if TYPE_CHECKING:
     from orchestrator.actions.contract_state import ContractState
@@ -93,6 +92,7 @@ def _common_options(
 ) -> "tuple[Endpoints, RunOptions]":
     """Return the endpoints and run options that every signing command has."""
     from orchestrator.cli.session import RunOptions
+    from orchestrator.runtime.settings import read_settings
 
     endpoints = find_endpoints(api, rpc, escrow, lens)
     key_file = key_file or read_settings(os.environ).key_file
@@ -108,6 +108,7 @@ def find_endpoints(
     its lens or the other way round.
     """
     from orchestrator.cli.session import Endpoints
+    from orchestrator.runtime.settings import read_settings
 
     settings = read_settings(os.environ)
     rpc_url = rpc or settings.rpc_url

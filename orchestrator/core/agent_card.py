@@ -24,6 +24,8 @@ from orchestrator.core.errors import InputError, ReplayError
 
 PROTOCOL_VERSION = "1.0"
 ALGORITHM = "ES256"
+# Where a service tells the keys that it signs cards with.
+KEYS_PATH = "/.well-known/jwks.json"
 # The extension by which a card carries what the log and the chain know of its agent.
 RECORD = "urn:tallystick:record:1"
 MCP = "https://modelcontextprotocol.io"

@@ -8,11 +8,10 @@ defaults is told. `deal_of` writes any terms as a complete deal, which drafts to
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from eth_utils.address import is_checksum_address
-
 from orchestrator.core.document import check_keys, read_name, read_table, shown_value
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import DocumentError
+from orchestrator.core.keccak import is_checksum_address
 from orchestrator.core.policy import Policy
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.surface_settings import DealDefaults

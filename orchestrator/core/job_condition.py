@@ -8,11 +8,10 @@ stands in the log, and that the verifier signed, is for the chain to check.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from eth_utils.address import to_checksum_address
-
 from orchestrator.core.entry import address_word
 from orchestrator.core.evidence.exhibits import SETTLEMENT, Words, unpack_statement
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.keccak import to_checksum_address
 
 # How far a statement may be dated ahead of the chain; CLOCK_TOLERANCE of `JobEvaluator`.
 CLOCK_TOLERANCE_S = 60

@@ -9,12 +9,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from eth_utils.address import to_checksum_address
-
 from orchestrator.core.entry import WORD_BYTES
 from orchestrator.core.errors import InputError, TermsError
 from orchestrator.core.escrow_model import times_of
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.keccak import to_checksum_address
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.terms import Domain, Terms
 from orchestrator.core.units import DAY_S, format_amount, format_percent, parse_amount

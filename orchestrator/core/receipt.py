@@ -16,8 +16,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from eth_utils.address import to_checksum_address
-
 from orchestrator.core.contract import ContractRules, rules_of
 from orchestrator.core.entry import (
     Entry,
@@ -26,6 +24,7 @@ from orchestrator.core.entry import (
     unpack_settlement,
 )
 from orchestrator.core.errors import EntryError, ProofError
+from orchestrator.core.keccak import to_checksum_address
 from orchestrator.core.kinds import ROLES, decode, kind_of
 from orchestrator.core.merkle import leaf_hash, verify_inclusion
 from orchestrator.core.opening import (

@@ -8,10 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
-
 from orchestrator.core.errors import SignInError, TermsError, shown
+from orchestrator.core.keccak import keccak, to_checksum_address
 from orchestrator.core.scopes import SCOPES, Scope
 from orchestrator.core.terms import recover
 from orchestrator.core.units import NS_PER_MS, format_ms, format_time, parse_time_ns

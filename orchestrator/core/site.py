@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from eth_utils.address import to_checksum_address
-
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import InputError
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.keccak import to_checksum_address
 from orchestrator.core.limits import Limits
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import format_amount

@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from eth_account.messages import encode_typed_data
-from eth_utils.address import to_canonical_address, to_checksum_address
-from eth_utils.crypto import keccak
 
 from orchestrator.core.entry import WORD_BYTES, ZERO_ADDRESS
 from orchestrator.core.errors import InputError
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.keccak import is_checksum_address, keccak, to_checksum_address
 from orchestrator.core.terms import Domain, address_of, sign_digest
 from orchestrator.core.units import BPS, format_percent
 
@@ -106,11 +105,11 @@ class Split:
     def address(self, factory: str) -> str:
         """Return the address of this split, as this factory makes it (EIP-1014)."""
         packed = b"".join(
-            to_canonical_address(payee) + bps.to_bytes(2) for payee, bps in self.shares
+            from_hex(payee, _ADDRESS_BYTES) + bps.to_bytes(2) for payee, bps in self.shares
         )
         code = _code(factory, self.salt + packed)
         creation = b"\x61" + len(code).to_bytes(2) + bytes.fromhex("3d81600a3d39f3") + code
-        made_by = b"\xff" + to_canonical_address(factory) + bytes(WORD_BYTES)
+        made_by = b"\xff" + from_hex(factory, _ADDRESS_BYTES) + bytes(WORD_BYTES)
         return to_checksum_address(keccak(made_by + keccak(creation))[12:])
 
     def to_abi(self) -> list[tuple[str, int]]:
@@ -123,11 +122,7 @@ class Split:
 
 
 def _check_share(payee: str, bps: int, before: str) -> None:
-    try:
-        is_address = to_checksum_address(payee) == payee
-    except ValueError:
-        is_address = False
-    if not is_address or payee == ZERO_ADDRESS:
+    if not is_checksum_address(payee) or payee == ZERO_ADDRESS:
         raise InputError("payee-malformed", f"{payee!r} can be no payee")
     if payee.lower() <= before.lower():
         code = "payee-twice" if payee == before else "payees-unsorted"
@@ -143,11 +138,13 @@ def _unpack(packed: bytes) -> Share:
 
 def implementation_of(factory: str) -> str:
     """Return the address of what all splits of a factory run: the first contract that it made."""
-    return to_checksum_address(keccak(b"\xd6\x94" + to_canonical_address(factory) + b"\x01")[12:])
+    return to_checksum_address(
+        keccak(b"\xd6\x94" + from_hex(factory, _ADDRESS_BYTES) + b"\x01")[12:]
+    )
 
 
 def _code(factory: str, arguments: bytes) -> bytes:
-    implementation = to_canonical_address(implementation_of(factory))
+    implementation = from_hex(implementation_of(factory), _ADDRESS_BYTES)
     return _CODE_HEAD + implementation + _CODE_TAIL + arguments
 
 

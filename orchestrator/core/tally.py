@@ -59,11 +59,11 @@ class Tallies(dict[Subject, Tally]):
 
     def add(self, subject: Subject, position: int, units: int = 0) -> None:
         """Count an entry of an operator on a surface, for both together and for each."""
-        surface, operator, *counted_as = subject
+        surface, operator, what, motion, token, size = subject
         # Every one of them is a row, and a read of one sum is of one row.
         for each in {(surface, operator), (surface, ZERO_WORD), (ZERO_WORD, operator)}:
             if each != (ZERO_WORD, ZERO_WORD):
-                counted = Subject(*each, *counted_as)
+                counted = Subject(*each, what, motion, token, size)
                 found = self.get(counted)
                 if found is None:
                     found = self[counted] = Tally()

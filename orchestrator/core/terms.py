@@ -15,16 +15,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeGuard, TypeVar
 
-from eth_keys.constants import SECPK1_N
-from eth_keys.datatypes import PrivateKey, Signature
-from eth_keys.exceptions import BadSignature
-from eth_utils.address import to_checksum_address
-from eth_utils.crypto import keccak
-from eth_utils.exceptions import ValidationError
+from coincurve import PrivateKey, PublicKey
 
 from orchestrator.core.entry import AMOUNT_LIMIT, ZERO_ADDRESS, address_word, ascii_text, ascii_word
 from orchestrator.core.errors import EntryError, TermsError, shorten
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.keccak import keccak, to_checksum_address
 from orchestrator.core.units import BPS, DAY_S
 
 T = TypeVar("T")
@@ -34,6 +30,8 @@ ATTRIBUTIONS = ("first_touch", "last_touch")  # by their uint8 on chain
 # The ways in which an owner pays a budget, by their uint8: what it allowed the escrow to take, a
 # permit (EIP-2612) for that, or an authorization (EIP-3009).
 FUNDINGS = ("allowance", "permit", "authorization")
+# The number of keys on the curve secp256k1.
+_ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 # The escrow keeps times in 40 bits of seconds.
 TIME_S_LIMIT = 1 << 40
 
@@ -341,15 +339,15 @@ def _funding_number(funding: str) -> int:
 def sign_digest(digest: bytes, key: bytes) -> bytes:
     """Sign a digest: 65 bytes r ‖ s ‖ v, deterministic (RFC 6979), with low s and v 27 or 28."""
     _check_length("digest", digest, 32)
-    if len(key) != 32 or not 0 < int.from_bytes(key) < SECPK1_N:
+    if len(key) != 32 or not 0 < int.from_bytes(key) < _ORDER:
         raise TermsError("key-malformed", "a private key is 32 bytes, between 1 and the order - 1")
-    signature = PrivateKey(key).sign_msg_hash(digest).to_bytes()
+    signature = PrivateKey(key).sign_recoverable(digest, hasher=None)
     return signature[:64] + bytes([27 + signature[64]])
 
 
 def address_of(key: bytes) -> str:
     """Return the checksummed address of a private key of 32 bytes."""
-    return str(PrivateKey(key).public_key.to_checksum_address())
+    return _address_of(PrivateKey(key).public_key)
 
 
 def recover(digest: bytes, signature: bytes) -> str:
@@ -363,15 +361,20 @@ def recover(digest: bytes, signature: bytes) -> str:
     if v not in (27, 28):
         raise TermsError("signature-v", f"v is {v}; it must be 27 or 28")
     # With a high s, every signature would have a second valid form.
-    if s > SECPK1_N // 2:
+    if s > _ORDER // 2:
         raise TermsError("signature-high-s", "s is in the upper half of the curve's order")
-    if not (0 < r < SECPK1_N and s):
+    if not (0 < r < _ORDER and s):
         raise TermsError("signature-range", "r or s is zero, or r is not below the curve's order")
     try:
-        public_key = Signature(vrs=(v - 27, r, s)).recover_public_key_from_msg_hash(digest)
-    except (BadSignature, ValidationError):
+        compact = signature[:64] + bytes([v - 27])
+        key = PublicKey.from_signature_and_message(compact, digest, hasher=None)
+    except ValueError:
         raise TermsError("signature-invalid", "no key made this signature") from None
-    return str(public_key.to_checksum_address())
+    return _address_of(key)
+
+
+def _address_of(key: PublicKey) -> str:
+    return to_checksum_address(keccak(key.format(compressed=False)[1:])[12:])
 
 
 # --- The rules of the escrow's `open` -------------------------------------------------------------

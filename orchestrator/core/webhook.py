@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from eth_utils.address import to_checksum_address
-
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import Entry
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.keccak import to_checksum_address
 from orchestrator.core.kinds import KINDS, Side, kind_of
 from orchestrator.core.units import DAY_MS, format_ms
 

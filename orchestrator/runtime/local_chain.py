@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from eth_abi.abi import encode
 from eth_account import Account
-from eth_utils.address import to_checksum_address
 
 from orchestrator.chain.abi import LIBRARIES, artifact, error_text
 from orchestrator.chain.deployment import Chain, log_id_of
@@ -28,6 +27,7 @@ from orchestrator.chain.rpc import (
 from orchestrator.chain.wallet import SigningKey
 from orchestrator.core.errors import ChainError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.keccak import to_checksum_address
 from orchestrator.core.resource import Resource
 from orchestrator.core.site import Addresses
 from orchestrator.core.tx_plan import Fees, gas_limit

@@ -16,15 +16,13 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 
-from api.app import create_app
 from api.context import ChainReads, Network, ServiceInfo
-from api.routes.records.cards import KEYS_PATH
 from api.watch import Watch
 from orchestrator.actions.contract_state import read_cautions
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer, stored_fork
 from orchestrator.chain.relayer import Relayer
-from orchestrator.core.agent_card import CardKey
+from orchestrator.core.agent_card import KEYS_PATH, CardKey
 from orchestrator.core.entry import address_word
 from orchestrator.core.errors import ChainError, InputError, LogError
 from orchestrator.core.hexadecimal import to_hex
@@ -248,6 +246,9 @@ class Stack(ResourceGroup):
     @cached_property
     def app(self) -> FastAPI:
         """The API."""
+        # Its routes take as long to import as all else here, and four of five parts serve none.
+        from api.app import create_app  # noqa: PLC0415
+
         site = self.site
         return create_app(
             database=self.api,

@@ -10,13 +10,12 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import NamedTuple
 
-from eth_utils.crypto import keccak
-
 from orchestrator.chain.abi import Call
 from orchestrator.chain.rpc import Json, quantity
 from orchestrator.client.accounts import wallet
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError
+from orchestrator.core.keccak import keccak
 from orchestrator.core.limits import Limits
 from orchestrator.core.resource import Resource, ResourceGroup
 from orchestrator.core.site import Site, TokenInfo
@@ -106,7 +105,7 @@ class SimulatedClock(Resource):
 def key_of(name: str) -> bytes:
     """Return the private key of a sandbox wallet. Anyone can derive it: never for real money."""
     # The text is part of every address and contract id that a demonstration prints.
-    return keccak(text=f"tallystick rehearsal: {name}")
+    return keccak(f"tallystick rehearsal: {name}".encode())
 
 
 def address_of(name: str) -> str:

@@ -1,27 +1,5 @@
 """The service and the callers that a module's tests share."""
 
-from collections.abc import Iterator
+from tests.support.api_fixtures import operator, owner, service
 
-import httpx
-import pytest
-
-from tests.support.api_service import ApiService, running_service, wallet
-
-
-@pytest.fixture(scope="module")
-def service(module_database_url: str) -> Iterator[ApiService]:
-    """A running service that a module's tests share."""
-    with running_service(module_database_url) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def owner(service: ApiService) -> httpx.Client:
-    """The owner of most surfaces."""
-    return service.sign_in(wallet("owner"), "owner")
-
-
-@pytest.fixture(scope="module")
-def operator(service: ApiService) -> httpx.Client:
-    """A registered operator."""
-    return service.sign_in(wallet("operator"), "operator")
+__all__ = ["operator", "owner", "service"]

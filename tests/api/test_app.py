@@ -35,7 +35,6 @@ from tests.support.api_service import (
     open_surface,
     problem_of,
     report,
-    running_service,
     touch,
     wallet,
 )
@@ -88,14 +87,8 @@ description = schemathesis.pytest.from_fixture("described").exclude(path="/v1/st
 drawn_description = schemathesis.pytest.from_fixture("drawn").exclude(path="/v1/stream")
 
 
-@pytest.fixture(scope="module")
-def service(module_database_url: str) -> Any:
-    """A service that random requests do not exhaust."""
-    with running_service(
-        module_database_url,
-        Limits(source_sign_ins_a_minute=100_000, source_reads_a_minute=100_000, acts_a_day=10**6),
-    ) as running:
-        yield running
+# Random requests do not exhaust them.
+LIMITS = Limits(source_sign_ins_a_minute=100_000, source_reads_a_minute=100_000, acts_a_day=10**6)
 
 
 # The statuses with which a request that the description forbids may be refused. 413 is among them:

@@ -1,5 +1,6 @@
-"""The market whose people act on contracts by the command line."""
+"""The market whose people act by the command line, and the service that a module's tests share."""
 
+from tests.support.api_fixtures import service
 from tests.support.market import market, run
 
-__all__ = ["market", "run"]
+__all__ = ["market", "run", "service"]

@@ -22,6 +22,7 @@ from tests.support.market import (
     BUDGET_UNITS,
     DONE,
     FALSE,
+    MISSING,
     NOTHING,
     PRICE_UNITS,
     Market,
@@ -32,13 +33,27 @@ from tests.support.market import (
 
 
 def test_what_people_can_do_about_a_contract(market: Market) -> None:
-    contract_id = market.open("ada")
+    contract_id = market.propose("ada")
     asked = f"0x{contract_id.hex()}"
+    _before_it_is_open(market, asked)
+    market.accept(contract_id)
     _before_anything(market, asked)
     _a_statement_is_disputed(market, asked)
     _what_is_due_is_released(market, asked)
     _a_silent_verifier(market, asked, contract_id)
     _the_end(market, asked)
+
+
+def _before_it_is_open(market: Market, asked: str) -> None:
+    """The escrow knows nothing of a proposal; its parties alone are told why."""
+    for party in ("ada", "owner"):
+        told = market.run("contract", asked, by=party)
+        assert told.code == DONE, told
+        assert "its owner has not accepted it" in told.stdout
+    as_json = json.loads(market.run("contract", asked, "--json", by="ada").stdout)
+    assert (as_json["code"], as_json["contract_id"]) == ("unopened", asked)
+    market.refused(BAD, f"has no contract {asked}", "contract", asked)
+    market.refused(MISSING, "there is no such proposal", "contract", asked, by="stranger")
 
 
 def _before_anything(market: Market, asked: str) -> None:

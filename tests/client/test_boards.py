@@ -1,21 +1,13 @@
 """The client of a board, against a running service, and against a server that lies."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from orchestrator.client.accounts import DelegateClient, OperatorClient, wallet
 from orchestrator.client.boards import Board
 from orchestrator.core.errors import ServerError
-from tests.support.api_service import ApiService, open_surface, running_service
+from tests.support.api_service import ApiService, open_surface
 from tests.support.api_service import wallet as account
 from tests.support.http_server import serving_json
-
-
-@pytest.fixture(scope="module")
-def service(module_database_url: str) -> Iterator[ApiService]:
-    with running_service(module_database_url) as running:
-        yield running
 
 
 def delegates_key(service: ApiService, key: bytes) -> str:

@@ -20,14 +20,8 @@ from orchestrator.core.why.level import why_level
 from orchestrator.core.why.outcome import why_outcome
 from orchestrator.core.why.source import Filter
 from orchestrator.core.why.touch import why_touch
-from tests.support.api_service import ESCROW, ApiService, draft_terms, running_service, wallet
+from tests.support.api_service import ESCROW, ApiService, draft_terms, wallet
 from tests.support.settled_contract import TRANSACTION, SettledContract
-
-
-@pytest.fixture(scope="module")
-def service(module_database_url: str) -> Iterator[ApiService]:
-    with running_service(module_database_url) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

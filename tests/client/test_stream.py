@@ -1,7 +1,6 @@
 """The client's stream: it resumes by itself, and believes no server."""
 
 import json
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from itertools import islice
 from typing import Any
@@ -18,18 +17,12 @@ from tests.support.api_service import (
     event,
     open_surface,
     report,
-    running_service,
     wallet,
 )
 from tests.support.http_server import serving
 
-
-@pytest.fixture(scope="module")
-def service(module_database_url: str) -> Iterator[ApiService]:
-    """A service that ends each stream after a moment."""
-    limits = Limits(stream_life_ms=50, stream_heartbeat_ms=20, source_reads_a_minute=100_000)
-    with running_service(module_database_url, limits) as running:
-        yield running
+# Each stream ends after a moment.
+LIMITS = Limits(stream_life_ms=50, stream_heartbeat_ms=20, source_reads_a_minute=100_000)
 
 
 def test_a_stream_goes_on_across_connections(service: ApiService) -> None:

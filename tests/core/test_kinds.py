@@ -178,7 +178,7 @@ _TABLE = (
 """
 TRIAL = """
 import json
-from api.http import answers
+from api.routes.records import answers
 from orchestrator.core import codec, kinds, receipt
 from orchestrator.core.decide import decide
 from orchestrator.core.errors import ReplayError

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from hashlib import sha256
 from ipaddress import IPv4Network
@@ -20,9 +20,8 @@ from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.context import ChainReads, Network, ServiceInfo
-from api.routes.records.cards import KEYS_PATH
 from orchestrator.client.http import tls_settings
-from orchestrator.core.agent_card import CardKey
+from orchestrator.core.agent_card import KEYS_PATH, CardKey
 from orchestrator.core.contract import ContractRules
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import Entry, address_word
@@ -155,6 +154,13 @@ class ApiService:
         """Return the client of an account that has signed in and is registered in the log."""
         message = self.sign_in_message(account, *scopes)
         answer = self.post_sign_in(message, signed(account, message))
+        assert answer.status_code == 201, answer.text
+        return self.client(answer.json()["key"])
+
+    def delegate(self, parent: httpx.Client, *scopes: str, **body: object) -> httpx.Client:
+        """Return the client of a new delegate's key with these scopes."""
+        wanted = {"name": "delegate", "scopes": scopes, **body}
+        answer = parent.post("/v1/keys", json=wanted)
         assert answer.status_code == 201, answer.text
         return self.client(answer.json()["key"])
 
@@ -421,6 +427,24 @@ def publish_settings(
     )
 
 
+def open_with_actions(
+    service: ApiService,
+    owner: httpx.Client,
+    name: str,
+    actions: Mapping[str, object],
+    *operators: LocalAccount,
+    **settings: object,
+) -> str:
+    """Open a surface that offers actions to these operators, who have level 1; return its id."""
+    surface = open_surface(owner, name)
+    published = publish_settings(
+        owner, surface, {**SETTINGS, "actions": actions, **settings}, "actions"
+    )
+    assert published.is_success, published.text
+    give_level(service, surface, *operators)
+    return surface
+
+
 def give_level(service: ApiService, surface: str, *operators: LocalAccount, **rules: Any) -> None:
     """Give operators level 1 on a surface: its owner opens a contract with each."""
     found = service.http_detail(surface)
@@ -486,6 +510,17 @@ def leads(client: httpx.Client, surface: str, **query: object) -> list[Any]:
         after = page["next"]
         if after is None:
             return found
+
+
+def lead_ids(owner: httpx.Client, surface: str) -> dict[str, str]:
+    """Return the leads' pseudonyms by the ids that their owner knows them by."""
+    return {lead["external_id"]: lead["lead"] for lead in leads(owner, surface)}
+
+
+def erase(owner: httpx.Client, surface: str, key: str, **named: str) -> httpx.Response:
+    """Have a lead erased that is named by `lead` or by `ref`."""
+    headers = {"Idempotency-Key": key}
+    return owner.post(f"/v1/surfaces/{surface}/erasures", json=named, headers=headers)
 
 
 def request_action(

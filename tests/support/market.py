@@ -82,10 +82,14 @@ class Market(Parties):
     def open(self, name: str, **deal: object) -> bytes:
         """Let an operator and the owner sign a contract; return its id once it is in the log."""
         contract_id = self.propose(name, **deal)
+        self.accept(contract_id)
+        return contract_id
+
+    def accept(self, contract_id: bytes) -> None:
+        """Let the owner sign what is proposed; return once the contract is in the log."""
         self.owner.accept_all(self.surface, self.sandbox.stack.escrow_domain)
         self.sandbox.come_to_rest()
         assert self.chain.status_of(contract_id) == "scheduled"
-        return contract_id
 
     def propose(self, name: str, **deal: object) -> bytes:
         """Let an operator propose a contract that opens in an hour; return its id."""

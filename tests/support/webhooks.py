@@ -23,14 +23,11 @@ from tests.support.api_service import (
     LOG_ID,
     LOOPBACK,
     PUBLISHER,
-    SETTINGS,
     ApiService,
     event,
-    give_level,
-    leads,
+    lead_ids,
     ndjson,
-    open_surface,
-    publish_settings,
+    open_with_actions,
     report,
     report_lines,
     request_action,
@@ -130,16 +127,13 @@ class Bench:
         self.service = service
         self.owner = service.sign_in(wallet("owner"), "owner")
         self.operator = service.sign_in(wallet("operator"), "operator")
-        self.surface = open_surface(self.owner, "letters")
         actions = {"email": {"level": 1}, "letter": LETTER}
-        catalogue = {**SETTINGS, "actions": actions, "open_actions": MANY}
-        published = publish_settings(self.owner, self.surface, catalogue, "letters")
-        assert published.is_success, published.text
-        give_level(service, self.surface, wallet("operator"))
+        self.surface = open_with_actions(
+            service, self.owner, "letters", actions, wallet("operator"), open_actions=MANY
+        )
         for name in ("user-1", "user-2", "user-3"):
             report(self.owner, self.surface, name, event(name))
-        named = {one["external_id"]: one["lead"] for one in leads(self.owner, self.surface)}
-        self.leads = [named[name] for name in sorted(named)]
+        self.leads = [lead for _, lead in sorted(lead_ids(self.owner, self.surface).items())]
         self.database = exits.enter_context(open_as(service.database_url, WORKER))
         self.feed = exits.enter_context(Feed(self.database, LOG_ID))
         self.courier = Courier(self.database, LOG_ID, self.feed)

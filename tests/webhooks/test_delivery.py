@@ -16,7 +16,7 @@ from orchestrator.core.units import DAY_MS
 from orchestrator.core.webhook import FAILING_MS, LEASE_MS, MAX_KEPT, MAX_TRIES, MAX_WAITING
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.storage.database import API
-from tests.support.api_service import LOG_ID, wallet
+from tests.support.api_service import LOG_ID, erase, wallet
 from tests.support.http_server import serving
 from tests.support.mcp_client import key_of
 from tests.support.servers import open_as
@@ -179,12 +179,9 @@ def test_what_was_answered_expired_or_erased_is_not_asked_any_more(
     answered, _, expired = site.request("one", "two", "three")
     receiver.status = 500
     site.look()
-    path = f"/v1/surfaces/{site.surface}"
-    assert site.owner.post(f"{path}/actions/{answered}/taken", json={}).is_success
-    erasure = site.owner.post(
-        f"{path}/erasures", json={"lead": "user-2"}, headers={"Idempotency-Key": "erase"}
-    )
-    assert erasure.is_success, erasure.text
+    path = f"/v1/surfaces/{site.surface}/actions/{answered}/taken"
+    assert site.owner.post(path, json={}).is_success
+    assert erase(site.owner, site.surface, "e", lead="user-2").is_success
     site.expire(expired)
     receiver.status, receiver.tries = 200, 0
     pass_time(site, HOUR_MS)

@@ -16,7 +16,6 @@ from fastapi import APIRouter, Query
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service, TheService
-from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, needs
 from api.http.fields import (
@@ -32,6 +31,7 @@ from api.http.fields import (
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented
 from api.http.submissions import MAX_WAIT_S
+from api.routes.accounts import answers, bodies
 from api.rules import joined, rules
 from orchestrator.core.board import MAX_BODY_BYTES
 from orchestrator.core.errors import LogError

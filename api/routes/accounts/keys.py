@@ -11,12 +11,13 @@ from typing import NamedTuple
 from fastapi import APIRouter
 
 from api.context import Service, TheService
-from api.http import answers, auth, bodies
+from api.http import auth
 from api.http.answers import next_cursor
 from api.http.auth import AnyCaller, Caller, acting, check_surface
 from api.http.fields import KeyCursor, KeyId, Limit, checksummed
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
+from api.routes.accounts import answers, bodies
 from api.rules import rules
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.scopes import SCOPES, scopes_of

@@ -5,11 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter
 
 from api.context import Service, TheService
-from api.http import answers, auth, bodies
+from api.http import auth
 from api.http.auth import Caller
 from api.http.fields import OperatorAddress, checksummed
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
+from api.routes.accounts import answers, bodies
 from api.rules import rules
 from orchestrator.storage.database import Row, Session
 

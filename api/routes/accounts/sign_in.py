@@ -7,10 +7,11 @@ from fastapi import APIRouter, Depends
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service, TheService
-from api.http import allowances, answers, auth, bodies
+from api.http import allowances, auth
 from api.http.auth import Caller
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented
+from api.routes.accounts import answers, bodies
 from api.rules import SIGN_IN
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.scopes import scopes_of

@@ -13,7 +13,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
-from api.http import answers, bodies
 from api.http.auth import Caller, acting, needs
 from api.http.fields import (
     DeliveryState,
@@ -22,6 +21,7 @@ from api.http.fields import (
 )
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
+from api.routes.accounts import answers, bodies
 from api.routes.surfaces.operators import known_surface
 from api.routes.surfaces.owners import own_surface
 from api.rules import OWNERS, rules

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 
 from api.context import Service, TheService
-from api.http import answers, bodies
 from api.http.auth import Caller, acting, needs
 from api.http.fields import SurfaceId, address, checksummed
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
+from api.routes.deals import answers, bodies
 from api.rules import DEAL, rules
 from orchestrator.core import policy, surface_settings
 from orchestrator.core.deal import Draft, Frame, deal_of, draft_terms

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 
 from api.context import Service, TheService
-from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, needs
 from api.http.fields import Limit, ProposalCursor, SurfaceId, Word, checksummed
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
+from api.routes.deals import answers, bodies
 from api.routes.deals.drafts import frame_of, policy_in_force, shown_draft, token_of
 from api.routes.public_route import PublicRoute
 from api.routes.surfaces.owners import own_surface

@@ -13,12 +13,12 @@ from typing import Annotated
 from fastapi import APIRouter
 
 from api.context import Service, TheService
-from api.http import answers, bodies
 from api.http.answers import next_cursor
 from api.http.auth import Caller, acting, check_surface, needs
 from api.http.fields import ContractId, Limit, ProposalCursor, SurfaceId
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
+from api.routes.deals import answers, bodies
 from api.routes.deals.drafts import (
     find_cautions,
     frame_of,

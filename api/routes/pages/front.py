@@ -11,11 +11,10 @@ from importlib.resources import files
 from fastapi import APIRouter, Response
 
 from api.context import Service, TheService
-from api.http import answers
 from api.routes.deals import offers
 from api.routes.pages.markup import Html, page, tag
 from api.routes.public_route import PublicRoute
-from api.routes.records import directory
+from api.routes.records import directory, directory_answers
 from orchestrator.core.kinds import KINDS
 from orchestrator.core.mcp_setup import ClientSetup, client_setups
 from orchestrator.core.units import format_amount, format_ms
@@ -99,7 +98,7 @@ def _about(service: Service, size: int) -> Html:
 # --- Surfaces and offers --------------------------------------------------------------------------
 
 
-def _surface(service: Service, listed: answers.ListedSurface) -> Html:
+def _surface(service: Service, listed: directory_answers.ListedSurface) -> Html:
     spend = directory.totals(service, listed.surface).spend
     live = sum(each.contracts for each in listed.live)
     outcomes = sum(line.outcomes.count for line in spend)
@@ -122,7 +121,7 @@ def _surface(service: Service, listed: answers.ListedSurface) -> Html:
     )
 
 
-def _paid(service: Service, spend: Sequence[answers.MoneyLine]) -> Iterator[str]:
+def _paid(service: Service, spend: Sequence[directory_answers.MoneyLine]) -> Iterator[str]:
     for token in service.info.tokens:
         units = sum(int(line.paid.units or 0) for line in spend if line.token == token.address)
         if units:

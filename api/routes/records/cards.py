@@ -10,17 +10,15 @@ from fastapi import APIRouter, Response
 from pydantic import JsonValue
 
 from api.context import Service, TheService
-from api.http import answers
 from api.http.fields import OperatorAddress, SurfaceId, checksummed
 from api.http.problems import documented, not_found
 from api.routes.deals import offers
 from api.routes.public_route import PublicRoute
-from api.routes.records import directory
-from orchestrator.core.agent_card import Card, Skill, card_of
+from api.routes.records import directory, directory_answers
+from orchestrator.core.agent_card import KEYS_PATH, Card, Skill, card_of
 from orchestrator.core.entry import address_word
 from orchestrator.storage.database import Row
 
-KEYS_PATH = "/.well-known/jwks.json"
 # Cards change with offers and profiles, and may be a little older.
 CACHED = "public, max-age=300"
 MAX_OFFERS = 20
@@ -164,7 +162,7 @@ def _offered(service: Service, surface: str) -> Iterator[Skill]:
             )
 
 
-def _motions(listed: answers.ListedSurface) -> Iterator[Skill]:
+def _motions(listed: directory_answers.ListedSurface) -> Iterator[Skill]:
     for motion in listed.motions:
         yield Skill(
             motion,

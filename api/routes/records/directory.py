@@ -8,11 +8,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlencode
 
-from eth_utils.crypto import keccak
 from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
-from api.http import answers
+from api.http.answers import next_cursor
 from api.http.fields import (
     AfterWord,
     DirectoryLimit,
@@ -24,9 +23,11 @@ from api.http.fields import (
 )
 from api.http.problems import documented, not_found
 from api.routes.public_route import PublicRoute
+from api.routes.records import directory_answers as answers
 from api.routes.surfaces.operators import surface_facts
 from orchestrator.core.entry import ZERO_WORD, address_word
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.keccak import keccak
 from orchestrator.core.kinds import KINDS
 from orchestrator.core.tally import (
     ANSWERED,
@@ -47,8 +48,8 @@ NEWEST = 200
 SEARCHED = 500
 # A party disputes a pending statement, or claims.
 DISPUTED = [
-    keccak(text="Disputed(bytes32,address,uint64)"),
-    keccak(text="ClaimsDisputed(bytes32,address)"),
+    keccak(b"Disputed(bytes32,address,uint64)"),
+    keccak(b"ClaimsDisputed(bytes32,address)"),
 ]
 
 router = APIRouter(prefix="/v1", tags=["directory"], route_class=PublicRoute)
@@ -120,7 +121,7 @@ def operators(
         listed = _listed_operators(service, session, rows)
     return answers.Operators(
         operators=[answers.ListedOperator(**each) for each in listed],
-        next=answers.next_cursor(rows, limit, lambda last: to_hex(last.operator)),
+        next=next_cursor(rows, limit, lambda last: to_hex(last.operator)),
     )
 
 
@@ -160,7 +161,7 @@ def record(
             _record_on(each, by_surface.get(bytes(each.surface), {}), operator)
             for each in standings
         ],
-        next=answers.next_cursor(standings, limit, lambda last: to_hex(last.surface)),
+        next=next_cursor(standings, limit, lambda last: to_hex(last.surface)),
     )
 
 

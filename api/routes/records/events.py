@@ -12,12 +12,13 @@ from anyio import move_on_after, to_thread
 from fastapi import APIRouter, Query, Request
 
 from api.context import Service, TheService
-from api.http import allowances, answers
+from api.http import allowances
 from api.http.auth import reader_of
 from api.http.fields import Digits, Limit
 from api.http.json_input import StrictRoute
 from api.http.problems import documented
 from api.http.submissions import MAX_WAIT_S
+from api.routes.records import answers
 from api.routes.records.stream import (
     After,
     AsWanted,

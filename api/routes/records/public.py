@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.context import Service, TheService
-from api.http import answers
 from api.http.answers import next_cursor
 from api.http.fields import (
     MAX_POSITION,
@@ -25,7 +24,7 @@ from api.http.fields import (
 from api.http.json_input import JSON_TYPE
 from api.http.problems import Refusal, documented, not_found
 from api.routes.public_route import IMMUTABLE, PublicRoute
-from api.routes.records import receipts
+from api.routes.records import answers, receipts
 from api.routes.surfaces.operators import token_answer
 from api.rules import PROOF, rules
 from orchestrator.core.bundle import MAX_BUNDLE, write_bundle

@@ -7,13 +7,12 @@ trust in this service.
 from collections.abc import Iterator
 from typing import Any, cast
 
-from eth_utils.crypto import keccak
-
 from api.context import Service
-from api.http import answers
 from api.http.problems import Refusal, not_found
+from api.routes.records import answers
 from orchestrator.core.entry import Entry, ascii_word, unpack_outcome, unpack_reversal
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.keccak import keccak
 from orchestrator.core.merkle import inclusion_proof
 from orchestrator.core.opening import opening_json
 from orchestrator.log.reader import StoredEntry, read_entries
@@ -22,7 +21,7 @@ from orchestrator.storage.database import Row, Session
 
 FORMAT = "tallystick-receipt-1"
 UNANCHORED_RETRY_S = 60
-PUBLISHED = keccak(text="Published(bytes32,uint64,bytes32)")
+PUBLISHED = keccak(b"Published(bytes32,uint64,bytes32)")
 
 Roles = dict[str, int]
 

@@ -11,13 +11,12 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 
 from api.context import Service, TheService
-from api.http import answers
 from api.http.auth import AnyCaller, acting
 from api.http.fields import Address, ContractId, Position, SurfaceId, Word
 from api.http.json_input import StrictRoute
 from api.http.problems import documented, not_found
 from api.routes.public_route import PublicRoute
-from api.routes.records import receipts
+from api.routes.records import answers, receipts
 from api.rules import WHY, rules
 from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex

@@ -15,14 +15,14 @@ import jsonschema_rs
 from fastapi import APIRouter, Path, Query
 
 from api.context import TheService
-from api.http import answers, bodies
-from api.http.answers import next_cursor
+from api.http.answers import RequestStatus, next_cursor
 from api.http.auth import Caller, acting, needs
 from api.http.fields import ActionState, AfterPosition, Digits, Limit, SurfaceId, address
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from api.http.submissions import IdempotencyKey, Intake, decided, intake_for
 from api.routes.public_route import PublicRoute
+from api.routes.surfaces import answers, bodies
 from api.routes.surfaces.operators import known_surface
 from api.routes.surfaces.owners import own_surface
 from api.routes.surfaces.schema_faults import schema_faults
@@ -58,7 +58,7 @@ ActionPosition = Annotated[
     "/surfaces/{surface}/actions",
     status_code=202,
     responses=decided(
-        answers.RequestStatus,
+        RequestStatus,
         404,
         422,
         TOUCHED,
@@ -68,7 +68,7 @@ ActionPosition = Annotated[
 )
 async def request_action(
     intake: RequestIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewAction
-) -> answers.RequestStatus:
+) -> RequestStatus:
     """Request that the surface act on a lead. It is a touch once it was taken and did not fail."""
 
     def take(session: Session) -> list[UUID]:
@@ -131,11 +131,11 @@ def action(
 @router.post(
     "/surfaces/{surface}/actions/{position}/taken",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404, 422, ANSWERED),
+    responses=decided(RequestStatus, 404, 422, ANSWERED),
 )
 async def take_action(
     intake: AnswerIntake, surface: SurfaceId, position: ActionPosition, body: bodies.TakenAction
-) -> answers.RequestStatus:
+) -> RequestStatus:
     """Take a requested action: from now on it counts as done unless you say that it failed."""
     return await _answer(intake, surface, position, TAKEN, "", body.result)
 
@@ -143,11 +143,11 @@ async def take_action(
 @router.post(
     "/surfaces/{surface}/actions/{position}/failed",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404, 422, ANSWERED),
+    responses=decided(RequestStatus, 404, 422, ANSWERED),
 )
 async def fail_action(
     intake: AnswerIntake, surface: SurfaceId, position: ActionPosition, body: bodies.FailedAction
-) -> answers.RequestStatus:
+) -> RequestStatus:
     """Say that a requested action failed; after the lead's next transition it counts as done."""
     return await _answer(intake, surface, position, FAILED, body.reason, None)
 
@@ -257,7 +257,7 @@ async def _answer(
     label: str,
     reason: str,
     result: Mapping[str, Any] | None,
-) -> answers.RequestStatus:
+) -> RequestStatus:
     """Submit an answer; the request's position and what is answered are its idempotency key."""
     body = canonical_json(
         {"surface": surface, "position": position, "answer": label, "reason": reason}

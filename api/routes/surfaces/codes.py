@@ -10,14 +10,14 @@ import jsonschema_rs
 from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
-from api.http import answers, bodies
-from api.http.answers import next_cursor
+from api.http.answers import RequestStatus, next_cursor
 from api.http.auth import Caller, acting, needs
-from api.http.bodies import ProductEvent
 from api.http.fields import Address, AfterPosition, CodeId, Limit, SurfaceId, address
 from api.http.json_input import StrictRoute
 from api.http.problems import MAX_FAULTS, Fault, Refusal, documented, not_found
 from api.http.submissions import IdempotencyKey, Intake, Item, decided, intake_for
+from api.routes.surfaces import answers, bodies
+from api.routes.surfaces.bodies import ProductEvent
 from api.routes.surfaces.schema_faults import schema_faults
 from api.rules import ACT, ENDED, OWNERS, QUALIFICATION, rules
 from orchestrator.core.codec import request_id
@@ -171,11 +171,11 @@ def clicks(
 @router.post(
     "/surfaces/{surface}/codes/{code}/end",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404, ENDED, rules(409, "code-of-another")),
+    responses=decided(RequestStatus, 404, ENDED, rules(409, "code-of-another")),
 )
 async def end_code(
     intake: IssueIntake, surface: SurfaceId, code: CodeId, key: IdempotencyKey, body: bodies.CodeEnd
-) -> answers.RequestStatus:
+) -> RequestStatus:
     """End a code of yours: no lead comes by it any more, and what came by it stands."""
     request = EndOwnCode(from_hex(surface), intake.caller.word, from_hex(code), body.reason)
     return await _take_end(intake, f"end:{surface}:{key}", request)
@@ -184,7 +184,7 @@ async def end_code(
 @router.post(
     "/surfaces/{surface}/codes/{code}/revocation",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404, ENDED, OWNERS),
+    responses=decided(RequestStatus, 404, ENDED, OWNERS),
 )
 async def revoke_code(
     intake: ReviewIntake,
@@ -192,15 +192,13 @@ async def revoke_code(
     code: CodeId,
     key: IdempotencyKey,
     body: bodies.CodeEnd,
-) -> answers.RequestStatus:
+) -> RequestStatus:
     """End a code of an operator on your surface; what came by it stands, and pays."""
     request = EndCode(from_hex(surface), intake.caller.word, from_hex(code), body.reason)
     return await _take_end(intake, f"revoke-code:{surface}:{key}", request)
 
 
-async def _take_end(
-    intake: Intake, name: str, request: EndCode | EndOwnCode
-) -> answers.RequestStatus:
+async def _take_end(intake: Intake, name: str, request: EndCode | EndOwnCode) -> RequestStatus:
     body = canonical_json(
         {
             "surface": to_hex(request.surface),

@@ -8,8 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from api.context import Service, TheService
-from api.http import answers, bodies
-from api.http.answers import next_cursor
+from api.http.answers import BulkStatus, RequestStatus, next_cursor
 from api.http.auth import AnyCaller, Caller, acting, needs
 from api.http.fields import LeadCursor, Limit, Name, SurfaceId, address
 from api.http.json_input import StrictRoute, ndjson_body
@@ -22,6 +21,7 @@ from api.http.submissions import (
     decided,
     intake_for,
 )
+from api.routes.surfaces import answers, bodies
 from api.rules import TOUCHED
 from orchestrator.core.document import canonical_json
 from orchestrator.core.hexadecimal import from_hex, to_hex
@@ -99,11 +99,11 @@ def leads(
 @router.post(
     "/surfaces/{surface}/touches",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404, TOUCHED),
+    responses=decided(RequestStatus, 404, TOUCHED),
 )
 async def touch(
     intake: TouchIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Touch
-) -> answers.RequestStatus:
+) -> RequestStatus:
     """Record an action that you took on a lead."""
     items = [Item(key, "body", body)]
     return await intake.take_one(lambda session: _submit_touches(intake, session, surface, items))
@@ -112,10 +112,10 @@ async def touch(
 @router.post(
     "/surfaces/{surface}/touches/bulk",
     status_code=202,
-    responses=decided(answers.BulkStatus, 404, TOUCHED),
+    responses=decided(BulkStatus, 404, TOUCHED),
     openapi_extra=ndjson_body(bodies.BulkTouch, MAX_LINES),
 )
-async def touches(intake: TouchIntake, surface: SurfaceId) -> answers.BulkStatus:
+async def touches(intake: TouchIntake, surface: SurfaceId) -> BulkStatus:
     """Record many touches, one to a line, each with an `id` of its own: all are taken, or none."""
     return await intake.take_lines(
         bodies.BulkTouch,

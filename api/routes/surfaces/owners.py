@@ -14,7 +14,7 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service
-from api.http import answers, bodies
+from api.http.answers import BulkStatus, RequestStatus
 from api.http.auth import Caller, check_surface
 from api.http.fields import SurfaceId
 from api.http.json_input import StrictRoute, ndjson_body
@@ -28,6 +28,7 @@ from api.http.submissions import (
     in_bulks,
     intake_for,
 )
+from api.routes.surfaces import answers, bodies
 from api.routes.surfaces.codes import check_qualification
 from api.rules import EVENT, OWNERS, POLICY, PUBLISHED, rules
 from orchestrator.core import policy
@@ -201,7 +202,7 @@ def _earlier(intake: Intake, session: Session, key: str) -> UUID | None:
 
 
 def _surface_request(
-    status: answers.RequestStatus, surface: bytes, rules: Policy
+    status: RequestStatus, surface: bytes, rules: Policy
 ) -> answers.SurfaceRequest:
     return answers.SurfaceRequest(
         **status.model_dump(), surface=to_hex(surface), policy_hash=to_hex(rules.hash)
@@ -214,11 +215,11 @@ def _surface_request(
 @router.post(
     "/surfaces/{surface}/events",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404, EVENT),
+    responses=decided(RequestStatus, 404, EVENT),
 )
 async def report_event(
     intake: ReportIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.ProductEvent
-) -> answers.RequestStatus:
+) -> RequestStatus:
     """Report something that happened in the product to a lead."""
     items = [Item(key, "body", body)]
     return await intake.take_one(lambda session: submit_events(intake, session, surface, items))
@@ -227,10 +228,10 @@ async def report_event(
 @router.post(
     "/surfaces/{surface}/events/bulk",
     status_code=202,
-    responses=decided(answers.BulkStatus, 404, EVENT),
+    responses=decided(BulkStatus, 404, EVENT),
     openapi_extra=ndjson_body(bodies.BulkProductEvent, MAX_LINES),
 )
-async def report_events(intake: ReportIntake, surface: SurfaceId) -> answers.BulkStatus:
+async def report_events(intake: ReportIntake, surface: SurfaceId) -> BulkStatus:
     """Report many events, one to a line, each with an `id` of its own: all are taken, or none."""
     return await intake.take_lines(
         bodies.BulkProductEvent,
@@ -381,11 +382,11 @@ def _event_submission(
 @router.post(
     "/surfaces/{surface}/erasures",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404, OWNERS, rules(409, "lead-elsewhere lead-id")),
+    responses=decided(RequestStatus, 404, OWNERS, rules(409, "lead-elsewhere lead-id")),
 )
 async def erase_lead(
     intake: EraseIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Erasure
-) -> answers.RequestStatus:
+) -> RequestStatus:
     """Delete a lead's identity, and what was reported of it beside the log, at once and for good.
 
     The log keeps a pseudonym that leads to no person, and records the erasure. Every proof holds.

@@ -8,13 +8,13 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 
 from api.context import Service, TheService
-from api.http import answers, bodies
-from api.http.answers import next_cursor
+from api.http.answers import RequestStatus, next_cursor
 from api.http.auth import AnyCaller, Caller, acting
 from api.http.fields import Address, AfterWord, Limit, SurfaceId, address
 from api.http.json_input import StrictRoute
 from api.http.problems import documented, not_found
 from api.http.submissions import IdempotencyKey, Intake, decided, intake_for
+from api.routes.surfaces import answers, bodies
 from api.routes.surfaces.operators import TouchIntake
 from api.routes.surfaces.owners import PublishIntake, check_room, own_surface
 from api.rules import ACT, OWNERS, SETTINGS, rules
@@ -140,11 +140,11 @@ def levels_of(
 @router.post(
     "/surfaces/{surface}/judgements",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404),
+    responses=decided(RequestStatus, 404),
 )
 async def ask_for_judgement(
     intake: TouchIntake, surface: SurfaceId, key: IdempotencyKey
-) -> answers.RequestStatus:
+) -> RequestStatus:
     """Have your level on a surface judged now, as it would be before your next act there."""
     operator = intake.caller
     body = canonical_json({"surface": surface, "operator": operator.account})
@@ -163,13 +163,11 @@ async def ask_for_judgement(
 @router.post(
     "/surfaces/{surface}/forecasts",
     status_code=202,
-    responses=decided(
-        answers.RequestStatus, 404, ACT, rules(409, "forecast-overlaps question-unknown")
-    ),
+    responses=decided(RequestStatus, 404, ACT, rules(409, "forecast-overlaps question-unknown")),
 )
 async def forecast(
     intake: ForecastIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewForecast
-) -> answers.RequestStatus:
+) -> RequestStatus:
     """Forecast a question for the cohort of the next 00:00 UTC.
 
     The log commits to the probability at once and shows it when the forecast is scored.
@@ -250,7 +248,7 @@ def _cohorts(service: Service, caller: Caller, surface: str) -> Cohorts:
 @router.post(
     "/surfaces/{surface}/operators/{operator}/suspension",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404, OWNERS, rules(409, "operator-suspended")),
+    responses=decided(RequestStatus, 404, OWNERS, rules(409, "operator-suspended")),
 )
 async def suspend(
     intake: ReviewIntake,
@@ -258,7 +256,7 @@ async def suspend(
     operator: OperatorAddress,
     key: IdempotencyKey,
     body: bodies.Reason,
-) -> answers.RequestStatus:
+) -> RequestStatus:
     """Suspend an operator: it acts no more on the surface; what it did before stands and pays."""
     return await _take_reason(intake, surface, operator, f"suspend:{surface}:{key}", body)
 
@@ -266,7 +264,7 @@ async def suspend(
 @router.post(
     "/surfaces/{surface}/operators/{operator}/restoration",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404, OWNERS, rules(409, "operator-restored")),
+    responses=decided(RequestStatus, 404, OWNERS, rules(409, "operator-restored")),
 )
 async def restore(
     intake: ReviewIntake,
@@ -274,7 +272,7 @@ async def restore(
     operator: OperatorAddress,
     key: IdempotencyKey,
     body: bodies.Reason,
-) -> answers.RequestStatus:
+) -> RequestStatus:
     """End an operator's suspension."""
     return await _take_reason(
         intake, surface, operator, f"restore:{surface}:{key}", body, is_restored=True
@@ -289,7 +287,7 @@ async def _take_reason(
     body: bodies.Reason,
     *,
     is_restored: bool = False,
-) -> answers.RequestStatus:
+) -> RequestStatus:
     """Submit a suspension or its end; the text of the reason is kept apart from the log."""
     owner = intake.caller
     public = {"surface": surface, "operator": operator.lower(), "reason": body.reason}

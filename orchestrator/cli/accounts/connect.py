@@ -18,7 +18,6 @@ from orchestrator.core.errors import InputError, ServerError
 from orchestrator.core.mandate import ALWAYS, Mandate, Pins
 from orchestrator.core.scopes import ScopeSet
 from orchestrator.core.units import format_second, parse_percent_bps
-from orchestrator.runtime.settings import read_settings
 from orchestrator.storage.files import read_key
 
 # What speaks MCP takes seconds to import, so each command imports it itself.
@@ -120,6 +119,8 @@ def serve_wallet(
     json_out: Json = False,
 ) -> None:
     """Serve an MCP client on stdin and stdout, for one wallet and within these ceilings."""
+    from orchestrator.runtime.settings import read_settings
+
     if context.invoked_subcommand is not None:
         return
     settings, roles = read_settings(os.environ), _roles(role or ["operator"])

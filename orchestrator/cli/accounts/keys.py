@@ -14,7 +14,6 @@ from orchestrator.cli.options import NOTHING_DONE, Api, Json, KeyFile, Yes
 from orchestrator.core.errors import InputError
 from orchestrator.core.scopes import SCOPE_SETS, SCOPES, Scope, ScopeSet, scopes_of
 from orchestrator.core.units import format_ms
-from orchestrator.runtime.settings import read_settings
 
 # The client of accounts takes a second to import, so each command imports it itself.
 
@@ -177,6 +176,7 @@ def _run(
     act: Callable[[_Desk], object],
 ) -> None:
     from orchestrator.cli.session import RunOptions, read_signing_key
+    from orchestrator.runtime.settings import read_settings
 
     settings = read_settings(os.environ)
     options = RunOptions(key_file or settings.key_file, yes, dry_run=False, as_json=json_out)

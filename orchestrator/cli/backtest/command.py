@@ -46,7 +46,6 @@ from orchestrator.core.errors import InputError, shown
 from orchestrator.core.growth.report import GrowthReport, Remark, report_of
 from orchestrator.core.policy import MOTIONS, Policy
 from orchestrator.core.units import format_amount, parse_amount
-from orchestrator.runtime.settings import read_settings
 
 # The modules that draw charts or speak to a chain take seconds to import. Each use imports its own.
 
@@ -237,6 +236,7 @@ def _settle_on_chain(
 ) -> None:
     """Run the same history on a real chain, and compare the result with the evaluated one."""
     from orchestrator.backtest.on_chain import OnChainBacktest, chain_start_ms, check_equal
+    from orchestrator.runtime.settings import read_settings
     from orchestrator.simulation.sandbox import Sandbox, SandboxOptions
 
     first = next(open_rows(), None)

@@ -9,7 +9,6 @@ import typer
 
 from orchestrator.cli.options import Api, Json
 from orchestrator.core.errors import InputError, ReplayError
-from orchestrator.runtime.settings import read_settings
 
 _SURFACE, _OPERATOR = re.compile(r"0x[0-9a-f]{64}"), re.compile(r"0x[0-9a-fA-F]{40}")
 
@@ -31,6 +30,7 @@ def card(
     from orchestrator.client.http import Client
     from orchestrator.client.log_server import reading
     from orchestrator.core.agent_card import check_card
+    from orchestrator.runtime.settings import read_settings
 
     with Client(api or read_settings(os.environ).public_url) as client:
         document = client.get(path_of(subject))

@@ -19,7 +19,6 @@ from orchestrator.core.errors import InputError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.receipt import read_text
 from orchestrator.core.units import format_second
-from orchestrator.runtime.settings import read_settings
 from orchestrator.storage.files import read_bytes
 from orchestrator.verify.pinned import Pinned
 
@@ -47,6 +46,7 @@ def verify(
     json_out: Json = False,
 ) -> None:
     """Check a receipt: proofs, story, and with a node the anchor, the terms and the payout."""
+    from orchestrator.runtime.settings import read_settings
     from orchestrator.verify.receipt_check import check_receipt, receipt_chain
 
     document = _read_receipt(receipt)
@@ -71,6 +71,7 @@ def receipt(
     """Fetch the receipt of an entry, check it, and print it; `verify` asks the chain as well."""
     from orchestrator.client.http import Client
     from orchestrator.client.receipts import served_document
+    from orchestrator.runtime.settings import read_settings
     from orchestrator.verify.receipt_check import check_receipt
 
     with Client(api or read_settings(os.environ).public_url) as client:

@@ -19,7 +19,6 @@ from orchestrator.cli.options import Api, Json, KeyFile, Watch
 from orchestrator.connect.acceptor import accept_covered
 from orchestrator.core.acceptance import AcceptanceRules, parse_rules
 from orchestrator.core.errors import InputError, ServerError
-from orchestrator.runtime.settings import read_settings
 from orchestrator.storage.files import read_key, read_text
 
 
@@ -34,6 +33,7 @@ def accept(
 ) -> None:
     """Sign the proposals that your rules cover, and say of every other why it is not signed."""
     from orchestrator.client.accounts import OwnerClient, wallet
+    from orchestrator.runtime.settings import read_settings
 
     settings = read_settings(os.environ)
     key_path = key_file or settings.key_file

@@ -10,7 +10,6 @@ import yaml
 
 from orchestrator.cli.options import Api, Json, KeyFile
 from orchestrator.core.errors import InputError
-from orchestrator.runtime.settings import read_settings
 from orchestrator.storage.files import read_key, read_text
 
 
@@ -23,6 +22,7 @@ def draft(
 ) -> None:
     """Print a short deal as a contract would have it: in sentences, with defaults and cautions."""
     from orchestrator.client.accounts import OperatorClient, wallet
+    from orchestrator.runtime.settings import read_settings
 
     settings = read_settings(os.environ)
     key_path = key_file or settings.key_file

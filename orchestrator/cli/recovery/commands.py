@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.options import Json, progress_writer
-from orchestrator.runtime.settings import read_settings
 
 FALSE_CLAIM = 1
 # A step of progress is told each time that the size has grown by so much.
@@ -34,6 +33,7 @@ def fsck(json_out: Json = False) -> None:
     Exit code 0: nothing is wrong; 1: something is, a line for each.
     """
     from orchestrator.runtime.recovery.tools import check_deployment
+    from orchestrator.runtime.settings import read_settings
 
     size, found = check_deployment(read_settings(os.environ), _reporter())
     if json_out:
@@ -55,6 +55,7 @@ def restore(
     """Bring an empty or an older database forward to a public log. Stop all parts before."""
     from orchestrator.runtime.recovery.restore import LOST
     from orchestrator.runtime.recovery.tools import restore_deployment
+    from orchestrator.runtime.settings import read_settings
 
     report = _reporter()
     done = restore_deployment(read_settings(os.environ), source, report)

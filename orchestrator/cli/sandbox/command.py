@@ -6,7 +6,7 @@ import re
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,9 +14,10 @@ from orchestrator.cli.options import Json
 from orchestrator.core.errors import InputError
 from orchestrator.core.limits import Limits
 from orchestrator.core.units import DAY_MS
-from orchestrator.runtime.settings import Settings, read_settings
-from orchestrator.storage.database import NO_URLS
 from orchestrator.storage.files import write_private
+
+if TYPE_CHECKING:
+    from orchestrator.runtime.settings import Settings
 
 HOME = Path("~/.tallystick-sandbox")
 SPEED = 1_440
@@ -63,6 +64,7 @@ def sandbox(
     from orchestrator.cli.sandbox.view import welcome
     from orchestrator.runtime.health.journal import logger, open_journal
     from orchestrator.runtime.serve import PARTS, Pace, open_deployment, run_parts
+    from orchestrator.runtime.settings import read_settings
     from orchestrator.simulation.market.life import SandboxPlace, living
     from orchestrator.simulation.market.running_clock import MAX_SPEED, RunningClock
 
@@ -93,8 +95,11 @@ def sandbox(
     logger.info("stopped")
 
 
-def _settings(home: Path, speed: int, port: int, public: str | None) -> Settings:
+def _settings(home: Path, speed: int, port: int, public: str | None) -> "Settings":
     """Return the settings of a sandbox: servers of its own, in its folder."""
+    from orchestrator.runtime.settings import Settings
+    from orchestrator.storage.database import NO_URLS
+
     if public is not None and not _HOST.fullmatch(public):
         raise InputError(
             "public-malformed",

@@ -12,7 +12,6 @@ from rich.text import Text
 from orchestrator.cli.options import Json, Watch
 from orchestrator.cli.status.view import lines_of
 from orchestrator.core.errors import InputError, ServerError
-from orchestrator.runtime.settings import read_settings
 
 if TYPE_CHECKING:
     from orchestrator.client.http import Client
@@ -70,6 +69,8 @@ def _show(found: dict[str, object], where: str, console: Console) -> None:
 
 
 def _own_url() -> str:
+    from orchestrator.runtime.settings import read_settings
+
     address = read_settings(os.environ).metrics
     if address is None:
         raise InputError("metrics-off", "TALLYSTICK_METRICS is off, so nothing tells; name --url")

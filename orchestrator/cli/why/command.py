@@ -23,7 +23,6 @@ from orchestrator.core.why.outcome import why_outcome
 from orchestrator.core.why.reason import Reason
 from orchestrator.core.why.source import Filter, Source, entry_at
 from orchestrator.core.why.touch import why_action, why_touch
-from orchestrator.runtime.settings import read_settings
 
 _POSITION = re.compile(r"[0-9]{1,13}")
 _WORD = re.compile(r"0x[0-9a-fA-F]{64}")
@@ -59,6 +58,7 @@ def why(
     from orchestrator.cli.why.unopened import explain_unopened
     from orchestrator.client.http import Client
     from orchestrator.client.public_records import PublicRecords
+    from orchestrator.runtime.settings import read_settings
 
     question = parse_question(subject, surface)
     now_ms = int(time.time() * 1000) if at is None else parse_time_s(at) * 1000

@@ -12,7 +12,8 @@ The shapes relied on, by those companies' own documentation:
   under `results`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeGuard
 
 from orchestrator.core.errors import shown
 from orchestrator.core.intake.currency import Currencies
@@ -60,19 +61,31 @@ def event_of(mapping: SourceMapping, currencies: Currencies, payload: object) ->
     return mapping.read(mapped, payload, currencies)
 
 
-def ignored_name(mapping: SourceMapping, payload: object) -> str | None:
-    """Return the name of an event that a Segment mapping leaves out, and None for all else.
+def is_single(source: str, document: object) -> TypeGuard[dict[str, object]]:
+    """Return whether a document is one payload itself, as most lines of an export are."""
+    return type(document) is dict and document.keys().isdisjoint(_LISTS.get(source, ()))
+
+
+def ignored_names(mapping: SourceMapping) -> Callable[[object], str | None]:
+    """Return what names an event that a Segment mapping leaves out, and is None for all else.
 
     Most rows of an export are such, and to raise an error for each costs more than to read it.
     """
-    if mapping.source != "segment" or not isinstance(payload, dict):
-        return None
-    sort, path = payload.get("type", "track"), mapping.event[0]
-    name = payload.get(path[0]) if sort == "track" and len(path) == 1 else None
-    # A text that is none, or that stands elsewhere, is looked at as any other.
-    if type(name) is not str or not name or name in mapping.events or ANY_EVENT in mapping.events:
-        return None
-    return name
+    events, (key, *further) = mapping.events, mapping.event[0]
+    if mapping.source != "segment" or further or ANY_EVENT in events:
+        return lambda _: None
+
+    def ignored(payload: object) -> str | None:
+        if type(payload) is not dict:
+            return None
+        sort = payload.get("type", "track")
+        if type(sort) is not str:
+            return None
+        name = payload.get(key) if sort == "track" else f"${sort}"
+        # A text that is none, or that stands elsewhere, is looked at as any other.
+        return None if type(name) is not str or not name or name in events else name
+
+    return ignored
 
 
 def _name_of(mapping: SourceMapping, payload: Mapping[str, object]) -> str:

@@ -5,17 +5,10 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from pydantic import BaseModel
 
 from api.description.examples import Examples
-from api.http import bodies
 from tests.support.api_service import ApiService
-
-MODELS = {
-    model.__name__: model
-    for model in vars(bodies).values()
-    if isinstance(model, type) and issubclass(model, BaseModel)
-}
+from tests.support.bodies import body_models
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +49,13 @@ def test_every_body_and_every_answer_has_an_example(description: Any) -> None:
 
 
 def test_every_body_of_an_example_is_taken(description: Any) -> None:
-    taken = set()
+    taken, models = set(), body_models()
     for path, item in description["paths"].items():
         for method, operation in item.items():
             for media in operation.get("requestBody", {}).get("content", {}).values():
                 named = media["schema"].get("$ref") or media["schema"].get("items", {}).get("$ref")
                 if named:
-                    model = MODELS[named.rpartition("/")[2].removesuffix("-Input")]
+                    model = models[named.rpartition("/")[2].removesuffix("-Input")]
                     lines = media["example"] if "items" in media["schema"] else [media["example"]]
                     for line in lines:
                         model.model_validate_json(json.dumps(line))

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from api.http import bodies, fields
+from api.http import fields
 from orchestrator.core.entry import address_word
 from tests.support.api_service import wallet
+from tests.support.bodies import body_models
 
 ADDRESS = wallet("payee").address
 
@@ -91,11 +92,7 @@ def test_every_pattern_of_a_request_has_its_rule_in_words() -> None:
             for item in value:
                 yield from patterns(item)
 
-    models = [
-        model
-        for model in vars(bodies).values()
-        if isinstance(model, type) and issubclass(model, bodies.Body)
-    ]
+    models = body_models().values()
     found = {each for model in models for each in patterns(model.model_json_schema())}
     # Names are refused in words before any pattern is tried; policies have a parser of their own.
     in_words = {fields.NAME_PATTERN, "^[0-9]{1,18}$"}

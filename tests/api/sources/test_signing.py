@@ -116,8 +116,7 @@ def test_stripe_signs_with_the_secret_of_the_surface(
     problem_of(send(service.http, surface, "stripe", payload), 401, "key-missing")
     # Once there is a secret, the owner's key alone is not enough, nor a delegate's.
     problem_of(send(owner, surface, "stripe", payload), 401, "signature-missing")
-    scopes = {"name": "d", "scopes": ["owner:report"]}
-    delegate = service.client(owner.post("/v1/keys", json=scopes).json()["key"])
+    delegate = service.delegate(owner, "owner:report")
     problem_of(send(delegate, surface, "stripe", payload), 401, "signature-missing")
     assert send(delegate, other, "stripe", payload).status_code == 200
 
@@ -187,8 +186,7 @@ def test_a_secret_is_set_by_the_owner_s_wallet_alone(
     path = secret_path(surface, source)
     body = {"secret": SECRET}
     problem_of(operator.put(path, json=body), 403, "delegate-forbidden")
-    scopes = {"name": "d", "scopes": ["owner:report"]}
-    delegate = service.client(owner.post("/v1/keys", json=scopes).json()["key"])
+    delegate = service.delegate(owner, "owner:report")
     problem_of(delegate.put(path, json=body), 403, "delegate-forbidden")
     stranger = service.sign_in(wallet("another owner"), "owner")
     problem_of(stranger.put(path, json=body), 403, "not-the-owner")

@@ -1,7 +1,6 @@
 """`tallystick why`: what a subject stands for, and the answer as text and as JSON."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from orchestrator.cli.why.command import parse_question
 from orchestrator.core.errors import InputError, WhyError
 from orchestrator.core.requests import Erasure, Settle
 from orchestrator.core.why.reason import Code, Reason
-from tests.support.api_service import ApiService, running_service, wallet
+from tests.support.api_service import ApiService, wallet
 from tests.support.settled_contract import SettledContract
 from tests.support.why_market import (
     SIGNUP,
@@ -24,12 +23,6 @@ from tests.support.why_market import (
 from tests.support.worlds import LEADS, OWNER, SURFACE, word
 
 ADDRESS = "0x" + "11" * 20
-
-
-@pytest.fixture(scope="module")
-def service(module_database_url: str) -> Iterator[ApiService]:
-    with running_service(module_database_url) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Asking as a party why a contract is not open: over HTTP, with a key file."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,8 @@ from tests.support.api_service import (
     draft_terms,
     open_surface,
     proposal_of,
-    running_service,
     wallet,
 )
-
-
-@pytest.fixture(scope="module")
-def service(module_database_url: str) -> Iterator[ApiService]:
-    with running_service(module_database_url) as running:
-        yield running
 
 
 def key_file(folder: Path, name: str) -> Path:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.intake.adapters import event_of, ignored_name, payloads_of
+from orchestrator.core.intake.adapters import event_of, ignored_names, is_single, payloads_of
 from orchestrator.core.intake.found import FoundEvent, IntakeError, SkippedError
 from orchestrator.core.intake.mapping import parse_intake
 from tests.support.intake_payloads import INTAKE, captured, track
@@ -60,15 +60,22 @@ def test_other_calls_of_segment_go_by_their_type() -> None:
 )
 def test_a_name_that_is_told_as_ignored_is_one_that_is_skipped(payload: object) -> None:
     mapping = SETTINGS.mapping("segment")
-    named = ignored_name(mapping, payload)
+    named = ignored_names(mapping)(payload)
     if named is not None:
-        with pytest.raises(SkippedError, match=f"^{named}$"):
+        with pytest.raises(SkippedError) as caught:
             event_of(mapping, SETTINGS.currencies, payload)
-    assert (named is not None) == (payload in ({"event": "Unmapped"}, IGNORED))
-    assert ignored_name(SETTINGS.mapping("posthog"), payload) is None
+        assert caught.value.message == named
+    assert (named is not None) == (payload in IGNORED)
+    assert ignored_names(SETTINGS.mapping("posthog"))(payload) is None
+    every = parse_intake({"sources": {"segment": {"events": {"*": "seen"}}}})
+    assert ignored_names(every.mapping("segment"))(payload) is None
 
 
-IGNORED = {"type": "track", "event": "Unmapped", "userId": "u"}
+IGNORED = [
+    {"type": "track", "event": "Unmapped", "userId": "u"},
+    {"event": "Unmapped"},
+    {"type": "page", "event": "Unmapped"},
+]
 
 
 def test_a_batch_is_its_items() -> None:
@@ -76,6 +83,8 @@ def test_a_batch_is_its_items() -> None:
     assert list(payloads_of("segment", {"batch": [one, two], "sentAt": "x"})) == [one, two]
     assert list(payloads_of("segment", [one])) == [one]
     assert list(payloads_of("segment", one)) == [one]
+    assert is_single("segment", one)
+    assert not any(is_single("segment", each) for each in ({"batch": 5}, [one], "text"))
     assert list(payloads_of("stripe", {"object": "list", "data": [one]})) == [one]
     assert list(payloads_of("stripe", {"object": "event", "data": {}})) == [
         {"object": "event", "data": {}}

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from api.http.bodies import _SETTINGS_EXAMPLE
+from api.routes.surfaces.documents import _SETTINGS_EXAMPLE
 from scripts.assurance.trust_abuse import (
     BEGIN,
     DOCUMENT,

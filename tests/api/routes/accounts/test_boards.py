@@ -1,6 +1,5 @@
 """Boards: one holder of an item, messages in order, and nothing for those who are on none."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from threading import Barrier
@@ -8,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from eth_account.signers.local import LocalAccount
 
 from orchestrator.core.board import MAX_BODY_BYTES
 from orchestrator.core.hexadecimal import from_hex, to_hex
@@ -16,6 +16,7 @@ from orchestrator.core.requests import CloseContract
 from orchestrator.core.units import DAY_MS
 from tests.support.api_service import (
     ApiService,
+    erase,
     event,
     give_level,
     leads,
@@ -23,31 +24,18 @@ from tests.support.api_service import (
     problem_of,
     report,
     row_count,
-    running_service,
     wallet,
 )
 from tests.support.mcp_client import call, found_in, key_of, text_of
 
 LEASES, MESSAGES = 6, 4
+LIMITS = Limits(leases=LEASES, messages=MESSAGES, message_ttl_ms=DAY_MS)
 NONE_SUCH = "0x" + "31" * 32
-
-
-@pytest.fixture(scope="module")
-def service(module_database_url: str) -> Iterator[ApiService]:
-    limits = Limits(leases=LEASES, messages=MESSAGES, message_ttl_ms=DAY_MS)
-    with running_service(module_database_url, limits) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
 def surface(owner: httpx.Client) -> str:
     return open_surface(owner, "coordinated")
-
-
-@pytest.fixture
-def agent(service: ApiService, request: pytest.FixtureRequest) -> httpx.Client:
-    """An operator of its own."""
-    return service.sign_in(wallet(request.node.name[-30:]), "operator")
 
 
 @pytest.fixture
@@ -57,19 +45,15 @@ def ann(service: ApiService, agent: httpx.Client) -> httpx.Client:
 
 @pytest.fixture
 def contract(
-    service: ApiService, agent: httpx.Client, surface: str, request: pytest.FixtureRequest
+    service: ApiService, agent: httpx.Client, surface: str, own_wallet: LocalAccount
 ) -> str:
     """The id of a contract of the agent with the surface's owner."""
-    operator = wallet(request.node.name[-30:])
-    give_level(service, surface, operator)
-    return to_hex(sha256(f"{surface} {operator.address}".encode()).digest())
+    give_level(service, surface, own_wallet)
+    return to_hex(sha256(f"{surface} {own_wallet.address}".encode()).digest())
 
 
 def delegate(service: ApiService, agent: httpx.Client, name: str, **more: object) -> httpx.Client:
-    body = {"name": name, "scopes": ["operator:coordinate"], **more}
-    answer = agent.post("/v1/keys", json=body)
-    assert answer.status_code == 201, answer.text
-    return service.client(answer.json()["key"])
+    return service.delegate(agent, "operator:coordinate", name=name, **more)
 
 
 def take(client: httpx.Client, board: str, item: str = "item", **body: object) -> httpx.Response:
@@ -372,8 +356,7 @@ def test_who_is_on_no_board_is_told_that_there_is_none(
     ):
         for answer in all_routes(client, board):
             problem_of(answer, 404, "board-unknown")
-    body = {"name": "n", "scopes": ["operator:memory", "operator:touch"]}
-    other = service.client(agent.post("/v1/keys", json=body).json()["key"])
+    other = service.delegate(agent, "operator:memory", "operator:touch")
     for answer in all_routes(other, contract):
         problem_of(answer, 403, "scope-missing")
     assert held_items(owner, contract) == ["item"]
@@ -403,12 +386,7 @@ def test_what_is_about_a_lead_dies_with_it(
     taken(agent, surface, lead)
     taken(agent, surface)
     send(agent, surface, item=lead, body={"name": "Ada"})
-    erased = owner.post(
-        f"/v1/surfaces/{surface}/erasures",
-        json={"lead": "user-7"},
-        headers={"Idempotency-Key": "e"},
-    )
-    assert erased.status_code == 200, erased.text
+    assert erase(owner, surface, "e", lead="user-7").status_code == 200
     assert held_items(agent, surface) == ["item"]
     assert read(agent, surface)["messages"] == []
     problem_of(take(agent, surface, lead), 404, "lead-unknown")

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from eth_account.signers.local import LocalAccount
 
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.kinds import KINDS
@@ -44,9 +45,9 @@ def is_live(service: ApiService, key: str) -> bool:
 
 
 @pytest.fixture
-def parent(service: ApiService, request: pytest.FixtureRequest) -> httpx.Client:
-    """A wallet's key of an account of its own."""
-    return service.sign_in(wallet(request.node.name[-30:]), "owner", "operator")
+def parent(someone: httpx.Client) -> httpx.Client:
+    """A wallet's own key, from which delegates come."""
+    return someone
 
 
 def test_a_delegate_does_what_its_scopes_say_and_no_more(
@@ -79,10 +80,10 @@ def test_a_delegate_is_held_to_its_surfaces(service: ApiService, parent: httpx.C
 
 
 def test_the_log_names_the_delegate_that_touched(
-    service: ApiService, parent: httpx.Client, request: pytest.FixtureRequest
+    service: ApiService, parent: httpx.Client, own_wallet: LocalAccount
 ) -> None:
     surface = open_surface(parent, "touched")
-    give_level(service, surface, wallet(request.node.name[-30:]))
+    give_level(service, surface, own_wallet)
     report(parent, surface, "first", event())
     (lead,) = leads(parent, surface)
     delegate = made(parent, name="night shift", scopes=["operator:touch"])

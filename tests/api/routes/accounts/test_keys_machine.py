@@ -32,11 +32,12 @@ from orchestrator.core.limits import Limits
 from orchestrator.core.scopes import SCOPES, Scope, scopes_of
 from orchestrator.core.units import DAY_MS
 from orchestrator.storage.database import API
-from tests.support.api_service import LOG_ID, ApiService, open_surface, running_service, wallet
+from tests.support.api_service import LOG_ID, ApiService, open_surface, wallet
 from tests.support.depth import examples
 
 WALLETS = ("alice", "bob")
 KEY_MS = 30 * DAY_MS
+LIMITS = Limits(source_sign_ins_a_minute=1_000_000, source_reads_a_minute=1_000_000)
 _numbers = count(1)
 SCOPE_LISTS = st.lists(st.sampled_from(SCOPES), min_size=1, max_size=4, unique=True)
 # Which of a key's own scopes to pass on, by their bits, and now and then one more.
@@ -87,13 +88,6 @@ class Key:
             and is_within
             and end_ms <= self.end_ms()
         )
-
-
-@pytest.fixture(scope="module")
-def service(module_database_url: str) -> Iterator[ApiService]:
-    limits = Limits(source_sign_ins_a_minute=1_000_000, source_reads_a_minute=1_000_000)
-    with running_service(module_database_url, limits) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

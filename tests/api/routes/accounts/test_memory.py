@@ -1,6 +1,5 @@
 """An operator's private memory: its own, bounded, and gone with a lead that is erased."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -10,35 +9,24 @@ from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.limits import Limits
 from tests.support.api_service import (
     ApiService,
+    erase,
     event,
+    lead_ids,
     leads,
     open_surface,
     problem_of,
     report,
     row_count,
-    running_service,
     wallet,
 )
 
 ENTRIES, BYTES = 5, 9_000
-
-
-@pytest.fixture(scope="module")
-def service(module_database_url: str) -> Iterator[ApiService]:
-    limits = Limits(memory_entries=ENTRIES, memory_bytes=BYTES, memories_bytes=2 * BYTES - 1)
-    with running_service(module_database_url, limits) as running:
-        yield running
+LIMITS = Limits(memory_entries=ENTRIES, memory_bytes=BYTES, memories_bytes=2 * BYTES - 1)
 
 
 @pytest.fixture(scope="module")
 def surface(owner: httpx.Client) -> str:
     return open_surface(owner, "remembered")
-
-
-@pytest.fixture
-def agent(service: ApiService, request: pytest.FixtureRequest) -> httpx.Client:
-    """An operator with an empty memory."""
-    return service.sign_in(wallet(request.node.name[-30:]), "operator")
 
 
 def put(client: httpx.Client, surface: str, key: str, value: object, **more: object) -> Any:
@@ -117,17 +105,12 @@ def test_an_entry_dies_with_the_lead_that_it_names(
 ) -> None:
     report(owner, surface, "first", event("user-7"))
     report(owner, surface, "second", event("user-8"))
-    by_id = {lead["external_id"]: lead["lead"] for lead in leads(owner, surface)}
+    by_id = lead_ids(owner, surface)
     put(agent, surface, "seven", "call back", lead=by_id["user-7"])
     put(agent, surface, "eight", "no", lead=by_id["user-8"])
     put(agent, surface, "general", "all")
     assert keys(agent, surface, lead=by_id["user-7"]) == ["seven"]
-    answer = owner.post(
-        f"/v1/surfaces/{surface}/erasures",
-        json={"lead": "user-7"},
-        headers={"Idempotency-Key": "e"},
-    )
-    assert answer.status_code == 200, answer.text
+    assert erase(owner, surface, "e", lead="user-7").status_code == 200
     assert keys(agent, surface) == ["eight", "general"]
     problem_of(put(agent, surface, "again", "x", lead=by_id["user-7"]), 404, "lead-unknown")
     with service.admin() as admin:
@@ -155,8 +138,7 @@ def test_a_delegate_remembers_on_its_surfaces_alone(
     service: ApiService, agent: httpx.Client, owner: httpx.Client, surface: str
 ) -> None:
     other = open_surface(owner, "off limits")
-    body = {"name": "n", "scopes": ["operator:memory"], "surfaces": [surface]}
-    delegate = service.client(agent.post("/v1/keys", json=body).json()["key"])
+    delegate = service.delegate(agent, "operator:memory", surfaces=[surface])
     assert put(delegate, surface, "k", 1).status_code == 200
     problem_of(put(delegate, other, "k", 1), 403, "surface-forbidden")
     # Of one account: what a delegate puts, the wallet's key gets.

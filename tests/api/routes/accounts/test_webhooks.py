@@ -10,12 +10,6 @@ from tests.support.api_service import ApiService, open_surface, problem_of, wall
 URL = "https://example.com/hook"
 
 
-@pytest.fixture
-def someone(service: ApiService, request: pytest.FixtureRequest) -> httpx.Client:
-    """An account of the test's own, without webhooks."""
-    return service.sign_in(wallet(request.node.name[-25:]), "owner", "operator")
-
-
 def add(client: httpx.Client, **body: Any) -> httpx.Response:
     return client.post("/v1/webhooks", json={"url": URL, "audience": "operator"} | body)
 
@@ -24,12 +18,6 @@ def added(client: httpx.Client, **body: Any) -> Any:
     answer = add(client, **body)
     assert answer.status_code == 201, answer.text
     return answer.json()
-
-
-def delegate_of(service: ApiService, client: httpx.Client, *scopes: str) -> httpx.Client:
-    made = client.post("/v1/keys", json={"name": "delegate", "scopes": list(scopes)})
-    assert made.status_code == 201, made.text
-    return service.client(made.json()["key"])
 
 
 def test_a_secret_is_shown_once(someone: httpx.Client) -> None:
@@ -77,7 +65,7 @@ def test_urls_that_lead_inside_are_refused(service: ApiService, url: str, code: 
 def test_delegates_may_look_and_change_nothing(service: ApiService, someone: httpx.Client) -> None:
     made = added(someone)
     path = f"/v1/webhooks/{made['webhook']}"
-    delegate = delegate_of(service, someone, "operator:read")
+    delegate = service.delegate(someone, "operator:read")
     assert delegate.get(path).status_code == 200
     assert delegate.get(f"{path}/deliveries").json() == {"deliveries": []}
     for refused in (
@@ -88,9 +76,9 @@ def test_delegates_may_look_and_change_nothing(service: ApiService, someone: htt
     ):
         problem_of(refused, 403, "delegate-forbidden")
     # A key that may not read what a webhook is told does not see it.
-    owners = delegate_of(service, someone, "owner:read")
+    owners = service.delegate(someone, "owner:read")
     problem_of(owners.get(path), 404, "not-found")
-    without = delegate_of(service, someone, "operator:memory")
+    without = service.delegate(someone, "operator:memory")
     problem_of(without.get("/v1/webhooks"), 403, "scope-missing")
 
 

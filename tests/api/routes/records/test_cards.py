@@ -3,8 +3,8 @@
 import httpx
 from eth_account.signers.local import LocalAccount
 
-from api.routes.records.cards import CACHED, KEYS_PATH
-from orchestrator.core.agent_card import RECORD, check_card
+from api.routes.records.cards import CACHED
+from orchestrator.core.agent_card import KEYS_PATH, RECORD, check_card
 from tests.support.api_service import (
     SETTINGS,
     ApiService,

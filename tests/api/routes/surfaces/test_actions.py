@@ -9,14 +9,12 @@ import pytest
 from orchestrator.core.hexadecimal import from_hex
 from orchestrator.core.requests import ExpireAction
 from tests.support.api_service import (
-    SETTINGS,
     ApiService,
+    erase,
     event,
-    give_level,
     leads,
-    open_surface,
+    open_with_actions,
     problem_of,
-    publish_settings,
     report,
     request_action,
     running_service,
@@ -45,10 +43,9 @@ class Deal:
         self.owner = service.sign_in(wallet("owner"), "owner")
         self.operator = service.sign_in(wallet("operator"), "operator")
         self.stranger = service.sign_in(wallet("another operator"), "operator")
-        self.surface = open_surface(self.owner, "letters")
-        catalogue = {**SETTINGS, "actions": {"email": {"level": 1}, "letter": LETTER}}
-        assert publish_settings(self.owner, self.surface, catalogue, "letters").is_success
-        give_level(service, self.surface, wallet("operator"), wallet("another operator"))
+        actions = {"email": {"level": 1}, "letter": LETTER}
+        operators = wallet("operator"), wallet("another operator")
+        self.surface = open_with_actions(service, self.owner, "letters", actions, *operators)
         report(self.owner, self.surface, "one", event("user-1"))
         self.lead = leads(self.operator, self.surface)[0]["lead"]
         self.path = f"/v1/surfaces/{self.surface}/actions"
@@ -145,12 +142,7 @@ def test_an_action_is_the_owners_and_its_operators_alone(deal: Deal) -> None:
     another = deal.service.sign_in(wallet("another owner"), "owner")
     problem_of(another.post(f"{deal.path}/{position}/taken", json={}), 403, "not-the-owner")
     assert deal.answer(position, "taken", result={"industry": "tools"}).is_success
-    erased = deal.owner.post(
-        f"/v1/surfaces/{deal.surface}/erasures",
-        json={"lead": "user-1"},
-        headers={"Idempotency-Key": "erase"},
-    )
-    assert erased.is_success, erased.text
+    assert erase(deal.owner, deal.surface, "e", lead="user-1").is_success
     for client in (deal.owner, deal.operator):
         shown = deal.show(client, position)
         assert (shown["parameters"], shown["result"], shown["external_id"]) == (None, None, None)

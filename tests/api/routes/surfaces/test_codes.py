@@ -12,8 +12,10 @@ from tests.support.api_service import (
     LOG_ID,
     SETTINGS,
     ApiService,
+    erase,
     event,
     give_level,
+    lead_ids,
     leads,
     ndjson,
     open_surface,
@@ -173,7 +175,7 @@ def test_a_lead_that_comes_by_a_code_alone_gets_the_next_new_id(
     arrive(owner, service, surface, "click", lead="known", ref=ref, event="activate")
     taken = arrive(owner, service, surface, "new", lead="new", ref=ref)
     assert [kind for kind, _ in kinds(service, taken)] == ["lead.transition"]
-    by_id = {lead["external_id"]: lead["lead"] for lead in leads(owner, surface)}
+    by_id = lead_ids(owner, surface)
     assert by_id == {"known": by_id["known"], "new": waiting["lead"]}
     # The next that comes alone is another lead, which nobody of those is.
     arrive(owner, service, surface, "alone again", ref=ref, event="page viewed")
@@ -286,16 +288,10 @@ def test_fields_are_asked_for_kept_apart_and_erased_with_the_lead(
 
     assert kept() == 2
     for number, named in enumerate(({"lead": "x"}, {"ref": ref})):
-        erased = owner.post(
-            f"/v1/surfaces/{surface}/erasures",
-            json=named,
-            headers={"Idempotency-Key": f"erase-{number}"},
-        )
+        erased = erase(owner, surface, f"erase-{number}", **named)
         assert erased.status_code == 200, erased.text
     assert kept() == 0
-    gone = owner.post(
-        f"/v1/surfaces/{surface}/erasures", json={"ref": ref}, headers={"Idempotency-Key": "again"}
-    )
+    gone = erase(owner, surface, "again", ref=ref)
     problem_of(gone, 404, "not-found")
 
 
@@ -319,5 +315,4 @@ def test_an_event_has_a_name_and_an_erasure_one(
 ) -> None:
     problem_of(arrive(owner, service, surface, "n"), 422, "invalid")
     for body in ({}, {"lead": "a", "ref": "b"}):
-        path = f"/v1/surfaces/{surface}/erasures"
-        problem_of(owner.post(path, json=body, headers={"Idempotency-Key": "n"}), 422, "invalid")
+        problem_of(erase(owner, surface, "n", **body), 422, "invalid")

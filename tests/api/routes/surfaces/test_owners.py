@@ -22,6 +22,7 @@ from tests.support.api_service import (
     START_MS,
     ApiService,
     draft_terms,
+    erase,
     event,
     give_level,
     ndjson,
@@ -368,10 +369,7 @@ def test_a_refund_takes_back_from_the_order_that_it_names(
         for table in ("requests", "inbox", "entries", "leads"):
             assert "A-1" not in str(admin.execute(f"TABLE {table}").fetchall())
         assert len(admin.execute("TABLE order_identities").fetchall()) == 1
-        path = f"/v1/surfaces/{surface}/erasures"
-        gone = owner.post(
-            path, json={"lead": "buyer@example.org"}, headers={"Idempotency-Key": "no-more"}
-        )
+        gone = erase(owner, surface, "no-more", lead="buyer@example.org")
         assert gone.status_code in (200, 202)
         assert admin.execute("TABLE order_identities").fetchall() == []
 
@@ -450,10 +448,7 @@ def test_two_spellings_of_a_lead_are_one_lead(owner: httpx.Client) -> None:
     assert report(owner, surface, "two", event(decomposed, "activate")).json()["count"] == 1
     (lead,) = owner.get(f"/v1/surfaces/{surface}/leads").json()["leads"]
     assert (lead["external_id"], lead["state"]) == (composed, "activated")
-    headers = {"Idempotency-Key": "forget"}
-    body = {"lead": decomposed}
-    erased = owner.post(f"/v1/surfaces/{surface}/erasures", json=body, headers=headers)
-    assert erased.json()["count"] == 1
+    assert erase(owner, surface, "forget", lead=decomposed).json()["count"] == 1
 
 
 def test_one_lead_named_first_by_many_at_once_is_one_lead(
@@ -517,30 +512,26 @@ def test_the_logs_commitment_is_salted_and_can_be_opened_by_the_owner_alone(
 def test_a_lead_is_erased_and_the_log_still_proves(
     service: ApiService, owner: httpx.Client, surface: str
 ) -> None:
-    def erase(key: str, lead: str, client: httpx.Client = owner) -> httpx.Response:
-        headers = {"Idempotency-Key": key}
-        path = f"/v1/surfaces/{surface}/erasures"
-        return client.post(path, json={"lead": lead}, headers=headers)
-
-    assert report(owner, surface, "before", event("ann@example.com")).status_code == 200
+    ann = "ann@example.com"
+    assert report(owner, surface, "before", event(ann)).status_code == 200
     before = service.get("/v1/log")["size"]
     stranger = service.sign_in(wallet("other"), "owner")
-    assert erase("a", "ann@example.com", stranger).status_code == 403
-    assert erase("a", "unknown@example.com").status_code == 404
-    done = erase("a", "ann@example.com")
+    assert erase(stranger, surface, "a", lead=ann).status_code == 403
+    assert erase(owner, surface, "a", lead="unknown@example.com").status_code == 404
+    done = erase(owner, surface, "a", lead=ann)
     assert (done.status_code, done.json()["count"]) == (200, 1), done.text
     (erasure,) = service.entries(before, 10)
     assert (erasure.kind, erasure.label) == ("erasure", "")
     with psycopg.connect(service.database_url) as admin:
         for table in ("lead_identities", "private_payloads", "requests", "inbox", "accounts"):
-            assert "ann@example.com" not in str(admin.execute(f"TABLE {table}").fetchall())
+            assert ann not in str(admin.execute(f"TABLE {table}").fetchall())
     # The same request again is the same; a new one has no lead to erase.
-    assert erase("a", "ann@example.com").json() == done.json()
-    assert erase("b", "ann@example.com").status_code == 404
+    assert erase(owner, surface, "a", lead=ann).json() == done.json()
+    assert erase(owner, surface, "b", lead=ann).status_code == 404
     reply = owner.get(f"/v1/surfaces/{surface}/leads").json()["leads"]
     assert {row["external_id"] for row in reply if row["lead"] == to_hex(erasure.subject)} == {None}
     # The next lead of that name is a new one.
-    assert report(owner, surface, "after", event("ann@example.com")).status_code == 200
+    assert report(owner, surface, "after", event(ann)).status_code == 200
     registered = service.entries(before + 1, 1)[0]
     assert registered.kind == "lead.registered"
     assert registered.subject != erasure.subject
