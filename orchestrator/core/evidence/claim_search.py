@@ -23,6 +23,7 @@ from orchestrator.core.evidence.exhibits import (
     Words,
     claim_key,
     opening_words,
+    read_words,
     unpack_link,
 )
 from orchestrator.core.evidence.history import LogHistory, PublicEntry, Source, lacks_opening
@@ -189,37 +190,12 @@ def find_refutations(
     `claims` are those of one contract, by key. Added to `unopened` are the entries without whose
     openings it cannot be told whether a claim is unfounded.
     """
-    record, history = contracts[contract_id], LogHistory(contracts, source)
-    rules = record.rules
-    answers: dict[bytes, int] = {}
-    taken: dict[int, Words] = {}  # by transition: the entry that gives it to another contract
-    values: dict[int, int] = {}  # by transition
-    # By transition: the most that an event takes back of its claim, and which.
-    reversed_by: dict[int, tuple[int, int]] = {}
-    leads = {claim.lead for claim in claims.values()}
-    by_transition = {claim.transition: claim for claim in claims.values()}
+    search = _RefutationSearch(contracts, contract_id, claims.values(), source)
     for item in entries:
-        entry = history.append(item, leads)
-        is_final = entry.position <= record.last_final
-        if is_final and entry.kind in (OUTCOME, OVER, REFUSED) and entry.actor == contract_id:
-            answers.setdefault(_answered_key(record, entry), entry.position)
-        if entry.position - 1 in by_transition and _is_for_other(entry, contract_id):
-            taken[entry.position - 1] = entry
-        if entry.position in by_transition:
-            values[entry.position] = entry.value
-        elif entry.kind == PRODUCT_EVENT and entry.surface == rules.surface:
-            said = opening_words(EventWords, item.opening)
-            if said is not None and said.of in values:
-                claim = by_transition[said.of]
-                units = _taken_units(record, claim, entry, said, values[said.of])
-                most = reversed_by.get(said.of, (0, 0))
-                reversed_by[said.of] = max(most, (units, entry.position))
+        search.append(item)
     for key, claim in claims.items():
         lacking: set[int] = set()
-        answer = answers.get(claim.key(rules), 0)
-        _, event = reversed_by.get(claim.transition, (0, 0))
-        other = taken.get(claim.transition)
-        for case in _objections(history, record, claim, answer, other, event):
+        for case in search.objections(claim):
             check = partial(check_refutation, claim=claim, contracts=contracts)
             if _is_refuted(case, claim, contracts):
                 yield key, case
@@ -232,49 +208,116 @@ def find_refutations(
                 unopened |= lacking
 
 
-def _objections(
-    history: LogHistory,
-    record: EscrowRecord,
-    claim: Claim,
-    answer: int,
-    other: Words | None,
-    event: int,
-) -> Iterator[Case]:
-    """Yield cases that refute the claim if they hold, those that drop it first.
+class _RefutationSearch:
+    """What the log holds against claims of one contract."""
 
-    `answer` is the position of the contract's final answer, 0 for none; `other` is the entry that
-    gives the transition to another contract; `event` is the position of the event that takes back
-    the most of it, 0 for none.
-    """
-    case = Case(record.rules.contract_id, "answered", ())
-    if answer:
-        yield case._replace(exhibits=(history.exhibit(answer),))
-    if other is not None:
-        opened, touch = history.opened.get(other.actor), unpack_link(other.payload).cause
-        if opened is not None and touch < other.position:
-            exhibits = tuple(map(history.exhibit, (other.position, touch, opened)))
-            yield case._replace(kind="taken", exhibits=exhibits, rival=other.actor)
-    yield from history.report_cases(case, claim.touch)
-    yield from history.rival_cases(case, claim.lead, claim.transition, claim.touch, claim.time_ms)
-    if event:
-        shown = history.opened_exhibit(event)
-        yield case._replace(kind="reversed", exhibits=(shown,))
-        exhibits = (shown, history.opened_exhibit(claim.transition))
-        yield case._replace(kind="reversed", exhibits=exhibits)
+    def __init__(
+        self,
+        contracts: ContractIndex,
+        contract_id: bytes,
+        claims: Collection[Claim],
+        source: Source,
+    ) -> None:
+        self._record = contracts[contract_id]
+        self._history = LogHistory(contracts, source)
+        self._leads = {claim.lead for claim in claims}
+        self._claims = {claim.transition: claim for claim in claims}
+        self._answers: dict[bytes, int] = {}  # by key: the position of the contract's final answer
+        self._taken: dict[int, Words] = {}  # by transition: what gives it to another contract
+        # By lead: the first visit by which the log counts it for this contract, which does so once.
+        self._counted: dict[bytes, Entitlement] = {}
+        self._values: dict[int, int] = {}  # by transition
+        # By transition: the most that an event takes back of its claim, and which.
+        self._reversed_by: dict[int, tuple[int, int]] = {}
+
+    # --- Reading ----------------------------------------------------------------------------------
+
+    def append(self, item: PublicEntry) -> None:
+        """Take the log's next entry."""
+        entry, rules = self._history.append(item, self._leads), self._record.rules
+        if entry.kind in (OUTCOME, OVER, REFUSED) and entry.actor == rules.contract_id:
+            self._take_own(entry)
+        elif entry.kind in (OUTCOME, OVER):
+            self._take_other(entry)
+        elif entry.position in self._claims:
+            self._values[entry.position] = entry.value
+        elif entry.kind == PRODUCT_EVENT and entry.surface == rules.surface:
+            self._take_event(entry, item.opening)
+
+    def _take_own(self, answer: Words) -> None:
+        if answer.position <= self._record.last_final:
+            self._answers.setdefault(_answered_key(self._record, answer), answer.position)
+        if answer.kind != REFUSED and answer.subject in self._leads:
+            self._take_counted(answer)
+
+    def _take_counted(self, outcome: Words) -> None:
+        """Note the first visit, directly below what counts it, that could have been claimed."""
+        rules, lead, transition = self._record.rules, outcome.subject, outcome.position - 1
+        is_known = self._history.opened.get(rules.contract_id, transition) < transition
+        if rules.repeatable or lead in self._counted or not is_known:
+            return
+        entered = read_words(transition, self._history.entry_at(transition).data)
+        if entered.subject == lead and is_paid_for(self._record, entered):
+            touch = self._history.qualifying_touch(rules, lead, transition, entered.time_ms)
+            if touch is not None:
+                self._counted[lead] = Entitlement(lead, transition, touch.position, entered.time_ms)
+
+    def _take_other(self, outcome: Words) -> None:
+        """Note whether the entry gives a claimed transition, directly below it, to another."""
+        transition = outcome.position - 1
+        if transition in self._claims and unpack_link(outcome.payload).target == transition:
+            self._taken[transition] = outcome
+
+    def _take_event(self, event: Words, opening: bytes) -> None:
+        said = opening_words(EventWords, opening)
+        if said is not None and said.of in self._values:
+            claim, value = self._claims[said.of], self._values[said.of]
+            units = _taken_units(self._record, claim, event, said, value)
+            most = self._reversed_by.get(said.of, (0, 0))
+            self._reversed_by[said.of] = max(most, (units, event.position))
+
+    # --- Showing ----------------------------------------------------------------------------------
+
+    def objections(self, claim: Claim) -> Iterator[Case]:
+        """Yield cases that refute the claim if they hold, those that drop it first."""
+        history = self._history
+        case = Case(self._record.rules.contract_id, "answered", ())
+        answer = self._answers.get(claim.key(self._record.rules))
+        if answer is not None:
+            yield case._replace(exhibits=(history.exhibit(answer),))
+        yield from self._taken_cases(case, claim)
+        yield from self._earlier_cases(case, claim)
+        yield from history.report_cases(case, claim.touch)
+        yield from history.rival_cases(
+            case, claim.lead, claim.transition, claim.touch, claim.time_ms
+        )
+        _, event = self._reversed_by.get(claim.transition, (0, 0))
+        if event:
+            shown = history.opened_exhibit(event)
+            yield case._replace(kind="reversed", exhibits=(shown,))
+            exhibits = (shown, history.opened_exhibit(claim.transition))
+            yield case._replace(kind="reversed", exhibits=exhibits)
+
+    def _taken_cases(self, case: Case, claim: Claim) -> Iterator[Case]:
+        other = self._taken.get(claim.transition)
+        if other is not None:
+            opened, touch = self._history.opened.get(other.actor), unpack_link(other.payload).cause
+            if opened is not None and touch < other.position:
+                exhibits = tuple(map(self._history.exhibit, (other.position, touch, opened)))
+                yield case._replace(kind="taken", exhibits=exhibits, rival=other.actor)
+
+    def _earlier_cases(self, case: Case, claim: Claim) -> Iterator[Case]:
+        visit = self._counted.get(claim.lead)
+        if visit is not None and visit.transition < claim.transition:
+            opened = self._history.opened[case.contract_id]
+            positions = (visit.transition + 1, visit.transition, visit.touch, opened)
+            exhibits = tuple(map(self._history.exhibit, positions))
+            yield case._replace(kind="earlier", exhibits=exhibits)
 
 
 def _answered_key(record: EscrowRecord, answer: Words) -> bytes:
     """Return the key of the claim that an entry about an outcome answers."""
     return claim_key(record.rules, answer.subject, unpack_link(answer.payload).target)
-
-
-def _is_for_other(entry: Words, contract_id: bytes) -> bool:
-    """Return whether the entry gives the transition directly below it to another contract."""
-    return (
-        entry.kind in (OUTCOME, OVER)
-        and entry.actor != contract_id
-        and unpack_link(entry.payload).target == entry.position - 1
-    )
 
 
 def _is_refuted(case: Case, claim: Claim, contracts: ContractIndex) -> bool:

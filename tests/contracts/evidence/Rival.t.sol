@@ -278,7 +278,7 @@ contract RivalTest is EvidenceFixture {
         uint256[3] memory shown = [opened, own, his];
         for (uint256 i = 0; i < 3; ++i) {
             _refuses(
-                abi.encodeWithSelector(Evidence.RivalUnknownToLog.selector, RIVAL, shown[i]),
+                abi.encodeWithSelector(Evidence.UnknownToLog.selector, RIVAL, shown[i]),
                 "rival",
                 _show(outcome, his, shown[i])
             );
