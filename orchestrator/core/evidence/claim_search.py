@@ -209,7 +209,7 @@ def find_refutations(
 
 
 class _RefutationSearch:
-    """What the log holds against claims of one contract."""
+    """The facts of the log that can refute claims of one contract."""
 
     def __init__(
         self,
