@@ -51,10 +51,11 @@ def find_claims(
     In log order, each within what is left of `room_units` (the budget less the final net and what
     is claimed); `filed` are the keys that were claimed already. Left out is what the rules do not
     give: transitions from before the log knew the contract or under another policy, those that a
-    competitor wins, those that are worth nothing, and what events have taken back as a whole. Of
-    what they have taken back in part all is claimed, and anyone can have the claim lowered. An
-    outcome that was over the budget is owed like any other, as far as there is room again; of its
-    purchase only refunds by order take, and no reversal says so.
+    competitor wins, later ones of a lead that counts once (whatever became of the first), those
+    that are worth nothing, and what events have taken back as a whole. Of what they have taken back
+    in part all is claimed, and anyone can have the claim lowered. An outcome that was over the
+    budget is owed like any other, as far as there is room again; of its purchase only refunds by
+    order take, and no reversal says so.
     """
     record = contracts[contract_id]
     if record.closed_at_s:

@@ -285,6 +285,13 @@ contract RivalTest is EvidenceFixture {
         }
         bytes memory reason = _fails(Exhibits.MissingExhibit.selector, 2);
         _refuses(reason, "rival", _show(outcome, his));
+        // Nor if an outcome names the opening as its transition.
+        Entry memory entry = entries[outcome];
+        entry.payload = _link(opened, mine, 0, 1, PRICE);
+        outcome = _write(entry);
+        escrow.state(MINE, outcome, 0);
+        reason = abi.encodeWithSelector(Evidence.UnknownToLog.selector, RIVAL, opened);
+        _refuses(reason, "rival", _show(outcome, his, opened));
     }
 
     function test_rival_closedBeforeTheTransition() public {
