@@ -426,15 +426,21 @@ def test_what_could_not_be_claimed_is_no_earlier_visit() -> None:
     assert [one.position for one in shown.exhibits] == [first, first - 1, touch, opened]
     # An outcome above no transition of the lead, before the one that is true.
     assert against_the_second(found, (erased, paid)) == shown
-    for lie in (
+    counted: list[dict[str, Any]] = [
         {"kind": "erasure"},
         {"actor": word("bob")},
         {"subject": word("another lead")},
-    ):
+    ]
+    for lie in counted:
         assert against_the_second(found, (first, lie)) is None
         # And so no outcome is what the log says elsewhere.
         assert against_the_second(found, (first, lie), (erased, paid)) is None
-    for lie in ({"label": "trial"}, {"time_ms": 499}, {"subject": word("another lead")}):
+    entered: list[dict[str, Any]] = [
+        {"label": "trial"},
+        {"time_ms": 499},
+        {"subject": word("another lead")},
+    ]
+    for lie in entered:
         assert against_the_second(found, (first - 1, lie)) is None
     unopened = {"kind": "erasure"}
     assert against_the_second(found, (opened, unopened)) is None
