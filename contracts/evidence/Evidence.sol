@@ -66,6 +66,7 @@ contract Evidence {
     error NotAnchored(bytes32 logId, uint64 size);
     error ExhibitCount(uint256 count, uint256 limit);
     error UnknownKind(bytes32 kind);
+    error UnknownToLog(bytes32 contractId, uint64 position);
     error NotVouchedFor(uint64 position, uint256 lastSigned);
     error NoContradiction(bytes32 kind);
 
@@ -75,7 +76,6 @@ contract Evidence {
     error RivalCount(uint256 count);
     error NotARival(bytes32 rivalId);
     error RivalClosed(bytes32 rivalId, uint256 closedAt);
-    error RivalUnknownToLog(bytes32 rivalId, uint64 position);
     error RivalTouchedBefore(uint64 position);
     error RivalHasCounted(uint64 position);
 
@@ -85,6 +85,7 @@ contract Evidence {
     error NoClaim(bytes32 contractId, bytes32 key);
     error NotAnswered(uint64 position);
     error NotTaken(uint64 position);
+    error NotEarlier(uint64 position);
     error NotSettled(uint64 position, uint256 lastFinal);
     error AlreadyStated(uint64 position, uint256 lastFinal);
 
@@ -216,29 +217,38 @@ contract Evidence {
         transition.requireInTree(size, root);
         touch.requireInTree(size, root);
 
-        Entry calldata entered = transition.read();
-        if (!terms.isOutcomeTransition(entered)) {
-            revert TransitionDoesNotCount(transition.position);
-        }
-        AttributedOutcome memory attributed =
-            AttributedOutcome(entered.subject, transition.position, touch.position, entered.timeMs);
-        if (!terms.isQualifyingTouch(attributed, touch.position, touch.read())) {
-            revert TouchDoesNotQualify(touch.position);
-        }
-
+        AttributedOutcome memory attributed = _attributed(terms, transition, touch);
         key = terms.repeatable ? bytes32(uint256(transition.position)) : attributed.lead;
         escrow.fileClaim(
             terms_,
             key,
             Claim({
                 lead: attributed.lead,
-                amount: _amountOf(terms, entered.value),
+                amount: _amountOf(terms, transition.read().value),
                 transition: attributed.transition.toUint40(),
                 touch: attributed.touch.toUint40(),
                 timeMs: attributed.timeMs.toUint64(),
                 dropped: false
             })
         );
+    }
+
+    /// Returns what the terms pay for by these two. Reverts unless the transition counts, and the touch
+    /// qualifies for it.
+    function _attributed(Terms memory terms, Exhibit calldata transition, Exhibit calldata touch)
+        private
+        pure
+        returns (AttributedOutcome memory attributed)
+    {
+        Entry calldata entered = transition.read();
+        if (!terms.isOutcomeTransition(entered)) {
+            revert TransitionDoesNotCount(transition.position);
+        }
+        attributed =
+            AttributedOutcome(entered.subject, transition.position, touch.position, entered.timeMs);
+        if (!terms.isQualifyingTouch(attributed, touch.position, touch.read())) {
+            revert TouchDoesNotQualify(touch.position);
+        }
     }
 
     /// Returns the amount of an outcome. Reverts if it exceeds 80 bits.
@@ -260,6 +270,9 @@ contract Evidence {
     ///   taken        an outcome or over entry by which the log gave the transition to another
     ///                contract for the same outcome, below the last final statement of either; the
     ///                touch that it names; that contract's opening
+    ///   earlier      where a lead counts once: an outcome or over entry by which the log counted it
+    ///                for the contract at an earlier transition; that transition; a touch by which
+    ///                it could be claimed; the contract's opening
     ///   reversed     a product event, opened, that takes back from the transition; that one, opened
     ///                if the event has an order, unless it has none and is the first to take back
     ///   cause        as in `disprove`, without the outcome; likewise:
@@ -290,6 +303,8 @@ contract Evidence {
             _requireAnswered(context, exhibits[0]);
         } else if (kind == "taken") {
             _requireTaken(context, exhibits, rivals);
+        } else if (kind == "earlier") {
+            _requireEarlier(context, exhibits);
         } else if (kind == "reversed") {
             left = _amountLeft(context, exhibits);
         } else if (kind == "cause") {
@@ -370,6 +385,24 @@ contract Evidence {
         Exhibit calldata touch = exhibits.exhibitAt(1);
         _requireWinningTouch(context, rivalId, rival, touch.position, touch.readAt(payload.cause));
         _requireOpenedInLog(context.attributed, exhibits.exhibitAt(2), rivalId);
+    }
+
+    /// Reverts unless the contract counts a lead once, and the log counted this one for it at an
+    /// earlier transition that could have been claimed. What came of that, paid, over or taken back,
+    /// makes no difference. All four entries stand below the claimed transition, as the outcome
+    /// directly follows its own: so they cannot be written afterwards to deny a claim.
+    function _requireEarlier(Context memory context, Exhibit[] calldata exhibits) private pure {
+        Entry calldata outcome = exhibits[0].read();
+        AttributedOutcome memory claimed = context.attributed;
+        AttributedOutcome memory earlier =
+            _attributed(context.terms, exhibits.exhibitAt(1), exhibits.exhibitAt(2));
+        if (
+            context.terms.repeatable || !_isCounted(outcome) || outcome.actor != context.contractId
+                || outcome.subject != claimed.lead || earlier.lead != claimed.lead
+                || earlier.transition >= claimed.transition
+                || exhibits[0].position != earlier.transition + 1
+        ) revert NotEarlier(exhibits[0].position);
+        _requireOpenedInLog(earlier, exhibits.exhibitAt(3), context.contractId);
     }
 
     /// Returns true if the last final statement stands on or above the entry.
@@ -644,17 +677,17 @@ contract Evidence {
         }
     }
 
-    /// Reverts unless the log knew of the rival when it took the transition.
+    /// Reverts unless the log knew of the contract when it took the transition.
     function _requireOpenedInLog(
         AttributedOutcome memory attributed,
         Exhibit calldata opened,
-        bytes32 rivalId
+        bytes32 contractId
     ) private pure {
         Entry calldata entry = opened.read();
         if (
-            entry.kind != "contract.opened" || entry.subject != rivalId
+            entry.kind != "contract.opened" || entry.subject != contractId
                 || opened.position >= attributed.transition
-        ) revert RivalUnknownToLog(rivalId, opened.position);
+        ) revert UnknownToLog(contractId, opened.position);
     }
 
     /// Reverts unless the rival had not counted the lead before. The exhibits from `index` on are the

@@ -127,6 +127,7 @@ OTHERS = {
         "claim",
         "refute rival, 3 entries",
         "refute taken, 3 entries",
+        "refute earlier, 4 entries",
         "refute reversed, 1 entry",
         "prove a reversal, 2 entries",
         "prove a partial reversal, 3 entries",

@@ -23,6 +23,7 @@ from orchestrator.core.evidence.exhibits import (
     Words,
     claim_key,
     opening_words,
+    read_words,
     unpack_link,
 )
 from orchestrator.core.evidence.history import LogHistory, PublicEntry, Source, lacks_opening
@@ -50,10 +51,11 @@ def find_claims(
     In log order, each within what is left of `room_units` (the budget less the final net and what
     is claimed); `filed` are the keys that were claimed already. Left out is what the rules do not
     give: transitions from before the log knew the contract or under another policy, those that a
-    competitor wins, those that are worth nothing, and what events have taken back as a whole. Of
-    what they have taken back in part all is claimed, and anyone can have the claim lowered. An
-    outcome that was over the budget is owed like any other, as far as there is room again; of its
-    purchase only refunds by order take, and no reversal says so.
+    competitor wins, later ones of a lead that counts once (whatever became of the first), those
+    that are worth nothing, and what events have taken back as a whole. Of what they have taken back
+    in part all is claimed, and anyone can have the claim lowered. An outcome that was over the
+    budget is owed like any other, as far as there is room again; of its purchase only refunds by
+    order take, and no reversal says so.
     """
     record = contracts[contract_id]
     if record.closed_at_s:
@@ -192,14 +194,14 @@ def find_refutations(
     Added to `unopened` are the entries without whose openings it cannot be told whether a claim is
     unfounded.
     """
-    history, search = LogHistory(contracts, source), _RefutationSearch(contracts, claims)
+    search = _RefutationSearch(contracts, claims, source)
     for item in entries:
-        search.append(history.append(item, search.leads), item.opening)
+        search.append(item)
     for contract_id, own in claims.items():
         for key, claim in own.items():
             lacking: set[int] = set()
             check = partial(check_refutation, claim=claim, contracts=contracts)
-            for case in search.objections(history, contract_id, claim):
+            for case in search.objections(contract_id, claim):
                 if _is_refuted(case, claim, contracts):
                     yield key, case
                     break
@@ -214,8 +216,9 @@ def find_refutations(
 class _RefutationSearch:
     """The log's word of filed claims: no more than a few facts about each."""
 
-    def __init__(self, contracts: ContractIndex, claims: ClaimsOf) -> None:
-        self.leads: set[bytes] = set()
+    def __init__(self, contracts: ContractIndex, claims: ClaimsOf, source: Source) -> None:
+        self._history = LogHistory(contracts, source)
+        self._leads: set[bytes] = set()
         self._records = {name: contracts[name] for name in claims}
         self._surfaces = {record.rules.surface for record in self._records.values()}
         # By transition: the claims to it, with their contracts.
@@ -224,22 +227,27 @@ class _RefutationSearch:
         self._answers: dict[tuple[bytes, bytes], int] = {}
         self._values: dict[int, int] = {}  # by transition
         self._given: dict[int, Words] = {}  # by transition: the entry that gives it to a contract
+        # By contract and lead: the first visit by which the log counts it, where it does so once.
+        self._counted: dict[tuple[bytes, bytes], Entitlement] = {}
         # By contract and transition: the most that an event takes back of the claim, and which.
         self._reversed_by: dict[tuple[bytes, int], tuple[int, int]] = {}
         for name, own in claims.items():
             for claim in own.values():
-                self.leads.add(claim.lead)
+                self._leads.add(claim.lead)
                 self._claimed.setdefault(claim.transition, []).append((contracts[name], claim))
                 self._answers[name, claim.key(contracts[name].rules)] = 0
 
-    def append(self, entry: Words, opening: bytes) -> None:
+    # --- Reading ----------------------------------------------------------------------------------
+
+    def append(self, item: PublicEntry) -> None:
         """Take the log's next entry."""
+        entry = self._history.append(item, self._leads)
         if entry.kind in (OUTCOME, OVER, REFUSED):
             self._take_answer(entry)
         if entry.position in self._claimed:
             self._values[entry.position] = entry.value
         elif entry.kind == PRODUCT_EVENT and entry.surface in self._surfaces:
-            self._take_event(entry, opening)
+            self._take_event(entry, item.opening)
 
     def _take_answer(self, entry: Words) -> None:
         record, before = self._records.get(entry.actor), entry.position - 1
@@ -247,9 +255,25 @@ class _RefutationSearch:
             name = entry.actor, _answered_key(record, entry)
             if self._answers.get(name) == 0:
                 self._answers[name] = entry.position
-        is_given = entry.kind != REFUSED and unpack_link(entry.payload).target == before
-        if is_given and before in self._claimed:
+        if entry.kind == REFUSED:
+            return
+        if record is not None and entry.subject in self._leads:
+            self._take_counted(record, entry)
+        if before in self._claimed and unpack_link(entry.payload).target == before:
             self._given[before] = entry
+
+    def _take_counted(self, record: EscrowRecord, outcome: Words) -> None:
+        """Note the first visit, directly below what counts it, that could have been claimed."""
+        rules, lead, transition = record.rules, outcome.subject, outcome.position - 1
+        name = rules.contract_id, lead
+        is_known = self._history.opened.get(rules.contract_id, transition) < transition
+        if rules.repeatable or name in self._counted or not is_known:
+            return
+        entered = read_words(transition, self._history.entry_at(transition).data)
+        if entered.subject == lead and is_paid_for(record, entered):
+            touch = self._history.qualifying_touch(rules, lead, transition, entered.time_ms)
+            if touch is not None:
+                self._counted[name] = Entitlement(lead, transition, touch.position, entered.time_ms)
 
     def _take_event(self, event: Words, opening: bytes) -> None:
         said = opening_words(EventWords, opening)
@@ -262,45 +286,42 @@ class _RefutationSearch:
                 most = self._reversed_by.get(name, (0, 0))
                 self._reversed_by[name] = max(most, (units, event.position))
 
-    def objections(self, history: LogHistory, contract_id: bytes, claim: Claim) -> Iterator[Case]:
+    # --- Showing ----------------------------------------------------------------------------------
+
+    def objections(self, contract_id: bytes, claim: Claim) -> Iterator[Case]:
         """Yield cases that refute a contract's claim if they hold, those that drop it first."""
-        record = self._records[contract_id]
-        answer = self._answers[contract_id, claim.key(record.rules)]
-        given = self._given.get(claim.transition)
-        other = None if given is None or given.actor == contract_id else given
+        history, case = self._history, Case(contract_id, "answered", ())
+        answer = self._answers[contract_id, claim.key(self._records[contract_id].rules)]
+        if answer:
+            yield case._replace(exhibits=(history.exhibit(answer),))
+        yield from self._taken_cases(case, claim)
+        yield from self._earlier_cases(case, claim)
+        yield from history.report_cases(case, claim.touch)
+        yield from history.rival_cases(
+            case, claim.lead, claim.transition, claim.touch, claim.time_ms
+        )
         _, event = self._reversed_by.get((contract_id, claim.transition), (0, 0))
-        return _objections(history, record, claim, answer, other, event)
+        if event:
+            shown = history.opened_exhibit(event)
+            yield case._replace(kind="reversed", exhibits=(shown,))
+            exhibits = (shown, history.opened_exhibit(claim.transition))
+            yield case._replace(kind="reversed", exhibits=exhibits)
 
+    def _taken_cases(self, case: Case, claim: Claim) -> Iterator[Case]:
+        other = self._given.get(claim.transition)
+        if other is not None and other.actor != case.contract_id:
+            opened, touch = self._history.opened.get(other.actor), unpack_link(other.payload).cause
+            if opened is not None and touch < other.position:
+                exhibits = tuple(map(self._history.exhibit, (other.position, touch, opened)))
+                yield case._replace(kind="taken", exhibits=exhibits, rival=other.actor)
 
-def _objections(
-    history: LogHistory,
-    record: EscrowRecord,
-    claim: Claim,
-    answer: int,
-    other: Words | None,
-    event: int,
-) -> Iterator[Case]:
-    """Yield the cases of these facts against a claim.
-
-    `answer` is the position of the contract's final answer, 0 for none; `other` is the entry that
-    gives the transition to another contract; `event` is the position of the event that takes back
-    the most of it, 0 for none.
-    """
-    case = Case(record.rules.contract_id, "answered", ())
-    if answer:
-        yield case._replace(exhibits=(history.exhibit(answer),))
-    if other is not None:
-        opened, touch = history.opened.get(other.actor), unpack_link(other.payload).cause
-        if opened is not None and touch < other.position:
-            exhibits = tuple(map(history.exhibit, (other.position, touch, opened)))
-            yield case._replace(kind="taken", exhibits=exhibits, rival=other.actor)
-    yield from history.report_cases(case, claim.touch)
-    yield from history.rival_cases(case, claim.lead, claim.transition, claim.touch, claim.time_ms)
-    if event:
-        shown = history.opened_exhibit(event)
-        yield case._replace(kind="reversed", exhibits=(shown,))
-        exhibits = (shown, history.opened_exhibit(claim.transition))
-        yield case._replace(kind="reversed", exhibits=exhibits)
+    def _earlier_cases(self, case: Case, claim: Claim) -> Iterator[Case]:
+        visit = self._counted.get((case.contract_id, claim.lead))
+        if visit is not None and visit.transition < claim.transition:
+            opened = self._history.opened[case.contract_id]
+            positions = (visit.transition + 1, visit.transition, visit.touch, opened)
+            exhibits = tuple(map(self._history.exhibit, positions))
+            yield case._replace(kind="earlier", exhibits=exhibits)
 
 
 def _answered_key(record: EscrowRecord, answer: Words) -> bytes:

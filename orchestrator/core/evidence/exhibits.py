@@ -33,6 +33,7 @@ DISPROOFS = {
 REFUTATIONS = {
     "answered": "the verifier's final statement covers an answer for this lead or transition",
     "taken": "the log gave the transition to another contract, and a final statement covers that",
+    "earlier": "the log counted this lead for the contract before, which counts a lead once",
     "reversed": "an event took the outcome back, or a part of it",
     "cause": DISPROOFS["cause"],
     "touch_order": DISPROOFS["touch_order"],

@@ -40,8 +40,8 @@ from orchestrator.core.evidence.totals import is_total_false
 from orchestrator.core.evidence.touches import (
     Entitlement,
     check_better_touch,
+    check_opening,
     check_qualifies,
-    check_rival_opening,
     check_rival_touch,
     check_rival_wins,
     is_report_false,
@@ -178,16 +178,24 @@ def claim_of(record: EscrowRecord, transition: Exhibit, touch: Exhibit) -> Claim
     Raises EvidenceError unless the terms pay for this transition, credited to this touch, as far
     as the two entries show.
     """
-    rules = record.rules
-    entered, credited = words_of(transition), words_of(touch)
+    entered = words_of(transition)
+    entitled = _entitlement(record, entered, words_of(touch))
+    return Claim(entitled.lead, _claimable_units(record.rules, entered), *entitled[1:])
+
+
+def _entitlement(record: EscrowRecord, entered: Words, credited: Words) -> Entitlement:
+    """Return what the terms pay for by a transition and a touch.
+
+    Raises EvidenceError unless the transition counts, and the touch qualifies for it. A better
+    touch is for a refutation to show.
+    """
     if not is_paid_for(record, entered):
         raise EvidenceError(
             "transition-does-not-count", f"entry {entered.position} is none that the terms pay for"
         )
-    # The touch is the one that the operator shows; a better one is for a refutation to show.
     entitled = Entitlement(entered.subject, entered.position, credited.position, entered.time_ms)
-    check_qualifies(rules, entitled, credited)
-    return Claim(entered.subject, _claimable_units(rules, entered), *entitled[1:])
+    check_qualifies(record.rules, entitled, credited)
+    return entitled
 
 
 def _claimable_units(rules: ContractRules, entered: Words) -> int:
@@ -221,6 +229,8 @@ def check_refutation(case: Case, claim: Claim, contracts: ContractIndex) -> int:
         _check_answered(opened, entitled)
     elif case.kind == "taken":
         _check_taken(opened, entitled)
+    elif case.kind == "earlier":
+        _check_earlier(opened, entitled)
     elif case.kind == "reversed":
         left = _units_left(opened, entitled)
     elif case.kind == "cause":
@@ -286,7 +296,26 @@ def _check_taken(opened: OpenedCase, entitled: Entitlement) -> None:
             f"entry {outcome.position} gives the transition to no other contract for good",
         )
     check_rival_touch(opened, rival, entitled, opened.exhibit_at(1, link.cause))
-    check_rival_opening(opened, entitled, opened.exhibit(2))
+    check_opening(opened.exhibit(2), opened.case.rival, entitled)
+
+
+def _check_earlier(opened: OpenedCase, entitled: Entitlement) -> None:
+    """Raise EvidenceError unless the contract's one count of the lead was an earlier transition.
+
+    The exhibits are [its outcome or over entry, the transition, a touch by which that could be
+    claimed, its opening]. What came of it, paid, over or taken back, makes no difference. All
+    stand below what is claimed: so the log can deny nothing afterwards that it owed.
+    """
+    outcome, record = opened.entries[0], opened.record
+    earlier = _entitlement(record, opened.exhibit(1), opened.exhibit(2))
+    is_own = outcome.kind in (OUTCOME, OVER) and outcome.actor == record.rules.contract_id
+    is_same = outcome.subject == earlier.lead == entitled.lead
+    is_before = earlier.transition == outcome.position - 1 < entitled.transition
+    if record.rules.repeatable or not (is_own and is_same and is_before):
+        raise EvidenceError(
+            "not-earlier", f"entry {outcome.position} counts the lead no earlier for this contract"
+        )
+    check_opening(opened.exhibit(3), record.rules.contract_id, earlier)
 
 
 # --- What was taken back --------------------------------------------------------------------------

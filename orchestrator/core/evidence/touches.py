@@ -150,7 +150,7 @@ def check_rival_wins(opened: OpenedCase, entitled: Entitlement, place: int) -> N
     touch = opened.exhibit(place)
     check_rival_touch(opened, rival, entitled, touch)
     opening = opened.exhibit(place + 1)
-    check_rival_opening(opened, entitled, opening)
+    check_opening(opening, opened.case.rival, entitled)
     place += 2
     if not rival.rules.repeatable:
         place = _check_not_counted(opened, entitled, opening, place)
@@ -173,13 +173,13 @@ def check_rival_touch(
         raise _not_better(entitled, touch)
 
 
-def check_rival_opening(opened: OpenedCase, entitled: Entitlement, opening: Words) -> None:
-    """Raise EvidenceError unless the log knew of the rival before it took the transition."""
-    is_opening = opening.kind == OPENED and opening.subject == opened.case.rival
+def check_opening(opening: Words, contract_id: bytes, entitled: Entitlement) -> None:
+    """Raise EvidenceError unless the log knew of the contract before it took the transition."""
+    is_opening = opening.kind == OPENED and opening.subject == contract_id
     if not (is_opening and opening.position < entitled.transition):
         raise EvidenceError(
-            "rival-unknown-to-log",
-            f"entry {opening.position} is not the rival's opening, below the transition",
+            "unknown-to-log",
+            f"entry {opening.position} is not the contract's opening, below the transition",
         )
 
 

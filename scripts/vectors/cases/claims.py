@@ -80,6 +80,7 @@ def refutations() -> Iterator[Vector]:
     """Yield cases against a claim, whose facts are the transition's and the named touch's."""
     yield from _by_answer()
     yield from _by_gift()
+    yield from _by_visit()
     yield from _by_touch()
     yield from _by_cause()
     yield from _by_event()
@@ -152,10 +153,10 @@ def _by_whose_touch(taken: Callable[..., Vector]) -> Iterator[Vector]:
     yield taken("without its touch", "MissingExhibit", others=())
     yield taken("without its opening", "MissingExhibit", others=("ann 1",))
     yield taken("with another touch", "WrongExhibit", by="ann 3")
-    yield taken("with another's opening", "RivalUnknownToLog", others=("ann 1", "opened bob"))
-    yield taken("with no opening", "RivalUnknownToLog", others=("ann 1", "ann 3"))
+    yield taken("with another's opening", "UnknownToLog", others=("ann 1", "opened bob"))
+    yield taken("with no opening", "UnknownToLog", others=("ann 1", "ann 3"))
     after = FIRST.with_outcome("outcome", "after", "ann 1")
-    yield taken("opened above the transition", "RivalUnknownToLog", after, rival="after")
+    yield taken("opened above the transition", "UnknownToLog", after, rival="after")
     young = FIRST.with_outcome("outcome", "young", "ann 1")
     yield taken("by a touch too old", "TouchDoesNotQualify", young, rival="young")
     none = FIRST.with_outcome("outcome", "ann", "genesis")
@@ -183,6 +184,62 @@ def _by_whose_touch(taken: Callable[..., Vector]) -> Iterator[Vector]:
                         ("closed", "RivalClosed"), ("closed_then", "")):  # fmt: skip
         yield taken(f"to one that is {name}", error,
                     FIRST.with_outcome("outcome", name, "ann 1"), rival=name)  # fmt: skip
+
+
+def _by_visit() -> Iterator[Vector]:
+    """Yield cases on a visit that the contract was given before the claimed one."""
+    once = FIRST.with_outcome("outcome", "once", "ann 1")
+    both = once.with_outcome("outcome again", "once", "ann 1")
+
+    def earlier(name: str, error: str, log: Log = once, **fields: Any) -> Vector:
+        shown = {
+            "first": "outcome",
+            "entered": "transition",
+            "by": "ann 1",
+            "opened": "opened once",
+        }
+        shown |= {part: fields.pop(part) for part in shown if part in fields}
+        fields = {"contract": "once", "touch": "ann 3", "claimed": "again"} | fields
+        contract, touch = fields.pop("contract"), fields.pop("touch")
+        return _refutation(name, error, "earlier", contract, touch,
+                           *fields.pop("shown", shown.values()), log=log, **fields)  # fmt: skip
+
+    yield earlier("paid before, and nothing is final", "", last_final="genesis",
+                  last_signed="genesis")  # fmt: skip
+    yield earlier("paid before", "")
+    yield earlier("paid before, by another touch", "", by="ann 3")
+    yield earlier("over before", "", once.with_lie("outcome", kind="outcome.over"))
+    yield earlier("refused before", "NotEarlier", once.with_lie("outcome", kind="outcome.refused"))
+    yield earlier("paid to another before", "NotEarlier", FIRST)
+    yield earlier("another lead's outcome", "NotEarlier",
+                  once.with_lie("outcome", subject=OTHER_LEAD))  # fmt: skip
+    elsewhere = once.with_lie("transition", subject=OTHER_LEAD)
+    yield earlier("of another lead's transition", "TouchDoesNotQualify", elsewhere)
+    yield earlier("of another lead's transition and touch", "NotEarlier",
+                  elsewhere.with_lie("ann 1", subject=OTHER_LEAD))  # fmt: skip
+    yield earlier("of what is claimed", "NotEarlier", claimed="transition")
+    yield earlier("later than what is claimed", "NotEarlier", both, claimed="transition",
+                  first="outcome again", entered="again")  # fmt: skip
+    yield earlier("apart from the transition", "NotEarlier", both, first="outcome again")
+    yield earlier("of a contract that counts leads again", "NotEarlier", FIRST, contract="ann",
+                  opened="opened ann")  # fmt: skip
+    yield earlier("into another state", "TransitionDoesNotCount", entered="trial")
+    yield earlier("out of the contract's time", "TransitionDoesNotCount",
+                  FIRST.with_outcome("outcome", "ended", "ann 1"), contract="ended",
+                  opened="opened ended")  # fmt: skip
+    yield earlier("by another's touch", "TouchDoesNotQualify", by="bob 4")
+    yield earlier("by a touch behind it", "TouchDoesNotQualify", by="ann 8")
+    old = FIRST.with_outcome("outcome", "late_once", "ann 1")
+    for touch, error in (("ann 1", "TouchDoesNotQualify"), ("ann 3", "")):
+        yield earlier(f"within a short window, by {touch}", error, old, contract="late_once",
+                      by=touch, opened="opened late_once")  # fmt: skip
+    yield earlier("with another's opening", "UnknownToLog", opened="opened ann")
+    yield earlier("with no opening", "UnknownToLog", opened="ann 3")
+    late = once.with_lie("refund", kind="contract.opened", subject=ALL["first_touch"]["once"].id)
+    yield earlier("opened above the transition", "UnknownToLog", late, opened="refund")
+    whole = ("outcome", "transition", "ann 1")
+    for count in range(1, 4):
+        yield earlier(f"{count} of its entries", "MissingExhibit", shown=whole[:count])
 
 
 def _by_touch() -> Iterator[Vector]:

@@ -304,10 +304,10 @@ def _of_competitor() -> Iterator[Vector]:
     yield case("closed a millisecond before", "RivalClosed", "closed_then", "ann 1", log=late)
     for other in ("owner", "log", "surface", "outcome", "policy", "model"):
         yield case(f"another {other}", "NotARival", f"other_{other}", "ann 1")
-    yield case("opened above the transition", "RivalUnknownToLog", "after", "ann 1")
-    yield Vector("another's opening", "RivalUnknownToLog", bobs, "rival", "bob",
+    yield case("opened above the transition", "UnknownToLog", "after", "ann 1")
+    yield Vector("another's opening", "UnknownToLog", bobs, "rival", "bob",
                  ("outcome", "ann 1", "opened once"), "ann")  # fmt: skip
-    yield Vector("no opening", "RivalUnknownToLog", bobs, "rival", "bob",
+    yield Vector("no opening", "UnknownToLog", bobs, "rival", "bob",
                  ("outcome", "ann 1", "ann 3"), "ann")  # fmt: skip
     yield case("nobody's contract", "UnknownContract", "", "ann 1")
     yield case("not the rival's operator", "TouchDoesNotQualify", "ann", "bob 4")

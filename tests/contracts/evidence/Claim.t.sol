@@ -14,6 +14,8 @@ import {Terms} from "contracts/terms/Terms.sol";
 contract ClaimTest is EvidenceFixture {
     uint256 private touch;
     uint256 private transition;
+    uint256 private visit; //     an earlier transition
+    uint256 private countedAt; // what counted the lead for my contract then
 
     function _begin(Terms memory terms) private {
         _openBoth(terms);
@@ -306,7 +308,7 @@ contract ClaimTest is EvidenceFixture {
         _refusesToRefute(reason, key, "taken", _show(paid, his));
         reason = abi.encodeWithSelector(Exhibits.WrongExhibit.selector, his, touch);
         _refusesToRefute(reason, key, "taken", _show(paid, touch, 1));
-        reason = abi.encodeWithSelector(Evidence.RivalUnknownToLog.selector, RIVAL, 2);
+        reason = abi.encodeWithSelector(Evidence.UnknownToLog.selector, RIVAL, 2);
         _refusesToRefute(reason, key, "taken", _show(paid, his, 2));
         _refute(key, "taken", _show(paid, his, 1));
     }
@@ -430,9 +432,196 @@ contract ClaimTest is EvidenceFixture {
         uint256 opened = _openContract(RIVAL, rival);
         escrow.state(RIVAL, opened, opened);
         bytes32 key = _claim();
-        bytes memory reason =
-            abi.encodeWithSelector(Evidence.RivalUnknownToLog.selector, RIVAL, opened);
+        bytes memory reason = abi.encodeWithSelector(Evidence.UnknownToLog.selector, RIVAL, opened);
         _refusesToRefute(reason, key, "taken", _show(paid, his, opened));
+    }
+
+    // ------------------------------------------------------------ earlier
+
+    function _notEarlier(uint256 position) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(Evidence.NotEarlier.selector, position);
+    }
+
+    /// A lead that my contract has counted returns, and nothing is final.
+    function _return(Terms memory terms) private returns (bytes32 key) {
+        _openBoth(terms);
+        touch = _touch(ann, 100);
+        visit = _transition(200);
+        countedAt = _outcome(MINE, visit, touch);
+        transition = _transition(300);
+        return _claim();
+    }
+
+    function test_refute_earlier() public {
+        bytes32 key = _return(_terms());
+        uint256[] memory shown = _show(countedAt, visit, touch, 2);
+        assertEq(escrow.lastFinalPosition(MINE), 0);
+        bytes memory reason;
+        for (uint256 i = 1; i < 4; ++i) {
+            uint256[] memory part = new uint256[](i);
+            for (uint256 j = 0; j < i; ++j) {
+                part[j] = shown[j];
+            }
+            reason = abi.encodeWithSelector(Exhibits.MissingExhibit.selector, i);
+            _refusesToRefute(reason, key, "earlier", part);
+        }
+        _refute(key, "earlier", shown);
+        assertTrue(escrow.claimOf(MINE, key).dropped);
+    }
+
+    /// The lead is used up, whatever came of the first visit.
+    function test_refute_earlier_whetherPaidOverOrTakenBack() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_terms());
+            touch = _touch(ann, 100);
+            visit = _transition(200);
+            Entry memory outcome = _outcomeEntry(MINE, visit, touch);
+            if (i == 0) outcome.kind = "outcome.over";
+            countedAt = _write(outcome);
+            if (i == 1) _reversal(MINE, countedAt, _refund(250));
+            transition = _transition(300);
+            _refute(_claim(), "earlier", _show(countedAt, visit, touch, 2));
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// By any touch by which it could be claimed, be it the one that the outcome names or not.
+    function test_refute_earlier_byAnyTouchThatQualifies() public {
+        _openBoth(_terms());
+        uint256 old = _touch(ann, 50);
+        touch = _touch(ann, 100);
+        visit = _transition(200);
+        countedAt = _outcome(MINE, visit, touch);
+        transition = _transition(300);
+        _refute(_claim(), "earlier", _show(countedAt, visit, old, 2));
+    }
+
+    function test_refute_earlier_onlyWhereALeadCountsOnce() public {
+        Terms memory terms = _terms();
+        terms.repeatable = true;
+        bytes32 key = _return(terms);
+        _refusesToRefute(_notEarlier(countedAt), key, "earlier", _show(countedAt, visit, touch, 2));
+    }
+
+    /// What is owed is no earlier than itself, nor than what came before it.
+    function test_refute_earlier_notByWhatIsOwed() public {
+        _openBoth(_terms());
+        touch = _touch(ann, 100);
+        transition = _transition(200);
+        countedAt = _outcome(MINE, transition, touch);
+        visit = _transition(300);
+        uint256 again = _outcome(MINE, visit, touch);
+        bytes32 key = _claim();
+        bytes memory reason = _notEarlier(countedAt);
+        _refusesToRefute(reason, key, "earlier", _show(countedAt, transition, touch, 2));
+        _refusesToRefute(_notEarlier(again), key, "earlier", _show(again, visit, touch, 2));
+    }
+
+    /// No party can write it when the claim is filed.
+    function test_refute_earlier_onlyDirectlyAboveTheTransition() public {
+        bytes32 key = _return(_terms());
+        uint256 late = _outcome(MINE, visit, touch);
+        _refusesToRefute(_notEarlier(late), key, "earlier", _show(late, visit, touch, 2));
+    }
+
+    function test_refute_earlier_onlyByAnEntryThatCountsTheLeadForTheContract() public {
+        for (uint256 i = 0; i < 6; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_terms());
+            touch = _touch(ann, 100);
+            visit = _transition(200);
+            Entry memory outcome = _outcomeEntry(MINE, visit, touch);
+            if (i == 0) outcome.kind = "outcome.refused";
+            if (i == 1) outcome.kind = "outcome.reversed";
+            if (i == 2) outcome.actor = RIVAL;
+            if (i == 3) outcome.actor = bytes32(uint256(MINE) - 1);
+            if (i == 4) outcome.actor = bytes32(uint256(MINE) + 1);
+            if (i == 5) outcome.subject = OTHER_LEAD;
+            countedAt = _write(outcome);
+            transition = _transition(300);
+            bytes32 key = _claim();
+            _refusesToRefute(
+                _notEarlier(countedAt), key, "earlier", _show(countedAt, visit, touch, 2)
+            );
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// Another lead's visit, which is shown whole, says nothing of this one.
+    function test_refute_earlier_onlyByAVisitOfTheLead() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            _openBoth(_terms());
+            uint256 his = _write(_touchEntry(ann, OTHER_LEAD, 100));
+            visit = _write(_transitionEntry(OTHER_LEAD, 200));
+            Entry memory outcome = _outcomeEntry(MINE, visit, his);
+            if (i == 1) outcome.subject = LEAD;
+            countedAt = _write(outcome);
+            touch = _touch(ann, 250);
+            transition = _transition(300);
+            bytes32 key = _claim();
+            _refusesToRefute(
+                _notEarlier(countedAt), key, "earlier", _show(countedAt, visit, his, 2)
+            );
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// The visit could itself be claimed: by its state, its time and its touch.
+    function test_refute_earlier_onlyByAVisitThatCouldBeClaimed() public {
+        for (uint256 i = 0; i < 7; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory terms = _terms();
+            terms.attributionWindow = 150;
+            _openBoth(terms);
+            uint256 his = _touch(i == 3 ? bob : ann, 49);
+            Entry memory entered = _transitionEntry(LEAD, 200);
+            if (i == 0) entered.label = "trial";
+            if (i == 1) entered.timeMs = _ms(0) - 1;
+            if (i == 2) entered.kind = "lead.refused";
+            if (i == 4 || i == 6) entered.timeMs -= 1000;
+            visit = _write(entered);
+            countedAt = _outcome(MINE, visit, his);
+            touch = _touch(ann, 200);
+            transition = _transition(300);
+            bytes32 key = _claim();
+            bytes memory reason = i < 3
+                ? abi.encodeWithSelector(Evidence.TransitionDoesNotCount.selector, visit)
+                : abi.encodeWithSelector(
+                    Evidence.TouchDoesNotQualify.selector, i == 4 ? touch : his
+                );
+            uint256[] memory shown = _show(countedAt, visit, i == 4 ? touch : his, 2);
+            if (i == 6) _refute(key, "earlier", shown);
+            else _refusesToRefute(reason, key, "earlier", shown);
+            vm.revertToState(snapshot);
+        }
+    }
+
+    /// What the log took before it knew the contract it gave to none, whatever it says.
+    function test_refute_earlier_onlyByAVisitFromWhenTheLogKnewTheContract() public {
+        Terms memory terms = _terms();
+        _openInEscrow(MINE, terms);
+        touch = _touch(ann, 100);
+        visit = _transition(200);
+        countedAt = _outcome(MINE, visit, touch);
+        uint256 opened = _openContract(RIVAL, terms);
+        entries[opened].subject = MINE;
+        _rebuild();
+        transition = _transition(300);
+        bytes32 key = _claim();
+        uint256[2] memory shown = [opened, touch];
+        for (uint256 i = 0; i < 2; ++i) {
+            bytes memory reason =
+                abi.encodeWithSelector(Evidence.UnknownToLog.selector, MINE, shown[i]);
+            _refusesToRefute(reason, key, "earlier", _show(countedAt, visit, touch, shown[i]));
+        }
+    }
+
+    function test_refute_earlier_notWithAnothersOpening() public {
+        bytes32 key = _return(_terms());
+        bytes memory reason = abi.encodeWithSelector(Evidence.UnknownToLog.selector, MINE, 1);
+        _refusesToRefute(reason, key, "earlier", _show(countedAt, visit, touch, 1));
     }
 
     // ------------------------------------------------------------ touch_order, rival

@@ -120,6 +120,7 @@ contract EvidenceVectorsTest is Test, TermsById {
         _name("NotARival", Evidence.NotARival.selector);
         _name("NotAnswered", Evidence.NotAnswered.selector);
         _name("NotTaken", Evidence.NotTaken.selector);
+        _name("NotEarlier", Evidence.NotEarlier.selector);
         _name("NotLower", EvidenceTargetDouble.NotLower.selector);
         _name("NotOfContract", Exhibits.NotOfContract.selector);
         _name("NotSettled", Evidence.NotSettled.selector);
@@ -128,7 +129,7 @@ contract EvidenceVectorsTest is Test, TermsById {
         _name("OpeningLength", Exhibits.OpeningLength.selector);
         _name("RivalHasCounted", Evidence.RivalHasCounted.selector);
         _name("RivalTouchedBefore", Evidence.RivalTouchedBefore.selector);
-        _name("RivalUnknownToLog", Evidence.RivalUnknownToLog.selector);
+        _name("UnknownToLog", Evidence.UnknownToLog.selector);
         _name("TouchDoesNotBeat", Evidence.TouchDoesNotBeat.selector);
         _name("TouchDoesNotCount", Evidence.TouchDoesNotCount.selector);
         _name("TouchDoesNotQualify", Evidence.TouchDoesNotQualify.selector);

@@ -300,7 +300,7 @@ contract HistoriesTest is Test, TermsById {
             || selector == Evidence.TouchDoesNotQualify.selector
             || selector == Evidence.TouchDoesNotBeat.selector
             || selector == Evidence.NotARival.selector || selector == Evidence.RivalClosed.selector
-            || selector == Evidence.RivalUnknownToLog.selector
+            || selector == Evidence.UnknownToLog.selector
             || selector == Evidence.RivalTouchedBefore.selector
             || selector == Evidence.RivalHasCounted.selector
             || selector == Evidence.ExhibitCount.selector

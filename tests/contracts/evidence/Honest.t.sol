@@ -35,6 +35,7 @@ contract HonestTest is EvidenceFixture {
     uint256[] private causes; // codes and requests
     uint256[] private touches;
     uint256[] private paid;
+    uint256[] private counting; // outcomes, paid or over
     uint256[] private events;
     uint256[] private reversed; // reversals
     Purchase[] private purchases;
@@ -121,6 +122,7 @@ contract HonestTest is EvidenceFixture {
         (purchase.position, purchase.order) = (transition, order);
         (bytes32 id, uint256 touch) = _winner(lead, _ms(happenedS));
         if (id == 0) return;
+        counting.push(transition + 1);
         hasCounted[id][lead] = true;
         Entry memory entry;
         uint256 sum = outcomes[id].sum - reversals[id].sum;
@@ -382,7 +384,61 @@ contract HonestTest is EvidenceFixture {
                 if (_isRefuted(size, key, "touch_order", shown)) ++dropped;
                 if (_isRefuted(size, key, "rival", shown)) ++dropped;
             }
+            dropped += _tryVisits(size, key, log, paid[i]);
             dropped += _tryGifts(size, key, log, paid[i]);
+        }
+    }
+
+    /// Tries `earlier` with all that was counted for any contract, and all touches.
+    function _tryVisits(uint64 size, bytes32 key, Exhibit[] memory log, uint256 outcome)
+        private
+        returns (uint256 dropped)
+    {
+        bytes32 id = entries[outcome].actor;
+        for (uint256 i = 0; i < counting.length; ++i) {
+            for (uint256 j = 0; j < touches.length; ++j) {
+                uint256 entered = _targetOf(counting[i]);
+                uint256[] memory shown = _show(counting[i], entered, touches[j], openedAt[id]);
+                if (_isDropped(id, size, key, "earlier", _pick(log, shown))) ++dropped;
+            }
+        }
+    }
+
+    /// As if the verifier had been silent, and the operators claimed every later visit of a lead that
+    /// counts once: each is refuted by the first. Returns how many there were.
+    function _tryLaterVisits() private returns (uint256 claimed) {
+        uint64 size = _size();
+        Exhibit[] memory log = _wholeLog();
+        for (uint256 i = 0; i < counting.length; ++i) {
+            Entry memory outcome = entries[counting[i]];
+            if (_termsOf(outcome.actor).repeatable) continue;
+            uint256 named = uint256(outcome.payload) >> 176 & type(uint40).max;
+            uint256[] memory shown =
+                _show(counting[i], _targetOf(counting[i]), named, openedAt[outcome.actor]);
+            for (uint256 j = 0; j < purchases.length; ++j) {
+                uint256 later = purchases[j].position;
+                if (later < counting[i] || entries[later].subject != outcome.subject) continue;
+                for (uint256 k = 0; k < touches.length; ++k) {
+                    if (!_isClaimed(outcome.actor, size, log[later], log[touches[k]])) continue;
+                    bool isDropped = _isDropped(
+                        outcome.actor, size, outcome.subject, "earlier", _pick(log, shown)
+                    );
+                    assertTrue(isDropped, "a later visit is paid");
+                    ++claimed;
+                }
+            }
+        }
+    }
+
+    function _isClaimed(bytes32 id, uint64 size, Exhibit memory transition, Exhibit memory touch)
+        private
+        returns (bool)
+    {
+        vm.prank(_termsOf(id).operator);
+        try evidence.claim(escrow, _t(id), size, transition, touch) {
+            return true;
+        } catch {
+            return false;
         }
     }
 
@@ -491,6 +547,12 @@ contract HonestTest is EvidenceFixture {
         assertEq(_tryClaims(), 0, "what is owed was refuted");
     }
 
+    function testFuzz_honest_noLaterVisitOfALeadIsPaidThatCountsOnce(uint256 seed) public {
+        vm.pauseGasMetering();
+        _live(seed);
+        _tryLaterVisits();
+    }
+
     function testFuzz_honest_eventsTakeBackWhatTheReversalsDo(uint256 seed) public {
         vm.pauseGasMetering();
         _live(seed);
@@ -501,11 +563,15 @@ contract HonestTest is EvidenceFixture {
     /// entry of them is bent, the same tries find it.
     function test_honest_theSameTriesFindLies() public {
         vm.pauseGasMetering();
-        (uint256 outcomesSeen, uint256 reversalsSeen, uint256 lies) = (0, 0, 0);
+        (uint256 outcomesSeen, uint256 reversalsSeen, uint256 laterSeen, uint256 lies) =
+            (0, 0, 0, 0);
         for (uint256 seed = 0; seed < 24; ++seed) {
             uint256 snapshot = vm.snapshotState();
             _live(seed);
             (uint256 outcomes_, uint256 reversals_) = (paid.length, reversed.length);
+            uint256 honest = vm.snapshotState();
+            laterSeen += _tryLaterVisits();
+            vm.revertToState(honest); // also what is anchored
             uint256 found;
             if (outcomes_ != 0) {
                 uint256 bent = paid[_roll(outcomes_)];
@@ -520,6 +586,7 @@ contract HonestTest is EvidenceFixture {
         }
         assertGt(outcomesSeen, 30, "outcomes");
         assertGt(reversalsSeen, 3, "reversals");
+        assertGt(laterSeen, 12, "later visits");
         assertGt(lies, 12, "lies");
     }
 }

@@ -278,13 +278,20 @@ contract RivalTest is EvidenceFixture {
         uint256[3] memory shown = [opened, own, his];
         for (uint256 i = 0; i < 3; ++i) {
             _refuses(
-                abi.encodeWithSelector(Evidence.RivalUnknownToLog.selector, RIVAL, shown[i]),
+                abi.encodeWithSelector(Evidence.UnknownToLog.selector, RIVAL, shown[i]),
                 "rival",
                 _show(outcome, his, shown[i])
             );
         }
         bytes memory reason = _fails(Exhibits.MissingExhibit.selector, 2);
         _refuses(reason, "rival", _show(outcome, his));
+        // Nor if an outcome names the opening as its transition.
+        Entry memory entry = entries[outcome];
+        entry.payload = _link(opened, mine, 0, 1, PRICE);
+        outcome = _write(entry);
+        escrow.state(MINE, outcome, 0);
+        reason = abi.encodeWithSelector(Evidence.UnknownToLog.selector, RIVAL, opened);
+        _refuses(reason, "rival", _show(outcome, his, opened));
     }
 
     function test_rival_closedBeforeTheTransition() public {

@@ -248,11 +248,8 @@ contract UndecidableTest is Lies {
         _begin(terms);
         uint256 touch = _touch(operator.addr, 100);
         uint256 transition = _transition(200);
-        uint64 size = _publish();
         vm.warp(terms.deadline + terms.grace + 1);
-        (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
-        vm.prank(operator.addr);
-        evidence.claim(escrow, _t(mine), size, a, b);
+        _fileClaim(transition, touch);
         uint256 end = terms.deadline + terms.grace + 2 * terms.claimPeriod;
 
         uint256 snapshot = vm.snapshotState();
@@ -277,10 +274,7 @@ contract UndecidableTest is Lies {
         Terms memory terms = _t(mine);
         vm.warp(terms.deadline + terms.grace + 1);
         escrow.release(_t(mine));
-        (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
-        uint64 size = uint64(book.size());
-        vm.prank(operator.addr);
-        return evidence.claim(escrow, _t(mine), size, a, b);
+        return _fileClaim(transition, touch);
     }
 
     /// No kind drops it, whichever entry is shown first, with another contract and two entries more.
@@ -291,6 +285,10 @@ contract UndecidableTest is Lies {
             for (uint256 i = base; i < book.size(); ++i) {
                 _assertNotRefuted(key, kinds[k], _exhibits(_show(i, second, third)), other);
             }
+        }
+        for (uint256 i = base; i < book.size(); ++i) {
+            Exhibit[] memory shown = _exhibits(_show(i, second, third, mineOpened));
+            _assertNotRefuted(key, "earlier", shown, other);
         }
     }
 
@@ -342,11 +340,76 @@ contract UndecidableTest is Lies {
         ("contract.opened", terms.surface, _word(terms.owner));
         (entry.subject, entry.label, entry.value) = (mine, terms.outcome, terms.budget);
         entry.timeMs = _ms(300);
-        _write(entry);
+        mineOpened = _write(entry);
         _assertClaimStands(_claim(transition, touch), mine, touch, transition);
         vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod + 1);
         escrow.release(_t(mine));
         assertEq(lens.paidOf(_t(mine)), PRICE, "it happened while the contract was open");
+    }
+
+    /// An outcome that is not in the log used up no lead: perhaps the contract's policy was not in
+    /// force then. So publisher and operator together have the later, larger visit claimed.
+    function test_undecidable_aFirstVisitThatTheLogDoesNotCount() public {
+        Terms memory terms = _judged();
+        (terms.claimPeriod, terms.revenueShareBps) = (5 days, 1000);
+        _begin(terms);
+        uint256 touch = _touch(operator.addr, 100);
+        uint256 first = _transition(200);
+        Entry memory larger = _transitionEntry(LEAD, 300);
+        larger.value = 50 * PRICE;
+        uint256 later = _write(larger);
+        bytes32 key = _claim(later, touch);
+        _assertClaimStands(key, mine, first, touch);
+        assertEq(escrow.claimOf(mine, key).amount, 6 * PRICE);
+        vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod);
+        vm.prank(owner.addr);
+        escrow.disputeClaims(_t(mine));
+        vm.prank(arbiter);
+        escrow.ruleClaims(_t(mine), PRICE);
+        skip(1);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE);
+    }
+
+    /// The publisher gives a visit of a rival's to the contract. Then the later one, which the contract
+    /// won, is refuted by that, and the first by the rival; no verifier that replays the log signs any
+    /// of it. The publisher could as well have invented a refund of what is owed.
+    function test_undecidable_anEarlierVisitThatWasARivals() public {
+        Terms memory terms = _judged();
+        terms.claimPeriod = 5 days;
+        _begin(terms);
+        uint256 touch = _touch(operator.addr, 100);
+        uint256 his = _touch(bob.addr, 150);
+        uint256 first = _transition(200);
+        uint256 counted = _outcome(mine, first, touch);
+        uint256 last = _touch(operator.addr, 250);
+        uint256 later = _transition(300);
+        uint256 refund = _refundOf(later);
+        vm.warp(terms.deadline + terms.grace + 1);
+        uint256 snapshot = vm.snapshotState();
+        _refute(_fileClaim(later, last), "earlier", _show(counted, first, touch, mineOpened));
+        vm.revertToState(snapshot);
+        _refute(_fileClaim(first, touch), "rival", _show(his, rivalOpened, first));
+        vm.revertToState(snapshot);
+        _refute(_fileClaim(later, last), "reversed", _show(refund));
+    }
+
+    /// A refund that the publisher has invented, of a visit that the log gives to no contract.
+    function _refundOf(uint256 transition) private returns (uint256) {
+        Entry memory refund = _eventEntry(LEAD, 300);
+        EventOpening memory said;
+        (said.purchase, said.whole) = (transition, 1);
+        said.refundedAfter = entries[transition - base].value;
+        refund.payload = _commitEvent(refund, said);
+        return _write(refund);
+    }
+
+    function _refute(bytes32 key, bytes32 kind, uint256[] memory positions) private {
+        uint64 size = uint64(book.size());
+        Exhibit[] memory shown = _exhibits(positions);
+        vm.prank(stranger);
+        evidence.refute(escrow, _t(mine), key, kind, size, shown, _rivals(rival));
+        assertTrue(escrow.claimOf(mine, key).dropped);
     }
 
     // ------------------------------------------------------------ what is missing
@@ -507,7 +570,7 @@ contract UndecidableTest is Lies {
         ("contract.opened", terms.surface, _word(terms.owner));
         (entry.subject, entry.label, entry.value) = (mine, terms.outcome, terms.budget);
         entry.timeMs = _ms(400);
-        _write(entry);
+        mineOpened = _write(entry);
         _assertClaimStands(_claim(transition, touch), mine, transition, touch);
         vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod);
         vm.prank(owner.addr);

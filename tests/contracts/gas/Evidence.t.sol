@@ -151,6 +151,21 @@ contract EvidenceGasTest is Lies, Meter {
         assertTrue(escrow.claimOf(mine, key).dropped);
     }
 
+    function test_gas_refuteALaterVisit() public {
+        Terms memory terms = _claimable();
+        uint256 touch = _touch(operator.addr, 100);
+        uint256 first = _transition(200);
+        uint256 counted = _outcome(mine, first, touch);
+        bytes32 key = _claim("", terms, _transition(300), touch);
+        Exhibit[] memory shown = _shown(_show(counted, first, touch, mineOpened));
+        delete shown[1].opening; // none is needed
+        bytes memory call = abi.encodeCall(
+            Evidence.refute, (escrow, _t(mine), key, "earlier", uint64(SIZE), shown, new Terms[](0))
+        );
+        _meter("refute earlier, 4 entries", stranger, address(evidence), call);
+        assertTrue(escrow.claimOf(mine, key).dropped);
+    }
+
     function test_gas_refuteWhatWasTakenBack() public {
         Terms memory terms = _claimable();
         uint256 touch = _touch(operator.addr, 100);

@@ -17,7 +17,8 @@ abstract contract Lies is Fixture, LogBook {
     Evidence internal evidence;
     bytes32 internal mine;
     bytes32 internal rival;
-    uint256 internal rivalOpened; // position
+    uint256 internal rivalOpened; // positions
+    uint256 internal mineOpened;
 
     function setUp() public virtual override {
         super.setUp();
@@ -42,6 +43,7 @@ abstract contract Lies is Fixture, LogBook {
         his.operator = bob.addr;
         rivalOpened = book.size();
         rival = _enter(his, bob);
+        mineOpened = book.size();
         mine = _enter(terms, operator);
     }
 
@@ -85,6 +87,15 @@ abstract contract Lies is Fixture, LogBook {
         batch.proof = tree.runProof(position, 1, batch.size);
         batch.signature = _sign(verifier, _verifiedDigest(batch));
         _settle(batch);
+    }
+
+    /// Files the operator's claim, in the log as it is anchored by now.
+    function _fileClaim(uint256 transition, uint256 touch) internal returns (bytes32) {
+        (uint64 anchored,,) = eventLog.latest(logId);
+        uint64 size = anchored == tree.size() ? anchored : _publish();
+        (Exhibit memory a, Exhibit memory b) = (_exhibit(transition), _exhibit(touch));
+        vm.prank(operator.addr);
+        return evidence.claim(escrow, _t(mine), size, a, b);
     }
 
     /// Writes the lie of this kind and has it settled. Returns the entries that show it.

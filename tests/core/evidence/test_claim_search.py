@@ -273,7 +273,7 @@ def test_a_log_that_leaves_an_outcome_out_owes_it_still() -> None:
 
 
 def test_claims_against_an_honest_log_are_refuted() -> None:
-    """Every claim that two entries make: owed, refuted, or one that no exhibits decide.
+    """Every claim that two entries make: owed, refuted, or from before the log knew the contract.
 
     Once when all is final, and once when nothing is, so that nothing is answered.
     """
@@ -301,14 +301,12 @@ def test_claims_against_an_honest_log_are_refuted() -> None:
                     elif item[:1] + item[2:] in given_by_fold:
                         assert last_final == 0, "a final answer was not found"
                     else:
-                        why = _why_undecided(found, name, item)
-                        assert last_final == 0 or why == "unknown to the log"
-                        seen[why] += 1
+                        assert not _is_known(found, name, item)
+                        seen["unknown to the log"] += 1
 
     claim()
     # In an honest log every report is true.
     assert min(seen[kind] for kind in {*REFUTATIONS} - {"cause"}) >= 3, seen
-    assert "nothing" not in seen, seen
 
 
 def _claimed(record: Any, items: list[PublicEntry], event: int, touch: int) -> Claim | None:
@@ -319,23 +317,10 @@ def _claimed(record: Any, items: list[PublicEntry], event: int, touch: int) -> C
         return None
 
 
-def _why_undecided(found: History, name: bytes, item: Claim) -> str:
-    """Return the reason why an honest log cannot answer a claim that it does not owe."""
-    entries = [record.entry for record in found.records]
-    opened = [
-        entry.subject for entry in entries[: item.transition] if entry.kind == "contract.opened"
-    ]
-    if name not in opened:
-        return "unknown to the log"
-    if any(
-        not found.contracts[name].rules.repeatable
-        or unpack_outcome(entry.payload).transition == item.transition
-        for entry in entries[: item.transition + 2]
-        if entry.kind in ("outcome", "outcome.over")
-        and (entry.actor, entry.subject) == (name, item.lead)
-    ):
-        return "answered, and not for good"
-    return "nothing"
+def _is_known(found: History, name: bytes, item: Claim) -> bool:
+    """Return whether the log knew of the contract when it took the claimed transition."""
+    below = (record.entry for record in found.records[: item.transition])
+    return any(entry.kind == "contract.opened" and entry.subject == name for entry in below)
 
 
 def test_claims_stay_within_the_room_that_is_left() -> None:
@@ -393,9 +378,10 @@ def test_a_closing_that_the_log_hears_of_late_leaves_the_rival_its_claim() -> No
     assert refutation(found.public, contracts, word("second"), claim) is None
 
 
-def test_a_claim_of_a_later_visit_stands_until_the_first_is_final() -> None:
+def test_a_claim_of_a_later_visit_is_refuted_by_the_first() -> None:
     """Its lead counted once and was refunded; an operator names what it bought after that."""
-    terms = rules("ann", policy(), unit_price_units=0, revenue_share_bps=1000, repeatable=False)
+    shares = {"unit_price_units": 0, "revenue_share_bps": 1000, "holdback_period_ms": 1000}
+    terms = rules("ann", policy(), repeatable=False, **shares)
     steps: list[tuple[int, Request]] = [
         (1000, Touch(SURFACE, X, ANN, "email")),
         (2000, ProductEvent(SURFACE, X, "signup", 0, 2000)),
@@ -406,17 +392,87 @@ def test_a_claim_of_a_later_visit_stands_until_the_first_is_final() -> None:
     ]
     found = history(policy(), [terms], *steps)
     items, entries = found.public, [record.entry for record in found.records]
-    (outcome,) = (one for one in entries if one.kind == "outcome")
-    assert outcome.value == 10
+    counted = [one.value for one in entries if one.kind.startswith("outcome")]
+    assert counted == [10, 10]  # an outcome, and all of it taken back
     later = max(at for at, one in enumerate(entries) if one.kind == "lead.transition")
     touch = next(at for at, one in enumerate(entries) if one.kind == "touch")
     shown = [Exhibit(at, items[at].data) for at in (later, touch)]
-    for last_final, expected in ((0, None), (len(items) - 1, "answered")):
+    for last_final, expected in ((0, "earlier"), (len(items) - 1, "answered")):
         contracts = found.signed(last_final=last_final)
         claim = claim_of(contracts[word("ann")], *shown)
         assert claim.amount == 9000
         case = refutation(items, contracts, word("ann"), claim)
-        assert (case and case.kind) == expected
+        assert case is not None
+        assert (case.kind, check_refutation(case, claim, contracts)) == (expected, 0)
+        # The first left nothing to claim, and used the lead up all the same.
+        assert find_claims(items, contracts, word("ann"), ENDLESS) == []
+
+
+def visited_twice(**changes: Any) -> History:
+    """Return a log in which a lead buys twice, and counts once for Ann, at first."""
+    governing = policy()
+    terms = [
+        rules("ann", governing, **{"repeatable": False, **changes}),
+        rules("bob", governing, operator=BOB),
+    ]
+    steps: list[tuple[int, Request]] = [
+        (500, Touch(SURFACE, X, ANN, "email")),
+        (600, Erasure(SURFACE, X, OWNER)),
+        (2000, ProductEvent(SURFACE, X, "signup", 0, 2000)),
+        (3000, ProductEvent(SURFACE, X, "buy", 5, 3000)),
+        (4000, ProductEvent(SURFACE, X, "buy", 50, 4000)),
+    ]
+    return history(governing, terms, *steps)
+
+
+def against_the_second(found: History, *lies: tuple[int, dict[str, Any]]) -> Case | None:
+    """Return what refutes the claim of the last purchase once these entries are others."""
+    entries = [record.entry for record in found.records]
+    for at, lie in lies:
+        entries[at] = entries[at]._replace(**lie)
+    items, _ = forge(found, entries)
+    second = max(at for at, one in enumerate(entries) if one.kind == "lead.transition")
+    touch = next(at for at, one in enumerate(entries) if one.kind == "touch")
+    claim = _claimed(found.contracts[word("ann")], items, second, touch)
+    assert claim is not None
+    return refutation(items, found.contracts, word("ann"), claim)
+
+
+def test_what_could_not_be_claimed_is_no_earlier_visit() -> None:
+    """Neither where the log says so falsely, nor does that hide one that could."""
+    found = visited_twice()
+    kinds = [record.entry.kind for record in found.records]
+    first, erased = kinds.index("outcome"), kinds.index("erasure")
+    touch = kinds.index("touch")
+    opened = [record.entry.subject for record in found.records].index(word("ann"))
+    paid = found.records[first].entry._asdict()
+    shown = against_the_second(found)
+    assert shown is not None
+    assert [one.position for one in shown.exhibits] == [first, first - 1, touch, opened]
+    # An outcome above no transition of the lead, before the one that is true.
+    assert against_the_second(found, (erased, paid)) == shown
+    counted: list[dict[str, Any]] = [
+        {"kind": "erasure"},
+        {"actor": word("bob")},
+        {"subject": word("another lead")},
+    ]
+    for lie in counted:
+        assert against_the_second(found, (first, lie)) is None
+        # And so no outcome is what the log says elsewhere.
+        assert against_the_second(found, (first, lie), (erased, paid)) is None
+    entered: list[dict[str, Any]] = [
+        {"label": "trial"},
+        {"time_ms": 499},
+        {"subject": word("another lead")},
+    ]
+    for lie in entered:
+        assert against_the_second(found, (first - 1, lie)) is None
+    unopened = {"kind": "erasure"}
+    assert against_the_second(found, (opened, unopened)) is None
+
+
+def test_a_contract_that_counts_leads_again_has_no_earlier_visit() -> None:
+    assert against_the_second(visited_twice(repeatable=True)) is None
 
 
 def test_a_policy_that_is_not_in_force_gives_no_claims() -> None:

@@ -41,6 +41,7 @@ from tests.support.depth import examples
 from tests.support.histories import History, histories, refunded_histories
 
 TOUCH_KINDS = ("touch", "touch.reported")
+COUNTED_KINDS = ("outcome", "outcome.over")
 
 # --- An honest verifier is never disproved --------------------------------------------------------
 
@@ -172,8 +173,9 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
             [shown[at] for at, record in enumerate(found.records) if record.entry.kind in kinds]
             for kinds in (TOUCH_KINDS, ("contract.opened",))
         )
+        counting = [at for at, (one, _) in enumerate(found.records) if one.kind in COUNTED_KINDS]
         for entry, _ in found.records:
-            if entry.kind not in ("outcome", "outcome.over"):
+            if entry.kind not in COUNTED_KINDS:
                 continue
             said = unpack_outcome(entry.payload)
             record = contracts[entry.actor]
@@ -190,6 +192,11 @@ def test_no_true_entries_refute_a_claim_that_the_log_gives() -> None:
                     for rival in contracts
                     if rival != entry.actor
                     for other in shown[said.transition + 1 :][:2]
+                    for touch, opened in product(touches, openings)
+                ),
+                *(
+                    Case(entry.actor, "earlier", (shown[at], shown[at - 1], touch, opened))
+                    for at in counting
                     for touch, opened in product(touches, openings)
                 ),
                 *rival_cases(found, shown, said.transition),
