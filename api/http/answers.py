@@ -691,6 +691,15 @@ class AnswerTimes(BaseModel):
     actions: list[AnswerTime]
 
 
+class AllowedAction(BaseModel):
+    """An action of the settings' catalogue that an operator's level allows."""
+
+    action: str
+    by: Literal["self", "surface"] = Field(
+        description="`self`: you do it and report a touch. `surface`: you request it of the owner."
+    )
+
+
 class Standing(BaseModel):
     """An operator's trust level on a surface."""
 
@@ -699,6 +708,9 @@ class Standing(BaseModel):
     ground: Literal["none", "contract", "forecasts", "results"]
     due_level: int = Field(
         description="The level that a judgement would give now: it comes before the next act."
+    )
+    allowed: list[AllowedAction] = Field(
+        description="What it allows by now, those that operators do themselves first."
     )
     is_suspended: bool
     changed_ms: TimeMs | None
@@ -1015,6 +1027,7 @@ class Clock(BaseModel):
         description="How many of its seconds one of real time has: 1 wherever money is real, more "
         "in a sandbox, 0 where it is moved by hand."
     )
+    has_come: bool | None = Field(description="Whether `until_s` has come; null without it.")
 
 
 class Log(BaseModel):

@@ -22,10 +22,12 @@ from api.http.submissions import (
     decided,
     intake_for,
 )
-from api.rules import TOUCHED
+from api.rules import TOUCHED, rules
 from orchestrator.core.document import canonical_json
+from orchestrator.core.errors import DocumentError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.limits import Limits
+from orchestrator.core.policy import parse
 from orchestrator.core.requests import Touch
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.surface_settings import SURFACE
@@ -57,12 +59,19 @@ def surface_detail(
     )
 
 
-@router.get("/surfaces/{surface}/leads", responses=documented(401, 403, 404))
+@router.get(
+    "/surfaces/{surface}/leads",
+    responses=documented(401, 403, 404, rules(422, "outcome-unknown")),
+)
 def leads(
     service: TheService,
     caller: Annotated[Caller, needs("operator:read", "owner:read")],
     surface: SurfaceId,
     state: Annotated[Name | None, Query(description="Only leads in this state.")] = None,
+    outcome: Annotated[
+        Name | None,
+        Query(description="Only leads from whose state this one is entered: what it can pay for."),
+    ] = None,
     after: LeadCursor | None = None,
     limit: Limit = 100,
 ) -> answers.Leads:
@@ -70,13 +79,14 @@ def leads(
     # A state may have dots and a pseudonym has none, so the last dot is the one between them.
     after_state, _, after_lead = after.rpartition(".") if after else ("", "", "0x")
     with acting(service, caller) as session:
-        known_surface(service, session, surface)
+        here = known_surface(service, session, surface)
         rows = session.all(
             "api.lead_page",
             log_id=service.log_id,
             surface=from_hex(surface),
             caller=caller.word,
             state=state,
+            states=None if outcome is None else _states_before(service, session, here, outcome),
             after_state=after_state,
             after_lead=from_hex(after_lead),
             limit=limit,
@@ -152,6 +162,19 @@ def token_answer(token: TokenInfo, limits: Limits) -> answers.Token:
         decimals=token.decimals,
         least_budget_units=str(token.least_budget(limits)),
     )
+
+
+def _states_before(service: Service, session: Session, here: Row, outcome: str) -> list[str]:
+    """Return the states from which an outcome is entered. Raises `DocumentError` if none is."""
+    found = session.one("log.policy", log_id=service.log_id, hash=here.policy_hash)
+    policy = parse(found.document if found else {})
+    states = policy.states_before(outcome)
+    if not states:
+        known = ", ".join(sorted({move.to for move in policy.transitions}))
+        raise DocumentError(
+            "outcome-unknown", f"no transition leads into {outcome!r}; outcomes are {known}"
+        )
+    return list(states)
 
 
 def _submit_touches(

@@ -323,11 +323,13 @@ def _standing(operator: bytes, found: trust.Standing, here: Row, now_ms: int) ->
         evidence = trust.evidence_of(found, settings, now_ms)
         due = trust.judge(found, settings, here.policy_hash, now_ms, has_skill=has_skill)
     allowed = settings.level(found.level) if settings else None
+    level = found.level if due is None else due.level
     return answers.Standing(
         operator=address(operator),
         level=found.level,
         ground=found.ground,
-        due_level=found.level if due is None else due.level,
+        due_level=level,
+        allowed=[] if settings is None or found.is_suspended else _allowed(settings, level),
         is_suspended=found.is_suspended,
         changed_ms=found.changed_ms or None,
         counted_to=found.counted_to or None,
@@ -346,3 +348,13 @@ def _standing(operator: bytes, found: trust.Standing, here: Row, now_ms: int) ->
         forecasts_counted=found.skill.counted,
         skill_bps=found.skill.skill_bps(),
     )
+
+
+def _allowed(settings: surface_settings.SurfaceSettings, level: int) -> list[answers.AllowedAction]:
+    """Return the actions that a level allows, those by operators first."""
+    found = [
+        answers.AllowedAction.model_validate({"action": name, "by": action.by})
+        for name, action in settings.actions.items()
+        if action.level <= level
+    ]
+    return sorted(found, key=lambda each: (each.by, each.action))
