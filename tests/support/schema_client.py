@@ -10,6 +10,7 @@ not admit.
 import json
 import re
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import jsonschema_rs
@@ -29,6 +30,8 @@ class Step(NamedTuple):
     names: list[str]
     settings: dict[str, str]
     each: str | None
+    # A field of an answer, and the one beside it by which the highest is chosen.
+    choose: tuple[str, str] | None
     until: tuple[str, str] | None
 
 
@@ -39,11 +42,13 @@ def read_steps(text: str) -> list[Step]:
 
 def _step(line: str) -> Step:
     each = re.search(r"for each `(\w+)`", line)
+    choose = re.search(r"the `(\w+)` with the most `(\w+)`", line)
     until = re.search(r"until `(\w+)` is `([^`]+)`", line)
     return Step(
         re.findall(r"`([^`]+)`", line),
         dict(re.findall(r"`(\w+)`=`([^`]+)`", line)),
         each and each[1],
+        (choose[1], choose[2]) if choose else None,
         (until[1], until[2]) if until else None,
     )
 
@@ -104,10 +109,18 @@ class SchemaClient:
         found: Facts = {}
         for name, value in _fields(result.structured_content):
             found.setdefault(name, []).append(value)
+        if step.choose is not None:
+            self._choose(found, *step.choose)
         self._facts |= found
         if found.get("next", [None])[0] is not None:
             self._cursors[tool.name] = found["next"][0]
         return found
+
+    def _choose(self, found: Facts, name: str, by: str) -> None:
+        """Put the one first that has the most of something."""
+        pairs = zip(found[name], found[by], strict=True)
+        best, _ = max(pairs, key=lambda pair: pair[1])
+        found[name] = [best]
 
     def _arguments(self, step: Step, tool: Tool, subject: Mapping[str, Any]) -> dict[str, Any]:
         known: dict[str, Any] = {name: values[0] for name, values in self._facts.items()}
@@ -121,10 +134,10 @@ class SchemaClient:
                 )
             elif name in step.names or name in needed:
                 arguments[name] = known.get(name, schema.get("default"))
-        own = " ".join(map(str, (tool.name, *arguments.values())))
+        digest = sha256(json.dumps([tool.name, arguments], sort_keys=True).encode()).hexdigest()
         for name in needed:
             if arguments[name] is None and told[name]["type"] == "string":
-                arguments[name] = own[: told[name]["maxLength"]]
+                arguments[name] = digest[: told[name]["maxLength"]]
         return arguments
 
 
