@@ -1,6 +1,6 @@
 """Clients of the command are told that their tools are others, over lost connections as well."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -47,7 +47,8 @@ class Ear:
     """A client's way to hear of its tools: earlier eras are told, from 2026 on it listens."""
 
     def __init__(self) -> None:
-        self._send, self._heard = anyio.create_memory_object_stream[object](10)
+        self._send, self._told = anyio.create_memory_object_stream[object](10)
+        self._heard: AsyncIterable[object] = self._told
 
     async def message(self, message: object) -> None:
         """Take a message that came without being asked for."""
@@ -57,13 +58,13 @@ class Ear:
     @asynccontextmanager
     async def open(self, client: Client, era: Era) -> AsyncIterator[None]:
         """Have the client hear until the block ends."""
-        async with self._send, self._heard, AsyncExitStack() as exits:
+        async with self._send, self._told, AsyncExitStack() as exits:
             if era == "legacy":
                 assert client.server_capabilities.tools is not None
                 assert client.server_capabilities.tools.list_changed
             else:
                 listening = client.listen(tools_list_changed=True)
-                self._heard = await exits.enter_async_context(listening)  # type: ignore[assignment]
+                self._heard = await exits.enter_async_context(listening)
             yield
 
     async def hear(self, act: Callable[[], object]) -> None:

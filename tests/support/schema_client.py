@@ -124,7 +124,7 @@ class SchemaClient:
 
     def _arguments(self, step: Step, tool: Tool, subject: Mapping[str, Any]) -> dict[str, Any]:
         known: dict[str, Any] = {name: values[0] for name, values in self._facts.items()}
-        known |= {"after": self._cursors.get(tool.name)} | subject
+        known |= {"after": self._cursors.get(tool.name), **subject}
         told, needed = tool.input_schema["properties"], tool.input_schema.get("required", ())
         arguments: dict[str, Any] = {}
         for name, schema in told.items():
