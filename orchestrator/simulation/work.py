@@ -305,10 +305,13 @@ def work_by_leases(
             ours.hand_over(lease, SECOND, {"action": action})
         told, _ = theirs.messages()
         handed = [said["item"] for said in told if said["kind"] == "handover"]
+        # As they are by now: a lead that was handed over has another fence.
+        held = one.get(f"/v1/boards/{surface}/leases")["leases"]
+        fences = {each["item"]: each["fence"] for each in held}
         for lease in leases[:half]:
-            _act(one, surface, lease.item, action)
+            _act(one, surface, lease.item, action, fences[lease.item])
         for item in handed:
-            _act(other, surface, item, action)
+            _act(other, surface, item, action, fences[item])
     said, _ = Board(operator, surface).messages()
     results = sum(each["kind"] == "result" for each in said)
     return Teamwork(operator.name, len(leads), len(handed), results)
@@ -328,8 +331,8 @@ def _take(ours: Board, theirs: Board, lead: str) -> Lease:
     return lease
 
 
-def _act(client: DelegateClient, surface: str, lead: str, action: str) -> None:
-    """Touch a lead and tell the others on the board that it is done."""
-    path = f"/v1/surfaces/{surface}/touches"
-    client.post(path, {"lead": lead, "action": action}, key=f"{action}-{lead}")
+def _act(client: DelegateClient, surface: str, lead: str, action: str, fence: int) -> None:
+    """Touch a lead that is held, and tell the others on the board that it is done."""
+    told = {"lead": lead, "action": action, "fence": fence}
+    client.post(f"/v1/surfaces/{surface}/touches", told, key=f"{action}-{lead}")
     Board(client, surface).send("result", lead, {"action": action})

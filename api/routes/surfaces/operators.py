@@ -22,7 +22,7 @@ from api.http.submissions import (
     decided,
     intake_for,
 )
-from api.rules import TOUCHED, rules
+from api.rules import LEASED, TOUCHED, rules
 from orchestrator.core.document import canonical_json
 from orchestrator.core.errors import DocumentError
 from orchestrator.core.hexadecimal import from_hex, to_hex
@@ -109,14 +109,20 @@ def leads(
 @router.post(
     "/surfaces/{surface}/touches",
     status_code=202,
-    responses=decided(answers.RequestStatus, 404, TOUCHED),
+    responses=decided(answers.RequestStatus, 404, TOUCHED, LEASED),
 )
 async def touch(
-    intake: TouchIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Touch
+    intake: TouchIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.FencedTouch
 ) -> answers.RequestStatus:
     """Record an action that you took on a lead."""
-    items = [Item(key, "body", body)]
-    return await intake.take_one(lambda session: _submit_touches(intake, session, surface, items))
+    items: list[Item[bodies.Touch]] = [Item(key, "body", body)]
+
+    def take(session: Session) -> list[UUID]:
+        taken = _submit_touches(intake, session, surface, items)
+        check_lease(intake, session, surface, body, taken)
+        return taken
+
+    return await intake.take_one(take)
 
 
 @router.post(
@@ -209,6 +215,33 @@ def _submit_touches(
         return intake.submit(session, submissions)
     inbox.check_entered(entered[0][0], asked)
     return intake.take(session, submissions)
+
+
+def check_lease(
+    intake: Intake,
+    session: Session,
+    surface: str,
+    body: bodies.FencedTouch | bodies.NewAction,
+    taken: Sequence[UUID],
+) -> None:
+    """Raise `Refusal` for a request that names a lease which has ended, unless it is a repeat."""
+    if body.fence is None or intake.fresh.isdisjoint(taken):
+        return
+    row = session.one(
+        "boards.holds",
+        log_id=intake.service.log_id,
+        board=from_hex(surface),
+        item=body.lead,
+        fence=body.fence,
+        key=intake.caller.key,
+    )
+    if row is None or not row.holds:
+        raise Refusal(
+            409,
+            "lease-lost",
+            f"no lease of yours on {body.lead} has the fence {body.fence}; stop this work, or take "
+            f"the lead anew",
+        )
 
 
 def _check_touch(
