@@ -51,7 +51,7 @@ class ReputationRecord(NamedTuple):
 
 
 class SharedPay(NamedTuple):
-    """What came to a payee that operators share, and what each of them got of it, by name."""
+    """The pay that came to a payee which operators share, and the part of each of them, by name."""
 
     address: str
     paid_units: int
