@@ -161,6 +161,8 @@ SIGNED = joined(
 )
 # Of an act that a level allows.
 ACT = rules(409, "level-too-low operator-suspended settings-missing")
+# Of a request that names a lease.
+LEASED = rules(409, "lease-lost")
 TOUCHED = joined(
     ACT,
     rules(403, "action-unknown"),

@@ -403,7 +403,8 @@ Fence = Annotated[
     int,
     Field(
         ge=1,
-        le=2**63 - 1,
+        # The highest that every reader of the description has exactly.
+        le=2**53 - 1,
         description="The number of a lease. It grows each time that an item is taken or handed "
         "over: where two act on one item, the higher fence is right.",
     ),

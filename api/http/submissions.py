@@ -11,7 +11,7 @@ refused.
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
@@ -135,6 +135,11 @@ class Intake:
         for part in in_bulks(submissions):
             ids += self._noted(inbox.take(session, log_id, account, part))
         return ids
+
+    @property
+    def fresh(self) -> Set[UUID]:
+        """The requests of this intake that are no repeats."""
+        return self._fresh
 
     def _noted(self, taken: Taken) -> list[UUID]:
         """Note which requests wait since now: once committed, nothing need be asked of these."""

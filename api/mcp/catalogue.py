@@ -77,7 +77,8 @@ TOOLS = (
         "Read the clock",
         _one("GET", "/v1/clock"),
         "Return the service's time and its speed: how many of its seconds one of yours has. In a "
-        "sandbox days pass in minutes. Use it before you wait for a contract to open or to end.",
+        "sandbox days pass in minutes. With `until_s` it waits for that time, ten seconds at most: "
+        "call it again until `has_come`. Use it before you wait for a contract to open or to end.",
         is_ours=True,
     ),
     Tool(
@@ -91,7 +92,8 @@ TOOLS = (
         "list_leads",
         "List leads",
         _one("GET", "/v1/surfaces/{surface}/leads"),
-        "List leads by their random names, with state and last touch; filter by `state`. An owner "
+        "List leads by their random names, with their states; filter by `state`, or by the "
+        "`outcome` that they can still bring. An owner "
         "sees its own ids. Do not page through all of them to count: read_funnel counts.",
     ),
     Tool(
@@ -156,7 +158,8 @@ TOOLS = (
         "get_standing",
         "Get a standing",
         _one("GET", "/v1/surfaces/{surface}/operators/{operator}"),
-        "Return an operator's trust level on a surface, the evidence for it, and what it allows. "
+        "Return an operator's trust level on a surface, the evidence for it, and the actions that "
+        "it allows. "
         "For what would raise it use explain with about=level.",
     ),
     Tool(

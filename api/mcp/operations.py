@@ -128,11 +128,13 @@ def read_operation(description: Mapping[str, Any], method: str, path: str) -> Op
     places: dict[str, list[str]] = {"path": [], "query": []}
     properties: dict[str, Schema] = {}
     required: set[str] = set()
-    has_intent = False
+    intent: Schema | None = None
     for parameter in found.get("parameters", ()):
         name, place = parameter["name"], parameter["in"]
         if place == "header":
-            has_intent |= name == "Idempotency-Key"
+            if name == "Idempotency-Key":
+                # As the header's own schema has it, in words for a model.
+                intent = parameter["schema"] | _INTENT_SCHEMA
             continue
         places[place].append(name)
         properties[name] = _described(parameter["schema"], parameter.get("description"))
@@ -145,8 +147,8 @@ def read_operation(description: Mapping[str, Any], method: str, path: str) -> Op
         raise ValueError(f"{method} {path}: {', '.join(clash)} stands in body and path")
     properties |= body["properties"]
     required |= {*body.get("required", ())}
-    if has_intent:
-        properties[INTENT] = _INTENT_SCHEMA
+    if intent is not None:
+        properties[INTENT] = intent
         required.add(INTENT)
     return Operation(
         method,
@@ -156,7 +158,7 @@ def read_operation(description: Mapping[str, Any], method: str, path: str) -> Op
         tuple(places["query"]),
         tuple(body["properties"]) if "requestBody" in found and lines is None else None,
         lines,
-        has_intent,
+        intent is not None,
         properties,
         frozenset(required),
         _output(found),

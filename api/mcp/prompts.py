@@ -39,6 +39,40 @@ class _Prompt(NamedTuple):
 _SURFACE = "The surface's id: 0x and 64 small hex digits."
 _PROMPTS = (
     _Prompt(
+        "earn_first_payout",
+        "Earn a first payout",
+        "The whole way from a wallet that has nothing to a first payout, step by step.",
+        {},
+        "Earn a first payout here. Each step is a call of the tool that it names first. What is "
+        "in backticks is exact: tools, arguments, fields of answers, values. Arguments that a step "
+        "needs and does not set are fields of that name in earlier answers, or yours to choose. "
+        "`after` is the `next` of the same tool's last answer.\n"
+        "1. `whoami`: the `account` that you act for.\n"
+        "2. `list_surfaces`: choose a `surface`.\n"
+        "3. `list_offers`: its owner signs deals like these. Choose the `offer` with the most "
+        "`leads`, if you can bring its outcome about.\n"
+        "4. `draft_from_offer` with `opens_in`=`8 hours`: the `deal` in full. Tell the person its "
+        "sentences and cautions.\n"
+        "5. `read_events`: from here on you miss nothing.\n"
+        "6. `sign_and_propose` with `deal`, not with the offer: that asks for a level, which a "
+        "first contract gives. (Without this tool have the draft's typed data signed, and use "
+        "`propose_contract`.)\n"
+        "7. `read_events` with `contract`=`contract_id`, `kinds`=`contract.opened`, `wait_s`=`10` "
+        "and `after`, again until `kind` is `contract.opened`: the owner has signed, and the "
+        "escrow holds the budget. If it does not come, `get_proposal` says why.\n"
+        "8. `get_proposal` with `contract`=`contract_id`: when it begins, in `opens_at_s`.\n"
+        "9. `read_clock` with `until_s`=`opens_at_s`, again until `has_come` is `true`: what is "
+        "done before does not count.\n"
+        "10. `get_standing` with `operator`=`account`: the actions that you are `allowed` now.\n"
+        "11. `list_leads` with `outcome`: the leads that it can pay for.\n"
+        "12. `touch_lead` for each `lead`: take an `action` that is by=self, and report it. (For "
+        "one by=surface use `request_action`.)\n"
+        "13. `read_events` with `contract`=`contract_id`, `kinds`=`payout`, `wait_s`=`10` and "
+        "`after`, again until `kind` is `payout`: some leads moved, the log is anchored, and the "
+        "escrow has paid. If it takes long, `explain` says what keeps it.\n"
+        "14. `list_payouts` with `contract`=`contract_id`: what you were paid.",
+    ),
+    _Prompt(
         "study_surface",
         "Study a surface",
         "Learn how a surface works and where an operator could help.",

@@ -32,6 +32,8 @@ def print_report(report: DemoReport, console: Console, *, is_verbose: bool = Fal
         f"{report.entries:,} log entries, settled in {report.rounds} rounds.\n"
         f"  {_on_the_way(report)}The owner got {_amount(report.owner_refund_units)} back."
     )
+    for line in _together(report):
+        console.print(f"  {line}")
     console.print("[bold]Who was paid[/]")
     _print_contracts(report.contracts, console)
     console.print("[bold]What was proved[/]")
@@ -58,6 +60,22 @@ def _on_the_way(report: DemoReport) -> str:
         *(["an ERC-8183 job completed"] if report.job and report.job.is_completed else []),
     ]
     return f"On the way: {', '.join(parts)}. " if parts else ""
+
+
+def _together(report: DemoReport) -> Iterator[str]:
+    """Yield how agents worked together, and how they shared their pay."""
+    team, shared = report.teamwork, report.shared
+    if team is not None:
+        yield (
+            f"Two keys of {team.operator} shared {team.leads} leads by leases; {team.handed_over} "
+            f"were handed over, and {team.results} results told."
+        )
+    if shared is not None:
+        parts = ", ".join(f"{name} {format_amount(units)}" for name, units in shared.parts.items())
+        yield (
+            f"One payee was shared by signed shares: of {_amount(shared.paid_units)} "
+            f"the chain paid {parts}."
+        )
 
 
 def _reversals(report: DemoReport) -> int:
@@ -128,6 +146,8 @@ def report_to_json(report: DemoReport) -> dict[str, Any]:
         "motions": {name: _part_to_json(one) for name, one in report.motions.items()},
         "bargain": _part_to_json(report.bargain),
         "work": _part_to_json(report.work),
+        "teamwork": _part_to_json(report.teamwork),
+        "shared": _part_to_json(report.shared),
         "events": report.events,
         "touches": report.touches,
         "entries": report.entries,

@@ -84,6 +84,10 @@ class AccountClient(Client):
     def address(self) -> str:
         return str(self.account.address)
 
+    @property
+    def server_url(self) -> str:
+        return self._base_url
+
     def sign_in(self) -> Any:
         """Sign in with the wallet (EIP-4361) and keep the key that comes back."""
         # A request with an expired key would be refused before it is looked at.

@@ -8,12 +8,14 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
+import httpx
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import encode_header_value
 from pydantic import ValidationError
 
 from orchestrator.client.accounts import AccountClient
+from orchestrator.client.http import TIMEOUT_S, tls_settings
 from orchestrator.core.errors import ServerError
 
 VERSION = "2026-07-28"
@@ -50,22 +52,43 @@ class RemoteServer(AccountClient):
 
     def ask(self, method: str, params: Mapping[str, Any], result: type[Result]) -> Result:
         """Return the result of a request. Raises `MCPError`, or `ServerError` without a reply."""
-        headers = {**_HEADERS, "Mcp-Method": method}
+        headers = self.headers(method)
         if method in _NAMED:
             headers["Mcp-Name"] = encode_header_value(str(params[_NAMED[method]]))
-        body = {
-            "jsonrpc": "2.0",
-            "id": 1,
-            "method": method,
-            "params": {**params, "_meta": _META},
-        }
         try:
-            reply = self._request("POST", "/mcp", json=body, headers=headers)
+            reply = self._request(
+                "POST", "/mcp", json=self.request(method, params), headers=headers
+            )
             return result.model_validate(reply["result"])
         except RpcError as error:
             raise MCPError(error.number, error.message) from None
         except (ValidationError, LookupError, TypeError):
             raise ServerError("answer-garbled", f"{self.server} sent no {method} result") from None
+
+    @staticmethod
+    def request(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a request of the protocol, as it is sent."""
+        return {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": _META}}
+
+    @staticmethod
+    def headers(method: str) -> dict[str, str]:
+        """Return the headers of a request but those that name its subject and its caller."""
+        return {**_HEADERS, "Mcp-Method": method}
+
+    def listening_client(self, silence_s: float) -> httpx.AsyncClient:
+        """Return a client for an answer without an end; with each request it shows today's key."""
+
+        async def show_key(request: httpx.Request) -> None:
+            request.headers["Authorization"] = self._http.headers.get("Authorization", "")
+
+        return httpx.AsyncClient(
+            base_url=self._http.base_url,
+            timeout=httpx.Timeout(TIMEOUT_S, read=silence_s),
+            trust_env=False,
+            verify=tls_settings(trust_env=False),
+            headers={"Accept-Encoding": "identity"},
+            event_hooks={"request": [show_key]},
+        )
 
     def tools(self, taken: Collection[str]) -> list[types.Tool]:
         """Return the service's tools but those that ours stand for, or whose names are `taken`."""

@@ -98,7 +98,7 @@ class Signer:
         answers: str | None,
     ) -> dict[str, Any]:
         """Return the deal that is told or found, with the payee of the configuration."""
-        if deal is not None and "payee" in deal:
+        if deal is not None and deal.get("payee", self.mandate.payee) != self.mandate.payee:
             raise InputError(
                 "payee-configured",
                 f"the payee is {self.mandate.payee}, by the configuration of this machine; leave "

@@ -134,6 +134,11 @@ class Policy:
         """Return the states whose outcomes an event, by its short name, takes back."""
         return self._reverses.get(event, ())
 
+    def states_before(self, to: str) -> tuple[str, ...]:
+        """Return the states from which a state is entered, each once."""
+        moves = (move.from_states for move in self.transitions if move.to == to)
+        return tuple(dict.fromkeys(state for states in moves for state in states))
+
     def motions_into(self, state: str) -> tuple[str, ...]:
         """Return the motions of the transitions into a state, each once."""
         return tuple(dict.fromkeys(move.motion for move in self.transitions if move.to == state))

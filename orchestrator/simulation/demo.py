@@ -7,7 +7,8 @@
 4. Day by day the owner reports purchases. Every week agents look at their leads and act. Every four
    weeks the log is anchored, statements are settled and payouts come back into the log.
    One agent brings customers by a code, one has the owner's endpoint send gifts, which our webhooks
-   ask it for; two take a standing offer. What else they do is in `work`.
+   ask it for; two take a standing offer. Two keys of one agent share its leads by leases. What
+   else they do is in `work`.
    On the way, a verifier stays silent and its operator claims by proof; the owner disputes a
    statement and the arbiter decides by the log; what customers send back is reversed, order by
    order, in whole or in part.
@@ -15,6 +16,7 @@
    customer is erased, and all proofs still hold.
 6. Publisher and verifier of another log forge a statement, and a stranger disproves it.
 7. A stranger replays the public log with the terms from the chain and compares with the wallets.
+   Then what came to a payee that two operators share is paid out to both.
 8. One receipt is checked, then tampered with and refused.
 
 All parties speak HTTP to the real server. One clock moves the API, the log and the chain.
@@ -53,11 +55,11 @@ from orchestrator.simulation.forgery import (
     check_tampered_receipt,
     forge_and_disprove,
 )
-from orchestrator.simulation.integrations import JobReport, ReputationRecord
+from orchestrator.simulation.integrations import JobReport, ReputationRecord, SharedPay
 from orchestrator.simulation.outcomes import MotionResult, Outcomes, PartialRefund
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
 from orchestrator.simulation.trust import Forecaster, LevelChange, McpOperator, level_changes
-from orchestrator.simulation.work import Endpoint, SurfaceWork, Work
+from orchestrator.simulation.work import Endpoint, SurfaceWork, Teamwork, Work, work_by_leases
 from orchestrator.storage.database import NO_URLS, DatabaseUrls
 from orchestrator.verify.comparison import Comparison, connect, replay
 from orchestrator.verify.receipt_check import check_receipt, receipt_chain
@@ -74,6 +76,11 @@ ERASED_CUSTOMER = "customer-0001"
 AGENT, PROVIDER = "ada", "bo"
 # The owner answers its proposal with a lower price.
 BARGAIN = next(offer for offer in OFFERS if offer.unit_price_units and offer.operator != AGENT)
+# What the agent with a code earns by it is shared with one that helped, in basis points.
+SHARES = {cdnow.BRINGER: 7_000, cdnow.REQUESTER: 3_000}
+SHARED = next(offer for offer in OFFERS if offer.operator == cdnow.BRINGER)
+# So many leads of one look are worked on by two keys of an agent.
+TEAM_LEADS = 6
 SILENT_DEADLINE_S = OPENS_S + cdnow.SILENT_DAYS * DAY_S
 # Claims open when the time for statements is over.
 CLAIMS_OPEN_MS = (SILENT_DEADLINE_S + disputes.SILENT_GRACE_S) * 1000
@@ -118,6 +125,8 @@ class DemoReport:
     motions: dict[str, MotionResult] = field(default_factory=dict)
     bargain: Bargain | None = None
     work: Work | None = None
+    teamwork: Teamwork | None = None
+    shared: SharedPay | None = None
     events: int = 0
     touches: int = 0
     forecasts: int = 0
@@ -193,6 +202,7 @@ class Demo(ResourceGroup):
         self._erase_customer()
         self._disprove_forgery()
         self._replay()
+        self._pay_out_shares()
         self._check_receipt()
         return self.report
 
@@ -215,6 +225,7 @@ class Demo(ResourceGroup):
             self.operators[cdnow.FORECASTER], self.surface, self._purchases
         )
         agent_id = integrations.register_agent(self._sandbox, AGENT)
+        self._agreement = integrations.agree_on_shares(self._sandbox, SHARES)
         self.offers: dict[bytes, Offer] = {}
         for number, offer in enumerate(OFFERS):
             terms = offer.terms(DEADLINE_S, GRACE_S, address_of(ARBITER))
@@ -223,6 +234,8 @@ class Demo(ResourceGroup):
             terms["salt"] = to_hex(number.to_bytes(32))
             if offer.operator == AGENT:
                 terms["agent_id_plus_one"] = str(agent_id + 1)
+            if offer is SHARED:
+                terms["payee"] = self._agreement.address
             operator = self.operators[offer.operator]
             asked = dict(terms)
             if offer is BARGAIN:
@@ -299,6 +312,7 @@ class Demo(ResourceGroup):
         self.stack.pipeline.score()
         self.report.forecasts += self._forecaster.forecast(now_ms)
         self.stack.drain()
+        self._share_leads(now_ms)
         for name, operator in self.operators.items():
             # Without a level, or suspended, it sees no leads, and there is nothing to do.
             habits = self._habits[name]
@@ -307,6 +321,20 @@ class Demo(ResourceGroup):
         self._work.act(now_ms)
         if self._has_risen is None and self._forecaster.level:
             self._hire_forecaster(now_ms)
+
+    def _share_leads(self, now_ms: int) -> None:
+        """Have two keys of an agent share by leases what it does on its first look at leads."""
+        if self.report.teamwork is not None:
+            return
+        operator, (habit,) = self.operators[AGENT], self._habits[AGENT]
+        due = habit.choose_due(operator.leads(self.surface, habit.state), now_ms)
+        if not due:
+            return
+        team, others = due[:TEAM_LEADS], due[TEAM_LEADS:]
+        self._report_progress(f"two keys of {AGENT} share {len(team)} leads by leases")
+        self.report.teamwork = work_by_leases(operator, self.surface, team, habit.action)
+        operator.touch(self.surface, others, habit.action, f"{habit.state}-{now_ms}")
+        self.report.touches += len(due)
 
     def _hire_forecaster(self, now_ms: int) -> None:
         """Open a contract with the agent that has risen by its forecasts alone."""
@@ -443,10 +471,17 @@ class Demo(ResourceGroup):
         self.report.transactions = self.stack.transactions()
         self.report.urls = {"api": self.url, "rpc": self.rpc_url}
 
+    def _pay_out_shares(self) -> None:
+        self._report_progress(f"what {' and '.join(SHARES)} share is paid out to both")
+        self.report.shared = integrations.pay_out_shares(
+            self._sandbox, "treasury", self._agreement, SHARES
+        )
+
     def _balances(self) -> dict[str, int]:
-        """Return what wallets of operators with contracts, and the treasury, hold, by address."""
+        """Return what operators' wallets, a shared payee and the treasury hold, by address."""
         hired = dict.fromkeys(offer.operator for offer in self.offers.values())
         addresses = [*(self.operators[name].address for name in hired), self.treasury]
+        addresses.append(self._agreement.address)
         return {address: self.stack.chain.balance_of(self.token, address) for address in addresses}
 
     def _contract_results(self, comparison: Comparison) -> list[ContractResult]:

@@ -1,20 +1,24 @@
-"""Two uses of the log by other contracts, as the demonstration runs them: a job and a reputation.
+"""Other contracts beside the escrow, as the demonstration uses them: a job, a reputation, a split.
 
 A client that has no part in the market posts an ERC-8183 job whose evaluator is the log. The amount
-that a contract paid is written to its agent's record in ERC-8004's registry.
+that a contract paid is written to its agent's record in ERC-8004's registry. Two operators share
+one payee, by shares that both have signed.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from orchestrator.actions import contract_state, erc8004, erc8183
+from orchestrator.actions.payout.split import plan_creation, plan_release
 from orchestrator.chain.caller import contract_at
 from orchestrator.chain.rpc import octets
 from orchestrator.client.http import Client
 from orchestrator.core.entry import ZERO_ADDRESS
 from orchestrator.core.errors import ChainError, EscrowError
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.split import Agreement, Share, Split
 from orchestrator.core.units import DAY_S
-from orchestrator.simulation.sandbox import Sandbox, address_of
+from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
 
 CLIENT = "client"
 BUDGET_UNITS = 150_000_000
@@ -43,6 +47,15 @@ class ReputationRecord(NamedTuple):
     agent_id: int
     motion: str
     units: int
+    gas_used: int
+
+
+class SharedPay(NamedTuple):
+    """The pay that came to a payee which operators share, and the part of each of them, by name."""
+
+    address: str
+    paid_units: int
+    parts: dict[str, int]
     gas_used: int
 
 
@@ -141,3 +154,35 @@ def _evaluators(sandbox: Sandbox) -> str:
     if address is None:
         raise ChainError("evaluators-missing", "the deployment has no evaluators")
     return address
+
+
+# --- Sharing --------------------------------------------------------------------------------------
+
+
+def agree_on_shares(sandbox: Sandbox, shares: Mapping[str, int]) -> Agreement:
+    """Have operators, by name, sign their shares of one payee, in basis points."""
+    factory = sandbox.stack.site.addresses.splits
+    if factory is None:
+        raise ChainError("splits-missing", "this deployment has no factory of splits")
+    split = Split.of((Share(address_of(name), bps) for name, bps in shares.items()), bytes(32))
+    agreement = Agreement(sandbox.stack.chain.chain_id, factory, split, {})
+    for name in shares:
+        agreement = agreement.signed_by(key_of(name))
+    return agreement
+
+
+def pay_out_shares(
+    sandbox: Sandbox, sender: str, agreement: Agreement, shares: Mapping[str, int]
+) -> SharedPay:
+    """Put the shared payee on the chain, and pay out all that has come to its address before."""
+    chain, token, address = sandbox.stack.chain, sandbox.token, agreement.address
+    paid_units = chain.balance_of(token, address)
+    before = {name: chain.balance_of(token, address_of(name)) for name in shares}
+    creation = plan_creation(chain, agreement).transactions
+    gas = sum(sandbox.send(sender, planned.call) for planned in creation)
+    release = plan_release(chain, agreement.factory, address, token).transactions
+    gas += sum(sandbox.send(sender, planned.call) for planned in release)
+    parts = {
+        name: chain.balance_of(token, address_of(name)) - units for name, units in before.items()
+    }
+    return SharedPay(address, paid_units, parts, gas)

@@ -2,17 +2,25 @@
 
 One brings customers by the code that it hands out. One has the owner send gifts: our webhooks tell
 the owner's endpoint, which carries them out, is down for a day, and then gets all that it missed.
-Both take the owner's standing offer. A third has a profile, and keeps notes in its private memory.
+Both take the owner's standing offer. A third has a profile, keeps notes in its private memory, and
+once has two keys of its own share its leads by leases.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import NamedTuple
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient
+from orchestrator.client.accounts import (
+    DelegateClient,
+    EventReport,
+    LeadSummary,
+    OperatorClient,
+    OwnerClient,
+)
+from orchestrator.client.boards import Board, Lease
 from orchestrator.client.deals import propose, served_pins
 from orchestrator.core.errors import ServerError
 from orchestrator.core.hexadecimal import from_hex
@@ -29,6 +37,8 @@ DOWN_LOOK = 7
 DOWN_HOURS, UP_HOUR = (6, 12, 18), 23
 # An agent keeps notes on those who bought on the first day.
 NOTES_LOOK = 1
+# Two keys of one operator, and how long one has a lead for itself.
+FIRST, SECOND, LEASE_S = "first", "second", 3_600
 # Of one message, as our webhooks are.
 MAX_BODY_BYTES = 65_536
 _POLL_S = 0.1
@@ -49,6 +59,15 @@ class Work(NamedTuple):
     missed: int
     notes: int
     notes_left: int
+
+
+class Teamwork(NamedTuple):
+    """The work of two keys of one operator on leads that they leased, and what was handed over."""
+
+    operator: str
+    leads: int
+    handed_over: int
+    results: int
 
 
 class Errand(NamedTuple):
@@ -269,3 +288,51 @@ class SurfaceWork:
             notes=self._notes,
             notes_left=len(list(self._writer.pages(f"{self._path}/memory", "entries"))),
         )
+
+
+# --- Two keys of one operator ---------------------------------------------------------------------
+
+
+def work_by_leases(
+    operator: OperatorClient, surface: str, leads: Sequence[LeadSummary], action: str
+) -> Teamwork:
+    """Have two delegates act on leads, each on those that it holds; one hands half of them over."""
+    with _delegate(operator, surface, FIRST) as one, _delegate(operator, surface, SECOND) as other:
+        ours, theirs = Board(one, surface), Board(other, surface)
+        leases = [_take(ours, theirs, lead.lead) for lead in leads]
+        half = len(leases) // 2
+        for lease in leases[half:]:
+            ours.hand_over(lease, SECOND, {"action": action})
+        told, _ = theirs.messages()
+        handed = [said["item"] for said in told if said["kind"] == "handover"]
+        # As they are by now: a lead that was handed over has another fence.
+        held = one.get(f"/v1/boards/{surface}/leases")["leases"]
+        fences = {each["item"]: each["fence"] for each in held}
+        for lease in leases[:half]:
+            _act(one, surface, lease.item, action, fences[lease.item])
+        for item in handed:
+            _act(other, surface, item, action, fences[item])
+    said, _ = Board(operator, surface).messages()
+    results = sum(each["kind"] == "result" for each in said)
+    return Teamwork(operator.name, len(leads), len(handed), results)
+
+
+def _delegate(operator: OperatorClient, surface: str, name: str) -> DelegateClient:
+    scopes = ["operator:touch", "operator:coordinate"]
+    made = operator.post("/v1/keys", {"name": name, "scopes": scopes, "surfaces": [surface]})
+    return DelegateClient(operator.server_url, made["key"])
+
+
+def _take(ours: Board, theirs: Board, lead: str) -> Lease:
+    """Return our lease of a lead; another key of the operator's must not get one beside it."""
+    lease = ours.take(lead, LEASE_S)
+    if lease is None or theirs.take(lead, LEASE_S) is not None:
+        raise ServerError("lease-doubled", f"{lead} was leased twice, or not at all")
+    return lease
+
+
+def _act(client: DelegateClient, surface: str, lead: str, action: str, fence: int) -> None:
+    """Touch a lead that is held, and tell the others on the board that it is done."""
+    told = {"lead": lead, "action": action, "fence": fence}
+    client.post(f"/v1/surfaces/{surface}/touches", told, key=f"{action}-{lead}")
+    Board(client, surface).send("result", lead, {"action": action})

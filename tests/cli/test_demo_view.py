@@ -11,9 +11,9 @@ from orchestrator.runtime.stack import SentTransaction
 from orchestrator.simulation.demo import Bargain, ContractResult, DemoReport
 from orchestrator.simulation.disputes import ClaimedOutcomes, Dispute
 from orchestrator.simulation.forgery import Forgery, TamperedReceipt
-from orchestrator.simulation.integrations import JobReport, ReputationRecord
+from orchestrator.simulation.integrations import JobReport, ReputationRecord, SharedPay
 from orchestrator.simulation.outcomes import MotionResult, PartialRefund
-from orchestrator.simulation.work import Work
+from orchestrator.simulation.work import Teamwork, Work
 from orchestrator.verify.comparison import Comparison
 
 ID = b"\x12" * 32
@@ -26,6 +26,8 @@ REPORT = DemoReport(
     motions={"acquisition": MotionResult(1_100, 55_000_000, 30, 1_500_000)},
     bargain=Bargain(ID, b"\x34" * 32, 3_000_000, 1_500_000),
     work=Work(118, 190, 188, 19, 70, 8, 18, 17),
+    teamwork=Teamwork("ada", 6, 3, 6),
+    shared=SharedPay("0xsplit", 10_000_000, {"gil": 7_000_000, "hana": 3_000_000}, 9),
     events=2_000,
     touches=3_000,
     entries=5_500,
@@ -64,6 +66,8 @@ def test_its_ending_is_on_one_screen() -> None:
     for part in ("What happened", "Who was paid", "What was proved", "What to do next"):
         assert part in text
     assert "a lie of 16.00 TEST stopped" in text
+    assert "Two keys of ada shared 6 leads by leases; 3 were handed over, and 6 results" in text
+    assert "of 10.00 TEST the chain paid gil 7.00, hana 3.00." in text
     assert "settle" not in text.split("What to do next")[0].replace("settled in", "")
 
 

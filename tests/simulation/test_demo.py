@@ -19,7 +19,7 @@ from orchestrator.simulation import cdnow
 from orchestrator.simulation.demo import ContractResult, Demo, DemoReport
 from orchestrator.simulation.outcomes import MotionResult
 from orchestrator.simulation.trust import McpOperator
-from orchestrator.simulation.work import Work
+from orchestrator.simulation.work import Teamwork, Work
 from orchestrator.verify import comparison
 from orchestrator.verify.receipt_check import check_receipt, receipt_chain
 from tests.support.depth import PROFILE
@@ -111,6 +111,21 @@ def test_operators_are_paid_what_a_stranger_recomputes(report: DemoReport) -> No
     assert all(
         contract.paid_units == contract.payable_units for contract in report.comparison.contracts
     )
+
+
+def test_two_keys_share_leads_and_two_operators_a_payee(demo: Demo, report: DemoReport) -> None:
+    assert report.teamwork == Teamwork("ada", 6, 3, 6)
+    entries = [record.entry for record in demo.stack.records(0, report.entries)]
+    ada = address_word(demo.operators["ada"].address)
+    first = [one for one in entries if one.kind == "touch" and one.actor == ada][:6]
+    # Each lead was written to once, by whichever of the keys had its lease.
+    assert len({one.subject for one in first}) == 6
+    shared = report.shared
+    assert shared is not None
+    assert shared.paid_units == report.balances[shared.address] > 0
+    assert sum(shared.parts.values()) == shared.paid_units
+    assert shared.parts["gil"] == shared.paid_units * 7_000 // 10_000
+    assert demo.stack.chain.balance_of(demo.token, shared.address) == 0
 
 
 def test_no_money_is_made_or_lost(demo: Demo, report: DemoReport) -> None:

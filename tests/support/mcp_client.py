@@ -11,7 +11,8 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, TextContent, TextResourceContents
 
-Era = Literal["legacy", "2026-07-28"]
+# In `auto` a client asks the server which era it knows, and what it says of itself.
+Era = Literal["legacy", "2026-07-28", "auto"]
 ERAS: tuple[Era, ...] = ("legacy", "2026-07-28")
 Found = TypeVar("Found")
 

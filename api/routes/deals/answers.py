@@ -152,6 +152,7 @@ class Offer(BaseModel):
     budget_units: Units
     places: int
     places_left: int
+    leads: int = Field(description="How many are in a state now from which its outcome is entered.")
     level: int
     ends_ms: TimeMs
     created_ms: TimeMs

@@ -5,7 +5,7 @@ owner accepts. Places, levels and budgets are held to in the transaction that ke
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
@@ -25,7 +25,9 @@ from orchestrator.core.acceptance import OWN_TERMS
 from orchestrator.core.deal import deal_of, draft_terms
 from orchestrator.core.document import canonical_json
 from orchestrator.core.errors import DocumentError
+from orchestrator.core.forecast import Cohorts
 from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.policy import Policy
 from orchestrator.core.terms import Terms
 from orchestrator.core.units import (
     DAY_S,
@@ -128,7 +130,8 @@ def publish(
             level=body.level,
             ends_in_ms=lasting_s * 1000,
         )
-        return _offer(service, session, _known_offer(service, session, surface, offer, ""))
+        row = _known_offer(service, session, surface, offer, "")
+        return _offers(service, session, surface, [row])[0]
 
 
 @public_router.get("/surfaces/{surface}/offers", responses=documented(404))
@@ -151,7 +154,7 @@ def offers(
             after=from_hex(after_id),
             limit=limit,
         )
-        found = [_offer(service, session, row) for row in rows]
+        found = _offers(service, session, surface, rows)
     return answers.Offers(
         offers=found,
         next=next_cursor(rows, limit, lambda last: f"{last.created_ms}.{to_hex(last.offer)}"),
@@ -170,7 +173,7 @@ def withdraw(
         _known_offer(service, session, surface, from_hex(offer), "")
         session.run("api.withdraw_offer", log_id=service.log_id, offer=from_hex(offer))
         row = _known_offer(service, session, surface, from_hex(offer), "")
-        return _offer(service, session, row)
+        return _offers(service, session, surface, [row])[0]
 
 
 @router.post(
@@ -248,8 +251,20 @@ def _known_offer(
     return row
 
 
-def _offer(service: Service, session: Session, row: Row) -> answers.Offer:
-    rules = policy_in_force(service, session, bytes(row.surface))
+def _offers(
+    service: Service, session: Session, surface: str, rows: Sequence[Row]
+) -> list[answers.Offer]:
+    """Return offers of one surface, each with how many leads its outcome can come from."""
+    rules = policy_in_force(service, session, from_hex(surface))
+    counted = session.one("api.cohorts", log_id=service.log_id, surface=from_hex(surface))
+    leads = Cohorts.from_document(counted.cohorts).counts() if counted else {}
+    return [_offer(service, row, rules, leads) for row in rows]
+
+
+def _offer(
+    service: Service, row: Row, rules: Policy | None, leads: Mapping[str, int]
+) -> answers.Offer:
+    before = rules.states_before(row.terms["outcome"]) if rules else ()
     left = max(0, row.places - row.others)
     if row.withdrawn_ms is not None:
         status = "withdrawn"
@@ -272,6 +287,7 @@ def _offer(service: Service, session: Session, row: Row) -> answers.Offer:
             "budget_units": str(row.budget_units),
             "places": row.places,
             "places_left": left,
+            "leads": sum(leads.get(state, 0) for state in before),
             "level": row.level,
             "ends_ms": row.ends_ms,
             "created_ms": row.created_ms,

@@ -137,6 +137,7 @@ class Clock(BaseModel):
         description="How many of its seconds one of real time has: 1 wherever money is real, more "
         "in a sandbox, 0 where it is moved by hand."
     )
+    has_come: bool | None = Field(description="Whether `until_s` has come; null without it.")
 
 
 class Log(BaseModel):

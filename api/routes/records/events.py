@@ -9,12 +9,12 @@ import time
 from typing import Annotated
 
 from anyio import move_on_after, to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from api.context import Service, TheService
 from api.http import allowances
 from api.http.auth import reader_of
-from api.http.fields import Digits, Limit
+from api.http.fields import Digits, Limit, TimeS
 from api.http.json_input import StrictRoute
 from api.http.problems import documented
 from api.http.submissions import MAX_WAIT_S
@@ -28,7 +28,7 @@ from api.routes.records.stream import (
     replayed,
     take_place,
 )
-from api.rules import rules
+from api.rules import joined, rules
 from orchestrator.core.sources import Source
 from orchestrator.log.feed import PAGE_ENTRIES, Told
 
@@ -48,12 +48,13 @@ WaitS = Annotated[
 ]
 
 
-@router.get(
-    "/log/events",
-    responses=documented(
-        rules(422, "position-ahead"), rules(429, "streams-many"), rules(503, "streams-full")
-    ),
-)
+UntilS = Annotated[
+    TimeS, Digits, Query(description="Wait for this time to come, but ten seconds at most.")
+]
+_STREAMS = joined(rules(429, "streams-many"), rules(503, "streams-full"))
+
+
+@router.get("/log/events", responses=documented(rules(422, "position-ahead"), _STREAMS))
 async def events(
     service: TheService,
     request: Request,
@@ -77,6 +78,28 @@ async def events(
         next=max(cursor, 0),
         has_more=cursor + 1 < service.feed.size,
     )
+
+
+@router.get("/clock", responses=documented(_STREAMS))
+async def clock(
+    service: TheService, request: Request, response: Response, until_s: UntilS | None = None
+) -> answers.Clock:
+    """Return the time of the service: terms that begin in an hour begin an hour after it."""
+    source = allowances.source_of(service, request)
+    await to_thread.run_sync(allowances.charge_read, service, request, source)
+    response.headers["Cache-Control"] = "no-store"
+    until_ms, speed = (until_s or 0) * 1000, service.info.speed
+    left_ms = until_ms - service.now_ms()
+    if left_ms > 0 and speed:
+        reader = await to_thread.run_sync(reader_of, service, request, source)
+        take_place(service, reader)
+        try:
+            await asyncio.sleep(min(left_ms / speed / 1000, MAX_WAIT_S))
+        finally:
+            service.streams.leave(reader)
+    now_ms = service.now_ms()
+    has_come = None if until_s is None else now_ms >= until_ms
+    return answers.Clock(time_ms=now_ms, speed=speed, has_come=has_come)
 
 
 async def _search(

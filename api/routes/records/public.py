@@ -47,13 +47,6 @@ AtSize = Annotated[
 ]
 
 
-@router.get("/clock")
-def clock(service: TheService, response: Response) -> answers.Clock:
-    """Return the time of the service: terms that begin in an hour begin an hour after it."""
-    response.headers["Cache-Control"] = "no-store"
-    return answers.Clock(time_ms=service.now_ms(), speed=service.info.speed)
-
-
 @router.get("/log")
 def log(service: TheService) -> answers.Log:
     """Return the log's identity, the contracts that anchor it and pay by it, and its size."""

@@ -23,10 +23,10 @@ from api.http.problems import Refusal, documented, not_found
 from api.http.submissions import IdempotencyKey, Intake, decided, intake_for
 from api.routes.public_route import PublicRoute
 from api.routes.surfaces import answers, bodies
-from api.routes.surfaces.operators import known_surface
+from api.routes.surfaces.operators import check_lease, known_surface
 from api.routes.surfaces.owners import own_surface
 from api.routes.surfaces.schema_faults import schema_faults
-from api.rules import ANSWERED, TOUCHED, rules
+from api.rules import ANSWERED, LEASED, TOUCHED, rules
 from orchestrator.core.codec import commitment, json_text
 from orchestrator.core.document import canonical_json
 from orchestrator.core.entry import FAILED, TAKEN
@@ -62,6 +62,7 @@ ActionPosition = Annotated[
         404,
         422,
         TOUCHED,
+        LEASED,
         rules(409, "action-expiry action-limit"),
         rules(422, "parameters-invalid parameters-too-long"),
     ),
@@ -73,7 +74,10 @@ async def request_action(
 
     def take(session: Session) -> list[UUID]:
         offered = _offered(intake, session, surface, body)
-        return intake.submit(session, [_submission(intake.caller, surface, key, body, offered)])
+        asked = _submission(intake.caller, surface, key, body, offered)
+        taken = intake.submit(session, [asked])
+        check_lease(intake, session, surface, body, taken)
+        return taken
 
     return await intake.take_one(take)
 

@@ -224,6 +224,15 @@ class Evidence(BaseModel):
     age_s: int = Field(description="Since the owner's first contract with the operator.")
 
 
+class AllowedAction(BaseModel):
+    """An action of the settings' catalogue that an operator's level allows."""
+
+    action: str
+    by: Literal["self", "surface"] = Field(
+        description="`self`: you do it and report a touch. `surface`: you request it of the owner."
+    )
+
+
 class Standing(BaseModel):
     """An operator's trust level on a surface."""
 
@@ -232,6 +241,9 @@ class Standing(BaseModel):
     ground: Literal["none", "contract", "forecasts", "results"]
     due_level: int = Field(
         description="The level that a judgement would give now: it comes before the next act."
+    )
+    allowed: list[AllowedAction] = Field(
+        description="What it allows by now, those that operators do themselves first."
     )
     is_suspended: bool
     changed_ms: TimeMs | None

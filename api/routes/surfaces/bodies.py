@@ -10,6 +10,7 @@ from api.http.fields import (
     Bps,
     EventName,
     ExternalId,
+    Fence,
     Moment,
     Name,
     OrderId,
@@ -117,6 +118,21 @@ class Touch(Body):
     action: Name = Field(examples=["email"])
 
 
+HeldFence = Annotated[
+    Fence | None,
+    Field(
+        description="Your lease's fence on the lead, on your own board of the surface: without it "
+        "the request is refused once that has ended. The key needs `operator:coordinate` for it."
+    ),
+]
+
+
+class FencedTouch(Touch):
+    """A touch that is taken only while you hold the lead, if you say so."""
+
+    fence: HeldFence = None
+
+
 class BulkTouch(BulkLine, Touch):
     """A line of touches in bulk; `id` is its idempotency key."""
 
@@ -141,6 +157,7 @@ class NewAction(Body):
     """An action that the surface shall carry out on a lead."""
 
     lead: Word
+    fence: HeldFence = None
     action: Name = Field(examples=["letter"])
     parameters: dict[str, Any] = Field(
         default={}, description="As the catalogue's schema demands. The log commits to them alone."

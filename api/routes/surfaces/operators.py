@@ -22,10 +22,12 @@ from api.http.submissions import (
     intake_for,
 )
 from api.routes.surfaces import answers, bodies
-from api.rules import TOUCHED
+from api.rules import LEASED, TOUCHED, rules
 from orchestrator.core.document import canonical_json
+from orchestrator.core.errors import DocumentError
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.limits import Limits
+from orchestrator.core.policy import parse
 from orchestrator.core.requests import Touch
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.surface_settings import SURFACE
@@ -57,12 +59,19 @@ def surface_detail(
     )
 
 
-@router.get("/surfaces/{surface}/leads", responses=documented(401, 403, 404))
+@router.get(
+    "/surfaces/{surface}/leads",
+    responses=documented(401, 403, 404, rules(422, "outcome-unknown")),
+)
 def leads(
     service: TheService,
     caller: Annotated[Caller, needs("operator:read", "owner:read")],
     surface: SurfaceId,
     state: Annotated[Name | None, Query(description="Only leads in this state.")] = None,
+    outcome: Annotated[
+        Name | None,
+        Query(description="Only leads from whose state this one is entered: what it can pay for."),
+    ] = None,
     after: LeadCursor | None = None,
     limit: Limit = 100,
 ) -> answers.Leads:
@@ -70,13 +79,14 @@ def leads(
     # A state may have dots and a pseudonym has none, so the last dot is the one between them.
     after_state, _, after_lead = after.rpartition(".") if after else ("", "", "0x")
     with acting(service, caller) as session:
-        known_surface(service, session, surface)
+        here = known_surface(service, session, surface)
         rows = session.all(
             "api.lead_page",
             log_id=service.log_id,
             surface=from_hex(surface),
             caller=caller.word,
             state=state,
+            states=None if outcome is None else _states_before(service, session, here, outcome),
             after_state=after_state,
             after_lead=from_hex(after_lead),
             limit=limit,
@@ -99,14 +109,20 @@ def leads(
 @router.post(
     "/surfaces/{surface}/touches",
     status_code=202,
-    responses=decided(RequestStatus, 404, TOUCHED),
+    responses=decided(RequestStatus, 404, TOUCHED, LEASED),
 )
 async def touch(
-    intake: TouchIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Touch
+    intake: TouchIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.FencedTouch
 ) -> RequestStatus:
     """Record an action that you took on a lead."""
-    items = [Item(key, "body", body)]
-    return await intake.take_one(lambda session: _submit_touches(intake, session, surface, items))
+    items: list[Item[bodies.Touch]] = [Item(key, "body", body)]
+
+    def take(session: Session) -> list[UUID]:
+        taken = _submit_touches(intake, session, surface, items)
+        check_lease(intake, session, surface, body, taken)
+        return taken
+
+    return await intake.take_one(take)
 
 
 @router.post(
@@ -154,6 +170,19 @@ def token_answer(token: TokenInfo, limits: Limits) -> answers.Token:
     )
 
 
+def _states_before(service: Service, session: Session, here: Row, outcome: str) -> list[str]:
+    """Return the states from which an outcome is entered. Raises `DocumentError` if none is."""
+    found = session.one("log.policy", log_id=service.log_id, hash=here.policy_hash)
+    policy = parse(found.document if found else {})
+    states = policy.states_before(outcome)
+    if not states:
+        known = ", ".join(sorted({move.to for move in policy.transitions}))
+        raise DocumentError(
+            "outcome-unknown", f"no transition leads into {outcome!r}; outcomes are {known}"
+        )
+    return list(states)
+
+
 def _submit_touches(
     intake: Intake, session: Session, surface: str, items: Sequence[Item[bodies.Touch]]
 ) -> list[UUID]:
@@ -186,6 +215,33 @@ def _submit_touches(
         return intake.submit(session, submissions)
     inbox.check_entered(entered[0][0], asked)
     return intake.take(session, submissions)
+
+
+def check_lease(
+    intake: Intake,
+    session: Session,
+    surface: str,
+    body: bodies.FencedTouch | bodies.NewAction,
+    taken: Sequence[UUID],
+) -> None:
+    """Raise `Refusal` for a request that names a lease which has ended, unless it is a repeat."""
+    if body.fence is None or intake.fresh.isdisjoint(taken):
+        return
+    row = session.one(
+        "boards.holds",
+        log_id=intake.service.log_id,
+        board=from_hex(surface),
+        item=body.lead,
+        fence=body.fence,
+        key=intake.caller.key,
+    )
+    if row is None or not row.holds:
+        raise Refusal(
+            409,
+            "lease-lost",
+            f"no lease of yours on {body.lead} has the fence {body.fence}; stop this work, or take "
+            f"the lead anew",
+        )
 
 
 def _check_touch(

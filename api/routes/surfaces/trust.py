@@ -342,11 +342,13 @@ def _standing(operator: bytes, found: trust.Standing, here: Row, now_ms: int) ->
     evidence = None if settings is None else trust.evidence_of(found, settings, now_ms)
     due = _judged(operator, found, here, now_ms)
     allowed = settings.level(found.level) if settings else None
+    level = found.level if due is None else due.level
     return answers.Standing(
         operator=address(operator),
         level=found.level,
         ground=found.ground,
-        due_level=found.level if due is None else due.level,
+        due_level=level,
+        allowed=[] if settings is None or found.is_suspended else _allowed(settings, level),
         is_suspended=found.is_suspended,
         changed_ms=found.changed_ms or None,
         counted_to=found.counted_to or None,
@@ -365,3 +367,13 @@ def _standing(operator: bytes, found: trust.Standing, here: Row, now_ms: int) ->
         forecasts_counted=found.skill.counted,
         skill_bps=found.skill.skill_bps(),
     )
+
+
+def _allowed(settings: surface_settings.SurfaceSettings, level: int) -> list[answers.AllowedAction]:
+    """Return the actions that a level allows, those by operators first."""
+    found = [
+        answers.AllowedAction.model_validate({"action": name, "by": action.by})
+        for name, action in settings.actions.items()
+        if action.level <= level
+    ]
+    return sorted(found, key=lambda each: (each.by, each.action))

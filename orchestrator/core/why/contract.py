@@ -194,7 +194,7 @@ def _earns_nothing(contract: Contract, policy: Policy) -> str | None:
         return "its price is above its budget, so that the first outcome already passes it"
     if rules.opens_at_ms > rules.deadline_ms:
         return "its deadline is before the time from which it counts"
-    if rules.policy_hash == policy.hash and not _from_states(policy, rules.outcome):
+    if rules.policy_hash == policy.hash and not policy.states_before(rules.outcome):
         return f"the policy has no transition into {rules.outcome!r}"
     return None
 
@@ -223,15 +223,10 @@ def _slowed(
                 else "the settings offer no action; touches made before still count"
             )
             found.append(Reason(Code.LEVEL_TOO_LOW, text, (trust.published,)))
-    states = _from_states(policy, rules.outcome)
+    states = policy.states_before(rules.outcome)
     leads = source.cohorts(market.surface).counts()
     if states and not any(leads.get(state) for state in states):
         places = " or ".join(map(repr, states))
         text = f"no lead is in {places}, from where {rules.outcome!r} is reached"
         found.append(Reason(Code.NO_LEADS, text))
     return found
-
-
-def _from_states(policy: Policy, to: str) -> tuple[str, ...]:
-    moves = (move.from_states for move in policy.transitions if move.to == to)
-    return tuple(dict.fromkeys(state for states in moves for state in states))

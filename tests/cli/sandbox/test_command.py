@@ -3,39 +3,42 @@
 They know the URL and the name of a surface, and what the service tells.
 """
 
+import inspect
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eth_account import Account
-from mcp import Client
 
+from api.mcp.catalogue import TOOLS
 from orchestrator.cli.main import main
 from orchestrator.cli.sandbox.command import PORT, sandbox_limits
 from orchestrator.client.accounts import OperatorClient, OwnerClient, wallet
 from orchestrator.client.deals import draft, propose, served_pins, served_time_s, wait_until
 from orchestrator.client.http import Client as HttpClient
 from orchestrator.client.stream import Stream
+from orchestrator.connect.local_tools import RESERVED
 from orchestrator.core.errors import ServerError
 from orchestrator.core.limits import read_limits
 from orchestrator.core.units import DAY_S, UNITS_PER_TOKEN
 from orchestrator.simulation.market.faucet import GRANTS, TOKENS
 from orchestrator.simulation.market.market import FRESH
 from orchestrator.simulation.market.surfaces import SHOP, TRIAL
+from tests.support import schema_client
 from tests.support.connecting import COMMAND, ROOT, Connector
-from tests.support.mcp_client import found_in
+from tests.support.schema_client import SchemaClient
 from tests.support.servers import server_folder
 
 MOST_S = 180
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
-MCP_DEAL = {"outcome": "repeat_buyer", "price": "4.00", "at_most": 5, "opens_in": "8 hours"}
 
 
 def free_port() -> int:
@@ -130,40 +133,21 @@ def test_the_readme_leads_there() -> None:
     assert ".venv/bin/tallystick sandbox " in steps
 
 
-async def call(client: Client, tool: str, **arguments: object) -> Any:
-    return found_in(await client.call_tool(tool, arguments))
-
-
-async def be_paid(client: Client, url: str) -> Mapping[str, Any]:
-    """Work until the first payout, by tools alone; the log's stream says when to look again."""
-    (surface,) = (await call(client, "list_surfaces", name=SHOP.name))["surfaces"]
-    surface_id = surface["surface"]
-    assert "touch_lead" not in [tool.name for tool in (await client.list_tools()).tools]
-    with HttpClient(url) as http:
-        after = http.get("/v1/log")["size"] - 1
-        done = await call(client, "sign_and_propose", surface=surface_id, deal=MCP_DEAL)
-        contract = done["contract_id"]
-        told = iter(Stream(http, after, contract=contract))
-        next(found for found in told if found.record.entry.kind == "contract.opened")
-        terms = (await call(client, "get_proposal", contract=contract))["terms"]
-        wait_until(http, terms["opens_at_s"])
-        leads = await call(client, "list_leads", surface=surface_id, state=SHOP.initial)
-        for lead in leads["leads"]:
-            touch = {"surface": surface_id, "lead": lead["lead"], "action": "email"}
-            await call(client, "touch_lead", **touch, intent=lead["lead"][:40])
-        next(found for found in told if found.record.entry.kind == "payout")
-        paid = await call(client, "list_payouts", contract=contract)
-    return dict(paid["payouts"][0])
+def test_the_scripted_client_knows_no_tool() -> None:
+    source = inspect.getsource(schema_client)
+    known = {tool.name for tool in TOOLS} | RESERVED
+    assert {word for word in re.findall(r"\w+", source) if word in known} == set()
+    assert known
 
 
 @pytest.mark.usefixtures("http_agent")
-def test_an_agent_over_mcp_is_paid(sandbox: Box, tmp_path: Path) -> None:
-    ceilings = ("--outstanding", "100", "--a-day", "100", "--confirm", "never")
+def test_a_client_that_goes_by_what_the_server_says_is_paid(sandbox: Box, tmp_path: Path) -> None:
+    ceilings = ("--outstanding", "1000", "--a-day", "1000", "--confirm", "never")
     account = Account.create()
     connector = Connector(tmp_path, sandbox.url, account, *ceilings)
-    payout = connector.run(lambda client: be_paid(client, sandbox.url))
-    assert payout["payee"] == account.address
-    assert int(payout["gross_units"]) >= 4 * UNITS_PER_TOKEN
+    paid = connector.run(lambda client: SchemaClient(client).follow(), "auto")
+    assert paid["payee"][0] == account.address
+    assert int(paid["gross_units"][0]) >= 4 * UNITS_PER_TOKEN
 
 
 def test_an_agent_over_http_is_paid(http_agent: subprocess.Popen[str]) -> None:

@@ -237,6 +237,7 @@ WITH page AS MATERIALIZED (
     FROM leads
     WHERE log_id = %(log_id)s AND surface = %(surface)s
         AND (%(state)s::text IS NULL OR state = %(state)s::text)
+        AND (%(states)s::text[] IS NULL OR state = ANY (%(states)s::text[]))
         AND (state, lead) > (%(after_state)s, %(after_lead)s::bytea)
     ORDER BY state, lead LIMIT %(limit)s
 )

@@ -15,6 +15,7 @@ from orchestrator.core.limits import Limits
 from orchestrator.core.requests import CloseContract
 from orchestrator.core.units import DAY_MS
 from tests.support.api_service import (
+    SETTINGS,
     ApiService,
     erase,
     event,
@@ -22,6 +23,7 @@ from tests.support.api_service import (
     leads,
     open_surface,
     problem_of,
+    publish_settings,
     report,
     row_count,
     wallet,
@@ -91,6 +93,43 @@ def held_items(client: httpx.Client, board: str) -> list[str]:
 
 
 # --- Leases ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["touches", "actions"])
+def test_a_request_that_names_a_lease_is_refused_once_that_has_ended(
+    service: ApiService,
+    owner: httpx.Client,
+    agent: httpx.Client,
+    kind: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    surface = open_surface(owner, f"fenced {kind}")
+    actions = {"email": {"level": 1}, "letter": {"level": 1, "by": "surface"}}
+    answer = publish_settings(owner, surface, SETTINGS | {"actions": actions}, "by-both")
+    assert answer.status_code == 200, answer.text
+    give_level(service, surface, wallet(request.node.name[-30:]))
+    report(owner, surface, "fenced", event("fenced"))
+    lead = leads(agent, surface)[0]["lead"]
+    delegate(service, agent, "two")
+    held = taken(agent, surface, lead)["fence"]
+    action = "email" if kind == "touches" else "letter"
+
+    def act(key: str, **more: object) -> httpx.Response:
+        body = {"lead": lead, "action": action, **more}
+        headers = {"Idempotency-Key": key}
+        return agent.post(f"/v1/surfaces/{surface}/{kind}", json=body, headers=headers)
+
+    done = act("while-it-is-held", fence=held)
+    assert done.status_code == 200, done.text
+    assert release(agent, surface, held, lead, to="two").status_code == 200
+    (theirs,) = agent.get(f"/v1/boards/{surface}/leases").json()["leases"]
+    size = service.get("/v1/log")["size"]
+    for fence in (held, theirs["fence"]):
+        problem_of(act("too-late", fence=fence), 409, "lease-lost")
+    assert service.get("/v1/log")["size"] == size
+    # What was taken in time stands, however often it is asked; and without a fence none is needed.
+    assert act("while-it-is-held", fence=held).json() == done.json()
+    assert act("too-late").status_code == 200
 
 
 def test_an_item_is_one_keys_until_its_lease_expires(

@@ -15,9 +15,11 @@ from tests.support.api_service import (
     ESCROW,
     POLICY,
     ApiService,
+    event,
     give_level,
     open_surface,
     problem_of,
+    report,
     signed_digest,
     wallet,
 )
@@ -83,6 +85,9 @@ def test_an_offer_is_public_and_taken_as_it_stands(
     seen = owner.get(f"/v1/proposals/{draft['contract_id']}").json()
     assert seen["since_offer"] == []
     assert listed(service, offer)["places_left"] == 1
+    # How many leads could bring what it pays for: who is in the state before it.
+    assert report(owner, surface, "countable", event("countable")).status_code == 200
+    assert listed(service, offer)["leads"] == offer["leads"] + 1
     # The same terms again are the same proposal.
     assert take(client, who, offer, draft).status_code == 201
 

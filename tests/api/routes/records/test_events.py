@@ -68,6 +68,16 @@ def test_one_that_waits_is_told_at_once(service: ApiService, owner: httpx.Client
     assert told["events"][0]["kind"] == "lead.registered"
 
 
+def test_the_clock_waits_for_a_time_and_not_for_long(service: ApiService) -> None:
+    now_s = service.clock.now_ms // 1000
+    assert service.get("/v1/clock")["has_come"] is None
+    assert service.get("/v1/clock", until_s=now_s)["has_come"] is True
+    with service.clock.moved_by((now_s + 1) * 1000 - 20 - service.clock.now_ms):
+        # Twenty milliseconds later this clock, which is moved by hand, stands where it stood.
+        told = service.get("/v1/clock", until_s=now_s + 1)
+    assert (told["has_come"], told["time_ms"]) == (False, (now_s + 1) * 1000 - 20)
+
+
 def test_what_is_older_than_the_window_is_read_from_the_log(
     service: ApiService, owner: httpx.Client
 ) -> None:

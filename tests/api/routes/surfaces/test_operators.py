@@ -16,6 +16,7 @@ from tests.support.api_service import (
     leads,
     ndjson,
     open_surface,
+    problem_of,
     report_lines,
     touch,
     wallet,
@@ -94,6 +95,17 @@ def test_leads_come_page_by_page_and_by_state(operator: httpx.Client, surface: s
         item["lead"] for item in all_leads if item["state"] == "activated"
     ]
     assert leads(operator, surface, state="subscribed") == []
+
+
+def test_leads_are_found_by_the_outcome_that_they_can_still_bring(
+    operator: httpx.Client, surface: str
+) -> None:
+    waiting = leads(operator, surface, state="signed_up", limit=2)
+    assert leads(operator, surface, outcome="activated", limit=2) == waiting != []
+    assert leads(operator, surface, outcome="activated", state="activated") == []
+    answer = operator.get(f"/v1/surfaces/{surface}/leads", params={"outcome": "new"})
+    detail = problem_of(answer, 422, "outcome-unknown")["detail"]
+    assert "outcomes are activated, signed_up, subscribed" in str(detail)
 
 
 def test_only_fields_for_the_caller_are_shown(operator: httpx.Client, surface: str) -> None:

@@ -131,6 +131,7 @@ def test_a_level_rises_by_results_and_falls_by_reversals(
     give_level(service, surface, wallet("operator"))
     found = standing(operator, surface)
     assert (found["level"], found["ground"], found["leads_a_day"]) == (1, "contract", 1000)
+    assert found["allowed"] == [{"action": "email", "by": "self"}]
     names = [f"r{n}" for n in range(3)]
     lines = [
         event(name, what, id=f"{name}{what}") for name in names for what in ("signup", "activate")
@@ -149,6 +150,7 @@ def test_a_level_rises_by_results_and_falls_by_reversals(
     service.clock.now_ms += 2 * DAY_MS
     found = standing(owner, surface)
     assert (found["due_level"], found["evidence"]["units"]) == (2, "24000000")
+    assert [each["action"] for each in found["allowed"]] == ["call", "email"]
     # Time alone changes no level; the operator may ask, and any act would do.
     reply = post(operator, f"/v1/surfaces/{surface}/judgements", "ask").json()
     assert kinds_of(service, reply) == ["trust.changed"]

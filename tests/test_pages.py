@@ -1,0 +1,256 @@
+"""The pages in a real Chromium: people allow a client by a wallet, and read what happens.
+
+No page may write an error to the browser's console, which is where a broken policy of content
+shows, and axe may find no fault in what it says to people who do not see it.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+from api.routes.pages.front import NEWS
+from tests.support.api_service import ApiService, open_surface, running_service, signed, wallet
+from tests.support.http_server import send, serving
+from tests.support.oauth_flow import answered, exchange, register, request_of
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = ROOT / "build/browser"
+AXE = (ROOT / "node_modules/axe-core/axe.min.js").read_text()
+# A wallet as EIP-6963 has it: it says that it is there when it is asked, and when it is loaded.
+# What a person would do with it is decided by the test.
+WALLET = """
+(({ uuid, name }) => {
+  const info = Object.freeze({ uuid, name, icon: "data:,", rdns: "example.wallet" });
+  const request = ({ method, params }) => window.askWallet(name, method, params || []);
+  const detail = Object.freeze({ info, provider: { request } });
+  const announce = () =>
+    window.dispatchEvent(new CustomEvent("eip6963:announceProvider", { detail }));
+  window.addEventListener("eip6963:requestProvider", announce);
+  announce();
+})(%s);
+"""
+REFUSED = "User rejected the request."
+Wallet = Callable[[str, str, list[str]], object]
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The browser that scripts/bootstrap has unpacked, with its own fonts and no profile."""
+    fonts = tmp_path_factory.mktemp("fonts")
+    (fonts / "fonts.conf").write_text(
+        f"<fontconfig><dir>{CHROMIUM / 'fonts'}</dir><cachedir>{fonts}</cachedir></fontconfig>"
+    )
+    environment = os.environ | {
+        "LD_LIBRARY_PATH": str(CHROMIUM / "al2023/lib"),
+        "FONTCONFIG_FILE": str(fonts / "fonts.conf"),
+    }
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM / "chromium", env={**environment}, chromium_sandbox=False
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def service(module_database_url: str) -> Iterator[ApiService]:
+    with running_service(module_database_url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def owner(service: ApiService) -> httpx.Client:
+    return service.sign_in(wallet("owner"), "owner")
+
+
+@contextmanager
+def page_of(
+    chromium: Browser, *expected: str, has_scripts: bool = True, is_dark: bool = False
+) -> Iterator[tuple[BrowserContext, Page]]:
+    """A page of a browser that knows nothing yet; it complains of what is expected, and no more."""
+    complaints: list[str] = []
+    context = chromium.new_context(
+        java_script_enabled=has_scripts, color_scheme="dark" if is_dark else "light"
+    )
+    page = context.new_page()
+    page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield context, page
+    context.close()
+    assert [told.partition("(")[0] for told in complaints] == [*expected]
+
+
+def check_accessible(page: Page) -> None:
+    """Axe finds nothing on the page as it is now."""
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run().then((run) => run.violations)")
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+
+
+def ordinary(name: str, method: str, params: list[str]) -> object:
+    """Answer as a wallet whose person agrees to all; each wallet has an account of its name."""
+    account = wallet(name)
+    if method == "eth_requestAccounts":
+        return [account.address]
+    assert method == "personal_sign"
+    assert params[1] == account.address
+    return signed(account, bytes.fromhex(params[0][2:]).decode())
+
+
+class Login:
+    """The page that a client's request leads to, in a browser with these wallets."""
+
+    def __init__(self, service: ApiService, page: Page, redirect_uri: str) -> None:
+        self.page, self.redirect_uri = page, redirect_uri
+        self.asked = request_of(service, register(service, redirect_uri), redirect_uri=redirect_uri)
+        page.goto(f"{service.url}/oauth/authorize?{urlencode(self.asked)}")
+        self.said = page.get_by_role("status")
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def answer(self) -> dict[str, str]:
+        """Return the parameters that the client gets, once the browser is there."""
+        self.page.wait_for_url(f"{self.redirect_uri}?*")
+        return answered(self.page.url, self.redirect_uri)
+
+
+@contextmanager
+def login(
+    chromium: Browser,
+    service: ApiService,
+    wallets: Sequence[str] = ("ann",),
+    ask: Wallet = ordinary,
+) -> Iterator[Login]:
+    """Open the page of a client that waits for its answer on this machine."""
+
+    with (
+        serving(lambda handler: send(handler, b"Back at the client.")) as client_url,
+        page_of(chromium) as (context, page),
+    ):
+        context.expose_function("askWallet", ask)
+        for name in wallets:
+            context.add_init_script(WALLET % json.dumps({"uuid": f"id of {name}", "name": name}))
+        yield Login(service, page, f"{client_url}/callback")
+
+
+def test_a_person_allows_a_client_which_turns_its_code_into_a_key(
+    chromium: Browser, service: ApiService
+) -> None:
+    with login(chromium, service) as one:
+        expect(one.page.locator(".host")).to_contain_text("127.0.0.1, a program on this computer")
+        check_accessible(one.page)
+        # A person without a mouse: the last button behind the one that declines.
+        one.button("Allow with ann").press("Enter")
+        told = one.answer()
+    assert told["state"] == one.asked["state"]
+    answer = exchange(service, one.asked, told["code"])
+    assert answer.status_code == 200, answer.text
+    me = service.client(answer.json()["access_token"]).get("/v1/me").json()
+    assert me["account"] == wallet("ann").address
+    assert set(me["scopes"]) == set(one.asked["scope"].split())
+
+
+def test_the_page_shows_what_the_wallet_signs_while_it_asks(
+    chromium: Browser, service: ApiService
+) -> None:
+    shown: list[str] = []
+
+    def refusing(name: str, method: str, params: list[str]) -> object:
+        if method == "personal_sign":
+            shown.append(bytes.fromhex(params[0][2:]).decode())
+            raise ValueError(REFUSED)
+        return ordinary(name, method, params)
+
+    with login(chromium, service, ask=refusing) as one:
+        one.button("Allow with ann").click()
+        expect(one.said).to_have_text(f"Not done: {REFUSED}")
+        (text,) = shown
+        assert one.page.locator("#message").text_content() == text
+        check_accessible(one.page)
+        # Nothing is lost by it: the person may still answer, and here says no.
+        one.button("Do not allow").click()
+        assert one.answer()["error"] == "access_denied"
+
+
+def test_of_two_wallets_the_one_that_is_chosen_signs(
+    chromium: Browser, service: ApiService
+) -> None:
+    with login(chromium, service, ("ann", "bob")) as one:
+        expect(one.page.get_by_role("button")).to_have_text(
+            ["Allow with ann", "Allow with bob", "Do not allow"]
+        )
+        one.button("Allow with bob").click()
+        code = one.answer()["code"]
+    key = exchange(service, one.asked, code).json()["access_token"]
+    assert service.client(key).get("/v1/me").json()["account"] == wallet("bob").address
+
+
+def test_a_browser_without_a_wallet_is_told_what_to_do(
+    chromium: Browser, service: ApiService
+) -> None:
+    with login(chromium, service, ()) as one:
+        expect(one.page.locator("#none")).to_have_text(
+            "Looking for a wallet in this browser. If none appears, install one and load this page "
+            "again."
+        )
+        expect(one.page.get_by_role("button")).to_have_text(["Do not allow"])
+        check_accessible(one.page)
+
+
+def test_a_request_that_cannot_be_answered_is_refused_in_words(
+    chromium: Browser, service: ApiService
+) -> None:
+    with page_of(
+        chromium, "Failed to load resource: the server responded with a status of 400 "
+    ) as (
+        _,
+        page,
+    ):
+        page.goto(f"{service.url}/oauth/authorize?client_id=none")
+        expect(page.get_by_role("heading")).to_have_text("Nothing to sign")
+        check_accessible(page)
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_the_front_page_goes_on_with_the_stream(
+    chromium: Browser, service: ApiService, owner: httpx.Client, is_dark: bool
+) -> None:
+    name = f"seen live, dark: {is_dark}"
+    with page_of(chromium, is_dark=is_dark) as (_, page):
+        loaded: list[str] = []
+        page.on("request", lambda request: loaded.append(request.url))
+        page.goto(service.url)
+        expect(page.locator("#live")).to_have_text("Live, from the log's stream.")
+        surface = open_surface(owner, name)
+        expect(page.locator("#news li a").first).to_have_text(NEWS["settings.published"])
+        expect(page.locator("#news li a").nth(1)).to_have_text(NEWS["policy.published"])
+        deal = {"outcome": "activated", "price": "7.25", "budget": "72.50"}
+        made = owner.post(f"/v1/surfaces/{surface}/offers", json={"deal": deal, "places": 3})
+        assert made.status_code == 201, made.text
+        page.reload()
+        expect(page.get_by_role("table", name=f"Standing offers of {name}")).to_contain_text("7.25")
+        check_accessible(page)
+        assert {url for url in loaded if not url.startswith(service.url)} == set()
+
+
+def test_the_front_page_reads_without_scripts(
+    chromium: Browser, service: ApiService, owner: httpx.Client
+) -> None:
+    open_surface(owner, "read without scripts")
+    with page_of(chromium, has_scripts=False) as (_, page):
+        page.goto(service.url)
+        expect(page.get_by_role("heading", name="read without scripts")).to_be_visible()
+        expect(page.locator("#news li").first).to_contain_text(NEWS["settings.published"])
+        one = page.locator("details", has_text="Cursor (")
+        expect(one.locator("pre")).to_be_hidden()
+        one.locator("summary").click()
+        expect(one.locator("pre")).to_contain_text("mcpServers")
+        expect(one.locator("pre")).to_be_visible()
