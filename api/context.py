@@ -1,18 +1,17 @@
 """The context of every route: the database, the log, the clock and the facts of this service."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from threading import Lock
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from api.places import ConcurrencyLimit, CountHolders, Places, count_alone
 from orchestrator.core.agent_card import CardKey
-from orchestrator.core.limits import SHARE, Limits
+from orchestrator.core.limits import Limits
 from orchestrator.core.site import Funds, TokenInfo
 from orchestrator.core.terms import Domain, Terms
 from orchestrator.log.feed import Feed
@@ -62,6 +61,7 @@ class ServiceInfo(NamedTuple):
     ERC-8183, `splits` makes payees that share, where there are any. `folder` is on the disk that
     must have room. `speed` is how many seconds of the service's clock one of real time has; 0 for a
     clock that is moved by hand. `cards` signs agent cards; without it they are not signed.
+    `holders` counts who holds what at a time, together with other processes if there are some.
     """
 
     public_url: str
@@ -81,65 +81,7 @@ class ServiceInfo(NamedTuple):
     client_networks: tuple[Network, ...] = ()
     speed: int = 1
     cards: CardKey | None = None
-
-
-class ConcurrencyLimit:
-    """A limit on how many hold it at a time, of all and of one; it refuses, and never queues.
-
-    One holds no more than its share of what is free: accounts cost nothing, and however many take
-    all that they can, some places are left for the next.
-    """
-
-    def __init__(self, holders: int, of_one: int) -> None:
-        self._holders = holders
-        self._of_one = of_one
-        self._held: Counter[str] = Counter()
-        self._held_by_all = 0
-        self._lock = Lock()
-
-    def acquire(self, holder: str) -> bool:
-        """Take a place for a holder and return True, or return False if none is free for it."""
-        with self._lock:
-            free = self._holders - self._held_by_all
-            if not free or self._held[holder] >= min(self._of_one, max(1, free // SHARE)):
-                return False
-            self._held[holder] += 1
-            self._held_by_all += 1
-            return True
-
-    def release(self, holder: str) -> None:
-        with self._lock:
-            self._held[holder] -= 1
-            self._held_by_all -= 1
-            if not self._held[holder]:
-                del self._held[holder]
-
-
-class Places:
-    """The places for what callers hold for long: so many in all, and so many of one source."""
-
-    def __init__(self, most: int, most_of_source: int) -> None:
-        self._most = most
-        self._most_of_source = most_of_source
-        self._held: Counter[str] = Counter()
-        self._lock = Lock()
-
-    def take(self, source: str) -> Literal["taken", "full", "source-full"]:
-        """Take a place for a source, if one is free."""
-        with self._lock:
-            if self._held[source] >= self._most_of_source:
-                return "source-full"
-            if self._held.total() >= self._most:
-                return "full"
-            self._held[source] += 1
-            return "taken"
-
-    def leave(self, source: str) -> None:
-        """Give a place back."""
-        with self._lock:
-            self._held[source] -= 1
-            if not self._held[source]:
-                del self._held[source]
+    holders: CountHolders = count_alone
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.context import ConcurrencyLimit, Service
+from api.context import Service
 from api.http import allowances, problems
 from api.http.problems import Refusal
+from api.places import ConcurrencyLimit, Holders
 from orchestrator.core.limits import MOST
 
 MAX_BODY_BYTES = 262_144
@@ -119,11 +120,11 @@ class SourceGuard:
     Behind a proxy a source has no connections of its own that the server could count.
     """
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
+    def __init__(self, app: ASGIApp, service: Service, holders: Holders) -> None:
         self.app = app
         self._service = service
         self._most = service.limits.source_connections
-        self._held = ConcurrencyLimit(MOST, self._most)
+        self._held = ConcurrencyLimit(MOST, self._most, holders)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         peer = (scope.get("client") or ("",))[0]

@@ -12,7 +12,6 @@ import socket
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -25,6 +24,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from api.http.allowances import is_trusted, network_of
+from api.places import Holders
 from orchestrator.core.errors import ChainError
 
 START_S = 30
@@ -65,12 +65,16 @@ class Bounds(NamedTuple):
 
 
 class Gate:
-    """The places for connections. It is used by the server's own thread alone."""
+    """The places for connections. It is used by the server's own thread alone.
 
-    def __init__(self, bounds: Bounds) -> None:
+    Connections of a source are counted by `held`, with those of other processes if there are some;
+    one gives way only to another of this process.
+    """
+
+    def __init__(self, bounds: Bounds, held: Holders | None = None) -> None:
         self._bounds = bounds
         self._sources: dict[BoundedConnection, str | None] = {}
-        self._held: Counter[str | None] = Counter()
+        self._held = held or Holders()
         # Those that wait for their peer, the longest first.
         self._waiting: dict[BoundedConnection, None] = {}
         self.refused = 0
@@ -86,30 +90,34 @@ class Gate:
     def enter(self, connection: "BoundedConnection", host: str) -> bool:
         """Give a connection a place, if need be that of one which waits; False if there is none."""
         source = None if is_trusted(host, self._bounds.proxies) else network_of(host)
-        is_full = len(self._sources) >= self._bounds.most
-        if source is not None and self._held[source] >= self._bounds.most_of_source:
-            rivals = (each for each in self._waiting if self._sources[each] == source)
-            is_full = True
-        else:
+        rivals: Iterator[BoundedConnection] | None = None
+        if len(self._sources) >= self._bounds.most:
             rivals = (each for each in self._waiting)
-        if is_full:
-            self.refused += 1
-            rival = next(rivals, None)
-            if rival is None:
-                return False
-            self.leave(rival)
-            rival.end()
+        if source is not None and self._held.take(source)[0] > self._bounds.most_of_source:
+            rivals = (each for each in self._waiting if self._sources[each] == source)
+        if rivals is not None and not self._displace(rivals):
+            if source is not None:
+                self._held.leave(source)
+            return False
         self._sources[connection] = source
-        self._held[source] += 1
+        return True
+
+    def _displace(self, rivals: Iterator["BoundedConnection"]) -> bool:
+        """End the first of these connections; False if there is none."""
+        self.refused += 1
+        rival = next(rivals, None)
+        if rival is None:
+            return False
+        self.leave(rival)
+        rival.end()
         return True
 
     def leave(self, connection: "BoundedConnection") -> None:
         """Take a connection's place back, if it has one."""
         if connection in self._sources:
             source = self._sources.pop(connection)
-            self._held[source] -= 1
-            if not self._held[source]:
-                del self._held[source]
+            if source is not None:
+                self._held.leave(source)
             self._waiting.pop(connection, None)
 
     def note(self, connection: "BoundedConnection", *, waits: bool) -> None:
