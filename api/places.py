@@ -96,7 +96,8 @@ class _SharedHolders(Holders):
         # Counted first and looked at then: of two processes that take the last place at once, both
         # may be refused, and never are both let in.
         cell = self._add(holder, 1)
-        return tuple(sum(self._cells[row + place] for row in self._rows) for place in (cell, 0))  # type: ignore[return-value]
+        cells, rows = self._cells, self._rows
+        return sum(cells[row + cell] for row in rows), sum(cells[row] for row in rows)
 
     def leave(self, holder: str) -> None:
         self._add(holder, -1)

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from api.places import SharedCounts, count_alone
+from api.places import CountHolders, SharedCounts, count_alone
 from orchestrator.core.errors import ChainError, DomainError, InputError
 from orchestrator.core.limits import limits_of_part
 from orchestrator.core.mcp_setup import connect_hint
@@ -199,7 +199,7 @@ def open_deployment(
             if pace is not None:
                 clock = exits.enter_context(pace.open(databases.owners, rpc_url))
             begin_log(databases, site, publisher_of(rpc_url, site))
-        holders = count_alone
+        holders: CountHolders = count_alone
         if counts is not None:
             limits, holders = limits_of_part(limits, counts.processes), counts.holders
         stack = Stack(

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 
 from prometheus_client.metrics_core import Metric
 
@@ -42,8 +43,11 @@ class ApiProcess:
         self.number, self.starts = number, 0
         self.title = f"process {number} of the API"
         self._orders, self._target = orders, target
+        self.numbers: Sequence[Metric] = ()
         self._wait_s = LEAST_WAIT_S
-        self._start()
+        # When it is to be started again, once it has ended.
+        self._due_s: float | None = None
+        self._pipe, self._process = self._start()
 
     @property
     def is_up(self) -> bool:
@@ -69,7 +73,8 @@ class ApiProcess:
             self._due_s, self.numbers = time.monotonic() + wait_s, ()
         if time.monotonic() < self._due_s:
             return False
-        self._start()
+        self._due_s = None
+        self._pipe, self._process = self._start()
         return True
 
     def hear(self, wait_s: float = 0.0) -> Refusal | None:
@@ -99,20 +104,16 @@ class ApiProcess:
         self._process.kill()
         self._process.join()
 
-    def _start(self) -> None:
+    def _start(self) -> tuple[Connection, SpawnProcess]:
         # What the one before it held, no one holds any more.
         self._orders.counts.clear()
-        self.numbers: Sequence[Metric] = ()
-        self._pipe: Connection
-        self._pipe, theirs = get_context("spawn").Pipe()
-        self._process = get_context("spawn").Process(
-            target=self._target, args=(self._orders, theirs), name=self.title
-        )
-        self._process.start()
+        context = get_context("spawn")
+        pipe, theirs = context.Pipe()
+        process = context.Process(target=self._target, args=(self._orders, theirs), name=self.title)
+        process.start()
         theirs.close()
         self.starts += 1
-        # When it is to be started again, once it has ended.
-        self._due_s: float | None = None
+        return pipe, process
 
 
 class Crew(ResourceGroup):
