@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from ctypes import c_uint32
 from hashlib import blake2b
-from multiprocessing.context import SpawnContext
+from multiprocessing.context import BaseContext
 from threading import Lock
 from typing import Any, Literal, NamedTuple
 
@@ -64,7 +64,7 @@ class SharedCounts(NamedTuple):
     secret: bytes
 
     @classmethod
-    def begin(cls, context: SpawnContext, processes: int, secret: bytes) -> "SharedCounts":
+    def begin(cls, context: BaseContext, processes: int, secret: bytes) -> "SharedCounts":
         """Return counts in which no one holds anything, for processes numbered from 0."""
         cells = context.RawArray(c_uint32, len(HELD) * processes * CELLS)
         return cls(cells, processes, 0, secret)
