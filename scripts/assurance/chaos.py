@@ -241,6 +241,7 @@ class Load:
     def __init__(self, place: Place, surface: str) -> None:
         self._place, self._surface = place, surface
         self.released = self.acknowledged = self.tries = 0
+        self.refused: list[object] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -251,7 +252,9 @@ class Load:
 
     @property
     def is_done(self) -> bool:
-        """True if all that is to be reported was acknowledged."""
+        """True if all that is to be reported was acknowledged. A refusal ends the run."""
+        if self.refused:
+            raise SystemExit(f"chaos: refused: {self.refused[0]}")
         return self.acknowledged == self.released
 
     def _run(self) -> None:
@@ -263,7 +266,8 @@ class Load:
     def _report(self, owner: OwnerClient) -> None:
         first = self.acknowledged
         last = min(self.released, first + POST_EVENTS)
-        at_ms = now_ms() - 1_000
+        # After the touches, which count for what comes later alone.
+        at_ms = now_ms()
         events = [
             EventReport(f"purchase-{n}", LEADS[n % len(LEADS)], "buy", "1", at_ms)
             for n in range(first, last)
@@ -273,8 +277,7 @@ class Load:
             self.tries += 1
             with suppress(ServerError):
                 taken = owner.report_events(self._surface, events)
-                if any(one["status"] == "refused" for one in taken):
-                    raise SystemExit(f"chaos: refused: {taken}")
+                self.refused += [one for one in taken if one["status"] == "refused"]
                 self.acknowledged = last
                 return
             self._stop.wait(POLL_S)
@@ -382,20 +385,22 @@ class Chaos:
 
     def run(self, faults: int) -> None:
         """Bear so many faults, and then come to rest."""
-        for number in range(faults):
-            self.load.released = self._outcomes * (number + 1) // faults
-            names = [name for name, _, _ in self._faults]
-            weights = [weight for _, weight, _ in self._faults]
-            place = self._random.choices(range(len(names)), weights)[0]
-            begin_s = self._random.uniform(0, 0.5)
-            self._pass(begin_s)
-            print(f"{number + 1:5} {names[place]}", flush=True)
-            self._faults[place][2]()
-            self.seen[names[place]] += 1
-            if number % FAULTS_AT_ONCE == FAULTS_AT_ONCE - 1:
+        for number, (name, inflict) in enumerate(self._drawn(faults), 1):
+            self.load.released = self._outcomes * number // faults
+            self._pass(self._random.uniform(0, 0.5))
+            print(f"{number:5} {name}", flush=True)
+            inflict()
+            self.seen[name] += 1
+            if number % FAULTS_AT_ONCE == 0:
                 self._settle_down()
-        self.load.released = self._outcomes
         self._settle_down()
+
+    def _drawn(self, faults: int) -> list[tuple[str, Callable[[], None]]]:
+        """Draw so many faults: each once, as far as that goes, and others by their weight."""
+        once = self._random.sample(self._faults, len(self._faults))[:faults]
+        weights = [weight for _, weight, _ in self._faults]
+        others = self._random.choices(self._faults, weights, k=faults - len(once))
+        return [(name, inflict) for name, _, inflict in once + others]
 
     def _pass(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""What the processes of a test's crew do in place of answering the API.
+"""The processes of a test's crew, which tell how they are and answer nothing.
 
 It is a module of its own, for a process imports it as it starts.
 """
