@@ -295,11 +295,11 @@ class Chaos:
         self.surface = self._open_market()
         self.load = Load(place, self.surface)
         self._faults: list[tuple[str, int, Callable[[], None]]] = [
-            *((f"kill {part}", 6, lambda part=part: self._kill(part)) for part in PARTS),  # type: ignore[misc]
+            *((f"kill {part}", 6, lambda part=part: self._kill(part)) for part in PARTS),
             ("kill a process of the API", 6, self._kill_process),
             ("kill the database", 8, self._kill_database),
             ("kill the node", 6, self._kill_node),
-            *((f"words: {name}", 2, lambda name=name: self._mislead(name)) for name in WORDS),  # type: ignore[misc]
+            *((f"words: {name}", 2, lambda name=name: self._mislead(name)) for name in WORDS),
             ("disk full", 2, self._fill_disk),
             ("promotion", 2, self._promote),
             ("restore", 1, self._restore),

@@ -145,6 +145,8 @@ def test_it_serves_and_goes_on_after_a_restart() -> None:
             )
             status = httpx.get(f"http://{metrics}/status").json()["processes"]
             assert list(status) == ["1", "2"]
+            ready = httpx.get(f"http://{metrics}/readyz?part=database")
+            assert ready.is_success == all(ready.json()["processes"].values())
             numbers = httpx.get(f"http://{metrics}/metrics").text
             assert re.search(r'http_answers_total{process="2",status="2xx"} [1-9]', numbers)
             assert 'tallystick_api_process_up{process="2"} 1.0' in numbers
