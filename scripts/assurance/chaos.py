@@ -496,6 +496,7 @@ class Chaos:
             wait_for(
                 "each counted once", lambda: self._counted(client) == self._outcomes, place.tend
             )
+            wait_for("the API answers", lambda: bool(client.get("/v1/log")), place.tend)
         rpc = place.node.rpc_url
         print(place.command("replay", "--api", place.url, "--rpc", rpc).splitlines()[-1])
         print(place.command("fsck").splitlines()[-1])

@@ -6,7 +6,10 @@ pipe is closed, or we are killed, it ends by itself.
 """
 
 import logging
+import os
 import secrets
+import select
+import signal
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +17,6 @@ from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 
 from prometheus_client.metrics_core import Metric
 
@@ -49,24 +51,19 @@ class ApiProcess:
         self._wait_s = LEAST_WAIT_S
         # When it is to be started again, once it has ended.
         self._due_s: float | None = None
-        self._pipe, self._process = self._start()
+        self._pipe, self._life = self._start()
 
     @property
     def is_up(self) -> bool:
         """True if it runs, and has told that it answers."""
-        return bool(self.numbers) and self._process.is_alive()
-
-    @property
-    def pid(self) -> int:
-        """The number by which the system knows it."""
-        return self._process.pid or 0
+        return bool(self.numbers) and not self._life.has_ended()
 
     def tend(self) -> bool:
         """Hear what it tells; start it again if it has ended, and return True."""
         refusal = self.hear()
         if refusal is not None:
             _log.warning("%s did not start: %s", self.title, refusal.message)
-        if self._process.is_alive():
+        if not self._life.has_ended():
             return False
         if self._due_s is None:
             # One that has answered is started at once, others ever more rarely.
@@ -76,7 +73,8 @@ class ApiProcess:
         if time.monotonic() < self._due_s:
             return False
         self._due_s = None
-        self._pipe, self._process = self._start()
+        self._life.close()
+        self._pipe, self._life = self._start()
         return True
 
     def hear(self, wait_s: float = 0.0) -> Refusal | None:
@@ -102,19 +100,56 @@ class ApiProcess:
 
     def end(self, deadline_s: float) -> None:
         """Wait for its end, and kill it if that does not come in time."""
-        self._process.join(max(0.0, deadline_s - time.monotonic()))
-        self._process.kill()
-        self._process.join()
+        if not self._life.has_ended(max(0.0, deadline_s - time.monotonic())):
+            self._life.kill()
+        self._life.close()
 
-    def _start(self) -> tuple[Connection, BaseProcess]:
+    @property
+    def pid(self) -> int:
+        """The number by which the system knows it."""
+        return self._life.pid
+
+    def _start(self) -> "tuple[Connection, _Life]":
         # What the one before it held, no one holds any more.
         self._orders.counts.clear()
         pipe, theirs = _FORKS.Pipe()
-        process = _FORKS.Process(target=self._target, args=(self._orders, theirs), name=self.title)
+        process = _FORKS.Process(
+            target=self._target, args=(self._orders, theirs), name=self.title, daemon=True
+        )
         process.start()
         theirs.close()
         self.starts += 1
-        return pipe, process
+        return pipe, _Life(process.pid or 0)
+
+
+class _Life:
+    """The life of a process as the kernel tells it, whatever becomes of the one that forked it."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        try:
+            self._file: int | None = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._file = None
+
+    def has_ended(self, wait_s: float = 0.0) -> bool:
+        """Return whether it has ended, or does within this time."""
+        if self._file is None:
+            return True
+        ending = select.poll()
+        ending.register(self._file, select.POLLIN)
+        return bool(ending.poll(1000 * wait_s))
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._file is not None:
+            signal.pidfd_send_signal(self._file, signal.SIGKILL)
+            self.has_ended(STOP_S)
+
+    def close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
 class Crew(ResourceGroup):

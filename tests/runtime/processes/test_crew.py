@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -34,20 +35,29 @@ def test_one_that_is_killed_is_started_again_and_one_that_hangs_ends_with_the_ot
         first, second = crew.servers
         held = second._orders.counts.holders("streams")
         assert held.take("a") == (3, 3)
+        # The one that they are forks of may end: they live on.
+        fork = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+        os.kill(fork, signal.SIGKILL)
+        os.waitid(os.P_PID, fork, os.WEXITED | os.WNOWAIT)
+        assert [first.tend(), second.tend()] == [False, False]
+        assert crew.conditions() == {"1": True, "2": True}
         os.kill(first.pid, signal.SIGKILL)
-        first._process.join(WAIT_S)
+        assert first._life.has_ended(WAIT_S)
         assert crew.conditions() == {"1": False, "2": True}
         assert first.tend()
         # What the dead one held is free.
         assert held.take("a") == (3, 3)
         with pytest.raises(ChainError, match="process 1 of the API: it does not come back"):
             first.wait_until_up(time.monotonic() + WAIT_S)
-        first._process.join(WAIT_S)
+        assert first._life.has_ended(WAIT_S)
         assert crew.starts() == {"1": 2, "2": 1}
         # It has never answered, so it is not tried at once.
         assert not first.tend()
         assert list(crew.numbers()) == ["2"]
-    assert second._process.exitcode == -signal.SIGKILL
+        hung = crews._Life(second.pid)
+    # It did not end by itself, so it was killed.
+    assert hung.has_ended()
+    hung.close()
 
 
 def test_an_address_that_is_taken_is_told_before_any_starts(tmp_path: Path) -> None:
