@@ -8,19 +8,13 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI, Request, Response
 from starlette.routing import compile_path
 
-from api.context import (
-    ChainReads,
-    ConcurrencyLimit,
-    Service,
-    ServiceInfo,
-    SourceLimit,
-    StreamPlaces,
-)
+from api.context import ChainReads, Service, ServiceInfo
 from api.description.openapi import describe
 from api.http import problems, submissions
 from api.http.middleware import CrossOrigin, RequestGuard, SourceGuard
 from api.mcp import server as mcp
 from api.oauth import server as oauth
+from api.places import ConcurrencyLimit, SourceLimit, StreamPlaces
 from api.routes.accounts import boards, keys, memory, profiles, sign_in, webhooks
 from api.routes.deals import drafts, offers, proposals
 from api.routes.pages import front, reference
@@ -66,7 +60,7 @@ def create_app(
             f"the escrow is on chain {escrow_domain.chain_id}, "
             f"the event log on {event_log_domain.chain_id}",
         )
-    limits = limits or Limits()
+    limits, holders = limits or Limits(), info.holders
     app = FastAPI(
         title="Tallystick",
         version=VERSION,
@@ -89,19 +83,19 @@ def create_app(
         **chain._asdict(),
         info=info,
         limits=limits,
-        waiting=ConcurrencyLimit(limits.waiters, limits.waiters_of_account),
-        at_once=ConcurrencyLimit(MOST, limits.requests_at_once),
-        reading=SourceLimit(limits.source_reads_at_once, limits.wide_sources),
+        waiting=ConcurrencyLimit(limits.waiters, limits.waiters_of_account, holders("waiting")),
+        at_once=ConcurrencyLimit(MOST, limits.requests_at_once, holders("at-once")),
+        reading=SourceLimit(limits.source_reads_at_once, limits.wide_sources, holders, "reading"),
         reads=CapacityLimiter(limits.reads_at_once),
         touches=CapacityLimiter(limits.touches_at_once),
         feed=Feed(database, log_id, window_entries=limits.stream_window),
         bell=Bell(database, lambda reason: logger.error("the bell is silent: %s", reason)),
-        streams=StreamPlaces(limits),
+        streams=StreamPlaces(limits, holders),
         replaying=CapacityLimiter(limits.replays_at_once),
     )
     problems.install(app)
     app.add_middleware(CrossOrigin, origins=origins)
-    app.add_middleware(SourceGuard, service=app.state.service)
+    app.add_middleware(SourceGuard, service=app.state.service, holders=holders)
     app.add_middleware(RequestGuard)
     parts = (
         *(front, public, stream, events, directory, agent_cards, why, reference),

@@ -5,6 +5,7 @@ They say of each part whether it is well, and no number.
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -67,8 +68,11 @@ class Watch:
             return None
 
 
-def health_router(watch: Watch) -> APIRouter:
-    """Return the routes that say how a service is."""
+def health_router(watch: Watch, processes: Callable[[], Mapping[str, bool]] = dict) -> APIRouter:
+    """Return the routes that say how a service is.
+
+    `processes` says which of the API's answer, where one process tells of several.
+    """
     router = APIRouter(include_in_schema=False)
 
     @router.get("/healthz")
@@ -81,8 +85,11 @@ def health_router(watch: Watch) -> APIRouter:
         """Say of these parts whether they are well, and with 503 that one is not."""
         sight = await watch.look()
         parts = {each.part: each.is_well for each in sight.conditions if each.part in part}
-        is_ready = all(parts.values())
-        status = {"status": "ready" if is_ready else "unready", "parts": parts}
+        others = processes()
+        is_ready = all(parts.values()) and all(others.values())
+        status: dict[str, object] = {"status": "ready" if is_ready else "unready", "parts": parts}
+        if others:
+            status["processes"] = others
         return JSONResponse(status, 200 if is_ready else 503)
 
     return router

@@ -20,7 +20,7 @@ from orchestrator.runtime import serve
 from orchestrator.runtime.connections import PATIENCE, Bounds, Gate
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.settings import NAMES, read_settings
-from tests.support.health import ALL, FIGURES
+from tests.support.health import ALL, FIGURES, OneProcess
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 UNITS = sorted([*DEPLOY.rglob("*.service"), *DEPLOY.rglob("*.service.d/*.conf")])
@@ -208,6 +208,7 @@ def told_names() -> set[str]:
     """Return the names of all numbers that /metrics tells of a service that works."""
     metrics = Metrics()
     metrics.counting(lambda *_: None, Gate(Bounds(1, 1)))  # type: ignore[arg-type]
+    metrics.crew = OneProcess()
     vitals = Vitals(1, 1, 0, 1, 0, {part: Pulse(0, FIGURES) for part in ALL})
     text = metrics.render(Sight(vitals, 1)).decode()
     names = re.findall(r"^# TYPE (\S+) (\w+)", text, re.MULTILINE)

@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
-from api.context import Reader, Service, TheService
+from api.context import Service, TheService
 from api.http.allowances import costs_of, note, occupy
 from api.http.fields import checksummed
 from api.http.problems import Refusal
+from api.places import Reader
 from orchestrator.core.entry import ZERO_WORD, address_word
 from orchestrator.core.errors import SignInError
 from orchestrator.core.hexadecimal import to_hex

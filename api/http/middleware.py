@@ -12,9 +12,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.context import Service, SourceLimit
+from api.context import Service
 from api.http import allowances, problems
 from api.http.problems import Refusal
+from api.places import CountHolders, SourceLimit
 
 MAX_BODY_BYTES = 262_144
 MAX_BULK_BYTES = 4 * 1_048_576
@@ -118,11 +119,11 @@ class SourceGuard:
     Behind a proxy a source has no connections of its own that the server could count.
     """
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
+    def __init__(self, app: ASGIApp, service: Service, holders: CountHolders) -> None:
         self.app = app
         self._service = service
         self._most = service.limits.source_connections
-        self._held = SourceLimit(self._most, service.limits.wide_sources)
+        self._held = SourceLimit(self._most, service.limits.wide_sources, holders, "proxied")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         peer = (scope.get("client") or ("",))[0]

@@ -102,13 +102,20 @@ def demo(
 def serve(
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Run only this part: api, sequencer or pipeline. May be repeated."),
+        typer.Option(
+            help="Run only this part: api, registrar, sequencer, pipeline or webhooks. "
+            "May be repeated."
+        ),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Answer the API in so many processes, on one address.")
+    ] = 1,
     json_out: Json = False,
 ) -> None:
     """Run a deployment: database and chain if they are local, API, sequencer and pipeline."""
     from orchestrator.runtime.health.journal import logger, open_journal
-    from orchestrator.runtime.serve import PARTS, open_deployment, run_parts
+    from orchestrator.runtime.processes.crew import MOST_PROCESSES
+    from orchestrator.runtime.serve import PARTS, Answering, open_deployment, run_parts
     from orchestrator.runtime.settings import read_settings
 
     settings = read_settings(os.environ)
@@ -116,11 +123,17 @@ def serve(
     for part in parts:
         if part not in PARTS:
             raise InputError("part-unknown", f"{part!r} is no part; there are {', '.join(PARTS)}")
+    if not 1 <= workers <= MOST_PROCESSES:
+        raise InputError(
+            "workers-range", f"--workers must be from 1 to {MOST_PROCESSES}, not {workers}"
+        )
+    if workers > 1 and "api" not in parts:
+        raise InputError("workers-without-api", "--workers are of the API, which runs elsewhere")
     open_journal(as_json=json_out)
     # Before the servers start, so that a signal while they do stops them in order.
     stop = _stop_on_signal()
     with open_deployment(settings, parts, logger.info) as deployment:
-        run_parts(deployment, settings, parts, stop)
+        run_parts(deployment, settings, parts, stop, answering=Answering(workers, json_out))
     logger.info("stopped")
 
 

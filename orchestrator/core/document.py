@@ -151,13 +151,16 @@ class DocumentCache(Generic[D]):
         self._most_bytes = most_bytes
         self._kept: OrderedDict[bytes, D] = OrderedDict()
         self._bytes = 0
+        # The hash of the one that was used last: it is asked for several times in a row.
+        self._last = b""
 
     def __getitem__(self, hash_: bytes) -> D:
         document = self._kept.get(hash_)
         if document is None:
             document = self[hash_] = self._load(hash_)
-        else:
+        elif hash_ != self._last:
             self._kept.move_to_end(hash_)
+            self._last = hash_
         return document
 
     def __setitem__(self, hash_: bytes, document: D) -> None:
@@ -165,6 +168,7 @@ class DocumentCache(Generic[D]):
             self._bytes += document.document_bytes
         self._kept[hash_] = document
         self._kept.move_to_end(hash_)
+        self._last = hash_
         while self._bytes > self._most_bytes and len(self._kept) > 1:
             _, forgotten = self._kept.popitem(last=False)
             self._bytes -= forgotten.document_bytes

@@ -79,7 +79,10 @@ def _write_word(name: str, value: bytes) -> str:
 
 
 def _read_word(name: str, value: Any) -> bytes:
-    word = _unhex(name, value)
+    try:
+        word = bytes.fromhex(value)
+    except (TypeError, ValueError):
+        word = _unhex(name, value)
     if len(word) != WORD_BYTES or len(value) != 2 * WORD_BYTES:
         raise RequestError("word-length", f"{name} must be 64 hex digits, not {shown(value)}")
     return word

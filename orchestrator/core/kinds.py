@@ -243,8 +243,7 @@ def advance(world: World, record: Record) -> None:
     if not kind.is_of_contract:
         actor = getattr(entry, kind.operator_field) if kind.operator_field else ZERO_WORD
         world.tallies.add(Subject(entry.surface, actor, kind.name), position)
-    pass_by(world, record)
-    received_ms = receipt_ms(record.opening)
+    received_ms = _pass_by(world, kind, record)
     if received_ms is not None:
         here = world.surfaces[entry.surface]
         here.received_ms = max(here.received_ms, received_ms)
@@ -255,13 +254,18 @@ def pass_by(world: World, record: Record) -> None:
 
     Raises EntryError `kind-unknown`, before anything is changed.
     """
-    entry = record.entry
-    clock, received_ms = kind_of(entry).clock, receipt_ms(record.opening)
+    _pass_by(world, kind_of(record.entry), record)
+
+
+def _pass_by(world: World, kind: Kind, record: Record) -> int | None:
+    """Move a world's size and clock past a record, and return when its report was received."""
+    received_ms = receipt_ms(record.opening)
     world.size += 1
-    if clock is Clock.LOG:
-        world.time_ms = max(world.time_ms, entry.time_ms)
+    if kind.clock is Clock.LOG:
+        world.time_ms = max(world.time_ms, record.entry.time_ms)
     if received_ms is not None:
         world.time_ms = max(world.time_ms, received_ms)
+    return received_ms
 
 
 # --- The table ------------------------------------------------------------------------------------

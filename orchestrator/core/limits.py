@@ -158,6 +158,19 @@ def limits_of_wide(limits: Limits) -> Limits:
     return limits._replace(**{name: min(value, MOST - 1) for name, value in most.items()})
 
 
+# What bounds the work of a process: of several that answer one API each has its part of it.
+_PARTED = ("connections", "reads_at_once", "reads_queued", "touches_at_once", "replays_at_once")
+
+
+def limits_of_part(limits: Limits, processes: int) -> Limits:
+    """Return the limits of one of so many processes that answer one API together.
+
+    What is held by account or source they count together, so it stays as it is.
+    """
+    parts = {name: max(1, getattr(limits, name) // processes) for name in _PARTED}
+    return limits._replace(**parts)
+
+
 # --- Rates ----------------------------------------------------------------------------------------
 
 

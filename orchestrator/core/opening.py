@@ -8,7 +8,7 @@ off the annotations of a NamedTuple.
 
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
@@ -73,7 +73,8 @@ def _whole_below(limit: int, code: str) -> _Form:
 
 
 def _write_word(name: str, value: bytes) -> bytes:
-    check_word(name, value)
+    if len(value) != WORD_BYTES:
+        check_word(name, value)
     return value
 
 
@@ -270,6 +271,9 @@ def payload_of(opening: Opening) -> bytes:
     return sha256(encode_opening(opening)).digest()
 
 
+# The writer of the log asks twice for each: for the payload that commits to it, and to store it.
+# By its type too, for tuples of equal values are equal whatever their fields may hold.
+@lru_cache(maxsize=64, typed=True)
 def encode_opening(opening: Opening) -> bytes:
     """Return the words of an opening. Raises EntryError for a field out of bounds."""
     return b"".join(

@@ -8,6 +8,7 @@ one that merely names a surface. Its motion is that of the transitions into its 
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from orchestrator.core.contract import Contract
@@ -54,20 +55,26 @@ class Tally:
         del self.positions[MAX_POSITIONS:]
 
 
+# A writer counts the same few subjects again and again.
+@lru_cache(maxsize=4096)
+def _counted_for(subject: Subject) -> tuple[Subject, ...]:
+    """Return the subjects that are counted with this one: each is a row, and a sum reads one."""
+    surface, operator = subject.surface, subject.operator
+    pairs = dict.fromkeys(((surface, operator), (surface, ZERO_WORD), (ZERO_WORD, operator)))
+    pairs.pop((ZERO_WORD, ZERO_WORD), None)
+    return tuple(subject._replace(surface=each[0], operator=each[1]) for each in pairs)
+
+
 class Tallies(dict[Subject, Tally]):
     """Tallies of what was counted since this was last cleared."""
 
     def add(self, subject: Subject, position: int, units: int = 0) -> None:
         """Count an entry of an operator on a surface, for both together and for each."""
-        surface, operator, what, motion, token, size = subject
-        # Every one of them is a row, and a read of one sum is of one row.
-        for each in {(surface, operator), (surface, ZERO_WORD), (ZERO_WORD, operator)}:
-            if each != (ZERO_WORD, ZERO_WORD):
-                counted = Subject(*each, what, motion, token, size)
-                found = self.get(counted)
-                if found is None:
-                    found = self[counted] = Tally()
-                found.add(position, units)
+        for counted in _counted_for(subject):
+            found = self.get(counted)
+            if found is None:
+                found = self[counted] = Tally()
+            found.add(position, units)
 
     def add_of(self, contract: Contract, what: str, position: int, units: int = 0) -> None:
         """Count an entry about a contract, if the contract counts."""

@@ -24,9 +24,10 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from api.http.allowances import is_trusted
+from api.places import CountHolders, SourcePlaces, count_alone
 from orchestrator.core.errors import ChainError
 from orchestrator.core.limits import Limits
-from orchestrator.core.sources import Source, SourcePlaces, source_of_host
+from orchestrator.core.sources import Source, source_of_host
 
 START_S = 30
 SWITCH_S = 0.0005
@@ -70,12 +71,18 @@ class Bounds(NamedTuple):
 
 
 class Gate:
-    """The places for connections. It is used by the server's own thread alone."""
+    """The places for connections. It is used by the server's own thread alone.
 
-    def __init__(self, bounds: Bounds) -> None:
+    Connections of a source are counted with those of other processes if there are some; one gives
+    way only to another of this process.
+    """
+
+    def __init__(self, bounds: Bounds, count: CountHolders = count_alone) -> None:
         self._bounds = bounds
         self._sources: dict[BoundedConnection, Source | None] = {}
-        self._places = SourcePlaces(bounds.most_of_source, bounds.wide_sources)
+        self._places = SourcePlaces(
+            bounds.most_of_source, bounds.wide_sources, count, "connections"
+        )
         # Those that wait for their peer, the longest first.
         self._waiting: dict[BoundedConnection, None] = {}
         self.refused = 0
@@ -91,17 +98,26 @@ class Gate:
     def enter(self, connection: "BoundedConnection", host: str) -> bool:
         """Give a connection a place, if need be that of one which waits; False if there is none."""
         source = None if is_trusted(host, self._bounds.proxies) else source_of_host(host)
-        full = None if source is None else self._places.full(source)
+        full = None if source is None else self._places.take(source)
         if full is not None or len(self._sources) >= self._bounds.most:
-            self.refused += 1
-            rival = next(self._rivals(full), None)
-            if rival is None:
+            if not self._displace(full):
+                if source is not None and full is None:
+                    self._places.leave(source)
                 return False
-            self.leave(rival)
-            rival.end()
+            # Another process may have taken the place that the one displaced has left.
+            if source is not None and full is not None and self._places.take(source) is not None:
+                return False
         self._sources[connection] = source
-        if source is not None:
-            self._places.take(source)
+        return True
+
+    def _displace(self, network: str | None) -> bool:
+        """End one that waits for its peer, of a network if it is full; False if there is none."""
+        self.refused += 1
+        rival = next(self._rivals(network), None)
+        if rival is None:
+            return False
+        self.leave(rival)
+        rival.end()
         return True
 
     def _rivals(self, network: str | None) -> Iterator["BoundedConnection"]:

@@ -11,21 +11,33 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+from api.places import CountHolders, SharedCounts, count_alone
 from orchestrator.core.errors import ChainError, DomainError, InputError
+from orchestrator.core.limits import limits_of_part
 from orchestrator.core.mcp_setup import connect_hint
 from orchestrator.core.site import Site, TokenInfo
 from orchestrator.core.terms import address_of
 from orchestrator.core.units import TOKEN_DECIMALS
 from orchestrator.runtime.connections import Bounds, Gate, bounded_server
+from orchestrator.runtime.health.journal import open_journal
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.server import create_health_app
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.migration import begin_log, prepare_schema, publisher_of
+from orchestrator.runtime.processes.crew import Crew
+from orchestrator.runtime.processes.worker import (
+    Orders,
+    Refusal,
+    end_on_signal,
+    tell_until_closed,
+)
 from orchestrator.runtime.settings import MetricsAddress, Settings, read_limits_file, read_site
 from orchestrator.runtime.stack import Keys, Stack, Surroundings, http_server, listen
 from orchestrator.storage.database import (
@@ -96,11 +108,37 @@ class Pace(NamedTuple):
 
 
 class OpenDeployment(NamedTuple):
-    """A deployment that is checked and wired, and the servers of its own, for `run_parts`."""
+    """A deployment that is checked and wired, and the servers of its own, for `run_parts`.
+
+    `reached` are the settings with these servers in place of what they left unset.
+    """
 
     stack: Stack
+    reached: Settings
     postgres: LocalPostgres | None
     chain: LocalAnvil | None
+
+
+class Answering(NamedTuple):
+    """The way the API is answered: by so many processes; with one, by this one itself.
+
+    The others write their journal as this one does.
+    """
+
+    processes: int = 1
+    as_json: bool = False
+
+
+ALONE = Answering()
+
+
+class Server(Protocol):
+    """A server of our own that is looked after."""
+
+    title: str
+
+    def tend(self) -> bool:
+        """Start it again if it has ended by itself, and return True then."""
 
 
 class Worker(NamedTuple):
@@ -118,10 +156,12 @@ def open_deployment(
     parts: Collection[str],
     report_progress: Progress,
     pace: Pace | None = None,
+    counts: SharedCounts | None = None,
 ) -> Iterator[OpenDeployment]:
     """Open the deployment that the settings describe, checked and wired, until the block ends.
 
-    It is given the keys and the logins of these parts and no others.
+    It is given the keys and the logins of these parts and no others. With `counts` it is one of
+    several processes that answer one API.
     """
     clock: Callable[[], int] = now_ms
     with ExitStack() as exits:
@@ -159,6 +199,9 @@ def open_deployment(
             if pace is not None:
                 clock = exits.enter_context(pace.open(databases.owners, rpc_url))
             begin_log(databases, site, publisher_of(rpc_url, site))
+        holders: CountHolders = count_alone
+        if counts is not None:
+            limits, holders = limits_of_part(limits, counts.processes), counts.holders
         stack = Stack(
             databases=databases.only({login for part in parts for login in PART_LOGINS[part]}),
             rpc_url=rpc_url,
@@ -178,9 +221,11 @@ def open_deployment(
                 mark=settings.mark,
                 card_key=_card_key(_home(settings)) if "api" in parts else None,
                 replay=settings.replay,
+                holders=holders,
             ),
         )
-        yield OpenDeployment(exits.enter_context(stack), postgres, node)
+        reached = replace(settings, databases=databases, rpc_url=rpc_url, site=site_path)
+        yield OpenDeployment(exits.enter_context(stack), reached, postgres, node)
 
 
 def run_parts(
@@ -189,21 +234,23 @@ def run_parts(
     parts: Collection[str],
     stop: threading.Event,
     further: Sequence[Worker] = (),
+    answering: Answering = ALONE,
 ) -> None:
     """Run these parts of a deployment until `stop` is set, by the main thread.
 
-    `further` work is done beside them. A worker that fails logs the error once and goes on trying.
-    At the end all have a bounded time: the writer lets go of the log first, so that another may
-    write, and the API is closed last.
+    `further` work is done beside them. The API is answered as `answering` says. A worker that fails
+    logs the error once and goes on trying. At the end all have a bounded time: the writer lets go
+    of the log first, so that another may write, and the API is closed last.
     """
     stack, metrics = deployment.stack, Metrics()
     logging.getLogger().addHandler(metrics.journal_handler())
+    tending = _Tending(deployment)
     with ExitStack() as exits:
         if settings.metrics is not None:
             exits.enter_context(_health_server(stack, settings.metrics, metrics))
         if "api" in parts:
-            sock = listen(settings.host, settings.port)
-            url = exits.enter_context(http_server(stack.app, sock, metrics))
+            url, servers = exits.enter_context(_api_server(deployment, metrics, answering))
+            tending.servers += servers
             _log.info("API on %s (description: %s/v1/openapi.json)", url, url)
             _log.info(connect_hint(settings.public_url))
         threads = [
@@ -217,12 +264,46 @@ def run_parts(
         for thread in threads:
             thread.start()
         # The kernel ends a server with the thread that started it, so this one does.
-        repeat_until_stopped(Worker("servers", _Tending(deployment), TEND_S), stop)
+        repeat_until_stopped(Worker("servers", tending, TEND_S), stop)
         deadline = time.monotonic() + STOP_S
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
             if thread.is_alive():
                 _log.warning("%s does not end; left to the end of the process", thread.name)
+
+
+@contextmanager
+def _api_server(
+    deployment: OpenDeployment, metrics: Metrics, answering: Answering
+) -> Iterator[tuple[str, Sequence[Server]]]:
+    """Answer the API until the block ends; yield its URL and the servers to look after."""
+    reached = deployment.reached
+    if answering.processes == 1:
+        sock = listen(reached.host, reached.port)
+        with http_server(deployment.stack.app, sock, metrics) as url:
+            yield url, ()
+        return
+    # Each has the login of the API alone.
+    settings = replace(reached, databases=reached.databases.only({API}))
+    with Crew(settings, answering.processes, _answer, as_json=answering.as_json) as crew:
+        metrics.crew = crew
+        yield crew.url, crew.servers
+
+
+def _answer(orders: Orders, pipe: Connection) -> None:
+    """Answer the API in this process, beside others, until the pipe is closed."""
+    end_on_signal()
+    open_journal(as_json=orders.as_json)
+    settings, metrics = orders.settings, Metrics()
+    logging.getLogger().addHandler(metrics.journal_handler())
+    try:
+        with open_deployment(settings, ("api",), _log.info, counts=orders.counts) as deployment:
+            sock = listen(settings.host, settings.port, is_shared=True)
+            with http_server(deployment.stack.app, sock, metrics):
+                tell_until_closed(pipe, metrics)
+    except DomainError as error:
+        with suppress(ConnectionError):
+            pipe.send(Refusal(error.code, error.message))
 
 
 @contextmanager
@@ -265,12 +346,14 @@ class _Tending:
     """A look after the servers of our own: one that has ended is started again."""
 
     def __init__(self, deployment: OpenDeployment) -> None:
-        self._servers = [each for each in (deployment.postgres, deployment.chain) if each]
+        self.servers: list[Server] = [
+            each for each in (deployment.postgres, deployment.chain) if each
+        ]
         self._chain = deployment.chain
         self._kept_s = time.monotonic()
 
     def __call__(self) -> None:
-        for server in self._servers:
+        for server in self.servers:
             if server.tend():
                 _log.warning("%s had ended by itself; started again", server.title)
         if self._chain is not None and time.monotonic() - self._kept_s >= KEEP_S:

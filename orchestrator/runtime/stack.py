@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 
 from api.context import ChainReads, Network, ServiceInfo
+from api.places import CountHolders, count_alone
 from api.watch import Watch
 from orchestrator.actions.contract_state import read_cautions
 from orchestrator.chain.deployment import Chain
@@ -105,7 +106,8 @@ class Surroundings(NamedTuple):
     nodes call so. Webhooks may go to the networks, although they are not of the public Internet.
     Documents of OAuth's clients may be in the `client_networks` likewise. The folder is on the disk
     that must have room. The mark is the file that says what was signed, and in the file `replay`
-    the verifier's replay is kept. The card key signs agent cards, if there is one.
+    the verifier's replay is kept. The card key signs agent cards, if there is one. What callers
+    hold of the API at a time is counted by `holders`.
     """
 
     proxies: tuple[Network, ...] = ()
@@ -117,6 +119,7 @@ class Surroundings(NamedTuple):
     mark: Path | None = None
     card_key: bytes | None = None
     replay: Path | None = None
+    holders: CountHolders = count_alone
 
     def __repr__(self) -> str:
         return "Surroundings(…)"
@@ -281,6 +284,7 @@ class Stack(ResourceGroup):
                 client_networks=self._around.client_networks,
                 speed=self._speed,
                 cards=self._card_key(),
+                holders=self._around.holders,
             ),
             limits=self.limits,
             origins=self._around.origins,
@@ -512,11 +516,15 @@ def refuse_other_log(session: Session, site: Site) -> None:
         )
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket; port 0 takes a free one. Raises ChainError if the address is taken."""
+def listen(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """Return a bound socket; port 0 takes a free one. Raises ChainError if the address is taken.
+
+    A shared address is one of several processes, among which the kernel shares the connections out.
+    """
     # With its protocol named, asyncio sees TCP and switches Nagle's delay off (40 ms an answer).
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
     # The connections taken from it inherit this: one whose peer takes nothing for so long is ended,
     # and what waits for it is freed.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
@@ -568,7 +576,8 @@ def http_server(
             limits.source_connections,
             service.info.trusted_proxies,
             limits.wide_sources,
-        )
+        ),
+        service.info.holders,
     )
     served = app if metrics is None else metrics.counting(app, gate)
     # Streams have no end of their own, and the server waits for every answer to end.

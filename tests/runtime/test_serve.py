@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -126,13 +128,71 @@ def test_it_serves_and_goes_on_after_a_restart() -> None:
         assert (home / "agent-cards.key").stat().st_mode & 0o777 == 0o600
         assert not list(home.glob("postgres/**/postmaster.pid"))
         assert {path.stat().st_mode & 0o777 for path in (home / "keys").iterdir()} == {0o600}
-        with served(environment, port) as url, Client(url) as client:
+        metrics = f"127.0.0.1:{free_port()}"
+        several = {"TALLYSTICK_LISTEN": f"127.0.0.1:{port}", "TALLYSTICK_METRICS": metrics}
+        with (
+            running(environment | several, "--workers", "2") as output,
+            ExitStack() as exits,
+        ):
+            (process, _) = heard(output, "API is answered by processes ")["said"].split(" ")[-2:]
+            heard(output, "API on ")
+            client = exits.enter_context(Client(url))
             after = client.get("/v1/log")
             # The key that readers have pinned is the same.
             check_card(client.get("/.well-known/agent-card.json"), jwk)
+            acknowledged = _reported_while_one_is_killed(
+                output, int(process.rstrip(",")), url, surface
+            )
+            status = httpx.get(f"http://{metrics}/status").json()["processes"]
+            assert list(status) == ["1", "2"]
+            ready = httpx.get(f"http://{metrics}/readyz?part=database")
+            assert ready.is_success == all(ready.json()["processes"].values())
+            numbers = httpx.get(f"http://{metrics}/metrics").text
+            assert re.search(r'http_answers_total{process="2",status="2xx"} [1-9]', numbers)
+            assert 'tallystick_api_process_up{process="2"} 1.0' in numbers
+            owner = exits.enter_context(OwnerClient(url, wallet(key_of("owner")), "owner"))
+            owner.sign_in()
+            leads = owner.pages(f"/v1/surfaces/{surface}/leads", "leads")
+            assert {f"lead {key}" for key in acknowledged} <= {
+                lead["external_id"] for lead in leads
+            }
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 30
         assert after["splits"] == before["splits"] is not None
         assert after["log_id"] == before["log_id"]
         assert after["size"] >= before["size"]
+
+
+def _reported_while_one_is_killed(
+    output: IO[str], process: int, url: str, surface: str
+) -> list[str]:
+    """Report events from several threads, kill a process meanwhile; return those acknowledged."""
+    acknowledged: list[str] = []
+    killed = threading.Event()
+
+    def report(thread: int) -> None:
+        with OwnerClient(url, wallet(key_of("owner")), f"owner {thread}") as owner:
+            owner.sign_in()
+            for number in count():
+                key = f"{thread}-{number}"
+                event = EventReport(key, f"lead {key}", "purchase", "1.50", now_ms())
+                with suppress(ServerError):
+                    owner.report_event(surface, event, wait_s=10)
+                    acknowledged.append(key)
+                if killed.is_set() and number > 20:
+                    return
+
+    threads = [threading.Thread(target=report, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    wait = threading.Event()
+    assert any(len(acknowledged) > 9 or wait.wait(0.1) for _ in range(600))
+    os.kill(process, signal.SIGKILL)
+    assert heard(output, "of the API had ended by itself")["level"] == "warning"
+    killed.set()
+    for thread in threads:
+        thread.join(60)
+    return acknowledged
 
 
 def test_its_own_servers_are_started_again_and_a_stop_waits_for_no_peer() -> None:

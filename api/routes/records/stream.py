@@ -17,12 +17,13 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, format_sse_event
 from starlette.types import Receive, Scope, Send
 
-from api.context import Reader, Service, TheService
+from api.context import Service, TheService
 from api.http import allowances
 from api.http.auth import reader_of
 from api.http.fields import MAX_POSITION, Address, EntryKinds, Position, Word, address
 from api.http.json_input import StrictRoute
 from api.http.problems import RETRY_S, Refusal, documented
+from api.places import Reader
 from api.routes.records import answers
 from api.rules import rules
 from orchestrator.core.entry import address_word

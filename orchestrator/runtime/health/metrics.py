@@ -6,7 +6,8 @@ number would look like a new one.
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -49,11 +50,15 @@ class Metrics:
         )
         self._seen = _Seen()
         self.registry.register(self._seen)
+        # The other processes that answer the API, if there are some.
+        self.crew: Crew | None = None
 
     def render(self, sight: Sight) -> bytes:
-        """Return all numbers as text, with what was seen last."""
+        """Return all numbers as text, with what was seen last and what other processes told."""
         self._seen.sight = sight
-        return generate_latest(self.registry)
+        registry = CollectorRegistry()
+        registry.register(_Together(self))
+        return generate_latest(registry)
 
     def journal_handler(self) -> logging.Handler:
         """Return a handler that counts what is logged."""
@@ -78,6 +83,57 @@ class Metrics:
             await app(scope, receive, noting)
 
         return counted
+
+
+class Crew(Protocol):
+    """Other processes that answer the API, by their numbers."""
+
+    def conditions(self) -> Mapping[str, bool]:
+        """Return which of them answer."""
+
+    def starts(self) -> Mapping[str, int]:
+        """Return how often each was started."""
+
+    def numbers(self) -> Mapping[str, Iterable[Metric]]:
+        """Return what each told last."""
+
+
+class _Together(Collector):
+    """The numbers of this process, and those of others with the label `process`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        found = {each.name: each for each in self._metrics.registry.collect()}
+        crew = self._metrics.crew
+        for number, told in ({} if crew is None else crew.numbers()).items():
+            for each in told:
+                family = found.setdefault(
+                    each.name, Metric(each.name, each.documentation, each.type)
+                )
+                family.samples += [
+                    sample._replace(labels=sample.labels | {"process": number})
+                    for sample in each.samples
+                ]
+        yield from found.values()
+        if crew is not None:
+            yield from _crew_gauges(crew)
+
+
+def _crew_gauges(crew: Crew) -> Iterator[Metric]:
+    up = GaugeMetricFamily(
+        "tallystick_api_process_up", "1 if the process answers the API.", labels=["process"]
+    )
+    starts = CounterMetricFamily(
+        "tallystick_api_process_starts", "Starts of the process.", labels=["process"]
+    )
+    for number, is_up in crew.conditions().items():
+        up.add_metric([number], float(is_up))
+    for number, count in crew.starts().items():
+        starts.add_metric([number], count)
+    yield up
+    yield starts
 
 
 class _LineCounter(logging.Handler):

@@ -13,7 +13,11 @@ from orchestrator.runtime.health.metrics import CONTENT_TYPE, Metrics
 def create_health_app(watch: Watch, metrics: Metrics) -> FastAPI:
     """Return the application that tells how a service is."""
     app = FastAPI(title="Tallystick health", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(health_router(watch))
+
+    def processes() -> dict[str, bool]:
+        return {} if metrics.crew is None else dict(metrics.crew.conditions())
+
+    app.include_router(health_router(watch, processes))
 
     @app.get("/status")
     async def status() -> dict[str, object]:
@@ -22,6 +26,7 @@ def create_health_app(watch: Watch, metrics: Metrics) -> FastAPI:
         vitals = sight.vitals
         return {
             "parts": [each._asdict() for each in sight.conditions],
+            "processes": processes(),
             "now_ms": vitals and vitals.now_ms,
             "waiting": vitals and vitals.waiting,
             "size": vitals and vitals.size,

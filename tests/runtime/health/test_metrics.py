@@ -14,7 +14,7 @@ from orchestrator.core.health import PARTS, Pulse, Vitals
 from orchestrator.runtime.connections import Bounds, Gate, bounded_server
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.stack import listen
-from tests.support.health import ALL, FIGURES, health_service
+from tests.support.health import ALL, FIGURES, OneProcess, health_service
 
 Numbers = dict[tuple[str, str], float]
 VITALS = Vitals(
@@ -106,3 +106,14 @@ def test_they_are_served_as_text(database_url: str) -> None:
         found = read(answer.text)
         assert all(found["part_well", part] == 1 for part in PARTS)
         assert found["process_open_fds", ""] > 0
+
+
+def test_the_numbers_of_other_processes_stand_beside_ours_by_their_label() -> None:
+    metrics = Metrics()
+    metrics.crew = OneProcess()
+    text = metrics.render(Sight(None, 0)).decode()
+    found = read(text)
+    assert found["api_process_up", "1"] == 1
+    assert found["api_process_starts_total", "1"] == 2
+    assert (found["http_seconds_count", ""], found["http_seconds_count", "1"]) == (0, 0)
+    assert text.count("# TYPE tallystick_http_seconds histogram") == 1
