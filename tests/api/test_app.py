@@ -202,6 +202,7 @@ MORE_THAN_A_SCHEMA_SAYS = {
     "POST /v1/surfaces/{surface}/events",
     "POST /v1/surfaces/{surface}/events/bulk",
     "POST /v1/surfaces/{surface}/erasures",
+    "POST /v1/surfaces/{surface}/touches",
     "POST /v1/surfaces/{surface}/touches/bulk",
     "POST /v1/proposals",
     "POST /v1/surfaces/{surface}/actions",

@@ -131,7 +131,7 @@ def test_a_lost_connection_is_made_again(running: Ledger) -> None:
         wait_for_size(feed, more, size + 1)
         with psycopg.connect(running.url, autocommit=True) as admin:
             ended = admin.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND query LIKE 'LISTEN tallystick_check%' "
                 "OR (datname = current_database() AND usename = 'tallystick_api')"
             ).fetchall()

@@ -11,7 +11,7 @@ import {Test} from "forge-std/Test.sol";
 
 /// The numbered invariants of the escrow. README.md says what each means, and the faults that were
 /// planted to see it fail.
-/// forge-config: default.invariant.runs = 4
+/// forge-config: default.invariant.runs = 2
 /// forge-config: default.invariant.depth = 100
 /// forge-config: default.invariant.dictionary-weight = 0
 /// forge-config: default.invariant.include-storage = false
