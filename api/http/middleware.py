@@ -145,11 +145,12 @@ class Traced:
         finally:
             # Methods and paths are what callers like; these are ours.
             method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
-            route = _route_of(scope)
-            facts = {"http.request.method": method, "http.route": route}
+            facts: dict[str, str | int] = {"http.request.method": method}
+            if scope.get("route") is not None:
+                facts["http.route"] = _route_of(scope)
             if status:
                 facts["http.response.status_code"] = status
-            span.end(f"{method} {route}", facts, failed=status >= 500)
+            span.end(f"{method} {_route_of(scope)}", facts, failed=status >= 500)
 
 
 def _parent_of(scope: Scope) -> str:

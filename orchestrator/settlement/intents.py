@@ -119,18 +119,19 @@ class SettlementTraces:
         self._tracer = tracer
 
     @contextmanager
-    def settling(self, run: Run) -> Iterator[None]:
-        """Tell of the signing of a run; what is asked for in the block goes on with that."""
+    def settling(self, *runs: Run) -> Iterator[None]:
+        """Tell of the signing of runs; what is asked for in the block goes on with that."""
         if self._tracer is None:
             yield
             return
-        contracts = [decode(entry).subject for entry in run.entries]
+        contracts = [decode(entry).subject for run in runs for entry in run.entries]
+        positions = [run.first + place for run in runs for place in range(len(run.entries))]
         with self._database.transaction(self._account) as session:
             rows = session.all(
                 "pipeline.statement_traces",
                 log_id=self._log_id,
                 contracts=contracts,
-                positions=array(range(run.first, run.first + len(contracts))),
+                positions=array(positions),
                 limit=MOST_TRACES,
             )
         parent, *links = [row.trace for row in rows] or [""]
@@ -141,7 +142,7 @@ class SettlementTraces:
             is_done = True
         finally:
             facts: Facts = {
-                "tallystick.position": run.first,
+                "tallystick.position": positions[0],
                 "tallystick.statements": len(contracts),
                 "tallystick.contracts": [to_hex(name) for name in contracts[:MOST_TRACES]],
             }

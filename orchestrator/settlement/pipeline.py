@@ -277,8 +277,7 @@ class Pipeline:
         runs = first_of_round(runs_of(self._sendable(size), self._chain.terms_of), self._weight_of)
         if not runs:
             return 0
-        # Several runs go in one transaction, which has one trace: that of the last.
-        with self._traces.settling(runs[-1]):
+        with self._traces.settling(*runs):
             try:
                 signed = [self._signed(run, size, root) for run in runs]
             except ReplayError:
