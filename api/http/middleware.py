@@ -47,6 +47,7 @@ _LISTED_METHODS = "GET, POST, PUT, PATCH, DELETE"
 _LISTED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer"
 _EXPOSED = "Location, Preference-Applied, Retry-After, WWW-Authenticate"
 _PREFLIGHT_S = "600"
+_NO_ROUTE = "of no route"
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 logger = logging.getLogger("tallystick.api")
@@ -103,7 +104,11 @@ class RequestGuard:
 
 
 def _route_of(scope: Scope) -> str:
-    return str(getattr(scope.get("route"), "path", "of no route"))
+    """Return the template of the route that was found for a request."""
+    if "route" not in scope and scope.get("endpoint") is not None and not scope["path_params"]:
+        # One of Starlette's own, which is not named there; without parameters this is its path.
+        return str(scope["path"])
+    return str(getattr(scope.get("route"), "path", _NO_ROUTE))
 
 
 def _check_once(headers: Headers) -> None:
@@ -146,11 +151,11 @@ class Traced:
             # Methods and paths are what callers like; these are ours.
             method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
             facts: dict[str, str | int] = {"http.request.method": method}
-            if scope.get("route") is not None:
-                facts["http.route"] = _route_of(scope)
+            if (route := _route_of(scope)) != _NO_ROUTE:
+                facts["http.route"] = route
             if status:
                 facts["http.response.status_code"] = status
-            span.end(f"{method} {_route_of(scope)}", facts, failed=status >= 500)
+            span.end(f"{method} {route}", facts, failed=status >= 500)
 
 
 def _parent_of(scope: Scope) -> str:

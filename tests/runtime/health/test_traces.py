@@ -138,6 +138,24 @@ def test_one_trace_leads_from_a_request_to_the_transaction_that_pays(
     assert by_id[decided.parent_span_id].trace_id == TRACE_ID
 
 
+def test_a_tools_call_is_above_the_request_that_it_makes(
+    market: SingleContract, collector: Collector
+) -> None:
+    count = len(collector.spans)
+    headers = {
+        "Authorization": market.owner._http.headers["Authorization"],
+        "Accept": "application/json, text/event-stream",
+    }
+    asked_for = {"name": "list_surfaces", "arguments": {}}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": asked_for}
+    url = f"{market.sandbox.url}/mcp"
+    assert httpx.post(url, json=call, headers=headers, trust_env=False).status_code == 200
+    asked = collector.after(count, "GET /v1/surfaces")
+    above = collector.named("POST /mcp", asked.trace_id)
+    assert asked.parent_span_id == above.span_id
+    assert not above.parent_span_id
+
+
 def test_what_counts_and_is_stated_in_one_drain_is_followed_too(
     market: SingleContract, collector: Collector, module_database_url: str
 ) -> None:
