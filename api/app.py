@@ -11,7 +11,7 @@ from starlette.routing import compile_path
 from api.context import ChainReads, Service, ServiceInfo
 from api.description.openapi import describe
 from api.http import problems, submissions
-from api.http.middleware import CrossOrigin, RequestGuard, SourceGuard
+from api.http.middleware import CrossOrigin, RequestGuard, SourceGuard, Traced
 from api.mcp import server as mcp
 from api.oauth import server as oauth
 from api.places import ConcurrencyLimit, SourceLimit, StreamPlaces
@@ -97,6 +97,8 @@ def create_app(
     app.add_middleware(CrossOrigin, origins=origins)
     app.add_middleware(SourceGuard, service=app.state.service, holders=holders)
     app.add_middleware(RequestGuard)
+    if info.tracer is not None:
+        app.add_middleware(Traced, tracer=info.tracer)
     parts = (
         *(front, public, stream, events, directory, agent_cards, why, reference),
         *(sign_in, keys, profiles, memory, boards, webhooks),

@@ -18,6 +18,7 @@ from orchestrator.log.feed import Feed
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database
 from orchestrator.storage.listening import Bell
+from orchestrator.storage.traces import Tracer
 
 # (token, account) → what the account has of the token, and how much of it the escrow may take.
 FundsReader = Callable[[str, str], Funds]
@@ -62,6 +63,7 @@ class ServiceInfo(NamedTuple):
     must have room. `speed` is how many seconds of the service's clock one of real time has; 0 for a
     clock that is moved by hand. `cards` signs agent cards; without it they are not signed.
     `holders` counts who holds what at a time, together with other processes if there are some.
+    `tracer` is told of each request.
     """
 
     public_url: str
@@ -82,6 +84,7 @@ class ServiceInfo(NamedTuple):
     speed: int = 1
     cards: CardKey | None = None
     holders: CountHolders = count_alone
+    tracer: Tracer | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from api.context import Service
 from api.http import allowances, problems
 from api.http.problems import Refusal
 from api.places import CountHolders, SourceLimit
+from orchestrator.storage.traces import Tracer, followed, following, is_trace
 
 MAX_BODY_BYTES = 262_144
 MAX_BULK_BYTES = 4 * 1_048_576
@@ -46,6 +47,8 @@ _LISTED_METHODS = "GET, POST, PUT, PATCH, DELETE"
 _LISTED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer"
 _EXPOSED = "Location, Preference-Applied, Retry-After, WWW-Authenticate"
 _PREFLIGHT_S = "600"
+_NO_ROUTE = "of no route"
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 logger = logging.getLogger("tallystick.api")
 
@@ -101,7 +104,11 @@ class RequestGuard:
 
 
 def _route_of(scope: Scope) -> str:
-    return str(getattr(scope.get("route"), "path", "of no route"))
+    """Return the template of the route that was found for a request."""
+    if "route" not in scope and scope.get("endpoint") is not None and not scope["path_params"]:
+        # One of Starlette's own, which is not named there; without parameters this is its path.
+        return str(scope["path"])
+    return str(getattr(scope.get("route"), "path", _NO_ROUTE))
 
 
 def _check_once(headers: Headers) -> None:
@@ -111,6 +118,52 @@ def _check_once(headers: Headers) -> None:
             raise Refusal(
                 400, "header-doubled", f"the header {name} stands more than once; send it once"
             )
+
+
+class Traced:
+    """A span of each request, under the caller's own where it names one; its work follows that.
+
+    A tool's call asks for its route in the same way, so that span is under the call's.
+    """
+
+    def __init__(self, app: ASGIApp, tracer: Tracer) -> None:
+        self.app = app
+        self._tracer = tracer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        # Without an answer, as of a caller that went away, there is no status.
+        status = 0
+
+        async def send_and_look(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        span = self._tracer.begin(parent=_parent_of(scope), answers=True)
+        try:
+            with following(span.trace):
+                await self.app(scope, receive, send_and_look)
+        finally:
+            # Methods and paths are what callers like; these are ours.
+            method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+            facts: dict[str, str | int] = {"http.request.method": method}
+            if (route := _route_of(scope)) != _NO_ROUTE:
+                facts["http.route"] = route
+            if status:
+                facts["http.response.status_code"] = status
+            span.end(f"{method} {route}", facts, failed=status >= 500)
+
+
+def _parent_of(scope: Scope) -> str:
+    """Return the trace that a request goes on with; empty for none."""
+    named = Headers(scope=scope).getlist("traceparent")
+    if len(named) == 1 and is_trace(named[0]):
+        return named[0]
+    return followed()
 
 
 class SourceGuard:

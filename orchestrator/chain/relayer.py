@@ -4,6 +4,7 @@
 send.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -46,6 +47,7 @@ from orchestrator.core.tx_plan import (
     plan,
 )
 from orchestrator.storage.database import Database, Session
+from orchestrator.storage.traces import Facts, Tracer, followed
 
 
 class StoredIntent(NamedTuple):
@@ -67,11 +69,13 @@ class _Work(NamedTuple):
     """The intents under way, the blocks where their nonces were given, and the calls to try out.
 
     The blocks and the calls are by intent key. At its block an intent's nonce was not spent.
+    `traces` are those under which intents were asked for.
     """
 
     intents: list[Intent]
     floor_blocks: dict[str, int]
     calls: dict[str, Call]
+    traces: dict[str, str]
 
 
 class Relayer:
@@ -93,12 +97,14 @@ class Relayer:
         key: bytes,
         now_ms: Callable[[], int],
         rules: Rules = Rules(),  # noqa: B008 - immutable
+        tracer: Tracer | None = None,
     ) -> None:
         self._chain = chain
         self._database = database
         self._key = SigningKey(key)
         self._now_ms = now_ms
         self._rules = rules
+        self.tracer = tracer
         self.sender: str = self._key.address
         # The reason why the last round could begin nothing of what was asked for, if it could not.
         self.hindrance: str | None = None
@@ -114,9 +120,8 @@ class Relayer:
         """
         session.run("chain.add_account", **self._account_key)
         asked = {"target": call.to.lower(), "data": call.data, "requested_ms": self._now_ms()}
-        if session.run(
-            "chain.add_transaction", **self._account_key, intent_key=intent_key, **asked
-        ):
+        asked_as = {**self._account_key, "intent_key": intent_key, "trace": followed()}
+        if session.run("chain.add_transaction", **asked_as, **asked):
             return True
         (row,) = session.all("chain.transaction", **self._account_key, intent_key=intent_key)
         if (row.target, row.data) != (asked["target"], asked["data"]):
@@ -168,6 +173,7 @@ class Relayer:
         self.hindrance = idle[0] if idle and not has_begun else None
         if not steps:
             return []
+        began_ns = time.time_ns()
         next_nonces = [step.nonce + 1 for step in steps if isinstance(step, Sign)]
         with self._database.transaction() as session:
             if not session.run(
@@ -178,20 +184,44 @@ class Relayer:
                 finalized_block=view.finalized_block,
             ):
                 return []  # another orchestrator acted for this key since we read
-            sends = [send for step in steps for send in self._store(session, step, view)]
+            stored_sends = [
+                (step, send) for step in steps for send in self._store(session, step, view)
+            ]
             finished = [
                 self._stored(session, step.intent_key) for step in steps if isinstance(step, Finish)
             ]
+        sent = [(step.intent_key, _facts_of(send.tx_hash)) for step, send in stored_sends]
+        signed = [
+            told
+            for told, (step, _) in zip(sent, stored_sends, strict=True)
+            if isinstance(step, Sign)
+        ]
+        self._tell(work, "sign transaction", began_ns, signed)
+        sends_ns = time.time_ns()
         # Only after the commit: bytes that are sent and not stored could not be recognized again.
-        self._send(sends)
+        self._send([send for _, send in stored_sends])
+        self._tell(work, "send transaction", sends_ns, sent)
+        ends = [(each.intent_key, _end_facts(each)) for each in finished]
+        self._tell(work, "end transaction", began_ns, ends)
         return finished
+
+    def _tell(
+        self, work: _Work, name: str, since_ns: int, told: Sequence[tuple[str, Facts]]
+    ) -> None:
+        """Tell of intents that were asked for under a trace, by their keys."""
+        if self.tracer is None:
+            return
+        for intent_key, facts in told:
+            if trace := work.traces.get(intent_key):
+                kind = {"tallystick.intent.kind": intent_key.split(":")[0]}
+                self.tracer.begin(parent=trace, since_ns=since_ns).end(name, kind | dict(facts))
 
     # --- Looking ----------------------------------------------------------------------------------
 
     def _work(self, session: Session) -> _Work:
         """Return every intent with a nonce, and the next of those without, while there is room."""
         started: dict[str, Intent] = {}
-        floor_blocks = {}
+        floor_blocks, traces = {}, {}
         # Intents and their attempts in one query: two would show two moments.
         for row in session.all("chain.under_way", **self._account_key, limit=self.MOST_UNDER_WAY):
             key, fees = row.intent_key, Fees(row.max_fee_wei, row.priority_fee_wei)
@@ -199,12 +229,13 @@ class Relayer:
             attempt = Attempt(row.tx_hash, fees, row.signed_block, *told)
             known = started.get(key, Intent(key, row.nonce, row.gas_limit))
             started[key] = known._replace(attempts=(*known.attempts, attempt))
-            floor_blocks[key] = row.floor_block
+            floor_blocks[key], traces[key] = row.floor_block, row.trace
         room = min(self._rules.max_in_flight, self.MOST_UNDER_WAY - len(started))
         requested = session.all("chain.requested", **self._account_key, limit=room)
         fresh = [Intent(row.intent_key, refused_block=row.refused_block) for row in requested]
         calls = {row.intent_key: Call(row.target, row.data) for row in requested}
-        return _Work([*started.values(), *fresh], floor_blocks, calls)
+        traces |= {row.intent_key: row.trace for row in requested}
+        return _Work([*started.values(), *fresh], floor_blocks, calls, traces)
 
     def _observe(self, work: _Work) -> View:
         """Return the node's view of our account, our attempts, and the calls not yet signed."""
@@ -435,6 +466,20 @@ class Relayer:
         if found is None:
             raise ChainError("intent-lost", f"intent {intent_key!r} is gone from the database")
         return found
+
+
+def _facts_of(tx_hash: bytes) -> Facts:
+    return {"tallystick.tx_hash": to_hex(tx_hash)}
+
+
+def _end_facts(intent: StoredIntent) -> Facts:
+    """Return what is told of the end of an intent."""
+    facts: dict[str, str | int] = {"tallystick.intent.fate": intent.fate.value}
+    if intent.tx_hash is not None:
+        facts["tallystick.tx_hash"] = to_hex(intent.tx_hash)
+    if intent.block_number is not None and intent.gas_used is not None:
+        facts |= {"tallystick.block": intent.block_number, "tallystick.gas": intent.gas_used}
+    return facts
 
 
 def _is_pooled(reply: Json) -> bool:

@@ -19,6 +19,7 @@ from orchestrator.core.requests import RETRYABLE, Arrival, ProductEvent, Request
 from orchestrator.core.rights import API, RIGHTS, Right
 from orchestrator.core.units import format_ms
 from orchestrator.storage.database import Asked, DatabaseError, Row, Session, array
+from orchestrator.storage.traces import trace_query
 
 # The most requests, results or pseudonyms of one call: one statement and one transaction for all.
 MAX_BULK = 1_000
@@ -232,7 +233,8 @@ def _taken(session: Session, log_id: bytes, offer: _Offer) -> Taken:
 def _take(session: Session, log_id: bytes, rows: str) -> list[Row]:
     """Have the database take requests. Raises RequestError if it finds no room for them."""
     try:
-        return session.all("log.submit", log_id=log_id, retryable=list(RETRYABLE), offered=rows)
+        asked = {"log_id": log_id, "retryable": list(RETRYABLE), "offered": rows}
+        return session.together(*trace_query(), ("log.submit", asked))[-1]
     except DatabaseError as error:
         # There was room a moment ago: another request of the account has it.
         if error.sqlstate == _FULL:

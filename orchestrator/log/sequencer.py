@@ -17,21 +17,22 @@ is compared with what is known elsewhere (`log.guard`), before anything is writt
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Self
 
-from orchestrator.core.codec import decode_request
+from orchestrator.core.codec import decode_request, request_kind
 from orchestrator.core.decide import decide
 from orchestrator.core.document import CACHED_BYTES
 from orchestrator.core.entry import CLICK
 from orchestrator.core.errors import DomainError, LogError, RequestError
 from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import encode, kind_of
+from orchestrator.core.kinds import decode, encode, kind_of
 from orchestrator.core.merkle import EMPTY_ROOT, CompactRange, leaf_hash
 from orchestrator.core.opening import Record, ReportedTouchOpening, encode_opening
-from orchestrator.core.requests import PublishPolicy, PublishSettings, Request
+from orchestrator.core.requests import PublishPolicy, PublishSettings, Request, Settle
 from orchestrator.core.resource import Resource
 from orchestrator.core.rights import Sender, check_right
 from orchestrator.core.units import MAX_AHEAD_MS, format_ms
@@ -54,6 +55,7 @@ from orchestrator.log.projections import (
 from orchestrator.log.reader import read_entries
 from orchestrator.log.tree import Checkpoint, checkpoint_of, stored_checkpoint, tree_of
 from orchestrator.storage.database import Connection, Database, Row, Session, array
+from orchestrator.storage.traces import Tracer
 
 # The most requests of one drain. All of them wait for one commit, and a failure decides all of them
 # again: more would make callers wait longer, fewer would pay for a signature and a sync more often.
@@ -66,6 +68,11 @@ BATCH_DOCUMENTS = 64
 LEADS_IN_MEMORY = 100_000
 # The standings kept from drain to drain, of operators on surfaces.
 STANDINGS_IN_MEMORY = 50_000
+# The spans of one drain: of a full one the first decisions are told.
+MOST_TOLD = 500
+# The kinds of entries that count for the contract which their first word names.
+_COUNTING = ("outcome", "outcome.reversed")
+_SETTLE = request_kind(Settle)
 # The codes kept from drain to drain.
 CODES_IN_MEMORY = 50_000
 
@@ -250,6 +257,8 @@ class Sequencer(Resource):
         self._document_bytes = document_bytes
         self._guard, self._mark = guard, guard.mark
         self._failpoint = failpoint
+        # Told of the requests that come with a trace.
+        self.tracer: Tracer | None = None
         self._writer: _WriterState | None = None
 
     def __enter__(self) -> Self:
@@ -349,6 +358,7 @@ class Sequencer(Resource):
         rows = self._received(writer, limit)
         if not rows:
             return None
+        began_ns = time.time_ns()
         with writer.connection.transaction() as session:
             self._check_receipts(rows)
             requests = [
@@ -381,10 +391,14 @@ class Sequencer(Resource):
                 isinstance(request, PublishPolicy | PublishSettings) for request in requests
             )
             self._record_results(session, batch, rows[-1].rank + (not is_full))
+            if self.tracer is not None:
+                _follow_contracts(session, self._log_id, rows, batch)
             self._failpoint("finished")
         self._failpoint("committed")
         # Only what is committed is the last checkpoint: before this line a failure reloads it.
         writer.checkpoint, writer.repeated = checkpoint, ()
+        if self.tracer is not None:
+            _tell_decisions(self.tracer, began_ns, rows, batch)
         return checkpoint
 
     def _received(self, writer: _WriterState, limit: int) -> list[Row]:
@@ -572,3 +586,43 @@ def _decide(
         else:
             batch.results.append((row.seq, first, len(records), None, None))
     return batch
+
+
+def _follow_contracts(session: Session, log_id: bytes, rows: Sequence[Row], batch: Batch) -> None:
+    """Keep with contracts, and with their statements, the trace of what counted for them last."""
+    counted, stated = dict[bytes, str](), dict[bytes, tuple[int, str | None]]()
+    base = batch.entries[0][0] if batch.entries else 0
+    for row, result in zip(rows, batch.results, strict=True):
+        if row.trace is None and row.kind != _SETTLE:
+            continue
+        first, count = result[1], result[2]
+        for position, data, *_ in batch.entries[first - base : first - base + count]:
+            entry = decode(data)
+            if entry.kind == "settlement":
+                stated[entry.subject] = position, counted.pop(entry.subject, None)
+            elif entry.kind in _COUNTING and row.trace is not None:
+                counted[entry.actor] = row.trace
+    if stated:
+        session.run(
+            "log.follow_statements",
+            log_id=log_id,
+            contracts=list(stated),
+            positions=array(position for position, _ in stated.values()),
+            traces=[trace for _, trace in stated.values()],
+        )
+    if counted:
+        traces = list(counted.values())
+        session.run("log.follow_contracts", log_id=log_id, contracts=list(counted), traces=traces)
+
+
+def _tell_decisions(tracer: Tracer, since_ns: int, rows: Sequence[Row], batch: Batch) -> None:
+    """Tell of the requests that came with a trace what was decided, in the time of their drain."""
+    results = {seq: result for seq, *result in batch.results}
+    for row in [row for row in rows if row.trace is not None][:MOST_TOLD]:
+        first, count, code, _ = results[row.seq]
+        facts = {"tallystick.request.kind": row.kind, "tallystick.entries": count}
+        if count:
+            facts["tallystick.position"] = first
+        if code is not None:
+            facts["tallystick.refusal"] = code
+        tracer.begin(parent=row.trace, since_ns=since_ns).end(f"decide {row.kind}", facts)

@@ -28,6 +28,7 @@ from orchestrator.runtime.connections import Bounds, Gate, bounded_server
 from orchestrator.runtime.health.journal import open_journal
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.server import create_health_app
+from orchestrator.runtime.health.traces import open_tracer
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.migration import begin_log, prepare_schema, publisher_of
@@ -222,6 +223,7 @@ def open_deployment(
                 card_key=_card_key(_home(settings)) if "api" in parts else None,
                 replay=settings.replay,
                 holders=holders,
+                tracer=exits.enter_context(open_tracer()) if settings.traces else None,
             ),
         )
         reached = replace(settings, databases=databases, rpc_url=rpc_url, site=site_path)

@@ -25,6 +25,8 @@
 | TALLYSTICK_WEBHOOK_NETWORKS | closed networks that webhooks may reach, by plain http too; none |
 | TALLYSTICK_CLIENT_NETWORKS | closed networks where OAuth clients' documents may be read; none |
 | TALLYSTICK_ANVIL | path of anvil; looked for on PATH |
+
+Traces are set by OpenTelemetry's variables, of which OTEL_EXPORTER_OTLP_ENDPOINT turns them on.
 """
 
 import json
@@ -67,6 +69,8 @@ NAMES = (
     "TALLYSTICK_CLIENT_NETWORKS",
     "TALLYSTICK_ANVIL",
 )
+# Either says where spans go.
+_COLLECTORS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _LISTEN = re.compile(r"([0-9A-Za-z.\-]+):([0-9]{1,5})")
 _ORIGIN = re.compile(r"https?://[0-9a-z.\-]+(:[0-9]{1,5})?")
 MAX_SETTLE_EVERY_S = 7 * DAY_S
@@ -107,6 +111,7 @@ class Settings:
     client_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     marked: Path | None = None
     kept: Path | None = None
+    traces: bool = False
 
     @property
     def mark(self) -> Path:
@@ -172,7 +177,30 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         metrics=_metrics(values.get("TALLYSTICK_METRICS")),
         marked=Path(values["TALLYSTICK_MARK"]) if "TALLYSTICK_MARK" in values else None,
         kept=Path(values["TALLYSTICK_REPLAY"]) if "TALLYSTICK_REPLAY" in values else None,
+        traces=_has_traces(environment),
     )
+
+
+def _has_traces(environment: Mapping[str, str]) -> bool:
+    """Return whether spans go to a collector, by the variables that OpenTelemetry defines.
+
+    Raises InputError for an exporter or a protocol that is not offered.
+    """
+    is_off = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    has_collector = any(environment.get(name) for name in _COLLECTORS)
+    exporter = environment.get("OTEL_TRACES_EXPORTER") or ("otlp" if has_collector else "none")
+    if is_off or exporter == "none":
+        return False
+    protocol = "http/protobuf"
+    for name in ("OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"):
+        protocol = environment.get(name) or protocol
+    if exporter != "otlp" or protocol != "http/protobuf":
+        raise InputError(
+            "setting-traces",
+            f"traces are sent by OTEL_TRACES_EXPORTER=otlp in http/protobuf, or not at all (none); "
+            f"not by {exporter!r} in {protocol!r}",
+        )
+    return True
 
 
 def _final_depth(text: str | None) -> int | None:

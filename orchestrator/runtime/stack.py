@@ -58,6 +58,7 @@ from orchestrator.storage.database import (
     Session,
     inbox_limits_of,
 )
+from orchestrator.storage.traces import Tracer
 from orchestrator.verify.anchors import Anchors
 from orchestrator.verify.log_replay import LogReplay
 from orchestrator.verify.resuming.kept_fold import KeptFold
@@ -107,7 +108,7 @@ class Surroundings(NamedTuple):
     Documents of OAuth's clients may be in the `client_networks` likewise. The folder is on the disk
     that must have room. The mark is the file that says what was signed, and in the file `replay`
     the verifier's replay is kept. The card key signs agent cards, if there is one. What callers
-    hold of the API at a time is counted by `holders`.
+    hold of the API at a time is counted by `holders`. The tracer is told what requests cause.
     """
 
     proxies: tuple[Network, ...] = ()
@@ -120,6 +121,7 @@ class Surroundings(NamedTuple):
     card_key: bytes | None = None
     replay: Path | None = None
     holders: CountHolders = count_alone
+    tracer: Tracer | None = None
 
     def __repr__(self) -> str:
         return "Surroundings(…)"
@@ -285,6 +287,7 @@ class Stack(ResourceGroup):
                 speed=self._speed,
                 cards=self._card_key(),
                 holders=self._around.holders,
+                tracer=self._around.tracer,
             ),
             limits=self.limits,
             origins=self._around.origins,
@@ -327,6 +330,7 @@ class Stack(ResourceGroup):
 
         guard = self._guard(SEQUENCER)
         sequencer = Sequencer(database, log_id, self.now_ms, sign, guard=guard)
+        sequencer.tracer = self._around.tracer
         # It takes the writer's lock at its first drain; entering it here would take it now.
         self._exits.callback(sequencer.close)
         return sequencer
@@ -348,7 +352,8 @@ class Stack(ResourceGroup):
     def relayer(self) -> Relayer:
         """The sender of our transactions. It needs the relayer's key."""
         key = _require("relayer", self._keys.relayer)
-        return Relayer(self.chain, self.worker, key, self.now_ms)
+        tracer = self._around.tracer
+        return Relayer(self.chain, self.worker, key, self.now_ms, tracer=tracer)
 
     @cached_property
     def pipeline(self) -> Pipeline:

@@ -4,15 +4,24 @@ An intent key is `kind:purpose:number`. The relayer carries out each key once, f
 is asked for again under the next number, and not before the last one has ended.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from orchestrator.chain.abi import Call
 from orchestrator.chain.relayer import Relayer
-from orchestrator.storage.database import Database
+from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.kinds import decode
+from orchestrator.settlement.runs import Run
+from orchestrator.storage.database import Database, array
+from orchestrator.storage.traces import Facts, Tracer, following
 
 # What was refused or reverted six times will not come right by itself.
 MAX_NUMBER = 5
 DEFERRED = "deferred"
+# The most traces that the span of a settlement goes on with or links to, and the most contracts
+# that it names.
+MOST_TRACES = 32
 
 
 class NumberedIntent(NamedTuple):
@@ -96,3 +105,45 @@ class Intents:
         """
         with self._database.transaction(self._account) as session:
             return bool(session.all("pipeline.under_way", **self._sender, prefix=f"{kind}:"))
+
+
+class SettlementTraces:
+    """The spans of settlements: each goes on with the trace of the last request that it pays."""
+
+    def __init__(
+        self, database: Database, log_id: bytes, account: str, tracer: Tracer | None
+    ) -> None:
+        self._database = database
+        self._log_id = log_id
+        self._account = account
+        self._tracer = tracer
+
+    @contextmanager
+    def settling(self, *runs: Run) -> Iterator[None]:
+        """Tell of the signing of runs; what is asked for in the block goes on with that."""
+        if self._tracer is None:
+            yield
+            return
+        contracts = [decode(entry).subject for run in runs for entry in run.entries]
+        positions = [run.first + place for run in runs for place in range(len(run.entries))]
+        with self._database.transaction(self._account) as session:
+            rows = session.all(
+                "pipeline.statement_traces",
+                log_id=self._log_id,
+                contracts=contracts,
+                positions=array(positions),
+                limit=MOST_TRACES,
+            )
+        parent, *links = [row.trace for row in rows] or [""]
+        span, is_done = self._tracer.begin(parent=parent, links=links), False
+        try:
+            with following(span.trace):
+                yield
+            is_done = True
+        finally:
+            facts: Facts = {
+                "tallystick.position": positions[0],
+                "tallystick.statements": len(contracts),
+                "tallystick.contracts": [to_hex(name) for name in contracts[:MOST_TRACES]],
+            }
+            span.end("sign statements", facts, failed=not is_done)

@@ -61,7 +61,7 @@ from orchestrator.log.inbox import MAX_BULK, Submission, submit
 from orchestrator.log.reader import LogReader, StoredEntry
 from orchestrator.log.stored_records import ChainEntry, chain_entry, count_logged
 from orchestrator.settlement.endorser import Endorser
-from orchestrator.settlement.intents import DEFERRED, Intents, NumberedIntent
+from orchestrator.settlement.intents import DEFERRED, Intents, NumberedIntent, SettlementTraces
 from orchestrator.settlement.openings import Openings
 from orchestrator.settlement.refuter import Refuter
 from orchestrator.settlement.runs import GUARDED_WEIGHT, Run, first_of_round, runs_of
@@ -134,6 +134,7 @@ class Pipeline:
         self._refuter = Refuter(log, chain, indexer, now_ms, self._served_terms)
         self._endorser = Endorser(database, log, chain, indexer, verifier)
         self._intents = Intents(database, relayer, chain.addresses.chain_id, self._account)
+        self._traces = SettlementTraces(database, self._log_id, self._account, relayer.tracer)
         # What follows is a cache of the log and the chain: a restart finds all of it again.
         # By contract, the newest anchored statement that the escrow may still lack.
         self._unsent: dict[bytes, StoredEntry] = {}
@@ -276,12 +277,13 @@ class Pipeline:
         runs = first_of_round(runs_of(self._sendable(size), self._chain.terms_of), self._weight_of)
         if not runs:
             return 0
-        try:
-            signed = [self._signed(run, size, root) for run in runs]
-        except ReplayError:
-            return 0  # the anchor does not wait for the verifier; `settle` reports what it refuses
-        call = self._chain.settle_round(due.signed, due.proof, signed)
-        self._intents.ask(NumberedIntent("round", due.purpose), call)
+        with self._traces.settling(*runs):
+            try:
+                signed = [self._signed(run, size, root) for run in runs]
+            except ReplayError:
+                return 0  # the anchor does not wait for the verifier; `settle` reports its refusal
+            call = self._chain.settle_round(due.signed, due.proof, signed)
+            self._intents.ask(NumberedIntent("round", due.purpose), call)
         return sum(len(run.entries) for run in runs)
 
     def publish(self) -> int | None:
@@ -413,7 +415,8 @@ class Pipeline:
                     del self._unsent[decode(entry).subject]
                 return 0
             intent = last.next
-        self._intents.ask(intent, self._chain.settle(self._signed(run, size, root)))
+        with self._traces.settling(run):
+            self._intents.ask(intent, self._chain.settle(self._signed(run, size, root)))
         return count
 
     def release(self) -> int:

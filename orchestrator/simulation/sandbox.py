@@ -31,6 +31,7 @@ from orchestrator.runtime.migration import begin_log, prepare_schema
 from orchestrator.runtime.serve import Progress
 from orchestrator.runtime.stack import Keys, Stack, Surroundings, http_server, listen, sign_in_desk
 from orchestrator.storage.database import NO_URLS, DatabaseUrls, connect_as_owner, set_clock
+from orchestrator.storage.traces import Tracer
 
 MAX_STEPS_TO_REST = 50
 # How far past the start a chain may be already: deploying takes a few blocks, a second each.
@@ -69,6 +70,7 @@ class SandboxOptions(NamedTuple):
     databases: DatabaseUrls = NO_URLS
     rpc_url: str | None = None
     mark: Path | None = None
+    tracer: Tracer | None = None
 
 
 class SimulatedClock(Resource):
@@ -135,7 +137,7 @@ class Sandbox(ResourceGroup):
             prepare_schema(databases, limits=_NO_LIMITS)
             self.clock = self._exits.enter_context(SimulatedClock(databases.owners, start_ms))
             begin_log(databases, site, address_of("publisher"))
-            self._serve(site, databases, _AROUND._replace(mark=options.mark))
+            self._serve(site, databases, _AROUND._replace(mark=options.mark, tracer=options.tracer))
 
     def _open_chain(self, options: SandboxOptions, report_progress: Progress) -> None:
         start_s = options.start_ms // 1000

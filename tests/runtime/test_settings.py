@@ -172,3 +172,35 @@ def test_metrics_are_told_on_loopback_unless_a_setting_says_otherwise() -> None:
         with pytest.raises(InputError, match="TALLYSTICK_METRICS must be host:port") as refused:
             read_settings({"TALLYSTICK_METRICS": wrong})
         assert refused.value.code == "setting-metrics"
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, False),
+        ({"OTEL_SERVICE_NAME": "s"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, True),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c"}, True),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, True),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_TRACES_EXPORTER": "none"}, False),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c", "OTEL_SDK_DISABLED": "True"}, False),
+    ],
+)
+def test_traces_are_told_where_a_collector_is_named(
+    environment: dict[str, str], expected: bool
+) -> None:
+    assert read_settings(environment).traces is expected
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"OTEL_TRACES_EXPORTER": "console"},
+        {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+        {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"},
+    ],
+)
+def test_a_way_of_traces_that_is_not_offered_is_refused(environment: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="http/protobuf"):
+        read_settings(environment)

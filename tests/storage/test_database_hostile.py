@@ -717,6 +717,10 @@ ATTACKS = {
     # the service itself
     "a pulse": "INSERT INTO pulses VALUES (%(log)s, 'sequencer', 9, '{}')",
     "another's pulse": "UPDATE pulses SET at_ms = 9",
+    "traces": "SELECT * FROM contract_traces",
+    "a trace for a contract": "INSERT INTO contract_traces (log_id, contract_id)"
+    " VALUES (%(log)s, sha256('c'))",
+    "the trace of what another asked for": "UPDATE inbox SET trace = NULL",
     # the schema
     "the clock": "UPDATE simulated_clock SET now_ms = 9",
     "a log of the attacker's": "CALL create_log(sha256('l'), 'o', 1, %(me)s, %(me)s, %(me)s)",

@@ -10,6 +10,7 @@ from orchestrator.core.entry import Entry
 from orchestrator.core.units import DAY_S
 from orchestrator.runtime.stack import Keys, Stack
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, key_of
+from orchestrator.storage.traces import Tracer
 from orchestrator.verify.comparison import Comparison, replay
 from tests.support.parties import Parties
 from tests.support.servers import server_folder, urls_of
@@ -100,11 +101,15 @@ class SingleContract(Parties):
 
 
 @contextmanager
-def single_contract(database_url: str, **deal: object) -> Iterator[SingleContract]:
-    """Start a sandbox on this database, and open the contract in it."""
+def single_contract(
+    database_url: str, tracer: Tracer | None = None, /, **deal: object
+) -> Iterator[SingleContract]:
+    """Start a sandbox on this database, which tells this tracer, and open the contract in it."""
     with server_folder() as folder:
         databases = urls_of(database_url)
-        options = SandboxOptions(folder, START_MS, "guarded.tallystick", databases=databases)
+        options = SandboxOptions(
+            folder, START_MS, "guarded.tallystick", databases=databases, tracer=tracer
+        )
         with (
             Sandbox(options, lambda _: None) as sandbox,
             closing(SingleContract(sandbox, **deal)) as market,

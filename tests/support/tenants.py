@@ -62,6 +62,10 @@ def populate(log: Ledger) -> None:
             (log.log_id, word("code"), SURFACE, OPERATOR.lower(), "0" * 32, word("waiting")),
         )
         admin.execute("INSERT INTO pulses VALUES (%s, 'pipeline', 0, '{}')", (log.log_id,))
+        admin.execute(
+            "INSERT INTO contract_traces VALUES (%s, %s, NULL, 1, NULL)",
+            (log.log_id, word("contract")),
+        )
         for account in (OWNER, OPERATOR):
             admin.execute("INSERT INTO rate_limits VALUES (%s, 'read', 0)", (account,))
             admin.execute("INSERT INTO signin_nonces VALUES (%s, 0)", (f"nonce {account}",))

@@ -21,8 +21,11 @@ WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND token = %(token)s;
 
 -- name: add_transaction
 -- Store an intent; no row changes if its key is stored already.
-INSERT INTO chain_transactions (chain_id, sender, intent_key, target, data, requested_ms)
-VALUES (%(chain_id)s, %(sender)s, %(intent_key)s, %(target)s, %(data)s, %(requested_ms)s)
+INSERT INTO chain_transactions (chain_id, sender, intent_key, target, data, requested_ms, trace)
+VALUES (
+    %(chain_id)s, %(sender)s, %(intent_key)s, %(target)s, %(data)s, %(requested_ms)s,
+    nullif(%(trace)s, '')
+)
 ON CONFLICT (chain_id, sender, intent_key) DO NOTHING;
 
 -- name: transaction
@@ -41,7 +44,7 @@ WHERE t.chain_id = %(chain_id)s AND t.sender = %(sender)s AND t.intent_key = %(i
 -- name: under_way
 -- The attempts of the intents that have a nonce: lower nonces first, older attempts first.
 SELECT t.intent_key, t.nonce, t.gas_limit, t.floor_block, a.tx_hash, a.max_fee_wei,
-    a.priority_fee_wei, a.signed_block, a.reply, a.refusals, a.is_underpriced
+    a.priority_fee_wei, a.signed_block, a.reply, a.refusals, a.is_underpriced, t.trace
 FROM (
     SELECT * FROM chain_transactions
     WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate IS NULL AND nonce IS NOT NULL
@@ -54,7 +57,7 @@ ORDER BY t.nonce, a.seq;
 -- name: requested
 -- The intents without a nonce, oldest first; those that would have failed, or could not be tried,
 -- come after the others, so that they hold up none.
-SELECT intent_key, target, data, refused_block
+SELECT intent_key, target, data, refused_block, trace
 FROM chain_transactions
 WHERE chain_id = %(chain_id)s AND sender = %(sender)s AND fate IS NULL AND nonce IS NULL
 ORDER BY refused_block NULLS FIRST, reason IS NOT NULL, seq

@@ -44,6 +44,10 @@ FROM (
         set_config('idle_in_transaction_session_timeout', '60s', true) AS of_silence
 ) AS begun LEFT JOIN present(%(secret)s) AS k ON true;
 
+-- name: follow_trace
+-- Have the requests that this transaction takes stored with a trace.
+SELECT set_config('tallystick.trace', %(trace)s, true);
+
 -- name: present
 -- Present the secret of a key, for whose account this transaction then speaks; what is known of it.
 SELECT account, key, name, parent, scopes, surfaces, expires_ms, state FROM present(%(secret)s);

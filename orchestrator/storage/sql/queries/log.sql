@@ -119,11 +119,11 @@ WHERE log_id = %(log_id)s AND commitment = %(commitment)s;
 -- name: waiting_requests
 -- The requests whose turn it is, in the order in which they are to be decided, up to a number of
 -- documents: each is as large as thousands of other requests.
-SELECT seq, rank, account, sender, kind, received_ms, body::text FROM (
-    SELECT seq, rank, account, sender, kind, received_ms, body,
+SELECT seq, rank, account, sender, kind, received_ms, body::text, trace FROM (
+    SELECT seq, rank, account, sender, kind, received_ms, body, trace,
         count(*) FILTER (WHERE kind IN ('publish_policy', 'publish_settings'))
             OVER (ORDER BY rank, seq) AS documents
-    FROM (SELECT seq, rank, account, sender, kind, received_ms, body FROM inbox
+    FROM (SELECT seq, rank, account, sender, kind, received_ms, body, trace FROM inbox
         WHERE log_id = %(log_id)s ORDER BY rank, seq LIMIT %(limit)s) AS next
 ) AS counted
 WHERE documents <= %(documents)s ORDER BY rank, seq;
@@ -136,8 +136,23 @@ WHERE log_id = %(log_id)s AND seq > %(seq)s ORDER BY seq LIMIT %(limit)s;
 
 -- name: requests_again
 -- Those of these requests that wait, in the order in which they are decided.
-SELECT seq, rank, account, sender, kind, received_ms, body::text FROM inbox
+SELECT seq, rank, account, sender, kind, received_ms, body::text, trace FROM inbox
 WHERE log_id = %(log_id)s AND seq = ANY (%(seqs)s::bigint[]) ORDER BY rank, seq;
+
+-- name: follow_statements
+-- Keep with statements of these contracts, each named once, the trace that they go on with: this one, or
+-- that of the last request before them that counted.
+INSERT INTO contract_traces AS t (log_id, contract_id, statement, stated)
+SELECT %(log_id)s, * FROM unnest(
+    %(contracts)s::bytea[], %(positions)s::bigint[], %(traces)s::text[])
+ON CONFLICT (log_id, contract_id) DO UPDATE SET
+    statement = excluded.statement, stated = coalesce(excluded.stated, t.trace), trace = NULL;
+
+-- name: follow_contracts
+-- Keep of these contracts, each named once, the trace of the last request that counted.
+INSERT INTO contract_traces (log_id, contract_id, trace)
+SELECT %(log_id)s, * FROM unnest(%(contracts)s::bytea[], %(traces)s::text[])
+ON CONFLICT (log_id, contract_id) DO UPDATE SET trace = excluded.trace;
 
 -- name: append_entries
 -- Append entries.
