@@ -2,7 +2,9 @@
 pragma solidity 0.8.37;
 
 import {EventLog} from "../log/EventLog.sol";
+import {Ledgers} from "./Ledgers.sol";
 import {OutcomeEscrow} from "./OutcomeEscrow.sol";
+import {Settlements} from "./Settlements.sol";
 import {LowLevelCall} from "@openzeppelin/contracts/utils/LowLevelCall.sol";
 
 /// @title Rounds of settlement in one transaction
@@ -32,10 +34,10 @@ contract Rounds {
         bytes signature;
     }
 
-    /// @dev The arguments of OutcomeEscrow.settle, in its order: neighbouring entries about
+    /// @dev The arguments of Settlements.settle, in its order: neighbouring entries about
     /// contracts of one group, as the verifier has signed them.
     struct Run {
-        OutcomeEscrow.Group group;
+        Ledgers.Group group;
         uint64 size;
         uint64 first;
         bytes entries;
@@ -77,9 +79,8 @@ contract Rounds {
         }
         for (uint256 i = 0; i < runs.length; ++i) {
             Run calldata run = runs[i];
-            if (!_call(
-                    address(escrow), OutcomeEscrow.settle.selector, _placeOf(run), run.signature
-                )) {
+            if (!_call(address(escrow), Settlements.settle.selector, _placeOf(run), run.signature))
+            {
                 LowLevelCall.bubbleRevert();
             }
         }

@@ -1,8 +1,10 @@
 """The command that plants faults in a copy of the contracts and sees each break its invariant.
 
 An invariant that holds is worth something only if it can break. Every fault is one exact edit of
-one contract, and its named test must fail with it; without any, all of these tests must pass. A
-round of settlement keeps nothing, so its faults are shown by its own tests.
+one contract, and its named check must fail with it; without any, all checks must pass. A usual run
+has one campaign make the checks of a whole handler; here it makes the named one alone, so that no
+other can fail before it. A round of settlement keeps nothing, so its faults are shown by its own
+tests.
 Compiling takes longer than testing, so all faults are planted at once, each behind a switch that
 an environment variable sets, and the copy is compiled once. `.venv/bin/python
 scripts/assurance/planted_faults.py [PART_OF_A_NAME...]`; needs `forge` on the PATH or in
@@ -20,6 +22,9 @@ from typing import NamedTuple
 from scripts.assurance.tools import ROOT, run_tool
 
 CONTRACTS = Path("contracts")
+DISPUTES = CONTRACTS / "escrow/Disputes.sol"
+PAYMENTS = CONTRACTS / "escrow/Payments.sol"
+SETTLEMENTS = CONTRACTS / "escrow/Settlements.sol"
 ESCROW = CONTRACTS / "escrow/OutcomeEscrow.sol"
 EVENT_LOG = CONTRACTS / "log/EventLog.sol"
 EVIDENCE = CONTRACTS / "evidence/Evidence.sol"
@@ -39,6 +44,7 @@ SPLIT = CONTRACTS / "payout/Split.sol"
 STATEMENTS = CONTRACTS / "escrow/Statements.sol"
 FIXTURE = Path("tests/contracts/support/Fixture.sol")
 SUITE = Path("tests/contracts/invariant/Escrow.t.sol")
+CHECKS = Path("tests/contracts/invariant/Checks.sol")
 SPLIT_FIXTURE = Path("tests/contracts/support/SplitFixture.sol")
 SUPPORT = (
     *("Dollar", "Fixture", "HostileToken", "RoundFixture", "SplitFixture", "TermsById", "TestTree"),
@@ -47,6 +53,7 @@ ROUND_TESTS = Path("tests/contracts/escrow/Rounds.t.sol")
 
 TIMEOUT_S = 1800
 SWITCH = "TALLYSTICK_PLANTED_FAULT"
+WANTED = "TALLYSTICK_CHECK"
 
 # The switch is the balance of an account without a key. It is read as if that were pure, so that
 # any function can ask for it.
@@ -77,10 +84,16 @@ SHRINKING = "shrink-run-limit = 300"
 SET_UP = "vm.warp(START);\n"
 SPLIT_SET_UP = "splits = new Splits();\n"
 SET_SWITCH = f'vm.deal(address(0xfa017), vm.envUint("{SWITCH}"));\n'
+DEMAND = "try check() {}\n"
+PASS_OVER = f"""\
+string memory wanted = vm.envOr("{WANTED}", string(""));
+bytes4 selector = bytes4(keccak256(bytes(string.concat(wanted, "()"))));
+if (bytes(wanted).length != 0 && selector != check.selector) return;
+"""
 
 
 class Fault(NamedTuple):
-    """An edit of one file, by its exact text, and the test that it must break.
+    """An edit of one file, by its exact text, and the check or test that it must break.
 
     Both texts are statements (a semicolon ends the old one) or both are expressions; or the new one
     asks for itself whether it is `planted(?)`.
@@ -100,29 +113,39 @@ class Fault(NamedTuple):
             return f"if (planted({number})) {{ {self.new} }} else {{ {self.old} }}"
         return f"(planted({number}) ? ({self.new}) : ({self.old}))"
 
+    @property
+    def ran(self) -> str:
+        """Return the test that makes the check: a campaign, or the test itself."""
+        is_check = self.test.startswith("check_")
+        return CAMPAIGNS.get(self.test, "invariant_escrow") if is_check else self.test
 
-I1 = "invariant_I1_solvent"
-I2 = "invariant_I2_nothingIsLost"
-I3 = "invariant_I3_noContractSpendsAnothersMoney"
-I4 = "invariant_I4_anOutcomePaysOnce"
-I5 = "invariant_I5_payeeTokenAndPriceAreTheSignedOnes"
-I6 = "invariant_I6_noPeriodPaysMoreThanTheCap"
-I7 = "invariant_I7_onlyWhatIsFinalPays"
-I8 = "invariant_I8_onlyLegalStatusChanges"
-I9 = "invariant_I9_nothingStopsARefund"
-I10 = "invariant_I10_aBlockedPayeeFailsAlone"
-I11 = "invariant_I11_splittingChangesNothing"
-I12 = "invariant_I12_sizesGrowAndRootsStay"
-I13 = "invariant_I13_onlyExtensionsAreAccepted"
-I14 = "invariant_I14_aDisprovedVerifierNeverSettles"
-I15 = "invariant_I15_onlyItsPublisherForksALogAndNothingFollows"
-I16 = "invariant_I16_whatIsTakenBackComesOffOnce"
-L1_ANCHOR = "invariant_L1_whatThePublisherSignedCanBeAnchored"
-L1_SETTLE = "invariant_L1_aValidSettlementSucceeds"
-L1_EMPTY = "invariant_L1_everythingComesOut"
-S1 = "invariant_S1_whatCameIsWhatWentAndWhatIsHeld"
-S2 = "invariant_S2_noPayeeGetsMoreThanItsPart"
-S3 = "invariant_S3_noPayeeStopsAnother"
+
+I1 = "check_I1_solvent"
+I2 = "check_I2_nothingIsLost"
+I3 = "check_I3_noContractSpendsAnothersMoney"
+I4 = "check_I4_anOutcomePaysOnce"
+I5 = "check_I5_payeeTokenAndPriceAreTheSignedOnes"
+I6 = "check_I6_noPeriodPaysMoreThanTheCap"
+I7 = "check_I7_onlyWhatIsFinalPays"
+I8 = "check_I8_onlyLegalStatusChanges"
+I9 = "check_I9_nothingStopsARefund"
+I10 = "check_I10_aBlockedPayeeFailsAlone"
+I11 = "check_I11_splittingChangesNothing"
+I12 = "check_I12_sizesGrowAndRootsStay"
+I13 = "check_I13_onlyExtensionsAreAccepted"
+I14 = "check_I14_aDisprovedVerifierNeverSettles"
+I15 = "check_I15_onlyItsPublisherForksALogAndNothingFollows"
+I16 = "check_I16_whatIsTakenBackComesOffOnce"
+L1_ANCHOR = "check_L1_whatThePublisherSignedCanBeAnchored"
+L1_SETTLE = "check_L1_aValidSettlementSucceeds"
+L1_EMPTY = "check_L1_everythingComesOut"
+S1 = "check_S1_whatCameIsWhatWentAndWhatIsHeld"
+S2 = "check_S2_noPayeeGetsMoreThanItsPart"
+S3 = "check_S3_noPayeeStopsAnother"
+CAMPAIGNS = {
+    **dict.fromkeys((I12, I13, I15, L1_ANCHOR), "invariant_log"),
+    **dict.fromkeys((S1, S2, S3), "invariant_split"),
+}
 ROUND_OF_ANOTHER = "test_revertIf_thePublisherHasNotSigned"
 ROUND_ANCHORED = "test_aRootThatIsAnchoredAlreadyIsNotAnchoredAgain"
 ROUND_REVERTS = "test_revertIf_theVerifierHasNotSigned"
@@ -145,7 +168,7 @@ FAULTS = (
     Fault(
         "fees are taken and credited to no account",
         I2,
-        ESCROW,
+        PAYMENTS,
         "if (payouts.fees != 0) _credits[payouts.token][feeRecipient] += payouts.fees;",
         "",
     ),
@@ -159,14 +182,14 @@ FAULTS = (
     Fault(
         "older statements are taken after newer ones",
         I3,
-        ESCROW,
+        SETTLEMENTS,
         'if (position <= balance.lastFinal()) return "already_settled";',
         "",
     ),
     Fault(
         "each statement pays its whole total",
         I4,
-        ESCROW,
+        SETTLEMENTS,
         "if (net > paid) _pay(entry.subject, payee, paid, net, payouts);",
         "if (net > paid) _pay(entry.subject, payee, 0, net, payouts);",
     ),
@@ -180,21 +203,21 @@ FAULTS = (
     Fault(
         "the price is not checked",
         I5,
-        ESCROW,
+        SETTLEMENTS,
         "earned % priceStep != 0 || reversed % priceStep != 0",
         "false",
     ),
     Fault(
         "the budget is not checked",
         I5,
-        ESCROW,
+        SETTLEMENTS,
         'if (net > balance.budget()) return "over_budget";',
         "",
     ),
     Fault(
         "the caller is paid",
         I5,
-        ESCROW,
+        SETTLEMENTS,
         "_settlePlain(ledger, balance, payeeRule.payee(), entry, position, payouts);",
         "_settlePlain(ledger, balance, msg.sender, entry, position, payouts);",
     ),
@@ -222,7 +245,7 @@ FAULTS = (
     Fault(
         "the verifier's signature is not checked",
         I7,
-        ESCROW,
+        SETTLEMENTS,
         "_requireSigned(_hashTypedDataV4(structHash), group.verifier, signature);",
         "",
     ),
@@ -243,7 +266,7 @@ FAULTS = (
     Fault(
         "a stranger rules",
         I7,
-        ESCROW,
+        DISPUTES,
         "if (msg.sender != terms.arbiter) revert NotArbiter(contractId, msg.sender);\n"
         "        DelayRule delays",
         "if (!planted(?) && msg.sender != terms.arbiter) "
@@ -259,14 +282,14 @@ FAULTS = (
     Fault(
         "anyone stands in for the evidence",
         I7,
-        ESCROW,
+        DISPUTES,
         "if (msg.sender != evidence) revert NotEvidence(msg.sender);",
         "",
     ),
     Fault(
         "a disproved statement stays",
         I7,
-        ESCROW,
+        DISPUTES,
         "\n        Statements.discard(record);",
         "",
     ),
@@ -280,7 +303,7 @@ FAULTS = (
     Fault(
         "claims are paid before they can be refuted",
         I7,
-        ESCROW,
+        PAYMENTS,
         "block.timestamp > terms.refutableUntil()",
         "true",
     ),
@@ -315,7 +338,7 @@ FAULTS = (
     Fault(
         "a transfer that fails stops the refund",
         I9,
-        ESCROW,
+        PAYMENTS,
         "held = _sendOrCredit(contractId, terms.token, terms.owner, amount, held);",
         "uint256 left = _sendOrCredit(contractId, terms.token, terms.owner, amount, held); "
         "if (left == held) revert TransferFailed(terms.token, terms.owner, amount); held = left;",
@@ -337,7 +360,7 @@ FAULTS = (
     Fault(
         "a payee that cannot be paid stops the batch",
         I10,
-        ESCROW,
+        PAYMENTS,
         "payouts.tokenBalance =\n                "
         "_sendOrCredit(contractId, payouts.token, payee, amount, payouts.tokenBalance);",
         "uint256 left = "
@@ -383,14 +406,14 @@ FAULTS = (
     Fault(
         "a retired verifier's word counts",
         I14,
-        ESCROW,
+        SETTLEMENTS,
         "balance.flags() != 0",
         "balance.has(CLOSED)",
     ),
     Fault(
         "a disproof is forgotten",
         I14,
-        ESCROW,
+        DISPUTES,
         "ledger.balance = ledger.balance.withFlag(RETIRED);",
         "",
     ),
@@ -446,7 +469,7 @@ FAULTS = (
     Fault(
         "settlements end a day early",
         L1_SETTLE,
-        ESCROW,
+        SETTLEMENTS,
         "block.timestamp > balance.endsAt()",
         "block.timestamp > balance.endsAt() - 1 days",
     ),
@@ -616,33 +639,32 @@ def plant(folder: Path) -> None:
         replace_once(folder / fault.file, fault.old, fault.switched(number))
     replace_once(folder / FIXTURE, SET_UP, SET_UP + SET_SWITCH)
     replace_once(folder / SPLIT_FIXTURE, SPLIT_SET_UP, SPLIT_SET_UP + SET_SWITCH)
+    replace_once(folder / CHECKS, DEMAND, PASS_OVER + DEMAND)
     # That a sequence fails is enough here; the shortest one takes long to find.
     suite = (folder / SUITE).read_text()
     (folder / SUITE).write_text(suite.replace(SHRINKING, "shrink-run-limit = 0"))
 
 
-def failed_tests(folder: Path, match: str, number: int, profile: str) -> set[str]:
-    """Return the matching tests that fail in this folder with this fault (0: none)."""
+def fails(folder: Path, test: str, number: int, profile: str, check: str = "") -> bool:
+    """Tell whether a test of this folder fails with this fault (0: none), by this check alone."""
     environment = {
         "FOUNDRY_PROFILE": profile,
         "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",
         "FOUNDRY_INVARIANT_FAILURE_PERSIST_DIR": str(folder / "build" / f"failures-{number}"),
         SWITCH: str(number),
+        WANTED: check,
     }
-    command = ["forge", "test", "--match-test", match]
-    done = run_tool(command, folder, TIMEOUT_S, **environment)
+    done = run_tool(["forge", "test", "--match-test", test], folder, TIMEOUT_S, **environment)
     if "Suite result:" not in done.stdout:
         raise SystemExit(f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-    failing = done.stdout.partition("Failing tests:")[2]
-    if bool(failing) != (done.returncode != 0):
-        raise SystemExit("forge's summary and its exit code disagree")
-    return {test for test in {fault.test for fault in FAULTS} if f" {test}()" in failing}
+    return done.returncode != 0
 
 
 def is_seen(folder: Path, number: int) -> bool:
-    """Tell whether this fault breaks its test, in the many runs of the deep profile."""
+    """Tell whether this fault breaks its check, in the many runs of the deep profile."""
     fault = FAULTS[number - 1]
-    seen = failed_tests(folder, f"^{fault.test}", number, "deep") == {fault.test}
+    check = fault.test if fault.ran != fault.test else ""
+    seen = fails(folder, f"^{fault.ran}\\b", number, "deep", check)
     print(f"{'seen' if seen else 'NOT SEEN'}: {fault.what} ({fault.test})", flush=True)
     return seen
 
@@ -657,8 +679,8 @@ def main() -> int:
         folder = Path(temporary)
         copy_sources(folder)
         plant(folder)
-        tests = "|".join(sorted({fault.test for fault in FAULTS}))
-        if failed_tests(folder, f"^({tests})", 0, "default"):
+        tests = "|".join(sorted({fault.ran for fault in FAULTS}))
+        if fails(folder, f"^({tests})\\b", 0, "default"):
             print("the tests do not pass without any fault", file=sys.stderr)
             return 1
         with ThreadPoolExecutor(os.cpu_count()) as pool:

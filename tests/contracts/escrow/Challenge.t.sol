@@ -2,7 +2,9 @@
 pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../support/GuardedFixture.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Disputes} from "contracts/escrow/Disputes.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
+import {Settlements} from "contracts/escrow/Settlements.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
@@ -22,9 +24,9 @@ contract ChallengeTest is GuardedFixture {
     function test_aStatementWaits() public {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, PRICE)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Settled(id, _told(5 * PRICE, PRICE, batch.first));
+        emit Settlements.Settled(id, _told(5 * PRICE, PRICE, batch.first));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Pending(id, batch.first, START + CHALLENGE);
+        emit Settlements.Pending(id, batch.first, START + CHALLENGE);
         _settle(batch);
         _assertPending(batch.first, 5 * PRICE, PRICE);
     }
@@ -47,9 +49,9 @@ contract ChallengeTest is GuardedFixture {
         assertEq(_release(id), 0, "not yet");
         skip(100 days);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, position, 5 * PRICE, START + CHALLENGE);
+        emit Payments.Final(id, position, 5 * PRICE, START + CHALLENGE);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
+        emit Payments.Paid(id, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
         vm.prank(stranger);
         escrow.release(_t(id));
         assertEq(token.balanceOf(payee), 5 * PRICE * 975 / 1000);
@@ -80,13 +82,13 @@ contract ChallengeTest is GuardedFixture {
         vm.warp(START + CHALLENGE + 1);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 9 * PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, first, 5 * PRICE, START + CHALLENGE);
+        emit Payments.Final(id, first, 5 * PRICE, START + CHALLENGE);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Settled(id, _told(9 * PRICE, 0, batch.first));
+        emit Settlements.Settled(id, _told(9 * PRICE, 0, batch.first));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Pending(id, batch.first, START + 2 * CHALLENGE + 1);
+        emit Settlements.Pending(id, batch.first, START + 2 * CHALLENGE + 1);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
+        emit Payments.Paid(id, 5 * PRICE * 975 / 1000, 5 * PRICE * 25 / 1000);
         _settle(batch);
         assertEq(lens.paidOf(_t(id)), 5 * PRICE);
         assertEq(_lastFinal(id), first);
@@ -122,9 +124,9 @@ contract ChallengeTest is GuardedFixture {
         uint64 position = _state(terms, 5 * PRICE, 0);
         vm.warp(START + CHALLENGE + 1);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, position, 5 * PRICE, START + CHALLENGE);
+        emit Payments.Final(id, position, 5 * PRICE, START + CHALLENGE);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Disproved(id, "sum");
+        emit Disputes.Disproved(id, "sum");
         _retire(id);
         _assertFinal(position, 5 * PRICE);
         assertEq(_release(id), 5 * PRICE);
@@ -135,9 +137,9 @@ contract ChallengeTest is GuardedFixture {
         uint64 position = _state(terms, 5 * PRICE, 0);
         skip(CHALLENGE + 1);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, position, 5 * PRICE, _t2(terms) + CHALLENGE);
+        emit Payments.Final(id, position, 5 * PRICE, _t2(terms) + CHALLENGE);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET - 5 * PRICE);
+        emit Payments.Refunded(id, owner.addr, BUDGET - 5 * PRICE);
         escrow.refund(_t(id));
         assertEq(_release(id), 5 * PRICE);
     }
@@ -319,11 +321,11 @@ contract ChallengeTest is GuardedFixture {
         id = _open(terms);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Settled(id, _told(5 * PRICE, 0, batch.first));
+        emit Settlements.Settled(id, _told(5 * PRICE, 0, batch.first));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, batch.first, 5 * PRICE, START);
+        emit Payments.Final(id, batch.first, 5 * PRICE, START);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, 4 * PRICE * 975 / 1000, 4 * PRICE * 25 / 1000);
+        emit Payments.Paid(id, 4 * PRICE * 975 / 1000, 4 * PRICE * 25 / 1000);
         _settle(batch);
         _assertFinal(batch.first, 5 * PRICE);
         assertEq(lens.owed(_t(id)), PRICE);

@@ -3,7 +3,8 @@ pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../support/GuardedFixture.sol";
 import {Claims} from "contracts/escrow/Claims.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Disputes} from "contracts/escrow/Disputes.sol";
+import {Ledgers} from "contracts/escrow/Ledgers.sol";
 import {Statements} from "contracts/escrow/Statements.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Claim} from "contracts/evidence/EvidenceTypes.sol";
@@ -29,7 +30,7 @@ contract ClaimsTest is GuardedFixture {
         Written memory transition = _transition("ann", START + 200);
         _anchored();
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Claimed(
+        emit Disputes.Claimed(
             id, "ann", "ann", transition.position, touch.position, (START + 200) * 1000, PRICE
         );
         bytes32 key = _claim(id, transition, touch);
@@ -207,7 +208,7 @@ contract ClaimsTest is GuardedFixture {
         _close(id, 0);
         Written memory touch = _touch("ann", START + 100);
         Written memory transition = _transition("ann", START + 200);
-        _expectNext(abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id));
+        _expectNext(abi.encodeWithSelector(Ledgers.AlreadyClosed.selector, id));
         _claim(id, transition, touch);
     }
 
@@ -217,9 +218,9 @@ contract ClaimsTest is GuardedFixture {
         address[4] memory others = [owner.addr, operator.addr, arbiter.addr, stranger];
         for (uint256 i = 0; i < others.length; ++i) {
             vm.startPrank(others[i]);
-            vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotEvidence.selector, others[i]));
+            vm.expectRevert(abi.encodeWithSelector(Disputes.NotEvidence.selector, others[i]));
             escrow.fileClaim(_t(id), "ann", claim);
-            vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotEvidence.selector, others[i]));
+            vm.expectRevert(abi.encodeWithSelector(Disputes.NotEvidence.selector, others[i]));
             escrow.lowerClaim(_t(id), "ann", 0, "answered");
             vm.stopPrank();
         }
@@ -257,7 +258,7 @@ contract ClaimsTest is GuardedFixture {
         _claim(id, transition, touch);
         vm.warp(_t4(terms));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.ClaimLowered(id, "ann", 0, "answered");
+        emit Disputes.ClaimLowered(id, "ann", 0, "answered");
         _refute(id, "ann", "answered", _lastAnswer);
         assertTrue(escrow.claimOf(id, "ann").dropped);
         skip(1);
@@ -272,7 +273,7 @@ contract ClaimsTest is GuardedFixture {
         _claimLeads(terms, 2);
         bytes32 key = bytes32(uint256(1));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.ClaimLowered(id, key, 5e6, "reversed");
+        emit Disputes.ClaimLowered(id, key, 5e6, "reversed");
         _lower(key, 5e6);
         assertEq(escrow.claimOf(id, key).amount, 5e6);
         assertFalse(escrow.claimOf(id, key).dropped);

@@ -3,7 +3,9 @@ pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../support/GuardedFixture.sol";
 import {Claims} from "contracts/escrow/Claims.sol";
+import {Disputes} from "contracts/escrow/Disputes.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
 import {Statements} from "contracts/escrow/Statements.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Claim} from "contracts/evidence/EvidenceTypes.sol";
@@ -38,7 +40,7 @@ contract ClaimsPaidTest is GuardedFixture {
         assertEq(lens.releasableAt(_t(id)), block.timestamp);
         uint256 before = token.balanceOf(payee);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, 3 * PRICE * 975 / 1000, 3 * PRICE * 25 / 1000);
+        emit Payments.Paid(id, 3 * PRICE * 975 / 1000, 3 * PRICE * 25 / 1000);
         escrow.release(_t(id));
         assertEq(token.balanceOf(payee) - before, 3 * PRICE * 975 / 1000);
         assertEq(lens.paidOf(_t(id)), 8 * PRICE);
@@ -116,7 +118,7 @@ contract ClaimsPaidTest is GuardedFixture {
         _disputeClaims(owner.addr);
         vm.warp(_t4(terms));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.ClaimsDisputed(id, owner.addr);
+        emit Disputes.ClaimsDisputed(id, owner.addr);
         _disputeClaims(owner.addr);
     }
 
@@ -135,7 +137,7 @@ contract ClaimsPaidTest is GuardedFixture {
         vm.warp(_t3(terms) + 1);
         address[3] memory others = [arbiter.addr, verifier.addr, stranger];
         for (uint256 i = 0; i < others.length; ++i) {
-            vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotAParty.selector, id, others[i]));
+            vm.expectRevert(abi.encodeWithSelector(Disputes.NotAParty.selector, id, others[i]));
             _disputeClaims(others[i]);
         }
     }
@@ -171,7 +173,7 @@ contract ClaimsPaidTest is GuardedFixture {
         _ruleClaims(3 * PRICE + 1);
         vm.warp(_t4(terms));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.ClaimsRuled(id, PRICE + 1);
+        emit Disputes.ClaimsRuled(id, PRICE + 1);
         _ruleClaims(PRICE + 1);
         vm.expectRevert(Claims.ClaimsNotDisputed.selector);
         _ruleClaims(0);
@@ -209,9 +211,7 @@ contract ClaimsPaidTest is GuardedFixture {
         address[3] memory others = [owner.addr, operator.addr, stranger];
         for (uint256 i = 0; i < others.length; ++i) {
             vm.prank(others[i]);
-            vm.expectRevert(
-                abi.encodeWithSelector(OutcomeEscrow.NotArbiter.selector, id, others[i])
-            );
+            vm.expectRevert(abi.encodeWithSelector(Disputes.NotArbiter.selector, id, others[i]));
             escrow.ruleClaims(_t(id), 0);
         }
     }

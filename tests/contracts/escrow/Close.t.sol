@@ -2,7 +2,10 @@
 pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../support/GuardedFixture.sol";
+import {Ledgers} from "contracts/escrow/Ledgers.sol";
+import {Openings} from "contracts/escrow/Openings.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// The parties end the contract: the amount that they agree on is paid, whatever was stated, and
@@ -24,14 +27,14 @@ contract CloseTest is GuardedFixture {
     function test_whatTheyAgreeOnIsPaidAndTheRestGoesBack() public {
         uint64 position = _stateFinal(terms, 5 * PRICE, 0);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, position, 5 * PRICE, START + CHALLENGE);
+        emit Payments.Final(id, position, 5 * PRICE, START + CHALLENGE);
         vm.expectEmit(address(escrow));
         emit OutcomeEscrow.Closed(id, 7 * PRICE + 1);
         uint256 fee = (7 * PRICE + 1) * 25 / 1000;
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, 7 * PRICE + 1 - fee, fee);
+        emit Payments.Paid(id, 7 * PRICE + 1 - fee, fee);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET - 7 * PRICE - 1);
+        emit Payments.Refunded(id, owner.addr, BUDGET - 7 * PRICE - 1);
         _close(id, 7 * PRICE + 1);
 
         _assertClosed(7 * PRICE + 1);
@@ -153,7 +156,7 @@ contract CloseTest is GuardedFixture {
         vm.prank(owner.addr);
         escrow.disputeClaims(_t(id));
         _close(id, PRICE);
-        bytes memory closed = abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id);
+        bytes memory closed = abi.encodeWithSelector(Ledgers.AlreadyClosed.selector, id);
         vm.prank(arbiter.addr);
         vm.expectRevert(closed);
         escrow.ruleClaims(_t(id), 0);
@@ -269,9 +272,7 @@ contract CloseTest is GuardedFixture {
             keccak256(abi.encode(terms.owner, terms.logId, terms.surface, terms.outcome));
         (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                OutcomeEscrow.OutcomeOccupied.selector, outcomeId, terms.deadline
-            )
+            abi.encodeWithSelector(Openings.OutcomeOccupied.selector, outcomeId, terms.deadline)
         );
         escrow.open(terms, _allowance(), a, b);
     }
@@ -328,7 +329,7 @@ contract CloseTest is GuardedFixture {
     function _expectOccupied(bytes32 salt) private {
         (terms.outcome, terms.exclusive, terms.salt) = ("exclusive", true, salt);
         (bytes memory a, bytes memory b) = _consents(terms);
-        vm.expectPartialRevert(OutcomeEscrow.OutcomeOccupied.selector);
+        vm.expectPartialRevert(Openings.OutcomeOccupied.selector);
         escrow.open(terms, _allowance(), a, b);
     }
 }

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {GuardedFixture} from "../support/GuardedFixture.sol";
 import {Wallet} from "../support/Wallet.sol";
 import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
+import {Ledgers} from "contracts/escrow/Ledgers.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
@@ -85,9 +86,9 @@ contract ConsentTest is GuardedFixture {
 
     function test_revertIf_replayed() public {
         _closeAs(stranger, _by(owner), _by(operator));
-        _expectNext(abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id));
+        _expectNext(abi.encodeWithSelector(Ledgers.AlreadyClosed.selector, id));
         _closeAs(stranger, _by(owner), _by(operator));
-        _expectNext(abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id));
+        _expectNext(abi.encodeWithSelector(Ledgers.AlreadyClosed.selector, id));
         _closeAs(owner.addr, "", _by(operator));
     }
 

@@ -2,7 +2,9 @@
 pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../support/GuardedFixture.sol";
+import {Disputes} from "contracts/escrow/Disputes.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
 import {Statements} from "contracts/escrow/Statements.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
@@ -23,7 +25,7 @@ contract DisputeTest is GuardedFixture {
     function test_disputeGivesTheArbiterItsTime() public {
         _state(terms, 5 * PRICE, 0);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Disputed(id, owner.addr, START + CHALLENGE + ARBITRATION);
+        emit Disputes.Disputed(id, owner.addr, START + CHALLENGE + ARBITRATION);
         _dispute(owner.addr, id);
         Waiting memory waiting = _pending(id);
         assertTrue(waiting.ownerDisputed);
@@ -42,7 +44,7 @@ contract DisputeTest is GuardedFixture {
 
         vm.warp(START + CHALLENGE);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Disputed(id, owner.addr, START + CHALLENGE + ARBITRATION);
+        emit Disputes.Disputed(id, owner.addr, START + CHALLENGE + ARBITRATION);
         _dispute(owner.addr, id);
         assertEq(_pending(id).resolvesAt, START + CHALLENGE + ARBITRATION, "once");
         vm.expectRevert(abi.encodeWithSelector(Statements.AlreadyDisputed.selector, owner.addr));
@@ -80,7 +82,7 @@ contract DisputeTest is GuardedFixture {
         _state(terms, 5 * PRICE, 0);
         address[4] memory others = [arbiter.addr, verifier.addr, payee, stranger];
         for (uint256 i = 0; i < others.length; ++i) {
-            vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotAParty.selector, id, others[i]));
+            vm.expectRevert(abi.encodeWithSelector(Disputes.NotAParty.selector, id, others[i]));
             _dispute(others[i], id);
         }
     }
@@ -141,7 +143,7 @@ contract DisputeTest is GuardedFixture {
         skip(1);
         assertEq(lens.netOf(_t(id)), 5 * PRICE);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, position, 5 * PRICE, START + CHALLENGE + ARBITRATION);
+        emit Payments.Final(id, position, 5 * PRICE, START + CHALLENGE + ARBITRATION);
         escrow.release(_t(id));
         assertEq(lens.paidOf(_t(id)), 5 * PRICE);
     }
@@ -166,9 +168,9 @@ contract DisputeTest is GuardedFixture {
         _dispute(owner.addr, id);
         vm.warp(START + CHALLENGE + ARBITRATION);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Ruled(id, 2 * PRICE + 1);
+        emit Disputes.Ruled(id, 2 * PRICE + 1);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, position, 2 * PRICE + 1, uint64(block.timestamp));
+        emit Payments.Final(id, position, 2 * PRICE + 1, uint64(block.timestamp));
         _rule(id, 2 * PRICE + 1);
         assertEq(lens.paidOf(_t(id)), 2 * PRICE + 1);
         assertEq(lens.netOf(_t(id)), 2 * PRICE + 1);
@@ -184,9 +186,7 @@ contract DisputeTest is GuardedFixture {
         address[4] memory others = [owner.addr, operator.addr, verifier.addr, stranger];
         for (uint256 i = 0; i < others.length; ++i) {
             vm.prank(others[i]);
-            vm.expectRevert(
-                abi.encodeWithSelector(OutcomeEscrow.NotArbiter.selector, id, others[i])
-            );
+            vm.expectRevert(abi.encodeWithSelector(Disputes.NotArbiter.selector, id, others[i]));
             escrow.rule(_t(id), lastStated, 0);
         }
     }

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {HostileGuardedFixture} from "../support/HostileGuardedFixture.sol";
 import {HostileToken} from "../support/HostileToken.sol";
 import {Splitter} from "../support/Splitter.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Claim, ProvenReversal} from "contracts/evidence/EvidenceTypes.sol";
 import {Terms} from "contracts/terms/Terms.sol";
@@ -183,7 +183,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
         vm.warp(_t3(terms) + 1);
         hostile.setBlocked(owner.addr, true);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET - PRICE);
+        emit Payments.Refunded(id, owner.addr, BUDGET - PRICE);
         vm.expectEmit(address(escrow));
         emit Vault.Credited(id, owner.addr, BUDGET - PRICE);
         escrow.refund(_t(id));
@@ -285,7 +285,7 @@ contract GuardedPayoutTest is HostileGuardedFixture {
 
     function _expectCredited(uint256 net, uint256 fee) private {
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, net, fee);
+        emit Payments.Paid(id, net, fee);
         vm.expectEmit(address(escrow));
         emit Vault.Credited(id, payee, net);
     }

@@ -3,7 +3,10 @@ pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../support/GuardedFixture.sol";
 import {TestTree} from "../support/TestTree.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Disputes} from "contracts/escrow/Disputes.sol";
+import {Openings} from "contracts/escrow/Openings.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
+import {Settlements} from "contracts/escrow/Settlements.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// Amounts of 80 bits, and positions and times of 40: none is cut on its way.
@@ -25,7 +28,7 @@ contract LargestTest is GuardedFixture {
         bytes32 id = _open(terms);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, AMOUNT, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, AMOUNT - FEE, FEE);
+        emit Payments.Paid(id, AMOUNT - FEE, FEE);
         _settle(batch);
         assertEq(_lastFinal(id), batch.first);
         assertEq(lens.paidOf(_t(id)), AMOUNT);
@@ -33,10 +36,10 @@ contract LargestTest is GuardedFixture {
 
         batch = _batch(_groupOf(terms), _list(_settlement(id, AMOUNT, AMOUNT)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Settled(id, _told(AMOUNT, AMOUNT, batch.first));
+        emit Settlements.Settled(id, _told(AMOUNT, AMOUNT, batch.first));
         _settle(batch);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Refused(id, batch.first, "already_settled");
+        emit Settlements.Refused(id, batch.first, "already_settled");
         _settle(batch);
     }
 
@@ -45,9 +48,9 @@ contract LargestTest is GuardedFixture {
         bytes32 id = _open(terms);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, AMOUNT, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Settled(id, _told(AMOUNT, 0, batch.first));
+        emit Settlements.Settled(id, _told(AMOUNT, 0, batch.first));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Pending(id, batch.first, NOW + CHALLENGE);
+        emit Settlements.Pending(id, batch.first, NOW + CHALLENGE);
         _settle(batch);
         Waiting memory waiting = _pending(id);
         assertEq(waiting.earned, AMOUNT);
@@ -56,13 +59,13 @@ contract LargestTest is GuardedFixture {
         assertEq(_lastSigned(id), batch.first);
 
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Disputed(id, owner.addr, NOW + CHALLENGE + ARBITRATION);
+        emit Disputes.Disputed(id, owner.addr, NOW + CHALLENGE + ARBITRATION);
         vm.prank(owner.addr);
         escrow.dispute(_t(id), batch.first);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, batch.first, AMOUNT, NOW);
+        emit Payments.Final(id, batch.first, AMOUNT, NOW);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, AMOUNT - FEE, FEE);
+        emit Payments.Paid(id, AMOUNT - FEE, FEE);
         vm.prank(arbiter.addr);
         escrow.rule(_t(id), batch.first, AMOUNT);
         assertEq(_lastFinal(id), batch.first);
@@ -77,7 +80,7 @@ contract LargestTest is GuardedFixture {
         vm.warp(NOW + CHALLENGE + 1);
         assertEq(_lastFinal(id), batch.first);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, batch.first, AMOUNT, NOW + CHALLENGE);
+        emit Payments.Final(id, batch.first, AMOUNT, NOW + CHALLENGE);
         assertEq(_release(id), AMOUNT / 2);
         assertEq(_release(id), 0);
         assertEq(lens.releasableAt(_t(id)), block.timestamp + 1 days + 1, "a unit more than half");
@@ -96,9 +99,7 @@ contract LargestTest is GuardedFixture {
             keccak256(abi.encode(terms.owner, terms.logId, terms.surface, terms.outcome));
         (bytes memory a, bytes memory b) = _consents(terms);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                OutcomeEscrow.OutcomeOccupied.selector, outcomeId, terms.deadline
-            )
+            abi.encodeWithSelector(Openings.OutcomeOccupied.selector, outcomeId, terms.deadline)
         );
         escrow.open(terms, _allowance(), a, b);
 

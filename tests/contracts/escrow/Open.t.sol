@@ -8,6 +8,7 @@ import {Wallet} from "../support/Wallet.sol";
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {Fundings} from "contracts/escrow/Fundings.sol";
+import {Openings} from "contracts/escrow/Openings.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
@@ -26,7 +27,7 @@ contract OpenTest is Fixture {
         // An allowance needs no permit, so none is tried.
         vm.expectCall(address(token), abi.encodePacked(IERC20Permit.permit.selector), 0);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Opened(id, owner.addr, operator.addr, terms);
+        emit Openings.Opened(id, owner.addr, operator.addr, terms);
         assertEq(_open(terms), id);
 
         assertEq(token.balanceOf(address(escrow)), BUDGET);
@@ -143,7 +144,7 @@ contract OpenTest is Fixture {
     function test_revertIf_openAlready() public {
         Terms memory terms = _terms();
         bytes32 id = _open(terms);
-        _expectRefused(terms, abi.encodeWithSelector(OutcomeEscrow.AlreadyOpen.selector, id));
+        _expectRefused(terms, abi.encodeWithSelector(Openings.AlreadyOpen.selector, id));
     }
 
     function test_revertIf_theOwnerDidNotSign() public {
@@ -342,7 +343,7 @@ contract OpenTest is Fixture {
         bytes32 outcomeId =
             keccak256(abi.encode(terms.owner, terms.logId, terms.surface, terms.outcome));
         _expectRefused(
-            terms, abi.encodeWithSelector(OutcomeEscrow.OutcomeOccupied.selector, outcomeId, until)
+            terms, abi.encodeWithSelector(Openings.OutcomeOccupied.selector, outcomeId, until)
         );
     }
 

@@ -11,6 +11,7 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {ERC3009} from "@openzeppelin/contracts/token/ERC20/extensions/draft-ERC3009.sol";
 import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {Funding, Fundings} from "contracts/escrow/Fundings.sol";
+import {Openings} from "contracts/escrow/Openings.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
@@ -52,7 +53,7 @@ contract OpenBySignatureTest is Fixture {
     function test_aPermitOpens() public {
         Funding memory funding = _permit(BUDGET, UNTIL);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Opened(id, owner.addr, operator.addr, terms);
+        emit Openings.Opened(id, owner.addr, operator.addr, terms);
         assertEq(_openBy(funding), id);
         _assertOpen();
         assertEq(dollar.allowance(owner.addr, address(escrow)), 0);
@@ -233,7 +234,7 @@ contract OpenBySignatureTest is Fixture {
     /// By one way or another, a contract is opened once.
     function test_revertIf_openAlready() public {
         _openBy(_permit(BUDGET, UNTIL));
-        bytes memory revertData = abi.encodeWithSelector(OutcomeEscrow.AlreadyOpen.selector, id);
+        bytes memory revertData = abi.encodeWithSelector(Openings.AlreadyOpen.selector, id);
         dollar.mint(owner.addr, BUDGET);
         Funding memory permit = _permit(BUDGET, UNTIL);
         Funding memory authorization = _authorization(BUDGET, 0, UNTIL, id);

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {HostileFixture} from "../support/HostileFixture.sol";
 import {HostileToken} from "../support/HostileToken.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
@@ -242,7 +242,7 @@ contract PayoutTest is HostileFixture {
     function _expectPaid(uint256 received) private {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, NET, FEE);
+        emit Payments.Paid(id, NET, FEE);
         _settle(batch);
         assertEq(hostile.balanceOf(payee), received);
         assertEq(escrow.creditOf(address(token), payee), 0);
@@ -253,7 +253,7 @@ contract PayoutTest is HostileFixture {
     function _expectCredited() private {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, NET, FEE);
+        emit Payments.Paid(id, NET, FEE);
         vm.expectEmit(address(escrow));
         emit Vault.Credited(id, payee, NET);
         _settle(batch);

@@ -3,7 +3,8 @@ pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../support/GuardedFixture.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
+import {Settlements} from "contracts/escrow/Settlements.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 import {Vm} from "forge-std/Vm.sol";
 
@@ -418,8 +419,8 @@ contract RateCapTest is GuardedFixture {
         _settle(batch);
         Vm.Log[] memory logs = vm.getRecordedLogs();
         assertEq(logs.length, 2, "and no more");
-        assertEq(logs[0].topics[0], OutcomeEscrow.Settled.selector);
-        assertEq(logs[1].topics[0], OutcomeEscrow.Final.selector);
+        assertEq(logs[0].topics[0], Settlements.Settled.selector);
+        assertEq(logs[1].topics[0], Payments.Final.selector);
         assertEq(lens.paidOf(_t(id)), CAP / 2);
     }
 }

@@ -3,7 +3,9 @@ pragma solidity 0.8.37;
 
 import {HostileFixture} from "../support/HostileFixture.sol";
 import {HostileToken} from "../support/HostileToken.sol";
+import {Ledgers} from "contracts/escrow/Ledgers.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
@@ -24,7 +26,7 @@ contract RefundTest is HostileFixture {
         uint256 before = token.balanceOf(owner.addr);
         vm.warp(endsAt + 1);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET - 3 * PRICE);
+        emit Payments.Refunded(id, owner.addr, BUDGET - 3 * PRICE);
         vm.prank(stranger);
         escrow.refund(_t(id));
         assertEq(token.balanceOf(owner.addr), before + BUDGET - 3 * PRICE);
@@ -65,7 +67,7 @@ contract RefundTest is HostileFixture {
 
     function test_revertIf_unknown() public {
         bytes32 unknown = escrow.contractIdOf(_t("?"));
-        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.UnknownContract.selector, unknown));
+        vm.expectRevert(abi.encodeWithSelector(Ledgers.UnknownContract.selector, unknown));
         escrow.refund(_t("?"));
     }
 
@@ -88,7 +90,7 @@ contract RefundTest is HostileFixture {
         vm.warp(endsAt + 1);
         hostile.setBlocked(owner.addr, true);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Refunded(id, owner.addr, BUDGET);
+        emit Payments.Refunded(id, owner.addr, BUDGET);
         vm.expectEmit(address(escrow));
         emit Vault.Credited(id, owner.addr, BUDGET);
         escrow.refund(_t(id));

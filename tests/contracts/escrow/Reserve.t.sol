@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../support/GuardedFixture.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// After T3 the owner gets back what can no longer become payable, at every stage: no unit that
@@ -281,7 +282,7 @@ contract ReserveTest is GuardedFixture {
         uint256 held = _heldFor();
         uint256 before = token.balanceOf(owner.addr);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Refunded(id, owner.addr, held - kept);
+        emit Payments.Refunded(id, owner.addr, held - kept);
         vm.prank(stranger);
         escrow.refund(_t(id));
         assertEq(_heldFor(), kept);

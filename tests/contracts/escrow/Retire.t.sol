@@ -2,7 +2,8 @@
 pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../support/GuardedFixture.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Disputes} from "contracts/escrow/Disputes.sol";
+import {Ledgers} from "contracts/escrow/Ledgers.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// A verifier that has signed something false is retired, for that contract and for good. Also the
@@ -25,7 +26,7 @@ contract RetireTest is GuardedFixture {
         _settle(batch);
         vm.warp(START + CHALLENGE);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Disproved(id, "sum");
+        emit Disputes.Disproved(id, "sum");
         _disprove(id, batch);
 
         assertTrue(_isRetired(id));
@@ -81,13 +82,13 @@ contract RetireTest is GuardedFixture {
 
     function test_revertIf_retiredAlready() public {
         _retire(id);
-        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.AlreadyRetired.selector, id));
+        vm.expectRevert(abi.encodeWithSelector(Disputes.AlreadyRetired.selector, id));
         _retire(id);
     }
 
     function test_revertIf_retiredAfterTheClose() public {
         _close(id, 0);
-        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id));
+        vm.expectRevert(abi.encodeWithSelector(Ledgers.AlreadyClosed.selector, id));
         _retire(id);
     }
 
@@ -95,15 +96,14 @@ contract RetireTest is GuardedFixture {
         address[4] memory others = [owner.addr, operator.addr, arbiter.addr, stranger];
         for (uint256 i = 0; i < others.length; ++i) {
             vm.prank(others[i]);
-            vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotEvidence.selector, others[i]));
+            vm.expectRevert(abi.encodeWithSelector(Disputes.NotEvidence.selector, others[i]));
             escrow.retire(_t(id), "sum");
         }
     }
 
     function test_revertIf_unknown() public {
-        bytes memory revertData = abi.encodeWithSelector(
-            OutcomeEscrow.UnknownContract.selector, escrow.contractIdOf(_t("?"))
-        );
+        bytes memory revertData =
+            abi.encodeWithSelector(Ledgers.UnknownContract.selector, escrow.contractIdOf(_t("?")));
         vm.expectRevert(revertData);
         escrow.release(_t("?"));
         vm.expectRevert(revertData);

@@ -3,7 +3,10 @@ pragma solidity 0.8.37;
 
 import {GuardedFixture} from "../support/GuardedFixture.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
+import {Disputes} from "contracts/escrow/Disputes.sol";
+import {Ledgers} from "contracts/escrow/Ledgers.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
 import {Statements} from "contracts/escrow/Statements.sol";
 import {ProvenReversal} from "contracts/evidence/EvidenceTypes.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
@@ -35,7 +38,7 @@ contract ReversalTest is GuardedFixture {
         assertEq(_release(id), 0, "all of it is held back");
         uint64 happened = _happens();
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.ReversalRecorded(id, happened, FIRST, PRICE, PRICE, PRICE);
+        emit Disputes.ReversalRecorded(id, happened, FIRST, PRICE, PRICE, PRICE);
         _record(happened, FIRST, PRICE);
         assertEq(lens.netOf(_t(id)), PRICE);
         assertEq(lens.owed(_t(id)), PRICE);
@@ -102,7 +105,7 @@ contract ReversalTest is GuardedFixture {
         assertEq(lens.netOf(_t(id)), 7 * PRICE / 2);
         uint64 later = _happens();
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Final(id, position, 7 * PRICE / 2, uint64(block.timestamp) - 1);
+        emit Payments.Final(id, position, 7 * PRICE / 2, uint64(block.timestamp) - 1);
         _record(later, SECOND, PRICE / 2);
         assertEq(lens.netOf(_t(id)), 3 * PRICE);
         _stateFinal(terms, 5 * PRICE, 2 * PRICE);
@@ -427,7 +430,7 @@ contract ReversalTest is GuardedFixture {
         assertEq(lens.paidOf(_t(id)), 5 * PRICE / 2);
         assertEq(lens.netOf(_t(id)), 5 * PRICE / 2);
         happened = _happens();
-        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.AlreadyClosed.selector, id));
+        vm.expectRevert(abi.encodeWithSelector(Ledgers.AlreadyClosed.selector, id));
         _record(happened, SECOND, PRICE);
     }
 
@@ -477,7 +480,7 @@ contract ReversalTest is GuardedFixture {
         address[5] memory others =
             [owner.addr, operator.addr, arbiter.addr, verifier.addr, stranger];
         for (uint256 i = 0; i < others.length; ++i) {
-            vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.NotEvidence.selector, others[i]));
+            vm.expectRevert(abi.encodeWithSelector(Disputes.NotEvidence.selector, others[i]));
             vm.prank(others[i]);
             escrow.recordReversal(_t(id), _of(9, FIRST, PRICE));
         }
@@ -486,7 +489,7 @@ contract ReversalTest is GuardedFixture {
     function test_revertIf_unknown() public {
         id = "unknown";
         bytes32 unknown = escrow.contractIdOf(_t(id));
-        vm.expectRevert(abi.encodeWithSelector(OutcomeEscrow.UnknownContract.selector, unknown));
+        vm.expectRevert(abi.encodeWithSelector(Ledgers.UnknownContract.selector, unknown));
         _record(9, FIRST, PRICE);
     }
 

@@ -5,6 +5,7 @@ import {RoundFixture} from "../support/RoundFixture.sol";
 import {TestTree} from "../support/TestTree.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Rounds} from "contracts/escrow/Rounds.sol";
+import {Settlements} from "contracts/escrow/Settlements.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {EventLog} from "contracts/log/EventLog.sol";
 import {Entry, MerkleLog} from "contracts/log/MerkleLog.sol";
@@ -74,7 +75,7 @@ contract RoundsTest is RoundFixture {
         runs[0] = _run(terms, first, bytes.concat(abi.encode(one), abi.encode(two)));
         Rounds.Checkpoint memory checkpoint = _checkpoint();
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Refused("unknown", first, "unknown_contract");
+        emit Settlements.Refused("unknown", first, "unknown_contract");
         rounds.settle(checkpoint, runs);
         assertEq(lens.paidOf(_t(id)), 5 * PRICE);
     }

@@ -4,7 +4,10 @@ pragma solidity 0.8.37;
 import {Fixture} from "../support/Fixture.sol";
 import {TestTree} from "../support/TestTree.sol";
 import {Wallet} from "../support/Wallet.sol";
+import {Ledgers} from "contracts/escrow/Ledgers.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
+import {Settlements} from "contracts/escrow/Settlements.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
@@ -28,7 +31,7 @@ contract SettleTest is Fixture {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
         uint256 fee = 5 * PRICE * FEE_BPS / 10_000;
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Paid(id, 5 * PRICE - fee, fee);
+        emit Payments.Paid(id, 5 * PRICE - fee, fee);
         _settle(batch);
 
         assertEq(token.balanceOf(payee), 5 * PRICE - fee);
@@ -42,7 +45,7 @@ contract SettleTest is Fixture {
         _settleTotals(terms, 5 * PRICE, 0);
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, 5 * PRICE, 0)));
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Settled(id, _told(5 * PRICE, 0, batch.first));
+        emit Settlements.Settled(id, _told(5 * PRICE, 0, batch.first));
         _settle(batch);
         assertEq(lens.paidOf(_t(id)), 5 * PRICE);
         _settleTotals(terms, 9 * PRICE, PRICE);
@@ -57,7 +60,7 @@ contract SettleTest is Fixture {
         assertEq(lens.paidOf(_t(id)), 5 * PRICE);
         assertEq(_lastFinal(id), reversal.first);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Refused(id, reversal.first, "already_settled");
+        emit Settlements.Refused(id, reversal.first, "already_settled");
         _settle(reversal);
         _settleTotals(terms, 7 * PRICE, 2 * PRICE);
         assertEq(lens.paidOf(_t(id)), 5 * PRICE);
@@ -159,7 +162,7 @@ contract SettleTest is Fixture {
     function test_aReplayChangesNothing() public {
         Batch memory batch = _settleTotals(terms, 3 * PRICE, 0);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Refused(id, batch.first, "already_settled");
+        emit Settlements.Refused(id, batch.first, "already_settled");
         _settle(batch);
         assertEq(lens.paidOf(_t(id)), 3 * PRICE);
         assertEq(token.balanceOf(payee), 3 * PRICE * 975 / 1000);
@@ -169,7 +172,7 @@ contract SettleTest is Fixture {
         Batch memory earlier = _batch(_groupOf(terms), _list(_settlement(id, 2 * PRICE, 0)));
         Batch memory later = _settleTotals(terms, 3 * PRICE, 0);
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Refused(id, earlier.first, "already_settled");
+        emit Settlements.Refused(id, earlier.first, "already_settled");
         _settle(earlier);
         assertEq(_lastFinal(id), later.first);
         assertEq(lens.paidOf(_t(id)), 3 * PRICE);
@@ -211,7 +214,7 @@ contract SettleTest is Fixture {
     /// reaches it.
     function test_refused_anotherGroup() public {
         Entry memory entry = _settlement(id, PRICE, 0);
-        OutcomeEscrow.Group memory group = _groupOf(terms);
+        Ledgers.Group memory group = _groupOf(terms);
         group.feeBps += 1;
         _expectRefused(group, entry, "unknown_contract");
         group = _groupOf(terms);
@@ -230,7 +233,7 @@ contract SettleTest is Fixture {
     function test_refused_anotherLog() public {
         tree = new TestTree(1);
         logId = eventLog.register("another", publisher.addr);
-        OutcomeEscrow.Group memory group = _groupOf(terms);
+        Ledgers.Group memory group = _groupOf(terms);
         group.logId = logId;
         _expectRefused(group, _settlement(id, PRICE, 0), "unknown_contract");
     }
@@ -318,11 +321,11 @@ contract SettleTest is Fixture {
         Batch memory batch = _batch(_groupOf(terms), _list(_settlement(id, PRICE, 0)));
         batch.size += 1;
         _expectRevert(
-            batch, abi.encodeWithSelector(OutcomeEscrow.NotAnchored.selector, logId, batch.size)
+            batch, abi.encodeWithSelector(Settlements.NotAnchored.selector, logId, batch.size)
         );
         batch.size = 0;
         _expectRevert(
-            batch, abi.encodeWithSelector(OutcomeEscrow.NotAnchored.selector, logId, uint64(0))
+            batch, abi.encodeWithSelector(Settlements.NotAnchored.selector, logId, uint64(0))
         );
     }
 
@@ -398,7 +401,7 @@ contract SettleTest is Fixture {
     }
 
     /// The item is refused for this reason, by one event, and nothing changes.
-    function _expectRefused(OutcomeEscrow.Group memory group, Entry memory entry, bytes32 reason)
+    function _expectRefused(Ledgers.Group memory group, Entry memory entry, bytes32 reason)
         private
     {
         Batch memory batch = _batch(group, _list(entry));
@@ -408,7 +411,7 @@ contract SettleTest is Fixture {
         _settle(batch);
         Vm.Log[] memory logs = vm.getRecordedLogs();
         assertEq(logs.length, 1);
-        assertEq(logs[0].topics[0], OutcomeEscrow.Refused.selector);
+        assertEq(logs[0].topics[0], Settlements.Refused.selector);
         assertEq(logs[0].topics[1], entry.subject);
         assertEq(logs[0].data, abi.encode(batch.first, reason));
         assertEq(lens.paidOf(_t(id)), paid);

@@ -3,8 +3,8 @@ pragma solidity 0.8.37;
 
 import {Fixture} from "../support/Fixture.sol";
 import {DelayRule, PayeeRule} from "contracts/escrow/Ledger.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {SettlementRules} from "contracts/escrow/SettlementRules.sol";
+import {Settlements} from "contracts/escrow/Settlements.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// The words that a settlement brings of terms: they are those of the terms, and with any other the
@@ -97,7 +97,7 @@ contract SettlementRulesTest is Fixture {
             }
             uint256 position = batch.first + (count == 0 ? 0 : 1);
             _expectReverted(
-                batch, abi.encodeWithSelector(OutcomeEscrow.RulesMissing.selector, position)
+                batch, abi.encodeWithSelector(Settlements.RulesMissing.selector, position)
             );
         }
         batch.rules = all;
@@ -112,12 +112,12 @@ contract SettlementRulesTest is Fixture {
         uint256[] memory rules = new uint256[](3);
         rules[0] = batch.rules[0];
         batch.rules = rules;
-        _expectReverted(batch, abi.encodeWithSelector(OutcomeEscrow.RulesTooMany.selector, 3, 1));
+        _expectReverted(batch, abi.encodeWithSelector(Settlements.RulesTooMany.selector, 3, 1));
     }
 
     function _expectRefused(bytes32 id, Batch memory batch, bytes32 reason) private {
         vm.expectEmit(address(escrow));
-        emit OutcomeEscrow.Refused(id, batch.first, reason);
+        emit Settlements.Refused(id, batch.first, reason);
         _settle(batch);
         assertEq(lens.paidOf(_t(id)), 0);
     }

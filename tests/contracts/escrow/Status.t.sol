@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Fixture} from "../support/Fixture.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Ledgers} from "contracts/escrow/Ledgers.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// One test for each leaf of the tree beside statusOf.
@@ -29,7 +29,7 @@ contract StatusTest is Fixture {
         (bool success, bytes memory answer) =
             address(escrow).call(bytes.concat(escrow.release.selector, encoded));
         assertFalse(success);
-        bytes4 selector = OutcomeEscrow.UnknownContract.selector;
+        bytes4 selector = Ledgers.UnknownContract.selector;
         assertTrue(answer.length == 0 || bytes4(answer) == selector);
         encoded = abi.encode(terms);
         (success,) = address(escrow).call(bytes.concat(escrow.release.selector, encoded));
@@ -98,9 +98,8 @@ contract StatusTest is Fixture {
 
     function test_revertIf_factsOfAnUnknownContractAreAsked() public {
         Terms memory unknown = _t("?");
-        bytes memory revertData = abi.encodeWithSelector(
-            OutcomeEscrow.UnknownContract.selector, escrow.contractIdOf(unknown)
-        );
+        bytes memory revertData =
+            abi.encodeWithSelector(Ledgers.UnknownContract.selector, escrow.contractIdOf(unknown));
         vm.expectRevert(revertData);
         escrow.recordOf(unknown);
         vm.expectRevert(revertData);

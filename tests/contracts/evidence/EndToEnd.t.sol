@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Lies} from "../support/Lies.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Disputes} from "contracts/escrow/Disputes.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {EventOpening, Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
@@ -31,7 +31,7 @@ contract EndToEndTest is Lies {
 
             vm.warp(START + 2 days - 1);
             vm.expectEmit(address(escrow));
-            emit OutcomeEscrow.Disproved(mine, kind);
+            emit Disputes.Disproved(mine, kind);
             _disprove(kind, shown);
 
             assertTrue(_isRetired(mine));
@@ -206,13 +206,13 @@ contract EndToEndTest is Lies {
 
     function test_endToEnd_noStrangerSpeaksForTheEvidence() public {
         _begin(_terms());
-        vm.expectPartialRevert(OutcomeEscrow.NotEvidence.selector);
+        vm.expectPartialRevert(Disputes.NotEvidence.selector);
         escrow.retire(_t(mine), "sum");
         Evidence other = new Evidence();
         (bytes32 kind, uint256[] memory positions) = _lie(0);
         uint64 size = uint64(tree.size());
         Exhibit[] memory shown = _exhibits(positions);
-        vm.expectPartialRevert(OutcomeEscrow.NotEvidence.selector);
+        vm.expectPartialRevert(Disputes.NotEvidence.selector);
         other.disprove(escrow, _t(mine), kind, size, shown, _rivals(rival));
         assertFalse(_isRetired(mine));
     }

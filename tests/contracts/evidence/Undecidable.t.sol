@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Lies} from "../support/Lies.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Openings} from "contracts/escrow/Openings.sol";
 import {Statements} from "contracts/escrow/Statements.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {EventOpening, Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
@@ -773,7 +773,7 @@ contract UndecidableTest is Lies {
         terms.operator = bob.addr;
         bytes memory byOwner = _sign(owner, _ownerConsent(terms, 0));
         bytes memory byBob = _sign(bob, _operatorConsent(terms));
-        vm.expectPartialRevert(OutcomeEscrow.OutcomeOccupied.selector);
+        vm.expectPartialRevert(Openings.OutcomeOccupied.selector);
         escrow.open(terms, _allowance(), byOwner, byBob);
     }
 

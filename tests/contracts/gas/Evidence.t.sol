@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Lies} from "../support/Lies.sol";
 import {TestTree} from "../support/TestTree.sol";
 import {Meter} from "./Meter.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {Terms} from "contracts/terms/Terms.sol";
@@ -188,7 +188,7 @@ contract EvidenceGasTest is Lies, Meter {
             uint256 transition = _transition(200);
             _claim("", terms, transition, touch);
             vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod + 1);
-            bytes memory call = abi.encodeCall(OutcomeEscrow.release, (_t(mine)));
+            bytes memory call = abi.encodeCall(Payments.release, (_t(mine)));
             string memory name =
                 known == 1 ? "release of a claim, payee known" : "release of a claim, payee fresh";
             _meter(name, stranger, address(escrow), call);

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {Fixture} from "../support/Fixture.sol";
 import {TestTree} from "../support/TestTree.sol";
 import {Meter} from "./Meter.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Settlements} from "contracts/escrow/Settlements.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
@@ -75,7 +75,7 @@ abstract contract GasFixture is Fixture, Meter {
 
     function _settleCall(Batch memory batch) internal pure returns (bytes memory) {
         return abi.encodeCall(
-            OutcomeEscrow.settle,
+            Settlements.settle,
             (
                 batch.group,
                 batch.size,

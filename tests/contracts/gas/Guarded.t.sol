@@ -2,7 +2,9 @@
 pragma solidity 0.8.37;
 
 import {GasFixture} from "./GasFixture.sol";
+import {Disputes} from "contracts/escrow/Disputes.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
 /// The cost of a contract that does not pay at once: challenge, dispute, holdback and rate cap.
@@ -49,7 +51,7 @@ contract GuardedGasTest is GasFixture {
             if (known == 0) terms.payee = fresh;
             (bytes32 id,) = _pending(terms);
             skip(CHALLENGE + 1);
-            bytes memory call = abi.encodeCall(OutcomeEscrow.release, (_t(id)));
+            bytes memory call = abi.encodeCall(Payments.release, (_t(id)));
             _meter(_of("release", known == 1), stranger, address(escrow), call);
             assertEq(lens.paidOf(_t(id)), EARNED);
             vm.revertToState(snapshot);
@@ -63,7 +65,7 @@ contract GuardedGasTest is GasFixture {
         _meter("settle 50 outcomes, holdback", stranger, address(escrow), _settleCall(batch));
         assertEq(lens.paidOf(_t(id)), EARNED - EARNED / 5);
         skip(terms.holdbackPeriod + terms.lateness + 1);
-        bytes memory call = abi.encodeCall(OutcomeEscrow.release, (_t(id)));
+        bytes memory call = abi.encodeCall(Payments.release, (_t(id)));
         _meter("release of what was held back", stranger, address(escrow), call);
         assertEq(lens.paidOf(_t(id)), EARNED);
     }
@@ -78,9 +80,9 @@ contract GuardedGasTest is GasFixture {
 
     function test_gas_disputeAndRule() public {
         (bytes32 id, uint64 position) = _pending(_guarded());
-        bytes memory call = abi.encodeCall(OutcomeEscrow.dispute, (_t(id), position));
+        bytes memory call = abi.encodeCall(Disputes.dispute, (_t(id), position));
         _meter("dispute", owner.addr, address(escrow), call);
-        call = abi.encodeCall(OutcomeEscrow.rule, (_t(id), position, PRICE));
+        call = abi.encodeCall(Disputes.rule, (_t(id), position, PRICE));
         _meter("rule", arbiter.addr, address(escrow), call);
         assertEq(lens.paidOf(_t(id)), PRICE);
     }

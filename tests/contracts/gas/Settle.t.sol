@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {TestTree} from "../support/TestTree.sol";
 import {GasFixture} from "./GasFixture.sol";
 import {Funding} from "contracts/escrow/Fundings.sol";
+import {Openings} from "contracts/escrow/Openings.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
@@ -82,7 +83,7 @@ contract SettleGasTest is GasFixture {
     function test_gas_open() public {
         Terms memory terms = _plain();
         (bytes memory a, bytes memory b) = _consents(terms);
-        bytes memory call = abi.encodeCall(OutcomeEscrow.open, (terms, _allowance(), a, b));
+        bytes memory call = abi.encodeCall(Openings.open, (terms, _allowance(), a, b));
         _meter("open", stranger, address(escrow), call);
         assertEq(lens.statusOf(terms), "open");
     }
@@ -94,7 +95,7 @@ contract SettleGasTest is GasFixture {
         vm.prank(owner.addr);
         token.approve(address(escrow), terms.budget);
         (bytes memory a, bytes memory b) = _consents(terms);
-        bytes memory call = abi.encodeCall(OutcomeEscrow.open, (terms, _allowance(), a, b));
+        bytes memory call = abi.encodeCall(Openings.open, (terms, _allowance(), a, b));
         _meter("open, first of its outcome", stranger, address(escrow), call, OPEN_TARGET);
         assertEq(token.allowance(owner.addr, address(escrow)), 0);
     }
@@ -107,7 +108,7 @@ contract SettleGasTest is GasFixture {
         (terms.rateCap, terms.ratePeriod) = (BUDGET, 1 days);
         (terms.claimPeriod, terms.grace) = (7 days, 4 days);
         (bytes memory a, bytes memory b) = _consents(terms);
-        bytes memory call = abi.encodeCall(OutcomeEscrow.open, (terms, _allowance(), a, b));
+        bytes memory call = abi.encodeCall(Openings.open, (terms, _allowance(), a, b));
         _meter("open, guarded", stranger, address(escrow), call, OPEN_TARGET);
     }
 
@@ -127,7 +128,7 @@ contract SettleGasTest is GasFixture {
         (funding.v, funding.r, funding.s) = vm.sign(owner.key, digest);
         bytes memory a = _sign(owner, _ownerConsent(terms, 1));
         bytes memory b = _sign(operator, _operatorConsent(terms));
-        bytes memory call = abi.encodeCall(OutcomeEscrow.open, (terms, funding, a, b));
+        bytes memory call = abi.encodeCall(Openings.open, (terms, funding, a, b));
         _meter("open with permit", stranger, address(escrow), call);
         assertEq(lens.statusOf(terms), "open");
     }

@@ -2,14 +2,14 @@
 pragma solidity 0.8.37;
 
 import {Book, Lie, Visit} from "./Books.sol";
-import {Disputes} from "./Disputes.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Disagreements} from "./Disagreements.sol";
+import {Ledgers} from "contracts/escrow/Ledgers.sol";
 import {Claim, Exhibit, ProvenReversal} from "contracts/evidence/EvidenceTypes.sol";
 import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 
 /// Verifiers and publishers that lie together, forgers, false accusers and trespassers.
-abstract contract Dishonest is Disputes {
+abstract contract Dishonest is Disagreements {
     // ------------------------------------------------------------ lies that the chain can't see
 
     /// Publisher and verifier write and sign a lie of some kind; it keeps to the terms, so the
@@ -159,7 +159,7 @@ abstract contract Dishonest is Disputes {
         if (how == 4) entry.actor = _word(book.terms.operator);
         if (how == 5) entry.subject = keccak256("no contract");
         if (how == 6) entry = _stating(book, book.earned + price, book.reversed + 1);
-        OutcomeEscrow.Group memory group = _groupOf(book.terms);
+        Ledgers.Group memory group = _groupOf(book.terms);
         if (how == 7) group.feeBps = group.feeBps == 0 ? ODD_FEE_BPS : 0;
         // With a revenue share, or a price of one, any amount is right.
         if ((how == 1 || how == 6) && (book.terms.revenueShareBps != 0 || price == 1)) return;
@@ -186,7 +186,7 @@ abstract contract Dishonest is Disputes {
         if (_books.length == 0) return;
         uint256 i = _pick(seed, _isOpen);
         Book storage book = _books[i == 0 ? seed % _books.length : i - 1];
-        OutcomeEscrow.Group memory group = _groupOf(book.terms);
+        Ledgers.Group memory group = _groupOf(book.terms);
         Entry memory entry = _stating(book, book.earned + book.terms.unitPrice, book.reversed);
         Entry memory filler = _blank("touch", 0, 0);
         uint256 how = (seed >> 8) % 6;
@@ -211,7 +211,7 @@ abstract contract Dishonest is Disputes {
         ++counts["forged"];
     }
 
-    function _unanchored(OutcomeEscrow.Group memory group, Entry memory entry)
+    function _unanchored(Ledgers.Group memory group, Entry memory entry)
         private
         returns (Batch memory batch)
     {

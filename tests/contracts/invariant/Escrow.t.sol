@@ -3,11 +3,12 @@ pragma solidity 0.8.37;
 
 import {HostileToken} from "../support/HostileToken.sol";
 import {Book} from "./Books.sol";
+import {Checks} from "./Checks.sol";
 import {EscrowHandler} from "./EscrowHandler.sol";
 import {OddToken, SourToken} from "./Tokens.sol";
 import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
-import {Test} from "forge-std/Test.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
 
 /// The numbered invariants of the escrow. README.md says what each means, and the faults that were
 /// planted to see it fail.
@@ -23,7 +24,7 @@ import {Test} from "forge-std/Test.sol";
 /// forge-config: deep.invariant.include-storage = false
 /// forge-config: deep.invariant.include-push-bytes = false
 /// forge-config: deep.invariant.shrink-run-limit = 300
-contract EscrowInvariants is Test {
+contract EscrowInvariants is Checks {
     EscrowHandler private handler;
     OutcomeEscrow private escrow;
     EscrowLens private lens;
@@ -38,7 +39,35 @@ contract EscrowInvariants is Test {
         targetContract(address(handler));
     }
 
-    function invariant_I1_solvent() public view {
+    /// All of them after each call, so that one campaign serves all; those that play on to the end are
+    /// dear, and wait for every fifth.
+    function invariant_escrow() public {
+        _demand("I1", this.check_I1_solvent);
+        _demand("I2", this.check_I2_nothingIsLost);
+        _demand("I3", this.check_I3_noContractSpendsAnothersMoney);
+        _demand("I4", this.check_I4_anOutcomePaysOnce);
+        _demand("I5", this.check_I5_payeeTokenAndPriceAreTheSignedOnes);
+        _demand("I6", this.check_I6_noPeriodPaysMoreThanTheCap);
+        _demandAside("I7", this.check_I7_onlyWhatIsFinalPays);
+        _demand("I8", this.check_I8_onlyLegalStatusChanges);
+        _demandAside("I9", this.check_I9_nothingStopsARefund);
+        _demand("I10", this.check_I10_aBlockedPayeeFailsAlone);
+        _demand("I11", this.check_I11_splittingChangesNothing);
+        _demand("I14", this.check_I14_aDisprovedVerifierNeverSettles);
+        _demand("I16", this.check_I16_whatIsTakenBackComesOffOnce);
+        if (handler.acts() % 5 == 0) _demandLiveness();
+    }
+
+    function afterInvariant() public {
+        _demandLiveness();
+    }
+
+    function _demandLiveness() private {
+        _demandAside("L1", this.check_L1_aValidSettlementSucceeds);
+        _demandAside("L1", this.check_L1_everythingComesOut);
+    }
+
+    function check_I1_solvent() external view {
         address[] memory people = handler.people();
         for (uint256 t = 0; t < 2; ++t) {
             HostileToken token = t == 0 ? odd : HostileToken(sour);
@@ -52,7 +81,7 @@ contract EscrowInvariants is Test {
         }
     }
 
-    function invariant_I2_nothingIsLost() public view {
+    function check_I2_nothingIsLost() external view {
         for (uint256 t = 0; t < 2; ++t) {
             HostileToken token = t == 0 ? odd : HostileToken(sour);
             uint256 out;
@@ -77,7 +106,7 @@ contract EscrowInvariants is Test {
         _assertNotBroken("I2");
     }
 
-    function invariant_I3_noContractSpendsAnothersMoney() public view {
+    function check_I3_noContractSpendsAnothersMoney() external view {
         for (uint256 i = 0; i < handler.books(); ++i) {
             Book memory book = handler.bookAt(i);
             uint256 paid = lens.paidOf(book.terms);
@@ -90,7 +119,7 @@ contract EscrowInvariants is Test {
         _assertNotBroken("I3");
     }
 
-    function invariant_I4_anOutcomePaysOnce() public view {
+    function check_I4_anOutcomePaysOnce() external view {
         for (uint256 i = 0; i < handler.books(); ++i) {
             (bool known, uint256 most) = handler.mostFor(i);
             Book memory book = handler.bookAt(i);
@@ -99,7 +128,7 @@ contract EscrowInvariants is Test {
         _assertNotBroken("I4");
     }
 
-    function invariant_I5_payeeTokenAndPriceAreTheSignedOnes() public view {
+    function check_I5_payeeTokenAndPriceAreTheSignedOnes() external view {
         for (uint256 i = 0; i < handler.books(); ++i) {
             Book memory book = handler.bookAt(i);
             assertEq(escrow.contractIdOf(book.terms), book.id);
@@ -113,7 +142,7 @@ contract EscrowInvariants is Test {
     }
 
     /// Over the list of payments, whatever the escrow counts itself.
-    function invariant_I6_noPeriodPaysMoreThanTheCap() public view {
+    function check_I6_noPeriodPaysMoreThanTheCap() external view {
         for (uint256 i = 0; i < handler.books(); ++i) {
             Book memory book = handler.bookAt(i);
             if (book.terms.rateCap == 0) continue;
@@ -130,7 +159,7 @@ contract EscrowInvariants is Test {
     }
 
     /// Now, and once all that waits is decided.
-    function invariant_I7_onlyWhatIsFinalPays() public {
+    function check_I7_onlyWhatIsFinalPays() external {
         _assertNotBroken("I7");
         uint256 now_ = block.timestamp;
         for (uint256 i = 0; i < handler.books(); ++i) {
@@ -142,12 +171,12 @@ contract EscrowInvariants is Test {
         }
     }
 
-    function invariant_I8_onlyLegalStatusChanges() public view {
+    function check_I8_onlyLegalStatusChanges() external view {
         _assertNotBroken("I8");
     }
 
     /// Whatever the token and its receivers do, short of breaking what a token is.
-    function invariant_I9_nothingStopsARefund() public {
+    function check_I9_nothingStopsARefund() external {
         _keepBalances();
         for (uint256 i = 0; i < handler.books(); ++i) {
             Book memory book = handler.bookAt(i);
@@ -167,12 +196,12 @@ contract EscrowInvariants is Test {
         _assertNotBroken("I9");
     }
 
-    function invariant_I10_aBlockedPayeeFailsAlone() public view {
+    function check_I10_aBlockedPayeeFailsAlone() external view {
         _assertNotBroken("I10");
         _assertNotBroken("L1"); // nor with a whole batch
     }
 
-    function invariant_I11_splittingChangesNothing() public view {
+    function check_I11_splittingChangesNothing() external view {
         for (uint256 i = 0; i < handler.books(); ++i) {
             Book memory book = handler.bookAt(i);
             assertEq(book.paidFees, lens.paidOf(book.terms) * book.terms.feeBps / 10_000);
@@ -180,18 +209,17 @@ contract EscrowInvariants is Test {
         _assertNotBroken("I11");
     }
 
-    function invariant_I14_aDisprovedVerifierNeverSettles() public view {
+    function check_I14_aDisprovedVerifierNeverSettles() external view {
         _assertNotBroken("I14");
     }
 
     /// By a count of the log of its own, after each call.
-    function invariant_I16_whatIsTakenBackComesOffOnce() public view {
+    function check_I16_whatIsTakenBackComesOffOnce() external view {
         _assertNotBroken("I16");
     }
 
     /// A valid settlement succeeds, at any time before the end.
-    /// forge-config: default.invariant.check-interval = 5
-    function invariant_L1_aValidSettlementSucceeds() public {
+    function check_L1_aValidSettlementSucceeds() external {
         _assertNotBroken("L1");
         odd.setMode(HostileToken.Mode.Honest);
         sour.setMode(HostileToken.Mode.Honest);
@@ -204,8 +232,7 @@ contract EscrowInvariants is Test {
 
     /// After the last reservation of all contracts anyone can bring the escrow to where each owner
     /// has all that is not the payee's, each payee has the rest, and nothing but gifts is left.
-    /// forge-config: default.invariant.check-interval = 5
-    function invariant_L1_everythingComesOut() public {
+    function check_L1_everythingComesOut() external {
         odd.setMode(HostileToken.Mode.Honest);
         sour.setMode(HostileToken.Mode.Honest);
         odd.setHook(address(0), "");
@@ -234,7 +261,7 @@ contract EscrowInvariants is Test {
         uint256 rest = book.terms.budget - book.refunded - theirs;
         if (rest != 0) {
             vm.expectEmit(address(escrow));
-            emit OutcomeEscrow.Refunded(book.id, book.terms.owner, rest);
+            emit Payments.Refunded(book.id, book.terms.owner, rest);
             escrow.refund(book.terms);
         }
         uint256 now_ = block.timestamp;
@@ -348,16 +375,16 @@ contract EscrowInvariants is Test {
 
     /// All but I9, which needs a token that burns gas where gas counts.
     function _assertAll() private {
-        invariant_I1_solvent();
-        invariant_I2_nothingIsLost();
-        invariant_I3_noContractSpendsAnothersMoney();
-        invariant_I4_anOutcomePaysOnce();
-        invariant_I5_payeeTokenAndPriceAreTheSignedOnes();
-        invariant_I6_noPeriodPaysMoreThanTheCap();
-        invariant_I7_onlyWhatIsFinalPays();
-        invariant_I11_splittingChangesNothing();
+        _demand("I1", this.check_I1_solvent);
+        _demand("I2", this.check_I2_nothingIsLost);
+        _demand("I3", this.check_I3_noContractSpendsAnothersMoney);
+        _demand("I4", this.check_I4_anOutcomePaysOnce);
+        _demand("I5", this.check_I5_payeeTokenAndPriceAreTheSignedOnes);
+        _demand("I6", this.check_I6_noPeriodPaysMoreThanTheCap);
+        _demandAside("I7", this.check_I7_onlyWhatIsFinalPays);
+        _demand("I11", this.check_I11_splittingChangesNothing);
         _assertNothingBroken();
-        invariant_L1_everythingComesOut();
+        _demandAside("L1", this.check_L1_everythingComesOut);
     }
 
     /// Tokens that keep the balances they report, in their worst modes.

@@ -11,6 +11,8 @@ import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 /// Every role that can touch the escrow, acting at random; two tokens that turn bad and good again;
 /// and the clock.
 contract EscrowHandler is Dishonest {
+    /// The number of actions so far.
+    uint256 public acts;
     bool private _isUnmetered;
 
     constructor() {
@@ -160,6 +162,7 @@ contract EscrowHandler is Dishonest {
 
     /// Any of the actions, the interesting ones more often.
     function act(uint256 seed) external {
+        ++acts;
         function(uint256)[50] memory actions = [
             aim,
             aim,

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Checks} from "./Checks.sol";
 import {EventLogHandler} from "./EventLogHandler.sol";
 import {EventLog} from "contracts/log/EventLog.sol";
-import {Test} from "forge-std/Test.sol";
 
 /// The numbered invariants of the event log; see README.md.
 /// forge-config: default.invariant.runs = 12
 /// forge-config: deep.invariant.runs = 150
-contract EventLogInvariants is Test {
+contract EventLogInvariants is Checks {
     EventLogHandler private handler;
 
     function setUp() public {
@@ -25,7 +25,14 @@ contract EventLogInvariants is Test {
         targetContract(address(handler));
     }
 
-    function invariant_I12_sizesGrowAndRootsStay() public view {
+    function invariant_log() public {
+        _demand("I12", this.check_I12_sizesGrowAndRootsStay);
+        _demand("I13", this.check_I13_onlyExtensionsAreAccepted);
+        _demand("I15", this.check_I15_onlyItsPublisherForksALogAndNothingFollows);
+        _demand("L1", this.check_L1_whatThePublisherSignedCanBeAnchored);
+    }
+
+    function check_I12_sizesGrowAndRootsStay() external view {
         EventLogHandler.Accepted[] memory accepted = handler.accepted();
         (EventLog log, bytes32 id) = handler.theLog();
         for (uint256 i = 0; i < accepted.length; ++i) {
@@ -40,7 +47,7 @@ contract EventLogInvariants is Test {
         _assertNotBroken("I12");
     }
 
-    function invariant_I13_onlyExtensionsAreAccepted() public view {
+    function check_I13_onlyExtensionsAreAccepted() external view {
         EventLogHandler.Accepted[] memory accepted = handler.accepted();
         for (uint256 i = 0; i < accepted.length; ++i) {
             assertEq(accepted[i].root, handler.honestRoot(accepted[i].size));
@@ -48,12 +55,12 @@ contract EventLogInvariants is Test {
         _assertNotBroken("I13");
     }
 
-    function invariant_I15_onlyItsPublisherForksALogAndNothingFollows() public view {
+    function check_I15_onlyItsPublisherForksALogAndNothingFollows() external view {
         assertTrue(handler.isForkHonoured());
         _assertNotBroken("I15");
     }
 
-    function invariant_L1_whatThePublisherSignedCanBeAnchored() public view {
+    function check_L1_whatThePublisherSignedCanBeAnchored() external view {
         _assertNotBroken("L1");
     }
 

@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {HostileToken} from "../support/HostileToken.sol";
 import {Book, Visit} from "./Books.sol";
 import {Watch} from "./Watch.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Ledgers} from "contracts/escrow/Ledgers.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 
@@ -60,7 +60,7 @@ abstract contract Honest is Watch {
         if (_books.length == 0) return;
         uint256 first = _pick(seed, _isOpen);
         first = first == 0 ? seed % _books.length : first - 1;
-        OutcomeEscrow.Group memory group = _groupOf(_books[first].terms);
+        Ledgers.Group memory group = _groupOf(_books[first].terms);
         Round memory round = _newRound();
         for (uint256 i = 0; i < _books.length; ++i) {
             if (!_isIn(_books[i], group)) continue;
@@ -89,11 +89,7 @@ abstract contract Honest is Watch {
         round.admitted = new bool[](_books.length);
     }
 
-    function _isIn(Book storage book, OutcomeEscrow.Group memory group)
-        internal
-        view
-        returns (bool)
-    {
+    function _isIn(Book storage book, Ledgers.Group memory group) internal view returns (bool) {
         return book.terms.feeBps == group.feeBps && book.terms.token == group.token;
     }
 
@@ -104,7 +100,7 @@ abstract contract Honest is Watch {
         round.admitted[round.count++] = book.admits(type(uint256).max, book.earned, book.reversed);
     }
 
-    function _settleRound(OutcomeEscrow.Group memory group, Round memory round) internal {
+    function _settleRound(Ledgers.Group memory group, Round memory round) internal {
         Entry[] memory entries = new Entry[](round.count);
         for (uint256 i = 0; i < round.count; ++i) {
             entries[i] = round.entries[i];

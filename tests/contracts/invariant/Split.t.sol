@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {HostileToken} from "../support/HostileToken.sol";
 import {SplitFixture} from "../support/SplitFixture.sol";
+import {Checks} from "./Checks.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {Share} from "contracts/payout/Shares.sol";
 import {Split} from "contracts/payout/Split.sol";
@@ -70,7 +71,7 @@ contract SplitHandler is SplitFixture {
 /// The numbered invariants of splits; see README.md.
 /// forge-config: default.invariant.runs = 8
 /// forge-config: deep.invariant.runs = 100
-contract SplitInvariants is SplitFixture {
+contract SplitInvariants is SplitFixture, Checks {
     SplitHandler private handler;
 
     function setUp() public override {
@@ -88,7 +89,13 @@ contract SplitInvariants is SplitFixture {
         targetContract(address(handler));
     }
 
-    function invariant_S1_whatCameIsWhatWentAndWhatIsHeld() public view {
+    function invariant_split() public {
+        _demand("S1", this.check_S1_whatCameIsWhatWentAndWhatIsHeld);
+        _demand("S2", this.check_S2_noPayeeGetsMoreThanItsPart);
+        _demand("S3", this.check_S3_noPayeeStopsAnother);
+    }
+
+    function check_S1_whatCameIsWhatWentAndWhatIsHeld() external view {
         (Split split, HostileToken odd) = (handler.split(), handler.odd());
         IERC20 token_ = IERC20(address(odd));
         uint256 sum =
@@ -97,7 +104,7 @@ contract SplitInvariants is SplitFixture {
         assertEq(odd.balanceOf(address(split)) + sum, handler.arrived());
     }
 
-    function invariant_S2_noPayeeGetsMoreThanItsPart() public view {
+    function check_S2_noPayeeGetsMoreThanItsPart() external view {
         Split split = handler.split();
         IERC20 token_ = IERC20(address(handler.odd()));
         for (uint256 i = 0; i < 2; ++i) {
@@ -105,7 +112,7 @@ contract SplitInvariants is SplitFixture {
         }
     }
 
-    function invariant_S3_noPayeeStopsAnother() public view {
+    function check_S3_noPayeeStopsAnother() external view {
         assertFalse(handler.isStopped());
     }
 }

@@ -5,7 +5,10 @@ import {HostileToken} from "../support/HostileToken.sol";
 import {Book, Fate, Filed, Payment, Statement, Visit} from "./Books.sol";
 import {Look} from "./Look.sol";
 import {Donor, OddToken, Receiver} from "./Tokens.sol";
+import {Disputes} from "contracts/escrow/Disputes.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Payments} from "contracts/escrow/Payments.sol";
+import {Settlements} from "contracts/escrow/Settlements.sol";
 import {Vault} from "contracts/escrow/Vault.sol";
 import {ProvenReversal} from "contracts/evidence/EvidenceTypes.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
@@ -116,31 +119,31 @@ abstract contract Watch is Look {
         if (number == 0) return;
         Book storage book = _books[number - 1];
         _touched |= 1 << number - 1;
-        if (topic == OutcomeEscrow.Paid.selector) _readPaid(book, log);
+        if (topic == Payments.Paid.selector) _readPaid(book, log);
         else if (topic == Vault.Credited.selector) _readCredited(book, log);
-        else if (topic == OutcomeEscrow.Refunded.selector) _readRefunded(book, log);
-        else if (topic == OutcomeEscrow.Settled.selector) _readSettled(book, log);
-        else if (topic == OutcomeEscrow.Pending.selector) _readPending(book, log);
-        else if (topic == OutcomeEscrow.Final.selector) _readFinal(book, log);
+        else if (topic == Payments.Refunded.selector) _readRefunded(book, log);
+        else if (topic == Settlements.Settled.selector) _readSettled(book, log);
+        else if (topic == Settlements.Pending.selector) _readPending(book, log);
+        else if (topic == Payments.Final.selector) _readFinal(book, log);
         else _readCase(book, topic, log);
     }
 
     function _readCase(Book storage book, bytes32 topic, Vm.Log memory log) private {
-        if (topic == OutcomeEscrow.Disputed.selector) {
+        if (topic == Disputes.Disputed.selector) {
             _readDisputed(book, log);
-        } else if (topic == OutcomeEscrow.Ruled.selector) {
+        } else if (topic == Disputes.Ruled.selector) {
             _readRuled(book, log);
-        } else if (topic == OutcomeEscrow.Disproved.selector) {
+        } else if (topic == Disputes.Disproved.selector) {
             _readDisproved(book);
-        } else if (topic == OutcomeEscrow.Claimed.selector) {
+        } else if (topic == Disputes.Claimed.selector) {
             _readClaimed(book, log);
-        } else if (topic == OutcomeEscrow.ClaimLowered.selector) {
+        } else if (topic == Disputes.ClaimLowered.selector) {
             _readLowered(book, log);
-        } else if (topic == OutcomeEscrow.ReversalRecorded.selector) {
+        } else if (topic == Disputes.ReversalRecorded.selector) {
             _readReversal(book, log);
-        } else if (topic == OutcomeEscrow.ClaimsDisputed.selector) {
+        } else if (topic == Disputes.ClaimsDisputed.selector) {
             book.claimsDisputed = true;
-        } else if (topic == OutcomeEscrow.ClaimsRuled.selector) {
+        } else if (topic == Disputes.ClaimsRuled.selector) {
             if (_actor != book.terms.arbiter) _break("I7", "claims were ruled by another");
             (book.claimsRuled, book.claimsRuledTo) = (true, abi.decode(log.data, (uint256)));
         } else if (topic == OutcomeEscrow.Closed.selector) {

@@ -5,6 +5,7 @@ import {Fixture} from "../support/Fixture.sol";
 import {Book, Visit} from "./Books.sol";
 import {OddToken, Receiver, SourToken} from "./Tokens.sol";
 import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
+import {Ledgers} from "contracts/escrow/Ledgers.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {EventOpening, Exhibit, TransitionOpening} from "contracts/evidence/EvidenceTypes.sol";
@@ -128,7 +129,7 @@ abstract contract World is Fixture {
     }
 
     /// Written, anchored and signed.
-    function _present(OutcomeEscrow.Group memory group, Entry[] memory entries)
+    function _present(Ledgers.Group memory group, Entry[] memory entries)
         internal
         returns (Batch memory)
     {

@@ -5,6 +5,7 @@ import {TermsById} from "./TermsById.sol";
 import {TestTree} from "./TestTree.sol";
 import {EscrowLens} from "contracts/escrow/EscrowLens.sol";
 import {Funding} from "contracts/escrow/Fundings.sol";
+import {Ledgers} from "contracts/escrow/Ledgers.sol";
 import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {IIdentityRegistry} from "contracts/interfaces/IAgentRegistries.sol";
@@ -129,8 +130,8 @@ abstract contract Fixture is Test, TermsById {
         return _digest(address(escrow), keccak256(abi.encode(typeHash, termsHash)));
     }
 
-    function _groupOf(Terms memory terms) internal pure returns (OutcomeEscrow.Group memory) {
-        return OutcomeEscrow.Group({
+    function _groupOf(Terms memory terms) internal pure returns (Ledgers.Group memory) {
+        return Ledgers.Group({
             logId: terms.logId,
             token: terms.token,
             verifier: terms.verifier,
@@ -202,7 +203,7 @@ abstract contract Fixture is Test, TermsById {
     // ------------------------------------------------------------ settle
 
     struct Batch {
-        OutcomeEscrow.Group group;
+        Ledgers.Group group;
         uint64 size;
         uint64 first;
         bytes entries;
@@ -212,7 +213,7 @@ abstract contract Fixture is Test, TermsById {
     }
 
     /// A batch of these entries, newly appended, anchored and signed.
-    function _batch(OutcomeEscrow.Group memory group, Entry[] memory entries)
+    function _batch(Ledgers.Group memory group, Entry[] memory entries)
         internal
         returns (Batch memory batch)
     {

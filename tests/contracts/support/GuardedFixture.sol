@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 import {Fixture} from "./Fixture.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
 import {Snapshot} from "contracts/escrow/PayableAmounts.sol";
+import {Settlements} from "contracts/escrow/Settlements.sol";
 import {Statements} from "contracts/escrow/Statements.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
 import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
@@ -102,7 +102,7 @@ abstract contract GuardedFixture is Fixture {
         _settle(batch);
         Vm.Log[] memory logs = vm.getRecordedLogs();
         for (uint256 i = 0; i < logs.length; ++i) {
-            if (logs[i].topics[0] == OutcomeEscrow.Refused.selector) {
+            if (logs[i].topics[0] == Settlements.Refused.selector) {
                 (, reason) = abi.decode(logs[i].data, (uint64, bytes32));
             }
         }

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Fixture} from "../support/Fixture.sol";
-import {OutcomeEscrow} from "contracts/escrow/OutcomeEscrow.sol";
+import {Openings} from "contracts/escrow/Openings.sol";
 import {TestStablecoin} from "contracts/local/TestStablecoin.sol";
 import {Terms} from "contracts/terms/Terms.sol";
 import {TermsRules} from "contracts/terms/TermsRules.sol";
@@ -52,16 +52,14 @@ contract OpenRulesTest is Fixture {
         Terms memory terms = _terms();
         terms.token = address(new TestStablecoin());
         _expectRefused(
-            terms, abi.encodeWithSelector(OutcomeEscrow.TokenNotAllowed.selector, terms.token)
+            terms, abi.encodeWithSelector(Openings.TokenNotAllowed.selector, terms.token)
         );
     }
 
     function test_revertIf_theLogIsUnknown() public {
         Terms memory terms = _terms();
         terms.logId = "?";
-        _expectRefused(
-            terms, abi.encodeWithSelector(OutcomeEscrow.UnknownLog.selector, terms.logId)
-        );
+        _expectRefused(terms, abi.encodeWithSelector(Openings.UnknownLog.selector, terms.logId));
     }
 
     function test_revertIf_theAttributionIsUnknown() public {

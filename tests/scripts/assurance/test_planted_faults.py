@@ -9,6 +9,7 @@ from scripts.assurance import planted_faults
 from scripts.assurance.planted_faults import FAULTS, Fault
 
 ROOT = Path(__file__).resolve().parents[3]
+INVARIANTS = "tests/contracts/invariant"
 ANY_FILE = Path("contracts/Any.sol")
 
 
@@ -19,14 +20,21 @@ def test_every_fault_can_be_planted(tmp_path: Path) -> None:
         assert f"planted({number})" in (tmp_path / fault.file).read_text(), fault.what
 
 
-def test_every_fault_names_a_test_and_every_invariant_has_a_fault() -> None:
-    suites = list((ROOT / "tests/contracts/invariant").glob("*.t.sol"))
-    text = "".join(file.read_text() for file in suites)
-    invariants = set(re.findall(r"function (invariant_\w+)", text))
+def test_every_fault_names_a_test_and_every_check_has_a_fault() -> None:
+    suites = [file.read_text() for file in (ROOT / INVARIANTS).glob("*.t.sol")]
+    made = {
+        check: campaign
+        for suite in suites
+        for campaign in re.findall(r"function (invariant_\w+)", suite)
+        for check in re.findall(r"_demand(?:Aside)?\(\s*\"\w+\",\s*this\.(check_\w+)", suite)
+    }
+    assert made.keys() == {
+        check for suite in suites for check in re.findall(r"function (check_\w+)", suite)
+    }
     round_tests = (ROOT / planted_faults.ROUND_TESTS).read_text()
-    named = {fault.test for fault in FAULTS}
-    assert invariants <= named
-    assert named - invariants <= set(re.findall(r"function (test_\w+)", round_tests))
+    named = {fault.test: fault.ran for fault in FAULTS}
+    assert made.items() <= named.items()
+    assert named.keys() - made.keys() <= set(re.findall(r"function (test_\w+)", round_tests))
 
 
 def test_fault_is_a_choice_between_two_texts() -> None:

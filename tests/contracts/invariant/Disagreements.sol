@@ -8,7 +8,7 @@ import {IEvidenceTarget} from "contracts/interfaces/IEvidenceTarget.sol";
 
 /// Disagreements of owner and operator (disputes and rulings, disproofs, claims and their results),
 /// and their agreement: the end by consent.
-abstract contract Disputes is Honest {
+abstract contract Disagreements is Honest {
     mapping(bytes32 id => mapping(bytes32 key => uint256)) internal _claimedTouch;
 
     // ------------------------------------------------------------ disputes
