@@ -58,13 +58,13 @@ def test_a_reach_is_in_trouble_until_none_has_failed_for_a_moment(
 def test_a_pool_that_is_used_up_refuses_in_time_and_then_at_once(
     database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(database_module, "_LOOK_S", 0.01)
-    monkeypatch.setattr(database_module, "CONNECT_S", 0.02)
     monkeypatch.setattr(trouble_module, "QUIET_S", 0.0)
     caplog.set_level(logging.INFO, "tallystick")
     with open_as(database_url, API, most_connections=1, trouble=Trouble("api")) as database:
         with database.transaction() as session:
             session.all("database.login")
+            monkeypatch.setattr(database_module, "_LOOK_S", 0.01)
+            monkeypatch.setattr(database_module, "CONNECT_S", 0.02)
             for _ in range(3):
                 with pytest.raises(PoolTimeout) as refused, database.transaction():
                     pass
