@@ -79,7 +79,7 @@ MAX_WAIT_S = 3.0
 TEND_S = 1.0
 KEEP_S = 10.0
 BLOCK_TIME_S = 1
-OLD_STATES = 100
+OLD_STATES = 8
 
 # How long the workers have to end, once they are to stop.
 STOP_S = 10.0
@@ -413,12 +413,11 @@ def _note(trouble: Trouble, error: Exception) -> None:
 
 def _node_options(pace: Pace | None) -> tuple[str, ...]:
     """Return what our node is told: whether it makes blocks by itself, and to keep its chain."""
-    if pace is None:
-        own = ("--block-time", str(BLOCK_TIME_S))
-    else:
-        # Of a chain that is left running for days, old states fill no disk; none reads them.
-        own = ("--max-persisted-states", str(OLD_STATES))
-    return (*own, "--state-interval", str(BLOCK_TIME_S))
+    own = () if pace is not None else ("--block-time", str(BLOCK_TIME_S))
+    # Of a chain that is left running for days, old states fill no disk: each has the hashes of all
+    # blocks, and none reads one.
+    old = ("--max-persisted-states", str(OLD_STATES))
+    return (*own, *old, "--state-interval", str(BLOCK_TIME_S))
 
 
 def _check_logins(databases: DatabaseUrls, parts: Collection[str]) -> None:
