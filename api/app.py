@@ -1,6 +1,5 @@
 """The application: its parts are handed in, and its OpenAPI description is made from its routes."""
 
-import logging
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -32,7 +31,6 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.listening import Bell
 
 VERSION = "1"
-logger = logging.getLogger("tallystick.api")
 
 
 def create_app(
@@ -89,7 +87,7 @@ def create_app(
         reads=CapacityLimiter(limits.reads_at_once),
         touches=CapacityLimiter(limits.touches_at_once),
         feed=Feed(database, log_id, window_entries=limits.stream_window),
-        bell=Bell(database, lambda reason: logger.error("the bell is silent: %s", reason)),
+        bell=Bell(database),
         streams=StreamPlaces(limits, holders),
         replaying=CapacityLimiter(limits.replays_at_once),
     )

@@ -30,7 +30,7 @@ PROGRAM = "/opt/tallystick/bin/tallystick"
 # What one word of a PromQL expression may be besides a name of ours and a label.
 PROMQL = {
     *("absent", "by", "changes", "histogram_quantile", "increase", "le", "level", "max", "min"),
-    *("part", "rate", "status", "sum"),
+    *("job", "part", "process", "rate", "status", "sum"),
 }
 
 
@@ -236,6 +236,19 @@ def test_alarms_name_numbers_that_are_told() -> None:
         assert rule["labels"]["severity"] in ("page", "ticket")
         assert rule["annotations"]["summary"].endswith(".")
         check_expression(rule["expr"])
+
+
+def test_every_alarm_is_tried() -> None:
+    """`promtool test rules` has run them; here nothing may be left out."""
+    (group,) = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]
+    tried = (DEPLOY / "alerts.test.yml").read_text()
+    cases = yaml.safe_load(tried)
+    assert cases["rule_files"] == ["alerts.yml"]
+    fired = re.findall(r'alertname="(\w+)"', tried)
+    assert {*fired} == {rule["alert"] for rule in group["rules"]}
+    given = {each["series"] for case in cases["tests"] for each in case["input_series"]}
+    for series in given:
+        check_expression(series.replace('job="node"', 'job="tallystick"'))
 
 
 def test_the_dashboard_names_numbers_that_are_told() -> None:

@@ -5,7 +5,7 @@ inside the service is logged, and its cause is never sent to the caller.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from api.http.fields import PATTERN_RULES
 from api.rules import BY_STATUS, Rules, joined
@@ -31,11 +31,12 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.intake.found import IntakeError
 from orchestrator.core.requests import RETRYABLE
-from orchestrator.storage.database import DatabaseError, Unreachable
+from orchestrator.storage.database import DatabaseError, Unreachable, is_away
 
 MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 20
 RETRY_S = 2
+_UNAVAILABLE = 503
 # The states of errors by which the database takes no more, of an account and of all.
 _ACCOUNT_FULL, _ALL_FULL = "54000", "53100"
 # Where a response has its codes until the API is described.
@@ -161,7 +162,7 @@ def response(
         status=status,
         detail=detail,
         code=code,
-        retry=True if code in RETRYABLE else None,
+        retry=True if code in RETRYABLE or status == _UNAVAILABLE else None,
         errors=faults,
     )
     return JSONResponse(
@@ -182,9 +183,22 @@ def unavailable() -> JSONResponse:
     return response(
         503,
         "unavailable",
-        "the service cannot answer just now; try again",
+        f"the service cannot answer just now; send the same again in {RETRY_S} s, under the same "
+        "Idempotency-Key if it has one: it counts once",
         {"Retry-After": str(RETRY_S)},
     )
+
+
+def say_unavailable(app: FastAPI, path: str, answer: Callable[[], Response]) -> None:
+    """Have a path answer in its protocol's form while the service cannot."""
+    app.state.unavailable[path] = answer
+
+
+def _not_now(request: Request) -> Response:
+    forms: Mapping[str, Callable[[], Response]] = request.app.state.unavailable
+    answer = forms.get(request.url.path, unavailable)()
+    answer.headers["Retry-After"] = str(RETRY_S)
+    return answer
 
 
 def documented(*parts: int | Rules) -> dict[int | str, dict[str, Any]]:
@@ -208,6 +222,7 @@ def codes_of(response: Mapping[str, Any]) -> list[str]:
 
 def install(app: FastAPI) -> None:
     """Make this app answer every error as a problem."""
+    app.state.unavailable = {}
 
     @app.exception_handler(HTTPException)
     def refused(_: Request, error: HTTPException) -> JSONResponse:
@@ -224,7 +239,7 @@ def install(app: FastAPI) -> None:
         return response(422, "invalid", f"{faults[0].where}: {faults[0].detail}", faults=faults)
 
     @app.exception_handler(DomainError)
-    def domain(request: Request, error: DomainError) -> JSONResponse:
+    def domain(request: Request, error: DomainError) -> Response:
         status = status_of(error)
         if status < 500:
             return response(status, error.code, error.message)
@@ -232,22 +247,23 @@ def install(app: FastAPI) -> None:
             return response(status, error.code, error.message, {"Retry-After": str(RETRY_S)})
         # The message may name tables, nodes or keys of ours, so it goes to the log alone.
         _log(request, error)
-        return unavailable() if status == 503 else internal()
+        return _not_now(request) if status == 503 else internal()
 
     @app.exception_handler(DatabaseError)
-    def unkept(request: Request, error: DatabaseError) -> JSONResponse:
+    def unkept(request: Request, error: DatabaseError) -> Response:
         """Answer what the database keeps no more of; the rest is a failure of ours."""
         if error.sqlstate == _ACCOUNT_FULL:
             detail = "as much of this is kept of your account as may be"
             return response(403, "storage-limit", detail)
-        if error.sqlstate != _ALL_FULL:
+        if error.sqlstate != _ALL_FULL and not is_away(error):
             raise error
-        _log(request, error)
-        return unavailable()
+        return unreachable(request, error)
 
-    def unreachable(request: Request, error: Exception) -> JSONResponse:
-        _log(request, error)
-        return unavailable()
+    def unreachable(request: Request, error: Exception) -> Response:
+        # Of a database that is away the journal is told once, and not for each request.
+        if not is_away(error):
+            _log(request, error)
+        return _not_now(request)
 
     for kind in Unreachable:
         app.add_exception_handler(kind, unreachable)

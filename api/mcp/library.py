@@ -1,12 +1,13 @@
 """The resources: documents of surfaces, contracts and receipts, by the routes that serve them."""
 
 import re
+from http import HTTPStatus
 from typing import NamedTuple
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-from api.mcp.gateway import Gateway, Origin
+from api.mcp.gateway import Answer, Gateway, Origin
 from orchestrator.core.untrusted import one_line, plain_text, set_apart
 
 SCHEME = "tallystick://"
@@ -68,8 +69,12 @@ class Library:
         self._gateway = gateway
 
     async def listed(self, origin: Origin) -> types.ListResourcesResult:
-        """Return the first page of surfaces as resources; the others are read by template."""
+        """Return the first page of surfaces as resources; the others are read by template.
+
+        Raises `MCPError` while the service cannot answer.
+        """
         answer = await self._gateway.ask(origin, "GET", "/v1/surfaces", query={"limit": "50"})
+        _check_answered(answer)
         found = answer.body["surfaces"] if answer.is_success else []
         return types.ListResourcesResult(
             resources=[
@@ -93,6 +98,7 @@ class Library:
         else:
             raise _not_found(uri, f"there is no resource {uri[:120]!r}")
         answer = await self._gateway.ask(origin, "GET", "/v1/" + uri.removeprefix(SCHEME))
+        _check_answered(answer)
         if not answer.is_success:
             problem = answer.body if isinstance(answer.body, dict) else {}
             detail = plain_text(str(problem.get("detail", "not found")))
@@ -105,6 +111,15 @@ class Library:
             ttl_ms=_FIXED_TTL_MS if kind.is_fixed else _TTL_MS,
             cache_scope="private",
         )
+
+
+def _check_answered(answer: Answer) -> None:
+    """Raise `MCPError` for an answer that says nothing of what was asked: the service is at fault.
+
+    A client would take it for an empty list, or for a resource that is gone.
+    """
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise MCPError(types.INTERNAL_ERROR, answer.body["detail"], answer.body)
 
 
 def _not_found(uri: str, message: str) -> MCPError:

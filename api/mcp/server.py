@@ -6,6 +6,7 @@ themselves, earlier ones after their handshake. Keys are the API's own.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -168,12 +169,21 @@ def _foreign_origin(service: Service, headers: Headers) -> Response | None:
 
 
 def _as_sent(service: Service, answer: Answer) -> Response:
-    """Return a refusal of the API, with the way to the description of this resource (RFC 9728)."""
+    """Return a refusal of the API, with the way to the description of this resource (RFC 9728).
+
+    While the service cannot answer, it is an error of the protocol, of no request in particular.
+    """
     kept = {name: answer.headers[name] for name in ("Retry-After",) if name in answer.headers}
     challenge = answer.headers.get("WWW-Authenticate")
     if challenge is not None:
         where = service.info.public_url.rstrip("/") + METADATA_PATH
         kept["WWW-Authenticate"] = f'{challenge}, resource_metadata="{where}"'
+    if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        error = types.ErrorData(
+            code=types.INTERNAL_ERROR, message=answer.body["detail"], data=answer.body
+        )
+        told = types.JSONRPCError(jsonrpc="2.0", id=None, error=error)
+        return JSONResponse(told.model_dump(exclude_unset=True), answer.status, headers=kept)
     return JSONResponse(answer.body, answer.status, headers=kept, media_type=problems.MEDIA_TYPE)
 
 

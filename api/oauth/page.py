@@ -54,6 +54,12 @@ def consent_page(asked: Asked) -> Response:
     )
 
 
+def unavailable_page() -> Response:
+    """Return the page of a service that cannot answer just now."""
+    reason = "the service cannot answer just now; load this page again in a moment"
+    return _page("refusal.html", 503, reason=reason, way="", style=_file("page.css"))
+
+
 def refusal_page(reason: str, back: tuple[str, str] | None = None) -> Response:
     """Return the page that says why there is nothing to sign.
 

@@ -7,6 +7,8 @@ from urllib.parse import parse_qsl
 from fastapi import Request, Response
 from starlette.responses import JSONResponse
 
+from api.http.problems import RETRY_S
+
 FORM_TYPE = "application/x-www-form-urlencoded"
 MAX_PARAMETERS = 32
 
@@ -36,8 +38,10 @@ class OAuthError(Exception):
 
 def error_response(fault: OAuthError) -> Response:
     """Return a fault as the protocol's answer to a client."""
-    status = 503 if fault.code == "temporarily_unavailable" else 400
-    return JSONResponse({"error": fault.code, "error_description": fault.description}, status)
+    told = {"error": fault.code, "error_description": fault.description}
+    if fault.code == "temporarily_unavailable":
+        return JSONResponse(told, 503, headers={"Retry-After": str(RETRY_S)})
+    return JSONResponse(told, 400)
 
 
 def read_parameters(text: str) -> dict[str, str]:
@@ -57,6 +61,13 @@ def read_parameters(text: str) -> dict[str, str]:
             raise OAuthError("invalid_request", f"the parameter {name[:60]} stands more than once")
         found[name] = value
     return found
+
+
+def unavailable() -> Response:
+    """Return the answer to a client while the service cannot answer."""
+    return error_response(
+        OAuthError("temporarily_unavailable", "the service cannot answer just now; try again")
+    )
 
 
 async def read_form(request: Request) -> dict[str, str]:

@@ -4,12 +4,13 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from starlette.responses import JSONResponse
 
 from api.context import Service, TheService
-from api.http import allowances
+from api.http import allowances, problems
 from api.http.json_input import MalformedError, parse_json
 from api.oauth import authorizing, tokens
 from api.oauth.authorizing import AUTHORIZE_PATH, issuer_of
 from api.oauth.clients import Clients, register
-from api.oauth.parameters import OAuthError, error_response
+from api.oauth.page import unavailable_page
+from api.oauth.parameters import OAuthError, error_response, unavailable
 from api.oauth.tokens import REVOCATION_PATH, TOKEN_PATH
 from orchestrator.client.outward import DocumentReader
 from orchestrator.core.scopes import SCOPES
@@ -25,6 +26,9 @@ def install(app: FastAPI, service: Service) -> None:
     app.state.clients = Clients(DocumentReader(service.info.client_networks))
     for part in (router, authorizing.opening, authorizing.router, tokens.router):
         app.include_router(part)
+    problems.say_unavailable(app, AUTHORIZE_PATH, unavailable_page)
+    for path in (TOKEN_PATH, REVOCATION_PATH, REGISTRATION_PATH):
+        problems.say_unavailable(app, path, unavailable)
 
 
 @router.get(METADATA_PATH)

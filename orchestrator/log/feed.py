@@ -6,7 +6,6 @@ entry that it has seen: nothing is queued for it, so a slow one costs no memory.
 behind than the window reads the stored log a page at a time.
 """
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from orchestrator.log.reader import StoredEntry, read_entries
 from orchestrator.log.tree import Checkpoint, checkpoint_of, stored_checkpoint
 from orchestrator.storage.database import Connection, Database, Session
 from orchestrator.storage.listening import LOOK_S, keep_listening
+from orchestrator.storage.trouble import Trouble
 
 # The newest entries that are kept for followers, some 2 MB.
 WINDOW_ENTRIES = 2_000
@@ -30,8 +30,6 @@ WINDOW_ENTRIES = 2_000
 PAGE_ENTRIES = 250
 # The contracts whose operators are remembered.
 _CONTRACTS_KEPT = 10_000
-
-logger = logging.getLogger("tallystick.feed")
 
 
 class Told(NamedTuple):
@@ -141,17 +139,15 @@ class Feed(Resource):
     # --- The thread -------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        def complain(reason: str) -> None:
-            logger.error("the feed reads nothing: %s; trying again", reason)
+        keep_listening(self._database, self._stopped, self._listen, Trouble("feed"))
 
-        keep_listening(self._database, self._stopped, self._listen, complain)
-
-    def _listen(self, connection: Connection) -> None:
+    def _listen(self, connection: Connection, works: Callable[[], object]) -> None:
         connection.listen("checkpoints")
         while not self._stopped.is_set():
             with connection.transaction() as session:
                 while self._read_on(session) and not self._stopped.is_set():
                     self._wake()
+            works()
             connection.wait_for_notice(LOOK_S)
 
     def _read_on(self, session: Session) -> bool:

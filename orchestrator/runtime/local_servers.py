@@ -188,6 +188,9 @@ class LocalPostgres(_Server):
         if not self._data.exists():
             self._create_cluster(program)
         command = [str(program / "bin/postgres"), "-D", str(self._data), "-k", str(self._data)]
+        # In the data's folder, which the next start clears. In the machine's shared memory what a
+        # server that was killed has had stays until the machine is started again.
+        command += ["-c", "dynamic_shared_memory_type=mmap"]
         deadline = time.monotonic() + START_S
         while True:
             process = self._spawn([*command, "-h", ""], _unprivileged())

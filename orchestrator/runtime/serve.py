@@ -50,6 +50,7 @@ from orchestrator.storage.database import (
     Unreachable,
 )
 from orchestrator.storage.files import read_key, write_private
+from orchestrator.storage.trouble import Trouble
 
 # The parts of a deployment, with the keys and the database logins that each needs.
 PARTS = {
@@ -78,7 +79,7 @@ MAX_WAIT_S = 3.0
 TEND_S = 1.0
 KEEP_S = 10.0
 BLOCK_TIME_S = 1
-OLD_STATES = 100
+OLD_STATES = 8
 
 # How long the workers have to end, once they are to stop.
 STOP_S = 10.0
@@ -381,13 +382,13 @@ def repeat_until_stopped(worker: Worker, stop: threading.Event) -> None:
 
     An error is logged once in a row, and so is its end.
     """
-    trouble = _Trouble(worker.name)
+    trouble = Trouble(worker.name)
     wait_s = worker.every_s
     while not stop.wait(wait_s):
         try:
             worker.act()
         except Exception as error:  # noqa: BLE001 - a thread that ended in silence would stop payouts
-            trouble.note(error)
+            _note(trouble, error)
             wait_s = min(2 * wait_s, MAX_WAIT_S)
         else:
             trouble.end()
@@ -395,58 +396,28 @@ def repeat_until_stopped(worker: Worker, stop: threading.Event) -> None:
     try:
         worker.let_go()
     except Exception as error:  # noqa: BLE001 - the others are still to end
-        trouble.note(error)
+        _note(trouble, error)
 
 
-class _Trouble:
-    """The failure that a worker is in, if any, said when it begins and when it ends."""
-
-    def __init__(self, part: str) -> None:
-        self._about = {"part": part}
-        self._part = part
-        self._reason = ""
-        self._since_s = 0.0
-
-    def note(self, error: Exception) -> None:
-        """Log an error, unless it is that of the last try."""
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        is_expected = isinstance(error, (DomainError, *Unreachable))
-        if not is_expected:
-            reason = type(error).__name__
-        if not self._reason:
-            self._since_s = time.monotonic()
-        if reason == self._reason:
-            return
-        self._reason = reason
-        if not is_expected:
-            _log.error(
-                "%s: unexpected %s, please report it; trying again",
-                self._part,
-                reason,
-                exc_info=error,
-                extra=self._about,
-            )
-        elif isinstance(error, DomainError) and error.code == "sequencer-busy":
-            _log.info("%s: %s; standing by", self._part, reason, extra=self._about)
-        else:
-            _log.warning("%s: %s; trying again", self._part, reason, extra=self._about)
-
-    def end(self) -> None:
-        """Log that the last try went well, if the one before it did not."""
-        if self._reason:
-            seconds = time.monotonic() - self._since_s
-            _log.info("%s: works again after %.0f s", self._part, seconds, extra=self._about)
-            self._reason = ""
+def _note(trouble: Trouble, error: Exception) -> None:
+    """Note the error of a worker; of one that we did not foresee, its type and its place alone."""
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if not isinstance(error, (DomainError, *Unreachable)):
+        unforeseen = f"unexpected {type(error).__name__}, please report it"
+        trouble.note(unforeseen, level=logging.ERROR, error=error)
+    elif isinstance(error, DomainError) and error.code == "sequencer-busy":
+        trouble.note(reason, "standing by", level=logging.INFO)
+    else:
+        trouble.note(reason)
 
 
 def _node_options(pace: Pace | None) -> tuple[str, ...]:
     """Return what our node is told: whether it makes blocks by itself, and to keep its chain."""
-    if pace is None:
-        own = ("--block-time", str(BLOCK_TIME_S))
-    else:
-        # Of a chain that is left running for days, old states fill no disk; none reads them.
-        own = ("--max-persisted-states", str(OLD_STATES))
-    return (*own, "--state-interval", str(BLOCK_TIME_S))
+    own = () if pace is not None else ("--block-time", str(BLOCK_TIME_S))
+    # Of a chain that is left running for days, old states fill no disk: each has the hashes of all
+    # blocks, and none reads one.
+    old = ("--max-persisted-states", str(OLD_STATES))
+    return (*own, *old, "--state-interval", str(BLOCK_TIME_S))
 
 
 def _check_logins(databases: DatabaseUrls, parts: Collection[str]) -> None:

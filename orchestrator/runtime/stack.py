@@ -59,6 +59,7 @@ from orchestrator.storage.database import (
     inbox_limits_of,
 )
 from orchestrator.storage.traces import Tracer
+from orchestrator.storage.trouble import Trouble
 from orchestrator.verify.anchors import Anchors
 from orchestrator.verify.log_replay import LogReplay
 from orchestrator.verify.resuming.kept_fold import KeptFold
@@ -230,7 +231,10 @@ class Stack(ResourceGroup):
                 raise InputError(
                     "database-url-missing", f"this part needs TALLYSTICK_{name}_DATABASE_URL"
                 )
-            self._databases[login] = self._exits.enter_context(Database(url, login))
+            # The other parts say their trouble of every sort, this one what its callers meet.
+            trouble = Trouble("api") if login == API else None
+            database = Database(url, login, trouble=trouble)
+            self._databases[login] = self._exits.enter_context(database)
         return self._databases[login]
 
     @property

@@ -8,11 +8,12 @@ import hashlib
 import json
 import re
 import select
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import psycopg
 from psycopg import IsolationLevel, sql
@@ -27,6 +28,7 @@ from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.limits import InboxLimits, Limits, inbox_limits
 from orchestrator.core.resource import Resource
 from orchestrator.core.rights import RIGHTS, names_key
+from orchestrator.storage.trouble import Reach, Trouble
 
 # Any refusal by PostgreSQL or by the connection to it; `sqlstate` names the reason.
 DatabaseError = psycopg.Error
@@ -41,9 +43,45 @@ LOGINS = (SEQUENCER, WORKER, API, REGISTRAR)
 
 CONNECT_S = 10
 SILENCE_S = 60
+# Who waits for a connection looks as often whether there can be one.
+_LOOK_S = 0.5
 _MIGRATION_LOCK = 0x7A11_7571_C400_0001
 
 Row = Any
+
+# What a database says that takes nothing now, whatever it is asked, by the states of its errors.
+# One without a state is the driver's: the connection is lost, or there is none.
+_AWAY = {
+    "08": "a connection was lost",
+    "57P": "it is stopping or starting",
+    "53300": "it has no connection left for us",
+    "25006": "it takes no writes, as a replica does",
+}
+
+
+class DatabaseAway(psycopg.OperationalError):
+    """A database that is not asked, since a moment ago it took no connection."""
+
+
+def is_away(error: BaseException) -> bool:
+    """Return whether an error says that the database takes nothing now, whatever it is asked."""
+    return bool(_away_reason(error))
+
+
+def _away_reason(error: BaseException) -> str:
+    """Return why the database takes nothing now, by an error of the driver; empty if it does.
+
+    The driver's own words are left out: they may quote a part of a password.
+    """
+    if not isinstance(error, psycopg.Error):
+        return ""
+    if isinstance(error, PoolTimeout):
+        return "the database has no connection free for us in time"
+    state = error.sqlstate
+    if state is None and isinstance(error, psycopg.OperationalError):
+        return f"the database does not answer: {_AWAY['08']}"
+    found = (words for start, words in _AWAY.items() if (state or "").startswith(start))
+    return "".join(f"the database does not answer: {words}" for words in found)
 
 
 class DatabaseUrls(NamedTuple):
@@ -280,19 +318,28 @@ class Database(Resource):
     back to, whatever is injected into a statement.
     """
 
-    def __init__(self, url: str, login: str, *, most_connections: int = 8) -> None:
+    def __init__(
+        self,
+        url: str,
+        login: str,
+        *,
+        most_connections: int = 8,
+        trouble: Trouble | None = None,
+    ) -> None:
         self._url = url
         self._login = login
+        self._reach = Reach(trouble)
         self._pool = ConnectionPool(
             url,
-            kwargs=self._arguments() | {"connect_timeout": CONNECT_S},
+            connection_class=_Pooled,
+            kwargs=self._arguments() | {"connect_timeout": CONNECT_S, "reach": self._reach},
             min_size=0,
             max_size=most_connections,
             # Callers beyond that are refused at once; each other waits for `CONNECT_S` at most.
             max_waiting=64 * most_connections,
-            timeout=CONNECT_S,
+            # Those that fail are not tried ever more rarely: the next who needs one does.
+            reconnect_timeout=0,
             configure=self._prepare,
-            check=_check_end,
             open=True,
         )
 
@@ -302,13 +349,18 @@ class Database(Resource):
     def close(self) -> None:
         self._pool.close()
 
+    @property
+    def is_troubled(self) -> bool:
+        """True if it did not answer, or not all, and has not answered for a moment since."""
+        return self._reach.is_troubled
+
     @contextmanager
     def transaction(self, account: str = "", **how: Any) -> Iterator[Session]:
         """Open a transaction on a connection of the pool, as `Connection.transaction` does.
 
         With `snapshot`, all its queries see the same state of the database.
         """
-        with self._pool.connection() as raw, Connection(raw).transaction(account, **how) as session:
+        with self._connection() as raw, Connection(raw).transaction(account, **how) as session:
             yield session
 
     def ask(self, query: str, /, **arguments: object) -> list[Row]:
@@ -316,8 +368,49 @@ class Database(Resource):
 
         It is for no account, and its limits are those that it sets itself.
         """
-        with self._pool.connection() as raw:
+        with self._connection() as raw:
             return raw.execute(statement(query), arguments).fetchall()
+
+    @contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection[Row]]:
+        """Use a connection of the pool, and note whether the database answers.
+
+        Raises `DatabaseAway` at once if it takes none, and `PoolTimeout` if none is free in time.
+        """
+        try:
+            raw = self._taken()
+            try:
+                yield raw
+            except psycopg.Error as error:
+                if is_away(error):
+                    # Another server may take writes by now.
+                    raw.close()
+                raise
+            finally:
+                self._pool.putconn(raw)
+        except psycopg.Error as error:
+            if reason := _away_reason(error):
+                self._reach.failed(reason)
+            raise
+        self._reach.answered()
+
+    def _taken(self) -> "_Pooled":
+        """Return a connection of the pool, for the caller to put back."""
+        patience_s = _LOOK_S if self._reach.is_troubled else CONNECT_S
+        deadline_s = time.monotonic() + patience_s
+        while True:
+            if self._reach.is_closed and not self._pool.get_stats()["pool_available"]:
+                raise DatabaseAway(self._reach.reason)
+            try:
+                raw = self._pool.getconn(timeout=_LOOK_S)
+            except PoolTimeout:
+                if time.monotonic() >= deadline_s:
+                    raise
+                continue
+            if not _has_ended(raw):
+                return raw
+            raw.close()
+            self._pool.putconn(raw)
 
     def connect(self) -> Connection:
         """Return a connection outside the pool, for the caller to close.
@@ -359,14 +452,38 @@ class Database(Resource):
             )
 
 
-def _check_end(raw: psycopg.Connection[Row]) -> None:
-    """Raise an error for a connection that the server has ended.
+class _Pooled(psycopg.Connection[Row]):
+    """A connection of a pool, whose reach is told whether it could be made."""
+
+    @classmethod
+    def connect(cls, conninfo: str = "", *, reach: Reach, **how: Any) -> Self:  # type: ignore[override]
+        try:
+            made = super().connect(conninfo, **how)
+        except psycopg.Error as error:
+            # The server's refusals have no state here.
+            is_full = "too many" in str(error) or "connection slots" in str(error)
+            words = _AWAY["53300"] if is_full else "it takes no connection"
+            reach.closed(f"the database does not answer: {words}")
+            raise
+        reach.opened()
+        return made
+
+
+def _has_ended(raw: psycopg.Connection[Row]) -> bool:
+    """Return whether the server has ended a connection.
 
     The end of one shows in its socket. So only where something can be read the server is asked:
     asking it each time would be a round trip for each transaction.
     """
-    if select.select([raw.fileno()], [], [], 0)[0]:
+    if raw.closed:
+        return True
+    if not select.select([raw.fileno()], [], [], 0)[0]:
+        return False
+    try:
         ConnectionPool.check_connection(raw)
+    except psycopg.Error:
+        return True
+    return False
 
 
 def _parsed(url: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,10 @@ from orchestrator.core.terms import sign_digest
 
 MAX_TEXT_BYTES = 65_536
 _OTHERS_MODE = 0o077  # any right of the group or of other users
+_GROUP_MODE = 0o070
+# An access list as Linux stores it: a version, then entries of a tag, rights and a number.
+_ACL, _ACL_HEAD_BYTES = "system.posix_acl_access", 4
+_ACL_OWNER, _ACL_USER, _ACL_MASK = 0x01, 0x02, 0x10
 
 
 def read_bytes(path: Path, most: int, *, is_secret: bool = False) -> bytes:
@@ -23,7 +28,7 @@ def read_bytes(path: Path, most: int, *, is_secret: bool = False) -> bytes:
     try:
         with path.open("rb") as file:
             # Of the open file: by its path, another file could be checked than is read.
-            if is_secret and os.fstat(file.fileno()).st_mode & _OTHERS_MODE:
+            if is_secret and _is_open_to_others(file.fileno()):
                 raise InputError(
                     "key-exposed", f"{path}: others may read it; run chmod 600 on it first"
                 )
@@ -34,6 +39,26 @@ def read_bytes(path: Path, most: int, *, is_secret: bool = False) -> bytes:
     if len(data) > most:
         raise InputError("file-too-large", f"{path}: is larger than {most} bytes")
     return data
+
+
+def _is_open_to_others(descriptor: int) -> bool:
+    """Return whether other users, or a group, have any right to an open file.
+
+    systemd hands a service its keys as files of root that an access list opens to the service's
+    user: of these the mode shows the list's mask where a group's rights stand.
+    """
+    mode = os.fstat(descriptor).st_mode & _OTHERS_MODE
+    if not mode & _GROUP_MODE:
+        return bool(mode)
+    try:
+        entries = struct.iter_unpack("<HHI", os.getxattr(descriptor, _ACL)[_ACL_HEAD_BYTES:])
+    except (OSError, struct.error):
+        return True
+    # The mask gives nothing to anyone by itself.
+    return any(
+        rights and tag not in (_ACL_OWNER, _ACL_MASK) and (tag, user) != (_ACL_USER, os.geteuid())
+        for tag, rights, user in entries
+    )
 
 
 def read_text(path: Path, most: int = MAX_TEXT_BYTES, *, is_secret: bool = False) -> str:

@@ -6,37 +6,36 @@ from contextlib import contextmanager, suppress
 
 from orchestrator.core.errors import LogError
 from orchestrator.core.resource import Resource
-from orchestrator.storage.database import Connection, Database, Unreachable
+from orchestrator.storage.database import Connection, Database, DatabaseError
+from orchestrator.storage.trouble import Trouble
 
 # Those who wait look by themselves as often: a pooler may keep the news from us.
 LOOK_S = 1.0
-_MOST_WAIT_S = 30.0
+_MOST_WAIT_S = 3.0
 
 
 def keep_listening(
     database: Database,
     stopped: threading.Event,
-    listen: Callable[[Connection], object],
-    complain: Callable[[str], object],
+    listen: Callable[[Connection, Callable[[], object]], object],
+    trouble: Trouble,
 ) -> None:
     """Have `listen` use a connection until it is stopped, and another one whenever that fails.
 
-    `complain` is told why, once for each reason.
+    It is given what to call whenever it has done well.
     """
-    wait_s, last = LOOK_S, ""
+    wait_s = LOOK_S
     while not stopped.is_set():
         try:
             connection = database.connect()
             wait_s = LOOK_S
             try:
-                listen(connection)
+                listen(connection, trouble.end)
             finally:
                 connection.close()
-        except (LogError, *Unreachable) as error:
-            reason = f"{type(error).__name__}: {error}"
-            if reason != last:
-                complain(reason)
-            last = reason
+        except (LogError, DatabaseError) as error:
+            is_away = not isinstance(error, LogError) or error.code == "database-unreachable"
+            trouble.note("the database does not answer" if is_away else str(error))
             stopped.wait(wait_s)
             wait_s = min(2 * wait_s, _MOST_WAIT_S)
 
@@ -48,9 +47,8 @@ class Bell(Resource):
     called from any thread.
     """
 
-    def __init__(self, database: Database, complain: Callable[[str], object]) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._complain = complain
         self._waiters: dict[str, list[Callable[[], object]]] = {}
         self._lock = threading.Lock()
         self._starting = threading.Lock()
@@ -95,10 +93,11 @@ class Bell(Resource):
                     del self._waiters[topic]
 
     def _run(self) -> None:
-        keep_listening(self._database, self._stopped, self._listen, self._complain)
+        keep_listening(self._database, self._stopped, self._listen, Trouble("bell"))
 
-    def _listen(self, connection: Connection) -> None:
+    def _listen(self, connection: Connection, works: Callable[[], object]) -> None:
         connection.listen("messages")
+        works()
         self._is_told.set()
         while not self._stopped.is_set():
             for topic in connection.notices(LOOK_S):

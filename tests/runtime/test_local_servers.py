@@ -46,6 +46,19 @@ def test_postgres_keeps_its_data_through_stop_and_kill(folder: Path) -> None:
                 assert connection.execute("SELECT n FROM kept").fetchone() == (1,)
 
 
+def test_a_killed_postgres_leaves_no_shared_memory_behind(folder: Path) -> None:
+    """It would be lost to the machine: no later server looks for that of an earlier one."""
+    with LocalPostgres(folder) as server:
+        with psycopg.connect(server.url) as connection:
+            assert connection.execute("SHOW dynamic_shared_memory_type").fetchone() == ("mmap",)
+        segments = folder / "data/pg_dynshmem"
+        assert {*segments.iterdir()}
+        server.kill()
+        left = {*segments.iterdir()}
+        server.start()
+        assert left.isdisjoint(segments.iterdir())
+
+
 def test_a_killed_postgres_leaves_no_process_that_could_go_on(folder: Path) -> None:
     with LocalPostgres(folder) as server, psycopg.connect(server.url) as connection:
         # A stopped backend does not notice that its parent ends; continued, it would commit.

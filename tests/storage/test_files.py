@@ -1,6 +1,8 @@
 """Files that the user names: bounded, and secrets only where other users cannot read them."""
 
 import fcntl
+import os
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +54,33 @@ def test_a_secret_that_others_may_touch_is_refused(tmp_path: Path, mode: int) ->
     path = written(tmp_path, KEY.hex().encode(), mode)
     assert refusal(lambda: read_key(path)) == "key-exposed"
     assert read_text(path) == KEY.hex()
+
+
+@pytest.mark.parametrize(
+    ("further", "is_read"),
+    [
+        ([(0x02, 4, os.geteuid())], True),
+        ([(0x02, 4, os.geteuid() + 1)], False),
+        ([(0x02, 4, os.geteuid()), (0x08, 4, os.getegid())], False),
+        ([(0x02, 4, os.geteuid()), (0x04, 4, -1)], False),
+        ([(0x02, 4, os.geteuid()), (0x20, 4, -1)], False),
+    ],
+)
+def test_a_secret_that_an_access_list_opens_to_us_alone_is_read(
+    tmp_path: Path, further: list[tuple[int, int, int]], is_read: bool
+) -> None:
+    """Of such a file, as systemd hands over keys, the group's part of the mode is the mask."""
+    path = written(tmp_path, KEY.hex().encode(), 0o400)
+    needed = {1: 4, 4: 0, 16: 4, 32: 0}
+    entries = {tag: (tag, rights, -1) for tag, rights in needed.items()}
+    entries |= {entry[0]: entry for entry in further}
+    packed = b"".join(struct.pack("<HHi", *entries[tag]) for tag in sorted(entries))
+    os.setxattr(path, "system.posix_acl_access", struct.pack("<I", 2) + packed)
+    assert path.stat().st_mode & 0o040
+    if is_read:
+        assert read_key(path) == KEY
+    else:
+        assert refusal(lambda: read_key(path)) == "key-exposed"
 
 
 @pytest.mark.parametrize("text", [KEY.hex(), f"0x{KEY.hex()}\n", f"  {KEY.hex().upper()}  "])

@@ -1,12 +1,16 @@
 """Listening: the bell wakes those who wait for a topic, and a lost connection is made again."""
 
+import logging
+from collections.abc import Callable
 from threading import Event
 
 import psycopg
+import pytest
 
 from orchestrator.core.errors import LogError
 from orchestrator.storage.database import API
 from orchestrator.storage.listening import Bell, keep_listening
+from orchestrator.storage.trouble import Trouble
 from tests.support.servers import open_as
 
 WAIT_S = 30
@@ -19,7 +23,7 @@ def ring(url: str, topic: str) -> None:
 
 def test_the_bell_wakes_who_waits_for_the_topic_and_no_other(database_url: str) -> None:
     woken, other = Event(), Event()
-    with open_as(database_url, API) as database, Bell(database, print) as bell:
+    with open_as(database_url, API) as database, Bell(database) as bell:
         bell.open()
         with bell.waiting("one", woken.set), bell.waiting("two", other.set):
             ring(database_url, "one")
@@ -35,7 +39,7 @@ def test_the_bell_wakes_who_waits_for_the_topic_and_no_other(database_url: str) 
 
 def test_all_who_wait_are_told_of_the_end(database_url: str) -> None:
     woken = Event()
-    with open_as(database_url, API) as database, Bell(database, print) as bell:
+    with open_as(database_url, API) as database, Bell(database) as bell:
         bell.open()
         with bell.waiting("one", woken.set):
             bell.close()
@@ -44,16 +48,21 @@ def test_all_who_wait_are_told_of_the_end(database_url: str) -> None:
         bell.open()
 
 
-def test_a_connection_that_fails_is_made_again_and_told_once(database_url: str) -> None:
-    tries, reasons, stopped = list[int](), list[str](), Event()
+def test_a_connection_that_fails_is_made_again_and_its_trouble_is_told_once(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "tallystick")
+    tries, stopped = list[int](), Event()
 
-    def listen(_: object) -> None:
+    def listen(_: object, works: Callable[[], object]) -> None:
         tries.append(len(tries))
-        if len(tries) == 2:
+        if len(tries) == 3:
+            works()
             stopped.set()
-        raise LogError("gone", "the connection is gone")
+        else:
+            raise LogError("gone", "the connection is gone")
 
     with open_as(database_url, API) as database:
-        keep_listening(database, stopped, listen, reasons.append)
-    assert (len(tries), len(reasons)) == (2, 1)
-    assert "the connection is gone" in reasons[0]
+        keep_listening(database, stopped, listen, Trouble("bell"))
+    told = [record.getMessage().partition(" after ")[0] for record in caplog.records]
+    assert told == ["bell: the connection is gone; trying again", "bell: works again"]

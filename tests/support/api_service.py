@@ -44,6 +44,7 @@ from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.stack import sign_in_desk
 from orchestrator.storage.database import API, REGISTRAR, SEQUENCER, WORKER, Database, create_log
+from orchestrator.storage.trouble import Trouble
 from tests.support.database_clock import DatabaseClock
 from tests.support.described import check_described
 from tests.support.servers import hold_inbox_to, open_as
@@ -286,14 +287,18 @@ def running_registrar(service: ApiService) -> Iterator[Registrar]:
 
 
 @contextmanager
-def another_api(service: ApiService, off_ms: int) -> Iterator[str]:
+def another_api(
+    service: ApiService, off_ms: int, extend: Callable[[FastAPI], object] = lambda _: None
+) -> Iterator[str]:
     """Serve the same log by a second API, whose own clock is wrong by this much; yield its URL."""
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
-        open_as(service.database_url, API) as database,
-        _serving(_app(service, database, lambda: service.clock() + off_ms), listener),
+        open_as(service.database_url, API, trouble=Trouble("api")) as database,
     ):
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        app = _app(service, database, lambda: service.clock() + off_ms)
+        extend(app)
+        with _serving(app, listener):
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
 def _app(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -65,6 +66,6 @@ def hold_inbox_to(owner_url: str, **numbers: int) -> None:
         admin.execute(sql.SQL("UPDATE inbox_limits SET {}").format(sql.SQL(", ").join(columns)))
 
 
-def open_as(owner_url: str, name: str, **options: int) -> Database:
+def open_as(owner_url: str, name: str, **options: Any) -> Database:
     """Return a database as one of its logins sees it; the URL is its superuser's."""
     return Database(urls_of(owner_url).by_login[name], name, **options)

@@ -32,6 +32,7 @@ from orchestrator.core.opening import opening_json
 from orchestrator.core.sources import Source
 from orchestrator.log.feed import Page, Told
 from orchestrator.log.tree import Checkpoint
+from orchestrator.storage.database import Unreachable
 
 EVENT_STREAM = "text/event-stream"
 # How long a client is told to wait before it connects again.
@@ -222,7 +223,11 @@ async def _events(
                 yield _resume(cursor, "you have fallen behind")
                 return
             if page is None:
-                page = await replayed(service, source, cursor)
+                try:
+                    page = await replayed(service, source, cursor)
+                except Unreachable:
+                    yield _resume(cursor, "the log cannot be read just now")
+                    return
             told = cursor
             for each in page.entries:
                 cursor = each.position

@@ -48,6 +48,11 @@ class Metrics:
             ["level"],
             registry=self.registry,
         )
+        # Told from the begin: an increase is seen of what was there before.
+        for digit in range(1, 6):
+            self._answers.labels(f"{digit}xx")
+        for level in ("info", "warning", "error"):
+            self._lines.labels(level)
         self._seen = _Seen()
         self.registry.register(self._seen)
         # The other processes that answer the API, if there are some.

@@ -37,12 +37,12 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 def test_an_event_has_time_level_part_and_words(written: io.StringIO) -> None:
     journal.logger.info("a %s begins", "service")
     logging.getLogger("tallystick.serve").warning("late", extra={"part": "pipeline"})
-    logging.getLogger("psycopg.pool").warning("no connection")
+    logging.getLogger("elsewhere.server").warning("no connection")
     found = lines(written)
     assert [(each["level"], each["part"], each["said"]) for each in found] == [
         ("info", "tallystick", "a service begins"),
         ("warning", "pipeline", "late"),
-        ("warning", "psycopg.pool", "no connection"),
+        ("warning", "elsewhere.server", "no connection"),
     ]
     for each in found:
         assert each["time"].endswith("Z")

@@ -68,6 +68,17 @@ def test_it_tells_nothing_old_while_the_database_is_gone() -> None:
     assert found["disk_free_bytes", ""] == 5
 
 
+def test_what_alarms_count_is_told_before_it_happens() -> None:
+    """Of a number that begins with its first event, Prometheus sees no increase."""
+    text = Metrics().render(Sight(None, 1)).decode()
+    for name, labels in (
+        ("http_answers_total", ('status="5xx"', 'status="2xx"')),
+        ("journal_lines_total", ('level="error"', 'level="warning"')),
+    ):
+        for label in labels:
+            assert f"tallystick_{name}{{{label}}} 0.0\n" in text
+
+
 def test_answers_lines_and_connections_are_counted() -> None:
     metrics, gate = Metrics(), Gate(Bounds(1, 1))
 
