@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 HOME = Path("~/.tallystick-sandbox")
 SPEED = 1_440
 PORT = 8700
+# As many as `orchestrator/simulation/market/life.py` knows.
 RESIDENTS = 5
 # One owner opens all contracts, and one may be as small as one outcome.
 _SMALL = {"opening_tokens": 1, "openings_a_day": 1_000, "openings_of_all_a_day": 1_000}

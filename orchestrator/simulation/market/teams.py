@@ -144,14 +144,16 @@ class Partner(Resident):
     def work(self, now_ms: int, *, has_room: bool) -> None:
         """Act as others do, and once a day pay out what the split has got."""
         super().work(now_ms, has_room=has_room)
-        if self._agreement is not None and now_ms - self._paid_ms >= DAY_MS:
+        agreement = self._agreement
+        if agreement is None or now_ms - self._paid_ms < DAY_MS:
+            return
+        if self._chain.balance_of(self._token, agreement.address) >= LEAST_UNITS:
+            self._pay_out(agreement)
             self._paid_ms = now_ms
-            self._pay_out(self._agreement)
 
     def _pay_out(self, agreement: Agreement) -> None:
+        """Put the split on the chain, if it is not there, and send both their shares."""
         chain, at = self._chain, agreement.address
-        if chain.balance_of(self._token, at) < LEAST_UNITS:
-            return
         gas_wei = chain.node.call("eth_getBalance", self.client.address, "latest")
         if quantity(gas_wei) == 0:
             self.client.post("/v1/faucet", {})
