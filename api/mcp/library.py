@@ -1,12 +1,17 @@
-"""The resources: documents of surfaces, contracts and receipts, by the routes that serve them."""
+"""The resources: documents of surfaces, contracts and receipts, by the routes that serve them.
+
+One kind is our own: what a tool answers, in full, which a list of tools says only in short.
+"""
 
 import re
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import NamedTuple
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
+from api.description.schemas import Schema
 from api.mcp.gateway import Answer, Gateway, Origin
 from orchestrator.core.untrusted import one_line, plain_text, set_apart
 
@@ -45,17 +50,23 @@ _KINDS = (
 )
 
 
+# The tool's name stands in it; its text is ours, and so is not set apart.
+_SCHEMA = re.compile(re.escape(SCHEME) + r"schemas/([a-z_]{1,64})")
+
+
 def templates() -> types.ListResourceTemplatesResult:
     """Return the kinds of resources."""
+    told = [(kind.name, kind.tail, kind.description) for kind in _KINDS]
+    told.append(("schema", "schemas/{tool}", "The whole JSON Schema of what a tool answers."))
     return types.ListResourceTemplatesResult(
         resource_templates=[
             types.ResourceTemplate(
-                name=kind.name,
-                uri_template=SCHEME + kind.tail,
-                description=kind.description,
+                name=name,
+                uri_template=SCHEME + tail,
+                description=description,
                 mime_type="application/json",
             )
-            for kind in _KINDS
+            for name, tail, description in told
         ],
         ttl_ms=_FIXED_TTL_MS,
         cache_scope="public",
@@ -63,10 +74,11 @@ def templates() -> types.ListResourceTemplatesResult:
 
 
 class Library:
-    """The resources, read through the routes."""
+    """The resources, read through the routes; `answer_schema` has those of tools by name."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, answer_schema: Callable[[str], Schema | None]) -> None:
         self._gateway = gateway
+        self._answer_schema = answer_schema
 
     async def listed(self, origin: Origin) -> types.ListResourcesResult:
         """Return the first page of surfaces as resources; the others are read by template.
@@ -91,6 +103,11 @@ class Library:
 
     async def read(self, origin: Origin, uri: str) -> types.ReadResourceResult:
         """Return a resource as JSON, set apart as words of others. Raises `MCPError`."""
+        if named := _SCHEMA.fullmatch(uri):
+            schema = self._answer_schema(named[1])
+            if schema is None:
+                raise _not_found(uri, f"{uri}: there is no such tool")
+            return _contents(uri, schema, _FIXED_TTL_MS)
         for kind in _KINDS:
             found = kind.pattern.fullmatch(uri)
             if found is not None:
@@ -103,14 +120,14 @@ class Library:
             problem = answer.body if isinstance(answer.body, dict) else {}
             detail = plain_text(str(problem.get("detail", "not found")))
             raise _not_found(uri, f"{uri}: {detail}")
-        content = types.TextResourceContents(
-            uri=uri, mime_type="application/json", text=one_line(set_apart(answer.body))
-        )
-        return types.ReadResourceResult(
-            contents=[content],
-            ttl_ms=_FIXED_TTL_MS if kind.is_fixed else _TTL_MS,
-            cache_scope="private",
-        )
+        return _contents(uri, set_apart(answer.body), _FIXED_TTL_MS if kind.is_fixed else _TTL_MS)
+
+
+def _contents(uri: str, document: object, ttl_ms: int) -> types.ReadResourceResult:
+    content = types.TextResourceContents(
+        uri=uri, mime_type="application/json", text=one_line(document)
+    )
+    return types.ReadResourceResult(contents=[content], ttl_ms=ttl_ms, cache_scope="private")
 
 
 def _check_answered(answer: Answer) -> None:

@@ -4,14 +4,12 @@ All is read from the API's own OpenAPI description, so that no schema is written
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-Schema = dict[str, Any]
+from api.description.schemas import COMPONENTS, Schema
 
-_COMPONENTS = "#/components/schemas/"
 _JSON = "application/json"
 _LINES = "application/x-ndjson"
 INTENT = "intent"
@@ -19,9 +17,8 @@ _INTENT_SCHEMA: Schema = {
     "type": "string",
     "minLength": 1,
     "maxLength": 128,
-    "description": "A name for what is intended, which you choose: the same deed on the same "
-    "subject for the same reason has the same name, however often it is tried. A repeat then does "
-    "nothing twice and returns the first answer. Never a new random value for each try.",
+    "description": "A name that you choose for what is intended, the same at each try: a repeat "
+    "does nothing twice and returns the first answer. Never a new random value for each try.",
 }
 # What fits a model's context beside other things.
 PAGE = 20
@@ -176,7 +173,7 @@ def _body(
         schema = content[_LINES]["schema"] | {"maxItems": MAX_PAGE}
         return {"properties": {lines: schema}, "required": [lines]}, lines
     if _JSON in content:
-        return schemas[content[_JSON]["schema"]["$ref"].removeprefix(_COMPONENTS)], None
+        return schemas[content[_JSON]["schema"]["$ref"].removeprefix(COMPONENTS)], None
     return {"properties": {}}, None
 
 
@@ -200,47 +197,3 @@ def _output(operation: Mapping[str, Any]) -> Schema:
         "required": ["done"],
         "additionalProperties": False,
     }
-
-
-def with_definitions(schema: Schema, description: Mapping[str, Any]) -> Schema:
-    """Return a schema that stands alone: an object at its root, what it refers to under `$defs`."""
-    schemas = description["components"]["schemas"]
-    named = schema.get("$ref", "").removeprefix(_COMPONENTS)
-    whole = deepcopy(schemas[named] if named else schema)
-    names: set[str] = set()
-    waiting = [*_references(whole)]
-    while waiting:
-        name = waiting.pop()
-        if name not in names:
-            names.add(name)
-            waiting.extend(_references(schemas[name]))
-    if names:
-        whole["$defs"] = {name: deepcopy(schemas[name]) for name in sorted(names)}
-    _redirect(whole)
-    return whole
-
-
-def _references(value: object) -> Iterator[str]:
-    """Yield the names of the components that a schema refers to directly."""
-    if isinstance(value, dict):
-        reference = value.get("$ref")
-        if isinstance(reference, str):
-            yield reference.removeprefix(_COMPONENTS)
-        for item in value.values():
-            yield from _references(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _references(item)
-
-
-def _redirect(value: object) -> None:
-    """Point a schema's references at `$defs`, in place."""
-    if isinstance(value, dict):
-        reference = value.get("$ref")
-        if isinstance(reference, str):
-            value["$ref"] = reference.replace(_COMPONENTS, "#/$defs/")
-        for item in value.values():
-            _redirect(item)
-    elif isinstance(value, list):
-        for item in value:
-            _redirect(item)

@@ -48,9 +48,10 @@ Context = ServerRequestContext[Any, Any]
 def install(app: FastAPI, service: Service, version: str) -> None:
     """Mount the server on the application, whose routes must all be there, as its `state.mcp`."""
     gateway = Gateway(app)
-    server = _server(service, gateway, app, version)
+    toolbox = Toolbox(service, gateway, app.openapi)
+    server = _server(service, gateway, toolbox, version)
     sessions = StreamableHTTPSessionManager(app=server, stateless=True)
-    endpoint = _Endpoint(service, gateway, sessions)
+    endpoint = _Endpoint(service, gateway, toolbox, sessions)
     app.state.mcp = server
     app.router.routes.append(Route(PATH, endpoint, methods=["GET", "POST", "DELETE"]))
     app.router.routes.append(Route(METADATA_PATH, _metadata(service), methods=["GET"]))
@@ -63,9 +64,8 @@ def install(app: FastAPI, service: Service, version: str) -> None:
     app.router.lifespan_context = lifespan
 
 
-def _server(service: Service, gateway: Gateway, app: FastAPI, version: str) -> Server[Any]:
-    toolbox = Toolbox(service, gateway, app.openapi)
-    shelves, changes = Library(gateway), Changes(service)
+def _server(service: Service, gateway: Gateway, toolbox: Toolbox, version: str) -> Server[Any]:
+    shelves, changes = Library(gateway, toolbox.answer_schema), Changes(service)
 
     async def list_tools(ctx: Context, _: object) -> types.ListToolsResult:
         return toolbox.listed(_caller(ctx))
@@ -136,10 +136,15 @@ class _Endpoint:
     """The endpoint: it admits a request by its key before the protocol sees it."""
 
     def __init__(
-        self, service: Service, gateway: Gateway, sessions: StreamableHTTPSessionManager
+        self,
+        service: Service,
+        gateway: Gateway,
+        toolbox: Toolbox,
+        sessions: StreamableHTTPSessionManager,
     ) -> None:
         self._service = service
         self._gateway = gateway
+        self._toolbox = toolbox
         self._sessions = sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -154,6 +159,7 @@ class _Endpoint:
             me = await self._gateway.ask(origin, "GET", "/v1/me")
             if me.is_success:
                 scope[_CALLER] = _as_caller(origin, me)
+                await self._toolbox.make_ready()
                 await self._sessions.handle_request(scope, receive, send)
                 return
             refusal = _as_sent(self._service, me)

@@ -1,13 +1,15 @@
 """The tools as a client meets them: listed for its key, called through their routes."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from threading import Lock
 from typing import Any, NamedTuple
 
 import mcp_types as types
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service
+from api.description.schemas import Schema, short_answer, short_arguments, with_definitions
 from api.http.auth import secret_of
 from api.mcp import confirmations
 from api.mcp.catalogue import ABOUT, TOOLS, Tool
@@ -15,10 +17,8 @@ from api.mcp.gateway import Answer, Gateway, Origin
 from api.mcp.operations import (
     ArgumentError,
     Operation,
-    Schema,
     check_json,
     read_operation,
-    with_definitions,
 )
 from orchestrator.core.units import format_ms
 from orchestrator.core.untrusted import one_line, plain_text, set_apart, set_apart_schema
@@ -60,6 +60,8 @@ class _Entry(NamedTuple):
     tool: Tool
     operations: Mapping[str, Operation]
     listed: types.Tool
+    # What it answers in full: too long to be listed.
+    answer: Schema
 
     def is_for(self, caller: Caller) -> bool:
         return (self.tool.act is None or self.tool.act in caller.acts) and any(
@@ -70,6 +72,7 @@ class _Entry(NamedTuple):
 
 # What the tools take and answer is the same in all apps of a process, and takes a second to make.
 _made: dict[str, _Entry] = {}
+_making = Lock()
 
 
 class Toolbox:
@@ -85,11 +88,17 @@ class Toolbox:
         self._gateway = gateway
         self._describe = describe
 
+    async def make_ready(self) -> None:
+        """Have the tools described, once in a process and beside the loop that serves others."""
+        if not _made:
+            await run_in_threadpool(lambda: self._entries)
+
     @property
     def _entries(self) -> Mapping[str, _Entry]:
-        if not _made:
-            description = self._describe()
-            _made.update({tool.name: _entry(tool, description) for tool in TOOLS})
+        with _making:
+            if not _made:
+                description = self._describe()
+                _made.update({tool.name: _entry(tool, description) for tool in TOOLS})
         return _made
 
     def listed(self, caller: Caller) -> types.ListToolsResult:
@@ -101,6 +110,11 @@ class Toolbox:
         """Return the schema of a tool's arguments, or None if there is no such tool."""
         entry = self._entries.get(name)
         return None if entry is None else entry.listed.input_schema
+
+    def answer_schema(self, name: str) -> Schema | None:
+        """Return the whole schema of a tool's answers, or None if there is no such tool."""
+        entry = self._entries.get(name)
+        return None if entry is None else entry.answer
 
     async def call(
         self, caller: Caller, name: str, arguments: Mapping[str, Any]
@@ -169,25 +183,31 @@ def _entry(tool: Tool, description: Mapping[str, Any]) -> _Entry:
         word: read_operation(description, method, path)
         for word, (method, path) in tool.routes.items()
     }
+    answers = list(_distinct(operation.output for operation in operations.values()))
     listed = types.Tool(
         name=tool.name,
         title=tool.title,
         description=tool.use,
-        input_schema=with_definitions(_input(tool, operations), description),
-        output_schema=with_definitions(_output(tool, operations), description),
+        input_schema=short_arguments(with_definitions(_input(tool, operations), description)),
+        output_schema=_output(tool, [short_answer(each, description) for each in answers]),
         annotations=types.ToolAnnotations(
-            title=tool.title,
-            read_only_hint=tool.is_read_only,
-            destructive_hint=tool.is_final,
-            # A repeat under one intent, and a repeated PUT or DELETE, change nothing more.
-            idempotent_hint=all(
-                operation.has_intent or operation.method in {"GET", "PUT", "DELETE"}
-                for operation in operations.values()
-            ),
-            open_world_hint=False,
+            read_only_hint=tool.is_read_only, open_world_hint=False, **_effects(tool, operations)
         ),
     )
-    return _Entry(tool, operations, listed)
+    answer = with_definitions(_output(tool, answers), description)
+    return _Entry(tool, operations, listed, answer)
+
+
+def _effects(tool: Tool, operations: Mapping[str, Operation]) -> dict[str, bool]:
+    """Return what is said of a tool's effects, if it has any."""
+    if tool.is_read_only:
+        return {}
+    # A repeat under one intent, and a repeated PUT or DELETE, change nothing more.
+    is_idempotent = all(
+        operation.has_intent or operation.method in {"GET", "PUT", "DELETE"}
+        for operation in operations.values()
+    )
+    return {"destructive_hint": tool.is_final, "idempotent_hint": is_idempotent}
 
 
 def _input(tool: Tool, operations: Mapping[str, Operation]) -> Schema:
@@ -215,8 +235,9 @@ def _input(tool: Tool, operations: Mapping[str, Operation]) -> Schema:
     }
 
 
-def _output(tool: Tool, operations: Mapping[str, Operation]) -> Schema:
-    schemas = list(_distinct(operation.output for operation in operations.values()))
+def _output(tool: Tool, answers: Sequence[Schema]) -> Schema:
+    """Return the schema of what a tool answers, by those of its routes."""
+    schemas = list(answers)
     if not tool.is_ours:
         found = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
         schemas = [set_apart_schema(found)]

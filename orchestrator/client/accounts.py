@@ -416,10 +416,10 @@ class KeyClient(AccountClient):
         return self._request("POST", f"/v1/keys/{key_id}/rotation", json=body)
 
     def revoke(self, key_id: str) -> None:
-        self._request("DELETE", f"/v1/keys/{key_id}")
+        self.delete(f"/v1/keys/{key_id}")
 
     def revoke_all(self) -> None:
-        self._request("DELETE", "/v1/keys")
+        self.delete("/v1/keys")
 
 
 # The terms of a plain contract that are zero: it pays at once, has no holdback, cap, claims or

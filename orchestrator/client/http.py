@@ -75,6 +75,10 @@ class Client(Resource):
         """Put a document in place of what was there. Return the answer."""
         return self._request("PUT", path, json=body)
 
+    def delete(self, path: str) -> None:
+        """End or erase what stands at `path`."""
+        self._request("DELETE", path)
+
     def get_bytes(self, path: str, **query: object) -> bytes:
         """Return the bytes at `path`, whatever they are."""
         params = {name: str(value) for name, value in query.items() if value is not None}

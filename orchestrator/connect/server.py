@@ -36,7 +36,9 @@ async def serve(remote: RemoteServer, local: LocalTools) -> None:
     """Serve one client on stdin and stdout until it ends."""
     bridge = _Bridge(remote, local)
     server = _server(bridge)
-    options = server.create_initialization_options(NotificationOptions(tools_changed=True))
+    options = server.create_initialization_options(
+        NotificationOptions(tools_changed=True, resources_changed=True)
+    )
     async with stdio_server() as (read, write), anyio.create_task_group() as tasks:
         tasks.start_soon(bridge.changes.follow)
         await server.run(read, write, options)
@@ -67,6 +69,11 @@ class _Bridge:
             return await run_sync(source.call, params.name, arguments, limiter=self._turns)
         except DomainError as error:
             return LocalTools.refused(error)
+
+    async def list_resources(self, ctx: Context, params: Any) -> Any:
+        # Before they are listed, so that none is missed which comes meanwhile.
+        await self.changes.note_listed(ctx)
+        return await self.passed("resources/list", types.ListResourcesResult)(ctx, params)
 
     def passed(self, method: str, result: type[Any]) -> Handler:
         """Return a handler that has the service answer a method as it is."""
@@ -103,10 +110,12 @@ def _server(bridge: _Bridge) -> Server[Any]:
         instructions=_INSTRUCTIONS,
         on_list_tools=bridge.list_tools,
         on_call_tool=bridge.call_tool,
-        on_list_resources=bridge.passed("resources/list", types.ListResourcesResult),
+        on_list_resources=bridge.list_resources,
         on_list_resource_templates=bridge.passed(templates, types.ListResourceTemplatesResult),
         on_read_resource=bridge.passed("resources/read", types.ReadResourceResult),
         on_list_prompts=bridge.passed("prompts/list", types.ListPromptsResult),
         on_get_prompt=bridge.passed("prompts/get", types.GetPromptResult),
+        on_subscribe_resource=bridge.changes.subscribe,
+        on_unsubscribe_resource=bridge.changes.unsubscribe,
         on_subscriptions_listen=bridge.changes.listen,
     )

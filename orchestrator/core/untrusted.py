@@ -31,7 +31,7 @@ def set_apart_schema(schema: Mapping[str, object]) -> dict[str, object]:
     """Return the JSON Schema of a document that is set apart, by that of the document."""
     return {
         "type": "object",
-        "properties": {"notice": {"const": NOTICE}, UNTRUSTED: dict(schema)},
+        "properties": {"notice": {"type": "string"}, UNTRUSTED: dict(schema)},
         "required": ["notice", UNTRUSTED],
         "additionalProperties": False,
     }

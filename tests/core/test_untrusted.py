@@ -78,5 +78,5 @@ def test_plain_writing_is_left_as_it_is() -> None:
 
 def test_the_schema_is_that_of_what_is_set_apart() -> None:
     schema = set_apart_schema({"type": "integer"})
-    assert schema["properties"] == {"notice": {"const": NOTICE}, UNTRUSTED: {"type": "integer"}}
+    assert schema["properties"] == {"notice": {"type": "string"}, UNTRUSTED: {"type": "integer"}}
     assert schema["required"] == ["notice", UNTRUSTED]

@@ -70,6 +70,8 @@ class _Proxy:
 
 async def _pass_on(answer: httpx.Response, send: Send) -> None:
     headers = [pair for pair in answer.headers.raw if pair[0].lower() not in _OF_ONE_HOP]
+    # A connection that were kept could end just as its client sends the next request.
+    headers.append((b"connection", b"close"))
     start = {"type": "http.response.start", "status": answer.status_code, "headers": headers}
     await send(start)
     async for chunk in answer.aiter_raw():

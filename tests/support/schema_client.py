@@ -134,6 +134,10 @@ class SchemaClient:
                 )
             elif name in step.names or name in needed:
                 arguments[name] = known.get(name, schema.get("default"))
+        # What may be left out and has no value yet is left out.
+        arguments = {
+            name: value for name, value in arguments.items() if value is not None or name in needed
+        }
         digest = sha256(json.dumps([tool.name, arguments], sort_keys=True).encode()).hexdigest()
         for name in needed:
             if arguments[name] is None and told[name]["type"] == "string":

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 HOME = Path("~/.tallystick-sandbox")
 SPEED = 1_440
 PORT = 8700
+# As many as `orchestrator/simulation/market/life.py` knows.
+RESIDENTS = 5
 # One owner opens all contracts, and one may be as small as one outcome.
 _SMALL = {"opening_tokens": 1, "openings_a_day": 1_000, "openings_of_all_a_day": 1_000}
 # Beyond this machine, a sandbox takes what a few dozen agents need.
@@ -58,6 +60,9 @@ def sandbox(
     seed: Annotated[
         str | None, typer.Option(help="What its customers' chances are drawn from; at random.")
     ] = None,
+    residents: Annotated[
+        int, typer.Option(help="Agents of its own that work there: from 0 to 5.")
+    ] = RESIDENTS,
     json_out: Json = False,
 ) -> None:
     """Run a living market for agents to try: test money, simulated customers, a fast clock."""
@@ -71,6 +76,10 @@ def sandbox(
     if not 1 <= speed <= MAX_SPEED:
         raise InputError(
             "speed-range", f"--speed must be from 1 to {MAX_SPEED} (a day a minute), not {speed}"
+        )
+    if not 0 <= residents <= RESIDENTS:
+        raise InputError(
+            "residents-range", f"--residents must be from 0 to {RESIDENTS}, not {residents}"
         )
     read_settings(os.environ)  # a misspelt name is told here as well
     settings = _settings(home.expanduser().absolute(), speed, port, public)
@@ -88,7 +97,7 @@ def sandbox(
     with open_deployment(settings, parts, logger.info, Pace(speed, open_clock)) as deployment:
         rpc_url = deployment.chain.rpc_url if deployment.chain else ""
         place = SandboxPlace(settings.home, settings.public_url, rpc_url)
-        with living(deployment.stack, clocks[0], place, seed) as workers:
+        with living(deployment.stack, clocks[0], place, seed, residents) as workers:
             if not json_out:
                 typer.echo(welcome(settings.public_url, rpc_url, speed))
             run_parts(deployment, settings, parts, stop, workers)

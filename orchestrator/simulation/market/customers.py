@@ -64,16 +64,17 @@ def _planned(
     time_ms: int,
     within_ms: int,
 ) -> Planned | None:
-    if _drawn("whether", cause) % BPS >= way.chance_bps:
+    if drawn("whether", cause) % BPS >= way.chance_bps:
         return None
     # No customer answers before the owner could tell of it.
-    due_ms = time_ms + _LEAST_MS + _drawn("when", cause) % (within_ms - _LEAST_MS)
+    due_ms = time_ms + _LEAST_MS + drawn("when", cause) % (within_ms - _LEAST_MS)
     enters = surface.parsed_policy.step(way.state, way.event).to or ""
     return Planned(
         due_ms, surface.name, f"{way.event}/{cause[1]}", lead, way.event, way.value, enters
     )
 
 
-def _drawn(what: str, cause: tuple[str, str]) -> int:
+def drawn(what: str, cause: tuple[str, str]) -> int:
+    """Return a number of 64 bits, always the same for the same cause."""
     digest = sha256("/".join((*cause, what)).encode()).digest()
     return int.from_bytes(digest[:8])

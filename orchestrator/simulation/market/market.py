@@ -50,6 +50,10 @@ class Market:
         self._state = _read(path, seed)
         self._steps = 0
 
+    @property
+    def seed(self) -> str:
+        return self._state.seed
+
     def step(self, now_ms: int) -> None:
         """Let everything happen that is due at this time of the sandbox's clock."""
         before = asdict(self._state)

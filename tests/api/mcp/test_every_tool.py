@@ -292,13 +292,14 @@ def _deals(world: World, said: Said, here: dict[str, Any]) -> Iterator[Call]:
     yield Call("owner", "get_spend", {"surface": world.settled.surface})
 
 
-def check(tool: Tool, result: CallToolResult) -> bool:
-    """Hold an answer to its schema and its place; return whether it had hostile words."""
+def check(tool: Tool, whole: Any, result: CallToolResult) -> bool:
+    """Hold an answer to its schemas and its place; return whether it had hostile words."""
     document, text = result.structured_content, text_of(result)
     assert not result.is_error, (tool.name, text)
     assert document is not None
     assert tool.output_schema is not None
     jsonschema_rs.Draft202012Validator(tool.output_schema).validate(document)
+    jsonschema_rs.Draft202012Validator(whole).validate(document)
     assert json.loads(text) == document
     assert not set(text) & set("<>\uff1c\uff1e"), tool.name
     ours = {name: said for name, said in document.items() if name != "untrusted"}
@@ -321,15 +322,16 @@ def test_every_answer_fits_its_schema_and_keeps_the_words_of_others_in_their_pla
         ):
             clients = {"owner": owner, "operator": operator}
             tools = {by: await listed(client) for by, client in clients.items()}
+            whole = {tool.name: await schema_of(owner, tool.name) for tool in TOOLS}
             for one in calls(world, lambda tool, field: last[tool][field]):
                 client, tool = clients[one.by], tools[one.by][one.tool]
                 arguments = dict(one.arguments)
                 result = await client.call_tool(one.tool, arguments)
                 if one.confirmed:
-                    check(tool, result)
+                    check(tool, whole[one.tool], result)
                     arguments["confirm"] = found_in(result)["confirm"]
                     result = await client.call_tool(one.tool, arguments)
-                if check(tool, result):
+                if check(tool, whole[one.tool], result):
                     hostile.add(one.tool)
                 last[one.tool] = found_in(result)
                 called.add(one.tool)
@@ -340,6 +342,12 @@ def test_every_answer_fits_its_schema_and_keeps_the_words_of_others_in_their_pla
     # The world is as hostile as it means to be; each of these says that it sets words apart.
     assert len(hostile) >= 20, hostile
     assert not hostile & {tool.name for tool in TOOLS if tool.is_ours}
+
+
+async def schema_of(client: Client, tool: str) -> Any:
+    """Return the whole schema of a tool's answers, which its list has in short."""
+    read = await client.read_resource(f"tallystick://schemas/{tool}")
+    return json.loads(text_of_content(read.contents[0]))
 
 
 async def listed(client: Client) -> dict[str, Tool]:

@@ -1,6 +1,7 @@
 """Resources: each kind is read through its route, and nothing else is."""
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -47,6 +48,7 @@ def test_each_kind_is_the_answer_of_its_route(
         "tallystick://surfaces/%2e%2e",
         "https://elsewhere.example/surfaces/0x00",
         "file:///etc/passwd",
+        "tallystick://schemas/no_such_tool",
         "tallystick://contracts/0x" + "1" * 64,
         "tallystick://receipts/" + "9" * 70,
     ],
@@ -58,6 +60,11 @@ def test_nothing_else_is_read(service: ApiService, operator: httpx.Client, uri: 
         return refused.value.error.message
 
     assert uri[:60] in with_client(service.url, key_of(operator), use)
+
+
+def test_a_tools_answer_is_described_in_full(service: ApiService, operator: httpx.Client) -> None:
+    schema: Any = read(service, operator, "tallystick://schemas/get_surface")
+    assert schema["$defs"]["Token"]["properties"]["decimals"]["type"] == "integer"
 
 
 def test_surfaces_are_listed(service: ApiService, owner: httpx.Client) -> None:

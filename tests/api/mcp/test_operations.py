@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import jsonschema_rs
 import pytest
 
 from api.mcp.operations import (
@@ -11,7 +10,6 @@ from api.mcp.operations import (
     Call,
     check_json,
     read_operation,
-    with_definitions,
 )
 
 DESCRIPTION: dict[str, Any] = {
@@ -158,13 +156,3 @@ def test_numbers_that_json_has_not_are_refused(number: float) -> None:
 def test_one_name_in_two_places_is_a_fault_of_ours() -> None:
     with pytest.raises(ValueError, match="size stands in body and path"):
         read_operation(DESCRIPTION, "POST", PATH)
-
-
-def test_a_recursive_schema_stands_alone() -> None:
-    output = read_operation(DESCRIPTION, "PUT", PATH).output
-    whole = with_definitions(output, DESCRIPTION)
-    assert whole["type"] == "object"
-    validator = jsonschema_rs.Draft202012Validator(whole)
-    assert validator.is_valid({"leaves": [{"leaves": []}]})
-    assert not validator.is_valid({"leaves": [{"leaves": 1}]})
-    assert "$defs" not in DESCRIPTION["components"]["schemas"]["Tree"]

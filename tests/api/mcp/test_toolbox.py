@@ -1,6 +1,7 @@
 """Tools: what is listed for whom, what a call does, and what stops one."""
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -28,6 +29,9 @@ from tests.support.api_service import (
     wallet,
 )
 from tests.support.mcp_client import call, found_in, key_of, text_of, with_client
+
+# Of all tools of an operator: about a tenth of a small context window.
+MOST_BYTES = 75_000
 
 
 def listed(service: ApiService, key: str) -> dict[str, Tool]:
@@ -140,6 +144,18 @@ def test_every_tool_says_what_it_takes_and_gives(service: ApiService) -> None:
         annotations = tool.annotations
         assert annotations is not None
         assert not (annotations.read_only_hint and annotations.destructive_hint)
+
+
+def test_a_list_fits_a_context_window(service: ApiService) -> None:
+    surface = open_surface(service.sign_in(wallet("owner"), "owner"), "short")
+    give_level(service, surface, wallet("has little room"))
+    client = service.sign_in(wallet("has little room"), "operator")
+    tools = listed(service, key_of(client)).values()
+    told = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
+    assert ACTS.keys() & {tool["name"] for tool in told}
+    assert len(json.dumps(told, separators=(",", ":"))) < MOST_BYTES
+    # What is nothing but length is not told.
+    assert not re.findall(r'"(examples|\$ref": "#/components)', json.dumps(told))
 
 
 # --- Calling --------------------------------------------------------------------------------------

@@ -17,21 +17,30 @@ from typing import Any
 
 import pytest
 from eth_account import Account
+from eth_account.signers.local import LocalAccount
 
 from api.mcp.catalogue import TOOLS
+from orchestrator.chain.nodes.node import Node
+from orchestrator.chain.rpc import quantity
 from orchestrator.cli.main import main
 from orchestrator.cli.sandbox.command import PORT, sandbox_limits
 from orchestrator.client.accounts import OperatorClient, OwnerClient, wallet
+from orchestrator.client.boards import Board
 from orchestrator.client.deals import draft, propose, served_pins, served_time_s, wait_until
 from orchestrator.client.http import Client as HttpClient
 from orchestrator.client.stream import Stream
 from orchestrator.connect.local_tools import RESERVED
 from orchestrator.core.errors import ServerError
+from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.limits import read_limits
-from orchestrator.core.units import DAY_S, UNITS_PER_TOKEN
+from orchestrator.core.split import Split
+from orchestrator.core.units import BPS, DAY_S, UNITS_PER_TOKEN
 from orchestrator.simulation.market.faucet import GRANTS, TOKENS
+from orchestrator.simulation.market.life import OTHER, PARTNER, RESIDENTS, TEAM
 from orchestrator.simulation.market.market import FRESH
 from orchestrator.simulation.market.surfaces import SHOP, TRIAL
+from orchestrator.simulation.market.teams import FIRST_BPS
+from orchestrator.storage.files import read_key
 from tests.support import schema_client
 from tests.support.connecting import COMMAND, ROOT, Connector
 from tests.support.schema_client import SchemaClient
@@ -52,6 +61,7 @@ class Box:
 
     def __init__(self, folder: Path) -> None:
         port = free_port()
+        self.keys, self.rpc_url = folder / "box" / "keys", ""
         self.url = f"http://127.0.0.1:{port}"
         self._command = [
             *(sys.executable, *COMMAND, "sandbox", "--json", "--home", str(folder / "box")),
@@ -66,7 +76,10 @@ class Box:
         )
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if "API on " in json.loads(line)["said"]:
+            said = json.loads(line)["said"]
+            if chain := re.match(r"a local chain on (\S+),", said):
+                self.rpc_url = chain[1]
+            if "API on " in said:
                 break
         with HttpClient(self.url) as client:
             for found in Stream(client, 0, kinds=("lead.transition",)):
@@ -158,6 +171,61 @@ def test_an_agent_over_http_is_paid(http_agent: subprocess.Popen[str]) -> None:
     assert float(last[1]) >= 8
 
 
+@pytest.fixture(scope="module")
+def resident_wallets(sandbox: Box) -> list[LocalAccount]:
+    return [wallet(read_key(sandbox.keys / one.name)) for one in RESIDENTS]
+
+
+def test_residents_are_hired_and_paid_beside_visitors(
+    sandbox: Box, resident_wallets: list[LocalAccount]
+) -> None:
+    paid = set[str]()
+    with HttpClient(sandbox.url) as client:
+        for found in Stream(client, 0, kinds=("payout",)):
+            contract = client.get(f"/v1/contracts/{to_hex(found.record.entry.subject)}")
+            paid |= {contract["operator"]} & {one.address for one in resident_wallets}
+            if len(paid) == len(RESIDENTS):
+                break
+        for one in resident_wallets:
+            record = client.get(f"/v1/operators/{one.address}/record")
+            assert record["outcomes"]["count"] >= 1
+
+
+def test_a_team_of_residents_works_by_leases(
+    sandbox: Box, resident_wallets: list[LocalAccount]
+) -> None:
+    with OperatorClient(sandbox.url, resident_wallets[TEAM], "team") as team:
+        team.sign_in()
+        messages, _ = Board(team, surface_named(team, SHOP.name)).messages()
+    assert {"claim", "handover", "result"} <= {each["kind"] for each in messages}
+
+
+def test_partners_among_the_residents_share_by_a_split(
+    sandbox: Box, resident_wallets: list[LocalAccount]
+) -> None:
+    first, second = (resident_wallets[at].address for at in (PARTNER, OTHER))
+    with HttpClient(sandbox.url) as client, Node(sandbox.rpc_url) as node:
+        log, now_s = client.get("/v1/log"), served_time_s(client)
+        (contract, *_) = client.get("/v1/contracts", operator=first)["contracts"]
+        payee = contract["terms"]["payee"]
+        # Its wallet gets nothing but by the split, once that is paid out.
+        for at_s in range(now_s, now_s + 2 * DAY_S, 600):
+            if units_of(node, log["tokens"][0]["address"], first) > 0:
+                break
+            wait_until(client, at_s)
+        code = node.call("eth_getCode", payee, "latest")
+    split = Split.of_account(payee, from_hex(str(code)), log["splits"])
+    assert split is not None
+    shares = {share.payee: share.bps for share in split.shares}
+    assert shares == {first: FIRST_BPS, second: BPS - FIRST_BPS}
+
+
+def units_of(node: Node, token: str, holder: str) -> int:
+    """Return how much of a token an account holds."""
+    data = "0x70a08231" + holder[2:].lower().rjust(64, "0")
+    return quantity(node.call("eth_call", {"to": token, "data": data}, "latest"))
+
+
 def test_its_parts_are_well_by_real_time(sandbox: Box) -> None:
     with HttpClient(sandbox.url) as client:
         parts = client.get("/readyz", part="sequencer")["parts"]
@@ -212,6 +280,7 @@ def test_it_goes_on_after_a_restart(sandbox: Box) -> None:
         (("--speed", "1441"), "a day a minute"),
         (("--speed", "0"), "from 1 to 1440"),
         (("--public", "http://x"), "a name or an IPv4 address"),
+        (("--residents", "6"), "from 0 to 5"),
     ],
 )
 def test_what_cannot_be_is_refused(

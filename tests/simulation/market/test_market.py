@@ -1,59 +1,25 @@
 """The market: customers arrive and respond, the owner answers, and a restart goes on."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from orchestrator.client.accounts import OperatorClient, OwnerClient
+from orchestrator.client.accounts import OperatorClient
 from orchestrator.core.units import DAY_MS
 from orchestrator.simulation.market.market import FRESH, Market
-from orchestrator.simulation.market.owner import MarketOwner
 from orchestrator.simulation.market.surfaces import SHOP, TRIAL
-from tests.support.api_service import (
-    ESCROW,
-    TOKEN,
-    ApiService,
-    give_level,
-    running_service,
-    wallet,
-)
+from tests.support.api_service import give_level, wallet
+from tests.support.living_market import Stage, running_stage
 
 OPERATOR = wallet("operator")
 
 
-class Stage(NamedTuple):
-    """A market at a service, and what it needs to begin once more."""
-
-    service: ApiService
-    owner: MarketOwner
-    market: Market
-    path: Path
-
-    def live(self, steps: int = 1) -> None:
-        """Let the market live on; its requests are decided before the next step."""
-        for _ in range(steps):
-            self.market.step(self.service.clock.now_ms)
-            self.service.decide_waiting()
-
-    def states(self) -> Counter[str]:
-        """Return how many customers of the trial are in each state."""
-        path = f"/v1/surfaces/{self.owner.surfaces[TRIAL.name]}/leads"
-        return Counter(lead["state"] for lead in self.owner.client.pages(path, "leads"))
-
-
 @pytest.fixture
 def stage(database_url: str, tmp_path: Path) -> Iterator[Stage]:
-    with (
-        running_service(database_url) as service,
-        OwnerClient(service.url, wallet("owner"), "owner") as client,
-    ):
-        owner = MarketOwner(client, ESCROW, TOKEN, tmp_path)
-        market = Market(owner, tmp_path / "market.json", "seed")
-        yield Stage(service, owner, market, tmp_path / "market.json")
+    with running_stage(database_url, tmp_path) as running:
+        yield running
 
 
 def test_customers_arrive_until_there_are_enough(stage: Stage) -> None:

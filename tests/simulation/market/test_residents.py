@@ -1,0 +1,142 @@
+"""Residents: they are hired by the owner's rules, act within bounds, and go on after a restart."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.client.accounts import OperatorClient
+from orchestrator.core.errors import ServerError
+from orchestrator.core.units import DAY_MS
+from orchestrator.simulation.market import residents
+from orchestrator.simulation.market.residents import (
+    PATIENCE_MS,
+    REST_MS,
+    THEIRS,
+    Population,
+    Resident,
+    Strategy,
+)
+from orchestrator.simulation.market.surfaces import TRIAL
+from tests.support.api_service import wallet
+from tests.support.living_market import Stage, running_stage
+
+EMAIL = Strategy("emails", "Emails", TRIAL, ("call", "email"))
+TRIALS = Strategy("trials", "Trials", TRIAL, ("extend_trial",))
+
+
+@pytest.fixture(scope="module")
+def stage(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder: Path = tmp_path_factory.mktemp("stage")
+    with running_stage(module_database_url, folder) as running:
+        running.live(6)
+        yield running
+
+
+@pytest.fixture
+def client(stage: Stage, request: pytest.FixtureRequest) -> Iterator[OperatorClient]:
+    """A wallet of its own for each test."""
+    name = request.node.name[-30:]
+    with OperatorClient(stage.service.url, wallet(name), name) as one:
+        yield one
+
+
+def hired(stage: Stage, resident: Resident) -> Any:
+    """Let a resident begin until its first contract is open; return what it proposed."""
+    resident.step(stage.service.clock.now_ms)
+    stage.live()
+    # It waits for the owner's signature, and for the opening.
+    resident.step(stage.service.clock.now_ms)
+    return stage.open_signed(resident.client)
+
+
+def touches(stage: Stage, client: OperatorClient) -> list[str]:
+    """Return the customers that an operator has touched, in the order of the log."""
+    stage.service.decide_waiting()
+    found = stage.service.get("/v1/log/events", after=0, operator=client.address, kinds="touch")
+    return [each["subject"] for each in found["events"]]
+
+
+def test_a_resident_is_hired_by_the_owners_rules_and_acts_within_bounds(
+    stage: Stage, client: OperatorClient
+) -> None:
+    resident = Resident(client, EMAIL, "seed")
+    proposal = hired(stage, resident)
+    assert 5_600_000 <= int(proposal["terms"]["unit_price_units"]) <= 8_000_000
+    assert client.get("/v1/profile")["display_name"] == EMAIL.title
+    clock = stage.service.clock
+    for _ in range(30):
+        resident.step(clock.now_ms)
+    found = touches(stage, client)
+    # Each customer once in its time, however often it looks, and no customer of the visitors'.
+    assert 1 <= len(found) == len({*found})
+    assert all(int(lead[2:4], 16) < THEIRS for lead in found)
+    assert len(list(client.pages("/v1/proposals", "proposals"))) == 1
+    clock.now_ms += PATIENCE_MS
+    resident.step(clock.now_ms)
+    assert touches(stage, client)[: len(found)] == found
+    assert len(touches(stage, client)) > len(found)
+
+
+def test_a_resident_that_begins_again_goes_on_with_its_contract(
+    stage: Stage, client: OperatorClient
+) -> None:
+    proposal = hired(stage, Resident(client, TRIALS, "seed"))
+    again, clock = Resident(client, TRIALS, "seed"), stage.service.clock
+    again.step(clock.now_ms)
+    stage.service.decide_waiting()
+    path = f"/v1/surfaces/{stage.owner.surfaces[TRIAL.name]}/actions"
+    assert {one["action"] for one in client.pages(path, "actions")} == {"extend_trial"}
+    assert len(list(client.pages("/v1/proposals", "proposals"))) == 1
+    # The next contract is proposed when the first has ended, at the same price.
+    clock.now_ms = proposal["terms"]["deadline_s"] * 1000
+    again.step(clock.now_ms)
+    *_, second = client.pages("/v1/proposals", "proposals")
+    assert second["contract_id"] != proposal["contract_id"]
+    assert second["terms"]["unit_price_units"] == proposal["terms"]["unit_price_units"]
+
+
+def test_a_surface_that_has_had_half_of_its_customers_is_left_to_visitors(
+    stage: Stage, client: OperatorClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(residents, "MAX_CUSTOMERS", 2)
+    Resident(client, EMAIL, "seed").step(stage.service.clock.now_ms)
+    assert not list(client.pages("/v1/proposals", "proposals"))
+
+
+def test_after_an_error_a_resident_rests_and_the_next_goes_on(
+    stage: Stage, client: OperatorClient
+) -> None:
+    now_ms = stage.service.clock.now_ms
+    with OperatorClient("http://127.0.0.1:9", wallet("nowhere"), "nowhere") as nowhere:
+        population = Population([Resident(nowhere, EMAIL, "seed"), Resident(client, EMAIL, "seed")])
+        with pytest.raises(ServerError, match="did not answer"):
+            population.step(now_ms)
+        population.step(now_ms)
+        assert len(list(client.pages("/v1/proposals", "proposals"))) == 1
+        population.step(now_ms + REST_MS - 1)
+        population.step(now_ms)
+        with pytest.raises(ServerError, match="did not answer"):
+            population.step(now_ms + REST_MS)
+
+
+def test_a_contract_that_can_pay_no_more_is_worked_on_no_more() -> None:
+    rules = {"budget_units": "24", "unit_price_units": "8"}
+    for earned, reversed_, has_room in (
+        (16, 0, True),
+        (17, 0, False),
+        (24, 0, False),
+        (24, 8, True),
+    ):
+        contract = {"rules": rules, "earned_units": str(earned), "reversed_units": str(reversed_)}
+        assert residents.has_room(contract) == has_room
+
+
+def test_what_is_drawn_differs_by_seed_and_never_passes_the_offer() -> None:
+    deals = [EMAIL.deal(str(seed)) for seed in range(40)]
+    assert len({deal["price"] for deal in deals}) > 20
+    assert {deal["at_most"] for deal in deals} == {4, 5, 6, 7, 8}
+    assert all(5.6 <= float(str(deal["price"])) <= 8 for deal in deals)
+    assert EMAIL.deal("7") == deals[7]
+    assert DAY_MS == PATIENCE_MS
