@@ -5,8 +5,9 @@ The table of kinds says which rows an entry changes.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
 from orchestrator.core import policy, surface_settings
@@ -36,6 +37,7 @@ from orchestrator.core.trust import Standing
 from orchestrator.core.units import DAY_MS
 from orchestrator.core.world import Code, Lead, Operator, Surface, World, pair_of
 from orchestrator.storage.database import Row, Session
+from orchestrator.storage.statements import Statements
 
 # The state of an action that was written as a touch.
 DONE = "done"
@@ -63,12 +65,12 @@ class Changes:
 # --- Writing --------------------------------------------------------------------------------------
 
 
-def write_leads(session: Session, log_id: bytes, world: World, changes: Changes) -> None:
+def write_leads(statements: Statements, log_id: bytes, world: World, changes: Changes) -> None:
     """Bring changed leads up to date: many a drain, so they are copied to a table of their own."""
     names = changes.of(Projection.LEAD)
     if not names:
         return
-    session.copy(
+    statements.copy(
         "log.copy_leads",
         ("bytea", "bytea", "text", "int8", "int8", "text"),
         (
@@ -84,20 +86,20 @@ def write_leads(session: Session, log_id: bytes, world: World, changes: Changes)
             for lead in (world.leads[name],)
         ),
     )
-    session.run("log.put_leads", log_id=log_id)
+    statements.run("log.put_leads", log_id=log_id)
 
 
-def write_rest(session: Session, log_id: bytes, world: World, changes: Changes) -> None:
+def write_rest(statements: Statements, log_id: bytes, world: World, changes: Changes) -> None:
     """Bring all else up to date: few rows a drain, save after a settlement tick."""
     for hash_ in changes.of(Projection.POLICY):
         document = json_text(world.policies[hash_].document())
-        session.run("log.put_policy", log_id=log_id, hash=hash_, document=document)
+        statements.run("log.put_policy", log_id=log_id, hash=hash_, document=document)
     for hash_ in changes.of(Projection.SETTINGS):
         document = json_text(world.settings[hash_].document())
-        session.run("log.put_settings", log_id=log_id, hash=hash_, document=document)
+        statements.run("log.put_settings", log_id=log_id, hash=hash_, document=document)
     for surface in changes.of(Projection.SURFACE):
         here = world.surfaces[surface]
-        session.run(
+        statements.run(
             "log.put_surface",
             log_id=log_id,
             surface=surface,
@@ -112,7 +114,7 @@ def write_rest(session: Session, log_id: bytes, world: World, changes: Changes) 
             errands=here.errands,
         )
     for operator in changes.of(Projection.OPERATOR):
-        session.run(
+        statements.run(
             "log.put_operator",
             log_id=log_id,
             operator=operator,
@@ -120,13 +122,13 @@ def write_rest(session: Session, log_id: bytes, world: World, changes: Changes) 
         )
     contract_ids = changes.of(Projection.CONTRACT)
     if contract_ids:
-        session.run_each(
+        statements.run_each(
             "log.put_contract",
             [_contract_row(log_id, world.contracts[contract_id]) for contract_id in contract_ids],
         )
 
 
-def write_actions(session: Session, log_id: bytes, records: Iterable[Placed]) -> None:
+def write_actions(statements: Statements, log_id: bytes, records: Iterable[Placed]) -> None:
     """Bring requested actions up to date with the records that ask for, answer or report one."""
     requested, answered = [], []
     for position, (entry, opening) in records:
@@ -156,10 +158,10 @@ def write_actions(session: Session, log_id: bytes, records: Iterable[Placed]) ->
             done = {"position": opening.cause, "state": DONE, "done_position": position}
             answered.append(done)
     if requested:
-        session.run("actions.put_requested", log_id=log_id, rows=json_text(requested))
+        statements.run("actions.put_requested", log_id=log_id, rows=json_text(requested))
     # In their order: one may be taken and done in the same drain.
     if answered:
-        session.run_each(
+        statements.run_each(
             "actions.put_answer",
             [
                 {"answered_ms": None, "reason": "", "done_position": None, **one, "log_id": log_id}
@@ -168,7 +170,7 @@ def write_actions(session: Session, log_id: bytes, records: Iterable[Placed]) ->
         )
 
 
-def write_standings(session: Session, log_id: bytes, world: World) -> None:
+def write_standings(statements: Statements, log_id: bytes, world: World) -> None:
     """Bring up to date the standings that have changed since this was done last."""
     rows = [
         _standing_row(pair, standing)
@@ -176,7 +178,7 @@ def write_standings(session: Session, log_id: bytes, world: World) -> None:
         if (standing := world.standings.get(pair)) is not None
     ]
     if rows:
-        session.run("log.put_standings", log_id=log_id, rows=json_text(rows))
+        statements.run("log.put_standings", log_id=log_id, rows=json_text(rows))
     world.moved.clear()
 
 
@@ -190,16 +192,18 @@ class Click(NamedTuple):
     is_new_lead: bool
 
 
-def write_codes(session: Session, log_id: bytes, world: World, clicks: Sequence[Click]) -> None:
+def write_codes(
+    statements: Statements, log_id: bytes, world: World, clicks: Sequence[Click]
+) -> None:
     """Bring up to date the codes that have changed since this was done last; append the clicks."""
     rows = [
         _code_row(code) for name in world.used_codes if (code := world.codes.get(name)) is not None
     ]
     if rows:
-        session.run("log.put_codes", log_id=log_id, rows=json_text(rows))
+        statements.run("log.put_codes", log_id=log_id, rows=json_text(rows))
     world.used_codes.clear()
     if clicks:
-        session.copy(
+        statements.copy(
             "log.append_clicks",
             ("bytea", "bytea", "int8", "bytea", "int8", "bool"),
             ((log_id, *click) for click in clicks),
@@ -235,7 +239,7 @@ def code_of(row: Row) -> Code:
     )
 
 
-def write_tallies(session: Session, log_id: bytes, world: World) -> None:
+def write_tallies(statements: Statements, log_id: bytes, world: World) -> None:
     """Add to the tallies what has been counted since this was done last."""
     if not world.tallies:
         return
@@ -253,7 +257,7 @@ def write_tallies(session: Session, log_id: bytes, world: World) -> None:
         }
         for subject, tally in world.tallies.items()
     ]
-    session.run("log.add_tallies", log_id=log_id, rows=json_text(rows), most=MAX_POSITIONS)
+    statements.run("log.add_tallies", log_id=log_id, rows=json_text(rows), most=MAX_POSITIONS)
     world.tallies.clear()
 
 
@@ -442,10 +446,10 @@ class StoredStandings:
         )
         self._kept.update((pair_of(row.surface, row.operator), standing_of(row)) for row in rows)
 
-    def forget(self, most: int) -> None:
-        """Keep at most so many, those that were used last."""
-        while len(self._kept) > most:
-            self._kept.popitem(last=False)
+    def forget(self, most: int, but: Container[bytes] = ()) -> None:
+        """Keep at most so many, those that were used last, and these: they are not stored yet."""
+        for pair in _oldest(self._kept, most, but):
+            del self._kept[pair]
 
 
 class StoredCodes:
@@ -480,12 +484,17 @@ class StoredCodes:
         for row in self.session.all("log.codes", log_id=self._log_id, codes=missing):
             self._kept[row.code] = self.causes[row.position] = code_of(row)
 
-    def forget(self, most: int) -> None:
-        """Keep at most so many, those that were used last."""
-        while len(self._kept) > most:
-            _, code = self._kept.popitem(last=False)
+    def forget(self, most: int, but: Container[bytes] = ()) -> None:
+        """Keep at most so many, those that were used last, and these: they are not stored yet."""
+        for name in _oldest(self._kept, most, but):
+            code = self._kept.pop(name)
             if code is not None:
                 self.causes.pop(code.position, None)
+
+
+def _oldest(kept: Mapping[bytes, object], most: int, but: Container[bytes]) -> list[bytes]:
+    """Return what has to go, from the front, for so many to be left; none of these goes."""
+    return [name for name in islice(kept, max(0, len(kept) - most)) if name not in but]
 
 
 def standing_of(row: Row) -> Standing:

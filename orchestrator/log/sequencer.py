@@ -1,10 +1,16 @@
 """Writing the log: requests wait in the inbox, and one sequencer turns them into entries.
 
 A request is durable when its transaction commits; its position in the log is decided later, by the
-sequencer alone: on a surface in the order of receipt, and between surfaces in turns. A drain is one
-transaction: it decides the waiting requests in order, appends entries, subtrees, results and one
-checkpoint, and brings the projections up to date. So a crash between any two steps leaves the last
-checkpoint as it was, and starting again is opening again.
+sequencer alone: on a surface in the order of receipt, and between surfaces in turns. A batch of
+waiting requests is decided in order, in memory, which gives all that is to be written as values;
+then it is written in one transaction: entries, subtrees, results, one checkpoint, and what brings
+the projections up to date. So a crash between any two steps leaves the last checkpoint as it was,
+and starting again is opening again.
+
+Behind a full batch the next one is decided while it is written, by another connection and on the
+fold that is ahead of what is stored. Two things make that sound. What deciding may find stored is
+the same before and after the write, for all that the write changes is still in memory. And a write
+that fails throws away what was decided behind it.
 
 Two guards keep a second writer out. An advisory lock of PostgreSQL, held by the writer's connection
 for as long as it is open, keeps it from loading the fold. The checkpoint is appended only to the
@@ -18,10 +24,14 @@ is compared with what is known elsewhere (`log.guard`), before anything is writt
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
-from typing import Any, Self
+from threading import Thread
+from typing import Any, NamedTuple, Self, TypeVar
 
 from orchestrator.core.codec import decode_request, request_kind
 from orchestrator.core.decide import decide
@@ -30,7 +40,7 @@ from orchestrator.core.entry import CLICK
 from orchestrator.core.errors import DomainError, LogError, RequestError
 from orchestrator.core.hexadecimal import to_hex
 from orchestrator.core.kinds import decode, encode, kind_of
-from orchestrator.core.merkle import EMPTY_ROOT, CompactRange, leaf_hash
+from orchestrator.core.merkle import CompactRange, leaf_hash
 from orchestrator.core.opening import Record, ReportedTouchOpening, encode_opening
 from orchestrator.core.requests import PublishPolicy, PublishSettings, Request, Settle
 from orchestrator.core.resource import Resource
@@ -55,6 +65,7 @@ from orchestrator.log.projections import (
 from orchestrator.log.reader import read_entries
 from orchestrator.log.tree import Checkpoint, checkpoint_of, stored_checkpoint, tree_of
 from orchestrator.storage.database import Connection, Database, Row, Session, array
+from orchestrator.storage.statements import Statements
 from orchestrator.storage.traces import Tracer
 
 # The most requests of one drain. All of them wait for one commit, and a failure decides all of them
@@ -78,6 +89,8 @@ CODES_IN_MEMORY = 50_000
 
 _log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class _UnfoldableError(Exception):
     """A request at which the fold itself failed, and may have left the world half moved."""
@@ -89,9 +102,13 @@ class _UnfoldableError(Exception):
 
 @dataclass(slots=True)
 class _WriterState:
-    """A connection that holds the lock, and the fold and the tree at the last checkpoint."""
+    """A connection that holds the lock and writes, one to decide by, and the fold and the tree.
+
+    These are at what was decided last; `checkpoint` is what was written last.
+    """
 
     connection: Connection
+    deciding: Connection
     publisher: str
     world: World
     sources: Sources
@@ -145,54 +162,69 @@ class Batch:
         if kind.moves_action:
             self.actions.append((position, record))
 
-    def write_entries(
-        self,
-        session: Session,
-        log_id: bytes,
-        tree: CompactRange,
-        failpoint: Callable[[str], None] = _no_failpoint,
-    ) -> None:
+    def write_entries(self, statements: Statements, log_id: bytes, tree: CompactRange) -> None:
         """Append the entries, extend the tree, and append the subtrees that it completes."""
-        session.copy(
+        statements.copy(
             "log.append_entries",
             ("bytea", "int8", "bytea", "bytea", "bytea"),
             ((log_id, *row) for row in self.entries),
         )
-        failpoint("entries")
+        statements.reach("entries")
         completed = tree.extend([leaf_hash(data) for _, data, *_ in self.entries])
         if completed:
-            session.copy(
+            statements.copy(
                 "log.append_subtrees",
                 ("bytea", "int2", "int8", "bytea"),
                 ((log_id, *subtree) for subtree in completed),
             )
-        failpoint("subtrees")
+        statements.reach("subtrees")
 
-    def write_projections(
-        self,
-        session: Session,
-        log_id: bytes,
-        world: World,
-        failpoint: Callable[[str], None] = _no_failpoint,
-    ) -> None:
+    def write_projections(self, statements: Statements, log_id: bytes, world: World) -> None:
         """Bring the projections up to date with what was added, which the fold has moved past."""
-        write_leads(session, log_id, world, self.changes)
-        failpoint("leads")
-        write_rest(session, log_id, world, self.changes)
-        write_standings(session, log_id, world)
-        write_codes(session, log_id, world, self.clicks)
-        write_actions(session, log_id, self.actions)
-        write_tallies(session, log_id, world)
+        write_leads(statements, log_id, world, self.changes)
+        statements.reach("leads")
+        write_rest(statements, log_id, world, self.changes)
+        write_standings(statements, log_id, world)
+        write_codes(statements, log_id, world, self.clicks)
+        write_actions(statements, log_id, self.actions)
+        write_tallies(statements, log_id, world)
+        statements.reach("projections")
 
     def refuse(self, row: Row, position: int, code: str, message: str) -> None:
         """Add the result of a request for which no entry is written at this position."""
         self.results.append((row.seq, position, 0, code, message))
 
 
+class Decided(NamedTuple):
+    """A batch that was decided and is yet to be written: nothing that is decided later changes it.
+
+    `statements` append its entries and bring the projections up to date. `signed` is what they lead
+    to, `nodes` and `time_ms` are the tree's and the fold's then. `unstored` names the standings and
+    codes that they bring up to date: until then only memory has them. `rank` is the one that is
+    served with it.
+    """
+
+    rows: Sequence[Row]
+    batch: Batch
+    statements: Statements
+    signed: Signed
+    nodes: tuple[bytes, ...]
+    time_ms: int
+    unstored: Collection[bytes]
+    rank: int
+    # Whether the next one may be decided before this one is written.
+    lets_follow: bool
+    began_ns: int
+
+
 def write_checkpoint(
-    session: Session, log_id: bytes, tree: CompactRange, previous_size: int, checkpoint: Checkpoint
+    session: Session,
+    log_id: bytes,
+    nodes: Sequence[bytes],
+    previous_size: int,
+    checkpoint: Checkpoint,
 ) -> None:
-    """Follow the checkpoint of the previous size by this one, of the tree.
+    """Follow the checkpoint of the previous size by this one, of the tree with these nodes.
 
     This is the compare-and-swap: a row is written only if that is still the last. Two writers that
     both see it so meet in the table's unique keys.
@@ -204,7 +236,7 @@ def write_checkpoint(
         previous_size=previous_size,
         root=checkpoint.root,
         time_ms=checkpoint.time_ms,
-        nodes=list(tree.nodes),
+        nodes=list(nodes),
         signature=checkpoint.signature,
     )
     if written != 1:
@@ -231,8 +263,9 @@ class Sequencer(Resource):
     what is known of the log beside its database: nothing is written past a difference. `failpoint`
     is called with the name of each step once it is done, for tests that end the process there.
 
-    A drain that fails leaves nothing: the transaction is rolled back, the fold in memory is thrown
-    away, the lock is given up, and the next drain opens the log anew.
+    A batch whose write fails leaves nothing: the transaction is rolled back, the fold in memory is
+    thrown away with all that was decided, the lock is given up, and the next drain opens the log
+    anew.
     """
 
     def __init__(
@@ -275,15 +308,13 @@ class Sequencer(Resource):
         try:
             if self._mark is not None:
                 self._mark.open()
-            connection = self._database.connect()
+            with ExitStack() as opened:
+                connection = opened.enter_context(closing(self._database.connect()))
+                deciding = opened.enter_context(closing(self._database.connect()))
+                with connection.transaction() as session:
+                    self._writer = self._load(connection, deciding, session)
+                opened.pop_all()
         except BaseException:
-            self.close()
-            raise
-        try:
-            with connection.transaction() as session:
-                self._writer = self._load(connection, session)
-        except BaseException:
-            connection.close()
             self.close()
             raise
 
@@ -291,8 +322,9 @@ class Sequencer(Resource):
         """Give up the lock and forget the fold."""
         try:
             if self._writer is not None:
-                self._writer.connection.close()
-                self._writer = None
+                writer, self._writer = self._writer, None
+                with closing(writer.deciding):
+                    writer.connection.close()
         finally:
             # Last: until the lock of the database is given back, no other may sign.
             if self._mark is not None:
@@ -303,16 +335,58 @@ class Sequencer(Resource):
 
         None if none waited. Raises `LogError` if it must not write, as when a clock is wrong.
         """
+        return self._cleanly(self._drain_one, limit)
+
+    def drain_all(self, limit: int = BATCH) -> Checkpoint | None:
+        """Decide all requests that wait; returns the checkpoint that covers them.
+
+        As `drain` does until none waits, but a full batch is written while the next is decided.
+        """
+        last = None
+        while (checkpoint := self._cleanly(self._drain_many, limit)) is not None:
+            last = checkpoint
+        return last
+
+    def _cleanly(
+        self, drain: Callable[[_WriterState, int], Checkpoint | None], limit: int
+    ) -> Checkpoint | None:
         # The fold is moved before the commit, so after any failure, also an interrupt, it may be
         # ahead of what is stored: it is loaded again, never rolled back.
         try:
-            return self._drain(self._opened(), limit)
+            return drain(self._opened(), limit)
         except _UnfoldableError as error:
             self.close()
             return self._refuse(error)
         except BaseException:
             self.close()
             raise
+
+    def _drain_one(self, writer: _WriterState, limit: int) -> Checkpoint | None:
+        decided = self._decide_next(writer, limit)
+        return None if decided is None else self._write(writer, decided)
+
+    def _drain_many(self, writer: _WriterState, limit: int) -> Checkpoint | None:
+        last, decided = None, self._decide_next(writer, limit)
+        while decided is not None:
+            if decided.lets_follow:
+                last, decided = self._write_and_decide(writer, decided, limit)
+            else:
+                last = self._write(writer, decided)
+                decided = self._decide_next(writer, limit)
+        return last
+
+    def _write_and_decide(
+        self, writer: _WriterState, decided: Decided, limit: int
+    ) -> tuple[Checkpoint | None, Decided | None]:
+        """Write a batch, and meanwhile decide the next."""
+        writing = _in_a_thread(partial(self._write, writer, decided))
+        try:
+            following = self._decide_next(writer, limit, decided)
+        finally:
+            # Waited for in any case: until then the connection is in use. Where the write has
+            # failed, that is what is raised, for what was decided behind it means nothing.
+            checkpoint = writing.result()
+        return checkpoint, following
 
     def _opened(self) -> _WriterState:
         if self._writer is None:
@@ -321,10 +395,17 @@ class Sequencer(Resource):
             raise LogError("sequencer-closed", "the sequencer is not open")
         return self._writer
 
-    def _load(self, connection: Connection, session: Session) -> _WriterState:
+    def _load(self, connection: Connection, deciding: Connection, session: Session) -> _WriterState:
         # The lock belongs to the connection, not to this transaction, and is taken before anything
         # is read: what is loaded below cannot become old while the connection is open.
         take_writer_lock(session, self._log_id)
+        with deciding.transaction() as other:
+            if other.one("database.server") != session.one("database.server"):
+                raise LogError(
+                    "servers-two",
+                    "the database URL leads to two servers, and what one has need not be on the "
+                    "other; name the one that is written",
+                )
         log = session.one("log.publisher", log_id=self._log_id)
         if log is None:
             raise LogError("log-unknown", f"log {to_hex(self._log_id)} was never begun")
@@ -340,7 +421,9 @@ class Sequencer(Resource):
         world = load_world(session, self._log_id, size, time_ms, sources, self._document_bytes)
         checkpoint = None if row is None else checkpoint_of(row)
         repeated = self._mark.requests_to_repeat(size) if self._mark is not None else ()
-        return _WriterState(connection, log.publisher, world, sources, tree, checkpoint, repeated)
+        return _WriterState(
+            connection, deciding, log.publisher, world, sources, tree, checkpoint, repeated
+        )
 
     def _check_edge(self, session: Session, tree: CompactRange) -> None:
         """Raise LogError unless what is stored is what was signed and anchored.
@@ -354,71 +437,99 @@ class Sequencer(Resource):
             )
         self._guard.check(session, self._log_id)
 
-    def _drain(self, writer: _WriterState, limit: int) -> Checkpoint | None:
-        rows = self._received(writer, limit)
+    def _decide_next(
+        self, writer: _WriterState, limit: int, ahead: Decided | None = None
+    ) -> Decided | None:
+        """Decide the requests that wait, at most `limit`, behind those that are being written."""
+        rows = self._received(writer, limit, ahead)
         if not rows:
             return None
         began_ns = time.time_ns()
-        with writer.connection.transaction() as session:
-            self._check_receipts(rows)
-            requests = [
-                _decoded(row.kind, body) for row, body in zip(rows, _bodies(rows), strict=True)
-            ]
-            # Documents and standings are loaded at the moment that a request needs them, from what
-            # is stored or from this very drain.
-            writer.sources.use(session)
-            writer.sources.policies.coming = {
-                request.policy.hash: request.policy
-                for request in requests
-                if isinstance(request, PublishPolicy)
-            }
-            writer.sources.settings.coming = {
-                request.settings.hash: request.settings
-                for request in requests
-                if isinstance(request, PublishSettings)
-            }
-            self._load_leads(session, writer, requests)
-            self._load_standings(writer, requests)
-            self._load_codes(writer, requests)
+        self._check_receipts(rows)
+        requests = [_decoded(row.kind, body) for row, body in zip(rows, _bodies(rows), strict=True)]
+        with writer.deciding.transaction() as session:
+            self._load_sources(session, writer, requests, ahead.unstored if ahead else ())
             self._failpoint("taken")
             batch = _decide(writer, rows, requests)
             self._failpoint("decided")
-            checkpoint = writer.checkpoint
-            if batch.entries:
-                checkpoint = self._append(session, writer, batch)
-            # Once nothing waits all surfaces begin anew; else those not served yet come first.
-            is_full = len(rows) == limit or any(
+            is_full = len(rows) == limit
+            has_documents = any(
                 isinstance(request, PublishPolicy | PublishSettings) for request in requests
             )
-            self._record_results(session, batch, rows[-1].rank + (not is_full))
+            # Once nothing waits all surfaces begin anew; else those not served yet come first.
+            rank = rows[-1].rank + (not (is_full or has_documents))
+            # Documents that are being stored would be found nowhere.
+            lets_follow = is_full and not has_documents
+            return self._to_write(writer, rows, batch, rank, lets_follow, began_ns)
+
+    def _to_write(
+        self,
+        writer: _WriterState,
+        rows: Sequence[Row],
+        batch: Batch,
+        rank: int,
+        lets_follow: bool,
+        began_ns: int,
+    ) -> Decided:
+        """Return all that is to be written for a batch, and move the tree past it."""
+        log_id, world, tree = self._log_id, writer.world, writer.tree
+        old_size, old_root, statements = tree.size, tree.root(), Statements()
+        unstored = {*world.moved, *world.used_codes}
+        if batch.entries:
+            batch.write_entries(statements, log_id, tree)
+            batch.write_projections(statements, log_id, world)
+        if not old_size + len(batch.entries) == tree.size == world.size:
+            raise LogError(
+                "size-mismatch", f"the tree has {tree.size} leaves, the fold {world.size} entries"
+            )
+        seqs = tuple(seq for seq, *_ in batch.results)
+        signed = Signed(tree.size, tree.root(), old_size, old_root, seqs)
+        return Decided(
+            rows, batch, statements, signed, tree.nodes, world.time_ms, unstored, rank, lets_follow,
+            began_ns,
+        )  # fmt: skip
+
+    def _write(self, writer: _WriterState, decided: Decided) -> Checkpoint | None:
+        """Write a batch; returns the log's last checkpoint then."""
+        batch, checkpoint = decided.batch, writer.checkpoint
+        with writer.connection.transaction() as session:
+            if batch.entries:
+                checkpoint = self._append(session, decided)
+            self._record_results(session, batch, decided.rank)
             if self.tracer is not None:
-                _follow_contracts(session, self._log_id, rows, batch)
+                _follow_contracts(session, self._log_id, decided.rows, batch)
             self._failpoint("finished")
         self._failpoint("committed")
         # Only what is committed is the last checkpoint: before this line a failure reloads it.
-        writer.checkpoint, writer.repeated = checkpoint, ()
+        writer.checkpoint = checkpoint
         if self.tracer is not None:
-            _tell_decisions(self.tracer, began_ns, rows, batch)
+            _tell_decisions(self.tracer, decided.began_ns, decided.rows, batch)
         return checkpoint
 
-    def _received(self, writer: _WriterState, limit: int) -> list[Row]:
+    def _received(self, writer: _WriterState, limit: int, ahead: Decided | None) -> list[Row]:
         """Return the requests to decide next, all of which are on the disk.
 
         They can be read a moment before they are there, and must not be lost once the mark says
         that a checkpoint covers them. Nothing but a drain changes them.
         """
-        with writer.connection.transaction() as session:
-            rows = self._waiting(session, writer.repeated, limit)
+        but = ahead.signed.requests if ahead is not None else ()
+        with writer.deciding.transaction() as session:
+            rows = self._waiting(session, writer.repeated, limit, but)
             if rows:
                 session.run("database.flush")
+        # Once only: a failure from here on reads the mark again.
+        writer.repeated = ()
         return rows
 
-    def _waiting(self, session: Session, repeated: tuple[int, ...], limit: int) -> list[Row]:
-        """Return the requests to decide next, in their order."""
+    def _waiting(
+        self, session: Session, repeated: Sequence[int], limit: int, but: Sequence[int]
+    ) -> list[Row]:
+        """Return the requests to decide next, in their order, without those being written."""
         if not repeated:
             return session.all(
                 "log.waiting_requests",
                 log_id=self._log_id,
+                but=array(but),
                 limit=limit,
                 documents=BATCH_DOCUMENTS,
             )
@@ -443,6 +554,33 @@ class Sequencer(Resource):
                 f"nothing is decided",
             )
 
+    def _load_sources(
+        self,
+        session: Session,
+        writer: _WriterState,
+        requests: Sequence[Request | DomainError],
+        unstored: Collection[bytes],
+    ) -> None:
+        """Load what requests name, by this transaction; others by it as they are needed.
+
+        Documents come from what is stored or from these very requests.
+        """
+        sources = writer.sources
+        sources.use(session)
+        sources.policies.coming = {
+            request.policy.hash: request.policy
+            for request in requests
+            if isinstance(request, PublishPolicy)
+        }
+        sources.settings.coming = {
+            request.settings.hash: request.settings
+            for request in requests
+            if isinstance(request, PublishSettings)
+        }
+        self._load_leads(session, writer, requests)
+        self._load_standings(writer, requests, unstored)
+        self._load_codes(writer, requests, unstored)
+
     def _load_leads(
         self, session: Session, writer: _WriterState, requests: Sequence[Request | DomainError]
     ) -> None:
@@ -460,17 +598,21 @@ class Sequencer(Resource):
         leads.update(load_leads(session, self._log_id, missing))
         # Forgetting comes last and stops short of this drain's own leads, even if they are more
         # than the bound: a wanted lead that is absent would count as unknown, and be registered
-        # anew. A forgotten one is whole in its projection, which the last drain committed.
+        # anew. A forgotten one is whole in its projection, or will be when the batch after this one
+        # is decided: the one before it may still be being written.
         kept = max(len(wanted), self._leads_in_memory)
         for name in list(leads)[: max(0, len(leads) - kept)]:
             del leads[name]
 
     def _load_standings(
-        self, writer: _WriterState, requests: Sequence[Request | DomainError]
+        self,
+        writer: _WriterState,
+        requests: Sequence[Request | DomainError],
+        unstored: Collection[bytes],
     ) -> None:
         """Load at once the standings of the pairs that requests name; others as they are needed."""
         standings = writer.sources.standings
-        standings.forget(self._standings_in_memory)
+        standings.forget(self._standings_in_memory, unstored)
         pairs = (
             pair_of(surface, operator)
             for request in requests
@@ -479,33 +621,29 @@ class Sequencer(Resource):
         )
         standings.load(dict.fromkeys(pairs))
 
-    def _load_codes(self, writer: _WriterState, requests: Sequence[Request | DomainError]) -> None:
+    def _load_codes(
+        self,
+        writer: _WriterState,
+        requests: Sequence[Request | DomainError],
+        unstored: Collection[bytes],
+    ) -> None:
         """Load at once the codes that requests name."""
         codes = writer.sources.codes
-        codes.forget(CODES_IN_MEMORY)
+        codes.forget(CODES_IN_MEMORY, unstored)
         named = (
             getattr(request, "code", None) or getattr(request, "ref", None) for request in requests
         )
         codes.load(dict.fromkeys(name for name in named if isinstance(name, bytes)))
 
-    def _append(self, session: Session, writer: _WriterState, batch: Batch) -> Checkpoint:
-        log_id, world, tree = self._log_id, writer.world, writer.tree
-        previous_size = tree.size
-        batch.write_entries(session, log_id, tree, self._failpoint)
-        batch.write_projections(session, log_id, world, self._failpoint)
-        self._failpoint("projections")
-        if not previous_size + len(batch.entries) == tree.size == world.size:
-            raise LogError(
-                "size-mismatch", f"the tree has {tree.size} leaves, the fold {world.size} entries"
-            )
-        root = tree.root()
+    def _append(self, session: Session, decided: Decided) -> Checkpoint:
+        decided.statements.send(session, self._failpoint)
+        signed = decided.signed
         if self._mark is not None:
-            seqs = tuple(seq for seq, *_ in batch.results)
-            old_root = writer.checkpoint.root if writer.checkpoint else EMPTY_ROOT
-            self._mark.move_to(Signed(tree.size, root, previous_size, old_root, seqs))
+            self._mark.move_to(signed)
         self._failpoint("marked")
-        checkpoint = Checkpoint(tree.size, root, world.time_ms, self._sign(tree.size, root))
-        write_checkpoint(session, log_id, tree, previous_size, checkpoint)
+        signature = self._sign(signed.size, signed.root)
+        checkpoint = Checkpoint(signed.size, signed.root, decided.time_ms, signature)
+        write_checkpoint(session, self._log_id, decided.nodes, signed.old_size, checkpoint)
         self._failpoint("checkpoint")
         return checkpoint
 
@@ -541,6 +679,20 @@ class Sequencer(Resource):
 
 # Errors by which a mistake in the fold shows itself. `RequestError` and `LogError` are no mistakes.
 _MISTAKES = (ArithmeticError, AttributeError, DomainError, LookupError, TypeError, ValueError)
+
+
+def _in_a_thread(work: Callable[[], T]) -> Future[T]:
+    """Do this in a thread of its own, which does not keep the process from ending."""
+    done: Future[T] = Future()
+
+    def act() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
+            done.set_exception(error)
+
+    Thread(target=act, name="write", daemon=True).start()
+    return done
 
 
 def _bodies(rows: Sequence[Row]) -> list[Any]:

@@ -423,8 +423,7 @@ class Stack(ResourceGroup):
 
     def drain(self) -> None:
         """Decide all requests that wait now."""
-        while self.sequencer.drain() is not None:
-            pass
+        self.sequencer.drain_all()
 
     def sweep(self) -> None:
         """Delete expired nonces and authorizations, and allowances that are full again."""

@@ -174,6 +174,10 @@ class Session:
         """Return the rows of each of these queries, which are sent in one round trip."""
         return [cursor.fetchall() for cursor in self._send(*queries)]
 
+    def run_all(self, queries: Sequence[Asked]) -> list[int]:
+        """Run these queries in one round trip; return the number of rows that each changed."""
+        return [cursor.rowcount for cursor in self._send(*queries)]
+
     def run_each(self, query: str, /, arguments: Sequence[Mapping[str, object]]) -> None:
         """Run a query once for each of these sets of arguments, in few round trips."""
         with self._connection.cursor() as cursor:

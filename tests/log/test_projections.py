@@ -25,6 +25,7 @@ from orchestrator.log.projections import (
     write_standings,
 )
 from orchestrator.storage.database import Session
+from orchestrator.storage.statements import Statements
 from tests.support.ledger import (
     CONTRACT,
     OWNER_WORD,
@@ -186,7 +187,7 @@ def test_standings_are_loaded_as_they_are_needed_and_those_used_last_are_kept(
         world = World(standings=StoredStandings(session, running.log_id))
         for place, operator in enumerate((*OPERATORS, word("cy"))):
             world.moved_standing(SURFACE, operator).leads_today = 10 + place
-        write_standings(session, running.log_id, world)
+        write_now(session, running.log_id, world)
         assert world.moved == {}
         stored = StoredStandings(session, running.log_id)
         stored.load([ANN, BOB, CY, pair_of(word("elsewhere"), OPERATORS[0])])
@@ -197,6 +198,8 @@ def test_standings_are_loaded_as_they_are_needed_and_those_used_last_are_kept(
         assert stored.get(pair_of(word("elsewhere"), OPERATORS[0])) is None
         stored.get(BOB)
         stored.forget(1)
+        assert stored.get(BOB) is found[1]
+        stored.forget(0, {BOB})
         assert stored.get(BOB) is found[1]
         again = stored.get(ANN)
         assert (again and again.leads_today) == 99
@@ -213,7 +216,13 @@ def alter_in(session: Session, log_id: bytes) -> None:
     world = World(standings=StoredStandings(session, log_id))
     for operator in (*OPERATORS, word("cy")):
         world.moved_standing(SURFACE, operator).leads_today = 99
-    write_standings(session, log_id, world)
+    write_now(session, log_id, world)
+
+
+def write_now(session: Session, log_id: bytes, world: World) -> None:
+    statements = Statements()
+    write_standings(statements, log_id, world)
+    statements.send(session)
 
 
 def test_only_what_has_changed_is_written(running: Ledger) -> None:
@@ -222,6 +231,6 @@ def test_only_what_has_changed_is_written(running: Ledger) -> None:
         standing = world.standing(SURFACE, OPERATORS[0])
         before = standing.leads_today
         standing.leads_today = 77
-        write_standings(session, running.log_id, world)
+        write_now(session, running.log_id, world)
         read = StoredStandings(session, running.log_id).get(ANN)
         assert (read and read.leads_today) == before

@@ -41,7 +41,7 @@ from orchestrator.core.world import World
 from orchestrator.log import sequencer as sequencer_module
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, results_of, submit
-from orchestrator.log.sequencer import Sequencer
+from orchestrator.log.sequencer import BATCH, Sequencer
 from orchestrator.storage.database import API, WORKER
 from tests.support.depth import examples
 from tests.support.ledger import (
@@ -77,7 +77,10 @@ from tests.support.worlds import settings as surface_settings
 @settings(examples(10, deep=160), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_the_stored_log_is_the_pure_fold_of_its_requests(data: st.DataObject, log: Ledger) -> None:
-    """Any history, cut into any drains, with any cache: entries, proofs and projections agree."""
+    """Any history, cut into any batches, with any cache: entries, proofs and projections agree.
+
+    Of small batches each is decided before the last is stored.
+    """
     governing = policy(attribution=data.draw(st.sampled_from(MODELS)))
     contracts = data.draw(contract_lists(governing))
     requests = data.draw(request_lists(contracts, OWNER_WORD))
@@ -111,7 +114,7 @@ def test_the_stored_log_is_the_pure_fold_of_its_requests(data: st.DataObject, lo
                 expected += _folded(world, request, log.now_ms)
             if data.draw(st.booleans()):
                 sequencer.close()  # what is stored must be enough to go on from
-            log.drain(sequencer)
+            sequencer.drain_all(data.draw(st.sampled_from([1, 2, 5, BATCH])))
     assert [(s.data, s.opening) for s in log.entries()] == [
         (encode(entry), opening and encode_opening(opening)) for entry, opening in expected
     ]
@@ -283,8 +286,9 @@ def test_a_drain_that_appends_nothing_leaves_the_checkpoint(running: Ledger) -> 
         assert sequencer.drain() is None
 
 
+@pytest.mark.parametrize("limit", [1, 2, BATCH])
 def test_a_request_at_which_the_fold_fails_is_refused_alone(
-    running: Ledger, monkeypatch: pytest.MonkeyPatch
+    running: Ledger, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     poison = word("poison")
     good, bad, also_good = running.submit(
@@ -298,7 +302,8 @@ def test_a_request_at_which_the_fold_fails_is_refused_alone(
         return records
 
     monkeypatch.setattr(sequencer_module, "decide", mistaken)
-    running.drain()
+    with running.sequencer() as sequencer:
+        sequencer.drain_all(limit)
     statuses = [
         result and (result.status, result.code)
         for result in running.results([good, bad, also_good])

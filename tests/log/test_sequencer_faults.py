@@ -5,14 +5,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Thread, current_thread
 from typing import Any
 
 import psycopg
 import pytest
 
+from orchestrator.core.entry import ZERO_WORD
 from orchestrator.core.errors import LogError
 from orchestrator.core.requests import (
+    Arrival,
+    IssueCode,
     OpenContract,
     ProductEvent,
     PublishPolicy,
@@ -22,6 +25,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
+from orchestrator.log import sequencer as sequencer_module
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres
@@ -29,6 +33,7 @@ from orchestrator.runtime.migration import prepare_schema
 from orchestrator.storage import database
 from orchestrator.storage.database import API, SEQUENCER, WORKER, DatabaseError
 from tests.support.database_clock import DatabaseClock
+from tests.support.failpoints import DECIDING, WhileAhead
 from tests.support.ledger import (
     CONTRACT,
     OWNER_WORD,
@@ -63,6 +68,8 @@ PROJECTIONS = (
     "standings",
     "contracts",
     "leads",
+    "codes",
+    "clicks",
     "results",
     "inbox",
 )
@@ -78,15 +85,22 @@ def first_half(log: Ledger) -> list[Request]:
     ]
 
 
+# Of the second half a batch of so many is full when the first documents are written.
+FEW = 2
+
+
 def second_half() -> list[Request]:
     """Requests that change every projection, and complete a tile."""
+    code = word("code")
     return [
         RegisterOperator(OPERATORS[1], word("profile")),
         PublishPolicy(surface_named("second"), OWNER_WORD, POLICY),
         PublishSettings(surface_named("second"), OWNER_WORD, settings(pause_s=9)),
+        IssueCode(SURFACE, code, OPERATORS[0], 5, 9000, ZERO_WORD, ZERO_WORD),
         Touch(SURFACE, LEADS[0], OPERATORS[0], "email"),
         ProductEvent(SURFACE, LEADS[0], "signup", 0, 1000),
         ProductEvent(SURFACE, LEADS[0], "buy", 7, 1000),
+        Arrival(SURFACE, LEADS[1], code, False, False, "signup", 0, 1000),
         Touch(word("nowhere"), LEADS[0], OPERATORS[0], "email"),  # refused
         Settle(),
     ]
@@ -135,18 +149,15 @@ CHILD = """
 import os, signal, sys
 from orchestrator.storage.database import SEQUENCER, Database
 from orchestrator.log.sequencer import Sequencer
+from tests.support.failpoints import DECIDING, WhileAhead
 
 url, log_id, step = sys.argv[1:]
-
-def failpoint(name):
-    if name == step:
-        os.kill(os.getpid(), signal.SIGKILL)
+failpoint = WhileAhead(step, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 with Database(url, SEQUENCER) as database:
     sign = lambda size, root: (size.to_bytes(33) + root).ljust(65, b"\\0")
     with Sequencer(database, bytes.fromhex(log_id), lambda: 1000, sign, failpoint=failpoint) as one:
-        while one.drain():
-            pass
+        one.drain_all(2)
 """
 
 
@@ -154,6 +165,7 @@ with Database(url, SEQUENCER) as database:
 def test_a_sequencer_killed_after_any_step_loses_and_doubles_nothing(
     log: Ledger, uninterrupted: dict[str, Any], step: str
 ) -> None:
+    """Killed with one batch half written and the next one decided."""
     prepared(log)
     done = subprocess.run(
         [sys.executable, "-c", CHILD, urls_of(log.url).sequencer or "", log.log_id.hex(), step],
@@ -180,25 +192,122 @@ def wait_for_lock(log: Ledger) -> None:
     pytest.fail("the lock was never given back")
 
 
+# --- One batch is written while the next is decided -----------------------------------------------
+
+
+def sizes_of(log: Ledger) -> list[int]:
+    """Return the sizes of the log's checkpoints."""
+    with psycopg.connect(log.url) as admin:
+        query = "SELECT size FROM checkpoints WHERE log_id = %s ORDER BY size"
+        return [row[0] for row in admin.execute(query, (log.log_id,))]
+
+
+def check_thrown_away(log: Ledger, failpoint: WhileAhead, expected: type[Exception]) -> None:
+    """See a drain fail at a failpoint, and leave nothing of what was not yet written."""
+    with log.sequencer(failpoint=failpoint) as sequencer:
+        with pytest.raises(expected):
+            sequencer.drain_all(FEW)
+        assert failpoint.has_acted
+        assert sequencer._writer is None
+        assert fsck(log.api, log.log_id) == sizes_of(log)[-1] == len(log.entries())
+        assert compare_projections(log.writer, log.log_id) == []
+
+
 @pytest.mark.parametrize("step", STEPS)
-def test_an_error_after_any_step_throws_the_fold_away(
+def test_an_error_at_any_step_of_two_batches_throws_both_away(
     log: Ledger, uninterrupted: dict[str, Any], step: str
 ) -> None:
+    def fail() -> None:
+        raise OSError("the disk is gone")
+
     prepared(log)
-    failed = False
-
-    def failpoint(name: str) -> None:
-        nonlocal failed
-        if name == step and not failed:
-            failed = True
-            raise OSError("the disk is gone")
-
-    with log.sequencer(failpoint=failpoint) as sequencer:
-        with pytest.raises(OSError, match="the disk is gone"):
-            sequencer.drain()
-        log.drain(sequencer)
-    assert failed
+    check_thrown_away(log, WhileAhead(step, fail), OSError)
+    # Of a failure to decide, the batch before it is none the wiser.
+    assert len(sizes_of(log)) == (4 if step in ("taken", "decided", "committed") else 3)
+    log.drain()
     check_whole(log, uninterrupted)
+
+
+FAULTS = {
+    "a constraint": "ALTER TABLE results ADD CONSTRAINT fault CHECK (count > 99) NOT VALID",
+    "a full disk": """
+        CREATE FUNCTION fault() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RAISE 'no space left' USING ERRCODE = 'disk_full'; END $$;
+        CREATE TRIGGER fault BEFORE INSERT ON results EXECUTE FUNCTION fault()
+    """,
+    "a connection that is cut": """
+        SELECT pg_terminate_backend(pid) FROM pg_locks
+        WHERE locktype = 'advisory' AND database =
+            (SELECT oid FROM pg_database WHERE datname = current_database())
+    """,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_write_that_fails_throws_away_what_was_decided_behind_it(
+    log: Ledger, uninterrupted: dict[str, Any], fault: str
+) -> None:
+    prepared(log)
+    with psycopg.connect(log.url, autocommit=True) as admin:
+        try:
+            failpoint = WhileAhead("entries", lambda: admin.execute(FAULTS[fault]))
+            check_thrown_away(log, failpoint, DatabaseError)
+        finally:
+            admin.execute("ALTER TABLE results DROP CONSTRAINT IF EXISTS fault")
+            admin.execute("DROP FUNCTION IF EXISTS fault CASCADE")
+    assert len(sizes_of(log)) == 3
+    log.drain()
+    check_whole(log, uninterrupted)
+
+
+@pytest.mark.parametrize("limit", [1, FEW, 3])
+def test_what_is_decided_ahead_is_what_would_be_decided_later(
+    log: Ledger,
+    uninterrupted: dict[str, Any],
+    limit: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each batch is decided before the last is stored, with the least memory of what is not."""
+    monkeypatch.setattr(sequencer_module, "CODES_IN_MEMORY", 0)
+    prepared(log)
+    failpoint = WhileAhead("marked", lambda: None)
+    with log.sequencer(leads_in_memory=0, standings_in_memory=0, failpoint=failpoint) as sequencer:
+        head = sequencer.drain_all(limit)
+    assert failpoint.has_acted
+    assert head == log.reader.checkpoint()
+    check_whole(log, uninterrupted)
+
+
+def test_documents_are_stored_before_the_next_batch_is_decided(
+    log: Ledger, uninterrupted: dict[str, Any]
+) -> None:
+    """They could not be read while they are being written, should they be forgotten."""
+    prepared(log)
+    seen: list[str] = []
+
+    def note(step: str) -> None:
+        if current_thread().name != "write":
+            seen.append(step)
+
+    with log.sequencer(failpoint=note) as sequencer:
+        sequencer.drain_all(1)
+    writing = STEPS[len(DECIDING) :]
+    # A registration, a policy, settings, and seven requests that publish nothing.
+    assert tuple(seen) == (*DECIDING * 2, *writing, *DECIDING, *writing, *DECIDING * 7)
+    check_whole(log, uninterrupted)
+
+
+def test_both_connections_are_of_one_server(log: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared(log)
+    monkeypatch.setitem(database.queries(), "database.server", "SELECT random() AS began")
+    with pytest.raises(LogError) as refusal:
+        log.sequencer().open()
+    assert refusal.value.code == "servers-two"
+    monkeypatch.undo()
+    log.drain()
+
+
+# --- Two writers, wrong clocks, a database that dies ----------------------------------------------
 
 
 def test_of_two_sequencers_only_one_opens_the_log(log: Ledger) -> None:
@@ -379,20 +488,11 @@ def test_a_database_killed_after_any_step_comes_back_whole(
     ):
         log = begin_log(killable.url, api, writer, worker, clock)
         prepared(log)
-        killed = False
-
-        def failpoint(name: str) -> None:
-            nonlocal killed
-            if name == step and not killed:
-                killed = True
-                killable.kill()
-
+        failpoint = WhileAhead(step, killable.kill)
         sequencer = log.sequencer(failpoint=failpoint)
-        if step == "committed":
-            sequencer.drain()
         with pytest.raises(DatabaseError):
-            sequencer.drain()
-        assert killed
+            sequencer.drain_all(FEW)
+        assert failpoint.has_acted
         killable.start()
         log.drain(sequencer)
         sequencer.close()

@@ -176,8 +176,7 @@ class Ledger:
             with self.sequencer() as new:
                 self.drain(new)
         else:
-            while sequencer.drain() is not None:
-                pass
+            sequencer.drain_all()
 
     @property
     def reader(self) -> LogReader:

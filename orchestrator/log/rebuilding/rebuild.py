@@ -12,6 +12,7 @@ from orchestrator.core.world import World
 from orchestrator.log.projections import Sources, load_leads, load_world
 from orchestrator.log.sequencer import CODES_IN_MEMORY, STANDINGS_IN_MEMORY, Batch
 from orchestrator.storage.database import Session
+from orchestrator.storage.statements import Statements
 
 
 class Documents(NamedTuple):
@@ -54,8 +55,10 @@ class Rebuild:
         batch = Batch(registered=self.registered)
         batch.add_all(world, first, records)
         self.registered = batch.registered
-        self._session.run("log.forget_changed_leads")
-        batch.write_projections(self._session, self._log_id, world)
+        statements = Statements()
+        statements.run("log.forget_changed_leads")
+        batch.write_projections(statements, self._log_id, world)
+        statements.send(self._session)
         return batch
 
 

@@ -36,6 +36,7 @@ from orchestrator.log.sequencer import take_writer_lock, write_checkpoint
 from orchestrator.log.stored_records import chain_entry, count_logged
 from orchestrator.log.tree import Checkpoint, stored_checkpoint, tree_of
 from orchestrator.storage.database import Connection, Database, Row, Session, array
+from orchestrator.storage.statements import Statements
 from orchestrator.verify.log_replay import LogReplay
 
 _INBOX_PAGE = 1_000
@@ -224,10 +225,12 @@ def _append(
     size = tree.size
     rebuild = Rebuild(session, to.log_id, documents, size, row.time_ms if row else 0)
     rebuild.registered = registered
-    rebuild.take(records).write_entries(session, to.log_id, tree)
+    entries = Statements()
+    rebuild.take(records).write_entries(entries, to.log_id, tree)
+    entries.send(session)
     root = tree.root()
     head = Checkpoint(tree.size, root, rebuild.world.time_ms, to.sign(tree.size, root))
-    write_checkpoint(session, to.log_id, tree, size, head)
+    write_checkpoint(session, to.log_id, tree.nodes, size, head)
     return rebuild.registered
 
 

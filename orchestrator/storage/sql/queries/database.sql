@@ -21,6 +21,10 @@ ROLLBACK;
 -- a record of a few bytes, whose place is behind all that.
 SELECT pg_logical_emit_message(true, 'tallystick', '');
 
+-- name: server
+-- The moment at which this server began: no other one's.
+SELECT pg_postmaster_start_time() AS began;
+
 -- name: begin
 -- Name the account that this transaction speaks for, as a worker, empty for none; and its limits: a slow
 -- statement, a lock or a silent client must not hold the database up without end.

@@ -117,14 +117,15 @@ WHERE log_id = %(log_id)s AND commitment = %(commitment)s;
 -- Sequencing -------------------------------------------------------------------------------------
 
 -- name: waiting_requests
--- The requests whose turn it is, in the order in which they are to be decided, up to a number of
--- documents: each is as large as thousands of other requests.
+-- The requests whose turn it is, but those that were decided, in the order in which they are to be
+-- decided, up to a number of documents: each is as large as thousands of other requests.
 SELECT seq, rank, account, sender, kind, received_ms, body::text, trace FROM (
     SELECT seq, rank, account, sender, kind, received_ms, body, trace,
         count(*) FILTER (WHERE kind IN ('publish_policy', 'publish_settings'))
             OVER (ORDER BY rank, seq) AS documents
     FROM (SELECT seq, rank, account, sender, kind, received_ms, body, trace FROM inbox
-        WHERE log_id = %(log_id)s ORDER BY rank, seq LIMIT %(limit)s) AS next
+        WHERE log_id = %(log_id)s AND seq <> ALL (%(but)s::bigint[])
+        ORDER BY rank, seq LIMIT %(limit)s) AS next
 ) AS counted
 WHERE documents <= %(documents)s ORDER BY rank, seq;
 
