@@ -65,7 +65,8 @@ def create_app(
         # Pages of documentation load scripts of other origins, which our own headers forbid.
         docs_url=None,
         redoc_url=None,
-        openapi_url="/v1/openapi.json",
+        # It is a read like others, which costs its reader as much.
+        openapi_url=None,
         # A path with a slash too many is unknown; a redirect would ask for the body once more.
         redirect_slashes=False,
         # Else FastAPI describes an answer of its own to what is invalid.
@@ -104,7 +105,7 @@ def create_app(
         *(drafts, offers, proposals, submissions),
     )
     further = (
-        *(why.own_router, agent_cards.own_router),
+        *(why.own_router, agent_cards.own_router, reference.description_router),
         *(actions.public_router, offers.public_router),
     )
     for router in (*(part.router for part in parts), *further):

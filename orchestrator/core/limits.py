@@ -49,6 +49,7 @@ class Limits(NamedTuple):
     waiters: int = 200
     waiters_of_account: int = 20
     waiting_requests: int = 100_000
+    webhooks_at_once: int = 32
     # For ever, or until it ends.
     stored_bytes: int = 20_000_000_000
     all_stored_bytes: int = 1_000_000_000_000
@@ -61,6 +62,9 @@ class Limits(NamedTuple):
     memories_bytes: int = 16 * 1_048_576
     leases: int = 1_000
     messages: int = 1_000
+    webhooks: int = 10
+    webhook_waiting: int = 16
+    webhook_kept: int = 200
     open_proposals: int = 100
     open_proposals_to_owner: int = 20
     opens_ahead_s: int = 90 * DAY_S
@@ -84,6 +88,9 @@ class Limits(NamedTuple):
     stream_stall_ms: int = 30_000
     stream_life_ms: int = 3_600_000
     stream_window: int = 2_000
+    # Webhooks: a try has so long, and a message so many tries.
+    webhook_try_ms: int = 10_000
+    webhook_tries: int = 12
 
     @property
     def openings_are_paid(self) -> bool:
@@ -96,6 +103,8 @@ MAY_BE_ZERO = frozenset(
     {"openings_a_day", "openings_of_all_a_day", "opening_tokens", "waiters", "waiters_of_account"}
 )
 MOST = 1 << 53
+# A try must be over long before it counts as lost and the next one begins.
+MOST_OF = {"webhook_try_ms": 60_000}
 
 
 def read_limits(document: object) -> Limits:
@@ -111,11 +120,11 @@ def read_limits(document: object) -> Limits:
             f"{unknown[0]!r:.60} is no limit; there are {', '.join(Limits._fields)}",
         )
     for name, value in document.items():
-        least = 0 if name in MAY_BE_ZERO else 1
-        if type(value) is not int or not least <= value < MOST:
+        least, most = 0 if name in MAY_BE_ZERO else 1, MOST_OF.get(name, MOST - 1)
+        if type(value) is not int or not least <= value <= most:
             raise InputError(
                 "limit-range",
-                f"{name} must be a whole number from {least} to {MOST - 1}, not {value!r:.60}",
+                f"{name} must be a whole number from {least} to {most}, not {value!r:.60}",
             )
     return Limits(**document)
 
@@ -247,6 +256,7 @@ class InboxLimits(NamedTuple):
     leases: int
     messages: int
     memories_bytes: int
+    webhooks: int
 
 
 def inbox_limits(limits: Limits) -> InboxLimits:
@@ -263,4 +273,5 @@ def inbox_limits(limits: Limits) -> InboxLimits:
         limits.leases,
         limits.messages,
         limits.memories_bytes,
+        limits.webhooks,
     )

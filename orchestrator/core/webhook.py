@@ -26,11 +26,6 @@ REQUEST_EVENT = "action.requested"
 # The event that says what became of it, and names it by its position.
 ANSWER_EVENT = "action.answered"
 
-# The most deliveries of a webhook that wait at one time. The rest waits in the log.
-MAX_WAITING = 16
-# The newest that are kept once they are over.
-MAX_KEPT = 200
-MAX_TRIES = 12
 # The time after which a try counts as lost whose outcome was never stored.
 LEASE_MS = 120_000
 # A webhook that fails for so long without one success is disabled.
@@ -38,6 +33,8 @@ FAILING_MS = 5 * DAY_MS
 
 _FIRST_WAIT_MS = 10_000
 _MOST_WAIT_MS = 12 * 3_600_000
+# By then the wait is the longest.
+_MOST_POWER = 12
 
 
 def events_of(audience: Side) -> tuple[str, ...]:
@@ -51,7 +48,7 @@ def wait_ms(seed: bytes, tries: int) -> int:
     The part given or taken, a quarter, is another for each seed and try, so that what failed
     together is not tried again together. A seed has the same waits on every machine.
     """
-    whole_ms: int = min(_FIRST_WAIT_MS * 3 ** min(tries - 1, MAX_TRIES), _MOST_WAIT_MS)
+    whole_ms: int = min(_FIRST_WAIT_MS * 3 ** min(tries - 1, _MOST_POWER), _MOST_WAIT_MS)
     chance = int.from_bytes(sha256(seed + tries.to_bytes(4)).digest()[:4])
     return whole_ms * 3 // 4 + whole_ms // 2 * chance // 2**32
 

@@ -81,6 +81,8 @@ LEADS_IN_MEMORY = 100_000
 STANDINGS_IN_MEMORY = 50_000
 # The spans of one drain: of a full one the first decisions are told.
 MOST_TOLD = 500
+# The traces that a contract keeps of what counted since its last statement, and links of a span.
+MOST_TRACES = 32
 # The kinds of entries that count for the contract which their first word names.
 _COUNTING = ("outcome", "outcome.reversed")
 _SETTLE = request_kind(Settle)
@@ -741,8 +743,8 @@ def _decide(
 
 
 def _follow_contracts(session: Session, log_id: bytes, rows: Sequence[Row], batch: Batch) -> None:
-    """Keep with contracts, and with their statements, the trace of what counted for them last."""
-    counted, stated = dict[bytes, str](), dict[bytes, tuple[int, str | None]]()
+    """Keep with contracts, and with their statements, the traces of what counted for them last."""
+    counted, stated, positions = _Counted(), _Counted(), dict[bytes, int]()
     base = batch.entries[0][0] if batch.entries else 0
     for row, result in zip(rows, batch.results, strict=True):
         if row.trace is None and row.kind != _SETTLE:
@@ -751,20 +753,37 @@ def _follow_contracts(session: Session, log_id: bytes, rows: Sequence[Row], batc
         for position, data, *_ in batch.entries[first - base : first - base + count]:
             entry = decode(data)
             if entry.kind == "settlement":
-                stated[entry.subject] = position, counted.pop(entry.subject, None)
+                positions[entry.subject] = position
+                stated[entry.subject] = counted.pop(entry.subject, [])
             elif entry.kind in _COUNTING and row.trace is not None:
-                counted[entry.actor] = row.trace
-    if stated:
+                counted.add(entry.actor, row.trace)
+    if positions:
         session.run(
             "log.follow_statements",
             log_id=log_id,
-            contracts=list(stated),
-            positions=array(position for position, _ in stated.values()),
-            traces=[trace for _, trace in stated.values()],
+            contracts=list(positions),
+            positions=array(positions.values()),
+            **stated.as_arguments(),
         )
     if counted:
-        traces = list(counted.values())
-        session.run("log.follow_contracts", log_id=log_id, contracts=list(counted), traces=traces)
+        session.run("log.follow_contracts", log_id=log_id, **counted.as_arguments())
+
+
+class _Counted(dict[bytes, list[str]]):
+    """By contract the traces of what counted for it, each once, the newest last."""
+
+    def add(self, contract: bytes, trace: str) -> None:
+        traces = self.setdefault(contract, [])
+        # A bulk has one trace and many lines.
+        if trace in traces:
+            traces.remove(trace)
+        traces.append(trace)
+        del traces[:-MOST_TRACES]
+
+    def as_arguments(self) -> dict[str, list[Any]]:
+        """Return a contract and a trace for each of them."""
+        pairs = [(contract, trace) for contract, traces in self.items() for trace in traces]
+        return {"counted": [one for one, _ in pairs], "traces": [trace for _, trace in pairs]}
 
 
 def _tell_decisions(tracer: Tracer, since_ns: int, rows: Sequence[Row], batch: Batch) -> None:

@@ -1,9 +1,9 @@
 """An HTTP server whose connections are bounded: how many there are, and how long each may wait.
 
 uvicorn bounds how long a connection is kept without a request, and nothing else. So its protocol is
-extended here: a peer has a time for the head of a request and for its body; there are so many
-connections in all and of one source; and when no place is free, the connection that has waited
-longest for its peer gives way to the next one. A stop is bounded in time as well.
+extended here: a peer has a time for the head of a request, for its body, and to take its answer;
+there are so many connections in all and of one source; and when no place is free, the connection
+that has waited longest for its peer gives way to the next one. A stop is bounded in time as well.
 """
 
 import asyncio
@@ -38,6 +38,8 @@ BACKLOG = 256
 # Descriptors for all else: the database, the node, and connections that are about to be closed.
 SPARE_FILES = 4 * BACKLOG
 _POLL_S = 0.01
+# Who takes an answer slower than this in its time takes it for ever: 1 KB a second.
+LEAST_TAKEN = 30_000
 # The time beyond that of a stop in which the server's thread ends.
 _END_S = 3
 
@@ -45,13 +47,15 @@ _END_S = 3
 class Patience(NamedTuple):
     """The seconds that a peer has: for a request's head, for its body, between two requests.
 
-    A peer that says nothing after it has connected has the time of a head. Answers that are under
-    way at the stop have `stop_s` to end.
+    A peer that says nothing after it has connected has the time of a head. One whose answer waits
+    for it takes `LEAST_TAKEN` bytes in `take_s`. Answers that are under way at the stop have
+    `stop_s` to end.
     """
 
     head_s: float = 10
     body_s: float = 60
     idle_s: float = 75
+    take_s: float = 30
     stop_s: float = 5
 
 
@@ -151,6 +155,8 @@ class BoundedConnection(H11Protocol):
         self._phase: tuple[object, object, bool] = (None, None, False)
         self._has_answered = False
         self._timer: asyncio.TimerHandle | None = None
+        # What the peer had still to take when its time to do so began.
+        self._left: int | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         host = str((transport.get_extra_info("peername") or ("",))[0])
@@ -167,6 +173,15 @@ class BoundedConnection(H11Protocol):
     def on_response_complete(self) -> None:
         self._has_answered = True
         super().on_response_complete()
+        self._follow()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_taking()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._phase = (None, None, False)
         self._follow()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -190,7 +205,10 @@ class BoundedConnection(H11Protocol):
         state = self.conn.their_state
         has_begun = state is h11.IDLE and bool(self.conn.trailing_data[0])
         phase = (state, self.cycle, has_begun)
-        if phase == self._phase or self.transport.is_closing():
+        if self.transport.is_closing():
+            # Until the peer has taken what it was sent, the connection is there.
+            self._await_taking()
+        if phase == self._phase or self.flow.write_paused or self.transport.is_closing():
             return
         self._phase = phase
         self._stop_timer()
@@ -198,6 +216,23 @@ class BoundedConnection(H11Protocol):
         self._gate.note(self, waits=waits)
         if waits:
             self._timer = self.loop.call_later(self._time_for(state, has_begun), self._give_up)
+
+    def _await_taking(self) -> None:
+        """Begin the time in which the peer takes some of its answer, unless that has begun."""
+        if self._left is not None:
+            return
+        self._stop_timer()
+        self._gate.note(self, waits=True)
+        self._left = self.transport.get_write_buffer_size()
+        self._timer = self.loop.call_later(self._patience.take_s, self._look_at_taking)
+
+    def _look_at_taking(self) -> None:
+        before, left = self._left or 0, self.transport.get_write_buffer_size()
+        if left > max(0, before - LEAST_TAKEN):
+            self.end()
+            return
+        self._left = None
+        self._await_taking()
 
     def _time_for(self, state: object, has_begun: bool) -> float:
         if state is h11.SEND_BODY:
@@ -222,8 +257,10 @@ class BoundedConnection(H11Protocol):
             "Content-Length: 0\r\n\r\n".encode()
         )
         self.transport.close()
+        self._await_taking()
 
     def _stop_timer(self) -> None:
+        self._left = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -48,6 +48,7 @@ from orchestrator.storage.database import (
     WORKER,
     DatabaseUrls,
     Unreachable,
+    is_away,
 )
 from orchestrator.storage.files import read_key, write_private
 from orchestrator.storage.trouble import Trouble
@@ -402,10 +403,14 @@ def repeat_until_stopped(worker: Worker, stop: threading.Event) -> None:
 def _note(trouble: Trouble, error: Exception) -> None:
     """Note the error of a worker; of one that we did not foresee, its type and its place alone."""
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if not isinstance(error, (DomainError, *Unreachable)):
+    code = error.code if isinstance(error, DomainError) else ""
+    if is_away(error) or code == "database-unreachable":
+        # It is lost in one way, refuses in others, and begins in yet another.
+        trouble.note("the database does not answer")
+    elif not isinstance(error, (DomainError, *Unreachable)):
         unforeseen = f"unexpected {type(error).__name__}, please report it"
         trouble.note(unforeseen, level=logging.ERROR, error=error)
-    elif isinstance(error, DomainError) and error.code == "sequencer-busy":
+    elif code == "sequencer-busy":
         trouble.note(reason, "standing by", level=logging.INFO)
     else:
         trouble.note(reason)

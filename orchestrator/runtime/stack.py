@@ -400,11 +400,14 @@ class Stack(ResourceGroup):
         """The worker that sends webhooks. It needs no key, and the worker's login."""
         database, log_id = self.worker, self.site.log_id
         feed = self._exits.enter_context(Feed(database, log_id))
-        courier = Courier(database, log_id, feed)
-        poster = Poster(self._around.webhook_networks)
-        deliverer = Deliverer(database, log_id, feed, courier, poster, self.publisher)
+        limits, url = self.limits, self._urls.by_login[WORKER]
+        courier = Courier(database, log_id, feed, limits)
+        deadline_s = limits.webhook_try_ms / 1000
+        poster = Poster(self._around.webhook_networks, deadline_s=deadline_s)
+        parts = (database, log_id, feed, courier, poster)
+        deliverer = Deliverer(*parts, self.publisher, limits=limits)
         look = self.heart("webhooks", courier.step)
-        return WebhookWorker(self._urls.by_login[WORKER], feed, look, deliverer)
+        return WebhookWorker(url, feed, look, deliverer, limits.webhooks_at_once)
 
     def records(self, start: int, stop: int) -> Iterator[Record]:
         """Yield the log's records at positions [start, stop), as far as they are written."""

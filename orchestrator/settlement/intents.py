@@ -108,7 +108,10 @@ class Intents:
 
 
 class SettlementTraces:
-    """The spans of settlements: each goes on with the trace of the last request that it pays."""
+    """The spans of settlements: each goes on with the trace of the last request that it pays.
+
+    It is linked to those of the other requests, as many as are kept.
+    """
 
     def __init__(
         self, database: Database, log_id: bytes, account: str, tracer: Tracer | None
@@ -134,7 +137,7 @@ class SettlementTraces:
                 positions=array(positions),
                 limit=MOST_TRACES,
             )
-        parent, *links = [row.trace for row in rows] or [""]
+        parent, *links = dict.fromkeys(row.trace for row in rows) or [""]
         span, is_done = self._tracer.begin(parent=parent, links=links), False
         try:
             with following(span.trace):

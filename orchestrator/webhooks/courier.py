@@ -11,7 +11,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from orchestrator.core.codec import json_text
-from orchestrator.core.webhook import LEASE_MS, MAX_WAITING, WEBHOOK_EVENTS
+from orchestrator.core.limits import Limits
+from orchestrator.core.webhook import LEASE_MS, WEBHOOK_EVENTS
 from orchestrator.log.feed import Feed, Page, Told
 from orchestrator.storage.database import Database, Row, Session
 
@@ -33,7 +34,11 @@ class Due(NamedTuple):
 class Courier:
     """The courier of one log. Its methods may be called from any thread."""
 
-    def __init__(self, database: Database, log_id: bytes, feed: Feed) -> None:
+    def __init__(
+        self, database: Database, log_id: bytes, feed: Feed, limits: Limits | None = None
+    ) -> None:
+        # The most deliveries of a webhook that wait at one time. The rest waits in the log.
+        self._most_waiting = (limits or Limits()).webhook_waiting
         self._database = database
         self._log_id = log_id
         self._feed = feed
@@ -68,7 +73,7 @@ class Courier:
         """Keep when a webhook is to be looked at next."""
         with self._database.transaction() as session:
             session.run("webhooks.lock", webhook=webhook)
-            session.run("webhooks.put_due", webhook=webhook, most=MAX_WAITING)
+            session.run("webhooks.put_due", webhook=webhook, most=self._most_waiting)
 
     def disable(self, webhook: bytes, reason: str) -> None:
         """Send nothing more to a webhook, until its account has it go on from here."""
@@ -179,7 +184,7 @@ class Courier:
         waiting = {bytes(row.webhook): row.count for row in counted}
         deliveries, full = [], {}
         for key, group in groupby(matched, lambda row: bytes(row.webhook)):
-            mine, room = list(group), max(0, MAX_WAITING - waiting.get(key, 0))
+            mine, room = list(group), max(0, self._most_waiting - waiting.get(key, 0))
             deliveries += [
                 {"webhook": key, "position": row.position, "event": row.kind} for row in mine[:room]
             ]

@@ -16,14 +16,13 @@ from standardwebhooks.webhooks import Webhook
 
 from orchestrator.core.entry import Entry
 from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.limits import Limits
 from orchestrator.core.requests import ConfirmAction
 from orchestrator.core.units import format_ms
 from orchestrator.core.webhook import (
     ANSWER_EVENT,
     FAILING_MS,
     LEASE_MS,
-    MAX_KEPT,
-    MAX_TRIES,
     REQUEST_EVENT,
     message,
     message_id,
@@ -65,7 +64,9 @@ class Deliverer:
         poster: Poster,
         account: str,
         now_s: Callable[[], float] = time.time,
+        limits: Limits | None = None,
     ) -> None:
+        self._limits = limits or Limits()
         self._database = database
         self._log_id = log_id
         self._feed = feed
@@ -94,7 +95,7 @@ class Deliverer:
             return True
         headers, body = prepared
         reply = await self._poster.post(taken.url, headers, body)
-        is_last = taken.tries >= MAX_TRIES
+        is_last = taken.tries >= self._limits.webhook_tries
         state = "delivered" if reply.is_taken else "dead" if is_last else "waiting"
         await run_sync(self._end, taken, state, reply)
         return reply.is_taken
@@ -209,7 +210,8 @@ class Deliverer:
                 wait_ms=wait_ms(name, taken.tries) if is_waiting else None,
             )
             if not is_waiting:
-                session.run("webhooks.drop_old", webhook=taken.webhook, most=MAX_KEPT)
+                most = self._limits.webhook_kept
+                session.run("webhooks.drop_old", webhook=taken.webhook, most=most)
             reason = self._note(session, taken, reply) if state != "moot" else None
         if reason is not None:
             self._courier.disable(taken.webhook, reason)

@@ -11,9 +11,10 @@ import httpx
 
 from orchestrator.client.outward import Outward, Resolve, resolve
 from orchestrator.core.errors import InputError, shorten
+from orchestrator.core.limits import Limits
 from orchestrator.core.outward_url import Network
 
-DEADLINE_S = 10.0
+DEADLINE_S = Limits().webhook_try_ms / 1000
 MAX_FAULT_CHARS = 120
 
 

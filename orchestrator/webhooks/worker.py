@@ -15,6 +15,7 @@ from anyio.to_thread import run_sync
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Status
 
+from orchestrator.core.limits import Limits
 from orchestrator.log.feed import Feed
 from orchestrator.storage.database import Unreachable
 from orchestrator.storage.listening import LOOK_S
@@ -22,7 +23,7 @@ from orchestrator.webhooks.courier import MAX_DUE, Due
 from orchestrator.webhooks.delivery import Deliverer
 
 # The webhooks that are looked at beside one another; a receiver that hangs holds one of them.
-CONCURRENCY = 32
+CONCURRENCY = Limits().webhooks_at_once
 # Connections of the jobs themselves: one listens, the others fetch and finish.
 _CONNECTIONS = 4
 # How long jobs that are under way may take to end when the worker stops.

@@ -88,9 +88,9 @@ def test_a_rate_is_of_the_limit_of_its_name() -> None:
 
 def test_the_database_is_told_what_it_holds_requests_to() -> None:
     few = Limits(stored_bytes=7)._replace(waiting_requests=9, all_stored_bytes=8, table_bytes=6)
-    held = inbox_limits(few._replace(leases=5, messages=4, memories_bytes=3))
+    held = inbox_limits(few._replace(leases=5, messages=4, memories_bytes=3, webhooks=2))
     assert held == InboxLimits(
-        9, 9 // OPERATORS_PART, SHARE, 7, 8, BYTES_OF_ROW, TURN_REQUESTS, 6, 5, 4, 3
+        9, 9 // OPERATORS_PART, SHARE, 7, 8, BYTES_OF_ROW, TURN_REQUESTS, 6, 5, 4, 3, 2
     )
     # Its columns bear the same names.
     sql = Path(__file__).parents[2].joinpath("orchestrator/storage/sql/queries/database.sql")

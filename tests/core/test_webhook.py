@@ -7,10 +7,10 @@ import pytest
 
 from orchestrator.core.entry import ZERO_WORD, Entry
 from orchestrator.core.kinds import KINDS
+from orchestrator.core.limits import Limits
 from orchestrator.core.units import DAY_MS
 from orchestrator.core.webhook import (
     FAILING_MS,
-    MAX_TRIES,
     OFFER_EVENT,
     WEBHOOK_EVENTS,
     events_of,
@@ -31,7 +31,7 @@ def test_all_events_are_kinds_of_entries_that_name_whom_they_are_told() -> None:
 
 @pytest.mark.parametrize("seed", [bytes([n]) for n in range(40)])
 def test_waits_grow_and_outlast_a_day_but_not_a_disabled_webhook(seed: bytes) -> None:
-    waits = [wait_ms(seed, tries) for tries in range(1, MAX_TRIES)]
+    waits = [wait_ms(seed, tries) for tries in range(1, Limits().webhook_tries)]
     assert 7_500 <= waits[0] <= 12_500
     assert max(waits) <= 15 * 3_600_000
     assert all(early < late for early, late in pairwise(waits[:8]))

@@ -26,12 +26,16 @@ from orchestrator.runtime.connections import (
 from orchestrator.runtime.stack import listen
 
 MANY = Bounds(50, 50)
-SHORT = Patience(head_s=0.3, body_s=0.3, idle_s=0.3, stop_s=1)
-LONG = Patience(head_s=60, body_s=60, idle_s=60, stop_s=1)
+SHORT = Patience(head_s=0.3, body_s=0.3, idle_s=0.3, take_s=0.3, stop_s=1)
+LONG = Patience(head_s=60, body_s=60, idle_s=60, take_s=60, stop_s=1)
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 HALF_HEAD = b"GET / HTTP/1.1\r\nHost: he"
 HALF_BODY = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\nhalf"
 HANG = b"GET /hang HTTP/1.1\r\nHost: here\r\n\r\n"
+# Of an answer that is much longer than what the kernel keeps for one that takes nothing.
+LONG_BYTES = 20_000_000
+GET_LONG = b"GET /long HTTP/1.1\r\nHost: here\r\n\r\n"
+LAST_LONG = b"GET /long HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
 # Sockets of tests wait no longer than this: for what should come, and is then missed.
 WAIT_S = 30
 
@@ -45,8 +49,16 @@ async def _hang(_: Request) -> PlainTextResponse:
     return PlainTextResponse("never")
 
 
+async def _long(_: Request) -> PlainTextResponse:
+    return PlainTextResponse("a" * LONG_BYTES)
+
+
 APP = Starlette(
-    routes=[Route("/", _echo, methods=["GET", "POST"]), Route("/hang", _hang, methods=["GET"])]
+    routes=[
+        Route("/", _echo, methods=["GET", "POST"]),
+        Route("/hang", _hang, methods=["GET"]),
+        Route("/long", _long, methods=["GET"]),
+    ]
 )
 
 
@@ -144,6 +156,35 @@ def test_connections_that_wait_for_their_peer_give_way(sent: bytes) -> None:
         # Those that waited longest went, so this ends.
         rest_of(peers[0])
         assert len(gate) <= 20
+
+
+@pytest.mark.parametrize("sent", [GET_LONG, GET_LONG * 3, LAST_LONG, GET_LONG + HALF_BODY])
+def test_who_takes_nothing_of_an_answer_has_its_time_and_no_more(sent: bytes) -> None:
+    with serving(patience=SHORT) as (gate, address), closing(connect(address, sent)):
+        until(lambda: len(gate) == 1)
+        until(lambda: len(gate) == 0)
+
+
+@pytest.mark.parametrize("sent", [GET_LONG * 3, LAST_LONG])
+def test_who_takes_nothing_of_an_answer_gives_way(sent: bytes) -> None:
+    with serving(Bounds(1, 1)) as (gate, address), closing(connect(address, sent)):
+        until(lambda: gate.waits == 0 and len(gate) == 1)
+        until(lambda: gate.waits == 1)
+        assert ask(address) == "empty"
+
+
+def test_who_takes_its_answer_slowly_gets_all_of_it() -> None:
+    """As long as it takes some in its time, which is many times over here."""
+    with (
+        serving(patience=SHORT._replace(take_s=0.1)) as (_, address),
+        closing(connect(address, LAST_LONG)) as peer,
+    ):
+        found, begun_s = 0, time.monotonic()
+        while part := peer.recv(100_000):
+            found += len(part)
+            while time.monotonic() - begun_s < found / (LONG_BYTES / 0.5):
+                pass
+        assert found > LONG_BYTES
 
 
 def test_where_all_are_being_answered_the_next_is_refused() -> None:

@@ -63,7 +63,7 @@ def populate(log: Ledger) -> None:
         )
         admin.execute("INSERT INTO pulses VALUES (%s, 'pipeline', 0, '{}')", (log.log_id,))
         admin.execute(
-            "INSERT INTO contract_traces VALUES (%s, %s, NULL, 1, NULL)",
+            "INSERT INTO contract_traces VALUES (%s, %s, DEFAULT, 1, DEFAULT)",
             (log.log_id, word("contract")),
         )
         for account in (OWNER, OPERATOR):

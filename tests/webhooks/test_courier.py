@@ -4,13 +4,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.webhook import LEASE_MS, MAX_WAITING
+from orchestrator.core.limits import Limits
+from orchestrator.core.webhook import LEASE_MS
 from orchestrator.log.feed import PAGE_ENTRIES
 from orchestrator.webhooks.courier import Courier
 from tests.support.api_service import LOG_ID, give_level, open_surface, wallet
 from tests.support.webhooks import Bench, Receiver
 
 ASKED = ["action.requested"]
+
+MAX_WAITING = Limits().webhook_waiting
 
 
 def waiting(site: Bench, webhook: str) -> list[int]:
@@ -64,6 +67,15 @@ def test_couriers_at_once_find_each_entry_once(site: Bench, receiver: Receiver) 
     assert site.courier.step() == []
     site.service.clock.now_ms += LEASE_MS
     assert len(site.courier.step()) == 1
+
+
+def test_a_deployment_says_how_many_may_wait(site: Bench, receiver: Receiver) -> None:
+    webhook = site.register(receiver, events=ASKED)
+    asked = site.request(*(f"few {n}" for n in range(5)))
+    Courier(site.database, LOG_ID, site.feed, Limits(webhook_waiting=3)).step()
+    assert waiting(site, webhook) == asked[:3]
+    site.service.clock.now_ms += LEASE_MS
+    assert site.work() == len(asked)
 
 
 def test_one_without_room_goes_on_in_the_log_where_it_stopped(

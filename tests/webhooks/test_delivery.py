@@ -11,9 +11,10 @@ import pytest
 from orchestrator.core.codec import commitment
 from orchestrator.core.entry import address_word
 from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.limits import Limits
 from orchestrator.core.requests import RequestAction
 from orchestrator.core.units import DAY_MS
-from orchestrator.core.webhook import FAILING_MS, LEASE_MS, MAX_KEPT, MAX_TRIES, MAX_WAITING
+from orchestrator.core.webhook import FAILING_MS, LEASE_MS
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.storage.database import API
 from tests.support.api_service import LOG_ID, erase, wallet
@@ -21,6 +22,10 @@ from tests.support.http_server import serving
 from tests.support.mcp_client import key_of
 from tests.support.servers import open_as
 from tests.support.webhooks import LETTER_MS, Bench, Receiver
+
+MAX_WAITING = Limits().webhook_waiting
+MAX_KEPT = Limits().webhook_kept
+MAX_TRIES = Limits().webhook_tries
 
 HOUR_MS = 3_600_000
 ASKED = ["action.requested"]

@@ -28,7 +28,7 @@ from api.rules import OWNERS, rules
 from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.kinds import Side
 from orchestrator.core.outward_url import read_outward_url
-from orchestrator.core.webhook import MAX_WAITING, events_of, message_id, position_in
+from orchestrator.core.webhook import events_of, message_id, position_in
 from orchestrator.storage.database import DatabaseError, Row, Session
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - it is public
@@ -80,7 +80,9 @@ def add_webhook(
         if error.sqlstate != _LIMIT_EXCEEDED:
             raise
         raise Refusal(
-            409, "webhooks-too-many", "this account has 10 webhooks; remove one of them first"
+            409,
+            "webhooks-too-many",
+            f"this account has {service.limits.webhooks} webhooks; remove one of them first",
         ) from None
 
 
@@ -166,14 +168,12 @@ def repeat_delivery(
         which = {"webhook": row.webhook, "position": position_in(message)}
         if message_id(bytes(row.webhook), which["position"]) != message:
             raise not_found("message of this webhook")
-        known = _delivery_of(session, which)
-        if known.state != "waiting" and not session.run(
-            "webhooks.send_again", **which, most=MAX_WAITING
-        ):
+        known, most = _delivery_of(session, which), service.limits.webhook_waiting
+        if known.state != "waiting" and not session.run("webhooks.send_again", **which, most=most):
             raise Refusal(
                 409,
                 "deliveries-waiting",
-                f"{MAX_WAITING} deliveries of this webhook wait, as many as may; send it again "
+                f"{most} deliveries of this webhook wait, as many as may; send it again "
                 f"when some have arrived",
             )
         session.run("webhooks.wake", webhooks=[row.webhook])

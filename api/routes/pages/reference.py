@@ -4,12 +4,14 @@ Both are made from the OpenAPI description. The page is our own and loads nothin
 which its Content-Security-Policy holds.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
+from api.routes.public_route import PublicRoute
 from api.rules import COMMON
 
 _FILES = {"": ("index.html", "text/html"), "page.css": ("page.css", "text/css")}
@@ -20,6 +22,16 @@ _POLICY = (
 )
 
 router = APIRouter(include_in_schema=False)
+description_router = APIRouter(prefix="/v1", route_class=PublicRoute, include_in_schema=False)
+
+
+@description_router.get("/openapi.json")
+def description(request: Request) -> Response:
+    """Return the description of all routes, written once: that takes longer than any read."""
+    state = request.app.state
+    if not hasattr(state, "description"):
+        state.description = json.dumps(request.app.openapi()).encode()
+    return Response(state.description, media_type="application/json")
 
 
 @router.get("/docs")

@@ -174,8 +174,33 @@ def test_what_counts_and_is_stated_in_one_drain_is_followed_too(
     assert facts_of(told)["tallystick.statements"] == 1
     # It is kept for the next statement no more.
     with psycopg.connect(module_database_url) as admin:
-        kept = admin.execute("SELECT trace, stated LIKE '00-1bf8%' FROM contract_traces").fetchall()
-    assert kept == [(None, True)]
+        kept = admin.execute(
+            "SELECT cardinality(traces), stated[1] LIKE '00-1bf8%' FROM contract_traces"
+        )
+        assert kept.fetchall() == [(0, True)]
+
+
+def test_a_settlement_is_linked_to_all_requests_that_it_pays(
+    market: SingleContract, collector: Collector
+) -> None:
+    """Counted in drains of their own and in that of the statement; the last is the parent."""
+    stack, operator, leads = market.sandbox.stack, market.operator, ["link-1", "link-2", "link-3"]
+    market.report("signup", leads)
+    operator.touch(market.surface, operator.leads(market.surface, "trial"), "email", "linked")
+    stack.drain()
+    traces = [CALLER.replace("0af7", f"2ca{number}") for number in range(3)]
+    for trace, lead in zip(traces, leads, strict=True):
+        with_caller(market, trace)
+        now_ms = market.sandbox.clock()
+        done = EventReport(lead, lead, "activate", "0", now_ms, "")
+        market.owner.report_events(market.surface, [done])
+        if lead != leads[-1]:
+            stack.drain()
+    with_caller(market, "")
+    market.sandbox.settle("linked")
+    ids = [bytes.fromhex(trace.split("-")[1]) for trace in traces]
+    signed = collector.named("sign statements", ids[-1])
+    assert [link.trace_id for link in signed.links] == [ids[1], ids[0]]
 
 
 def with_caller(market: SingleContract, trace: str) -> None:

@@ -8,7 +8,7 @@
 -- it no request is taken. Of operators' requests fewer may wait than of all; an account has one part in
 -- `share` of what is free. A request is kept for ever, by `bytes_of_row` and what it says: so many bytes
 -- of an account, and of all. A surface's turn is `turn_requests` long. `table_bytes` are the most of one
--- table that accounts fill in other ways; the rest is what an account has of leases, messages and memory.
+-- table that accounts fill in other ways; the rest is what an account has of leases, messages, memory and webhooks.
 CREATE TABLE inbox_limits (
     is_set boolean PRIMARY KEY DEFAULT true CHECK (is_set),
     waiting_requests bigint NOT NULL CHECK (waiting_requests > 0),
@@ -21,7 +21,8 @@ CREATE TABLE inbox_limits (
     table_bytes bigint NOT NULL CHECK (table_bytes > 0),
     leases bigint NOT NULL CHECK (leases > 0),
     messages bigint NOT NULL CHECK (messages > 0),
-    memories_bytes bigint NOT NULL CHECK (memories_bytes > 0)
+    memories_bytes bigint NOT NULL CHECK (memories_bytes > 0),
+    webhooks bigint NOT NULL CHECK (webhooks > 0)
 );
 GRANT SELECT ON inbox_limits TO tallystick_worker, tallystick_api, tallystick_definer;
 

@@ -107,14 +107,17 @@ CREATE POLICY changer ON webhooks FOR UPDATE TO tallystick_api
 CREATE POLICY remover ON webhooks FOR DELETE TO tallystick_api
     USING (account = (SELECT current_account()) AND (SELECT is_wallet_key()));
 
--- An account has at most ten.
+-- An account has no more than so many.
 CREATE FUNCTION bound_webhooks() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     -- Two at once must not both find the last place free.
     PERFORM pg_advisory_xact_lock(hashtextextended(NEW.account, 14));
-    IF (SELECT count(*) FROM webhooks w WHERE w.account = NEW.account) >= 10 THEN
-        RAISE EXCEPTION 'this account has 10 webhooks' USING ERRCODE = 'program_limit_exceeded';
+    IF ((SELECT count(*) FROM webhooks w WHERE w.account = NEW.account)
+        < (SELECT i.webhooks FROM inbox_limits i)) IS NOT TRUE
+    THEN
+        RAISE EXCEPTION 'this account has as many webhooks as it may'
+            USING ERRCODE = 'program_limit_exceeded';
     END IF;
     RETURN NEW;
 END $$;

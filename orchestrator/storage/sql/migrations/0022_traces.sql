@@ -10,21 +10,21 @@ ALTER TABLE inbox ADD COLUMN trace trace DEFAULT nullif(current_setting('tallyst
 -- The trace under which a transaction was asked for.
 ALTER TABLE chain_transactions ADD COLUMN trace trace;
 
--- Of each contract, at most one row: the trace of the last request that counted for it since its last
--- statement, and that statement with the trace that it had then. The sequencer writes it with the entries;
--- the pipeline reads it when it sends the statement.
+-- Of each contract, at most one row: the traces of the last requests that counted for it since its last
+-- statement, the newest first and 32 at most, and that statement with the traces that it had then. The
+-- sequencer writes it with the entries; the pipeline reads it when it sends the statement.
 CREATE TABLE contract_traces (
     log_id word NOT NULL,
     contract_id word NOT NULL,
-    trace trace,
+    traces trace[] NOT NULL DEFAULT '{}' CHECK (cardinality(traces) <= 32),
     statement bigint,
-    stated trace,
+    stated trace[] NOT NULL DEFAULT '{}' CHECK (cardinality(stated) <= 32),
     PRIMARY KEY (log_id, contract_id)
 ) WITH (fillfactor = 50);
 
 ALTER TABLE contract_traces ENABLE ROW LEVEL SECURITY;
 ALTER TABLE contract_traces FORCE ROW LEVEL SECURITY;
-GRANT SELECT, INSERT, UPDATE (trace, statement, stated) ON contract_traces TO tallystick_sequencer;
+GRANT SELECT, INSERT, UPDATE (traces, statement, stated) ON contract_traces TO tallystick_sequencer;
 CREATE POLICY writer ON contract_traces TO tallystick_sequencer USING (true) WITH CHECK (true);
 GRANT SELECT ON contract_traces TO tallystick_worker;
 CREATE POLICY reader ON contract_traces FOR SELECT TO tallystick_worker USING (true);

@@ -105,23 +105,23 @@ ON CONFLICT (kind) DO UPDATE SET
 -- Hold requests to these numbers from now on.
 INSERT INTO inbox_limits (
     waiting_requests, waiting_of_operators, share, stored_bytes, all_stored_bytes, bytes_of_row,
-    turn_requests, table_bytes, leases, messages, memories_bytes)
+    turn_requests, table_bytes, leases, messages, memories_bytes, webhooks)
 VALUES (
     %(waiting_requests)s, %(waiting_of_operators)s, %(share)s, %(stored_bytes)s,
     %(all_stored_bytes)s, %(bytes_of_row)s, %(turn_requests)s, %(table_bytes)s, %(leases)s,
-    %(messages)s, %(memories_bytes)s)
+    %(messages)s, %(memories_bytes)s, %(webhooks)s)
 ON CONFLICT (is_set) DO UPDATE SET
     waiting_requests = excluded.waiting_requests,
     waiting_of_operators = excluded.waiting_of_operators, share = excluded.share,
     stored_bytes = excluded.stored_bytes, all_stored_bytes = excluded.all_stored_bytes,
     bytes_of_row = excluded.bytes_of_row, turn_requests = excluded.turn_requests,
     table_bytes = excluded.table_bytes, leases = excluded.leases, messages = excluded.messages,
-    memories_bytes = excluded.memories_bytes;
+    memories_bytes = excluded.memories_bytes, webhooks = excluded.webhooks;
 
 -- name: inbox_limits
 -- The numbers that requests are held to.
 SELECT waiting_requests, waiting_of_operators, share, stored_bytes, all_stored_bytes, bytes_of_row,
-    turn_requests, table_bytes, leases, messages, memories_bytes
+    turn_requests, table_bytes, leases, messages, memories_bytes, webhooks
 FROM inbox_limits;
 
 -- name: clock

@@ -141,19 +141,26 @@ SELECT seq, rank, account, sender, kind, received_ms, body::text, trace FROM inb
 WHERE log_id = %(log_id)s AND seq = ANY (%(seqs)s::bigint[]) ORDER BY rank, seq;
 
 -- name: follow_statements
--- Keep with statements of these contracts, each named once, the trace that they go on with: this one, or
--- that of the last request before them that counted.
+-- Keep with statements of these contracts, each named once, the traces that they go on with: these, in the
+-- order in which their requests counted, after those that had counted before.
 INSERT INTO contract_traces AS t (log_id, contract_id, statement, stated)
-SELECT %(log_id)s, * FROM unnest(
-    %(contracts)s::bytea[], %(positions)s::bigint[], %(traces)s::text[])
+SELECT %(log_id)s, s.contract, s.position, coalesce(c.newest_first, '{}')
+FROM unnest(%(contracts)s::bytea[], %(positions)s::bigint[]) AS s (contract, position)
+LEFT JOIN (
+    SELECT u.contract, array_agg(u.trace::trace ORDER BY u.number DESC) AS newest_first
+    FROM unnest(%(counted)s::bytea[], %(traces)s::text[]) WITH ORDINALITY AS u (contract, trace, number)
+    GROUP BY u.contract
+) AS c ON c.contract = s.contract
 ON CONFLICT (log_id, contract_id) DO UPDATE SET
-    statement = excluded.statement, stated = coalesce(excluded.stated, t.trace), trace = NULL;
+    statement = excluded.statement, stated = (excluded.stated || t.traces)[1:32], traces = '{}';
 
 -- name: follow_contracts
--- Keep of these contracts, each named once, the trace of the last request that counted.
-INSERT INTO contract_traces (log_id, contract_id, trace)
-SELECT %(log_id)s, * FROM unnest(%(contracts)s::bytea[], %(traces)s::text[])
-ON CONFLICT (log_id, contract_id) DO UPDATE SET trace = excluded.trace;
+-- Keep with contracts these traces, in the order in which their requests counted.
+INSERT INTO contract_traces AS t (log_id, contract_id, traces)
+SELECT %(log_id)s, u.contract, array_agg(u.trace::trace ORDER BY u.number DESC)
+FROM unnest(%(counted)s::bytea[], %(traces)s::text[]) WITH ORDINALITY AS u (contract, trace, number)
+GROUP BY u.contract
+ON CONFLICT (log_id, contract_id) DO UPDATE SET traces = (excluded.traces || t.traces)[1:32];
 
 -- name: append_entries
 -- Append entries.

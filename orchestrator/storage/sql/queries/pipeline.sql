@@ -54,11 +54,12 @@ ORDER BY t.scored_from_ms
 LIMIT %(limit)s;
 
 -- name: statement_traces
--- The traces that statements at these positions of these contracts go on with, the newest first.
-SELECT stated AS trace FROM contract_traces
-WHERE log_id = %(log_id)s AND contract_id = ANY (%(contracts)s)
-    AND statement = ANY (%(positions)s::bigint[]) AND stated IS NOT NULL
-ORDER BY statement DESC LIMIT %(limit)s;
+-- The traces that statements at these positions of these contracts go on with: the newest of each, and
+-- then those before them.
+SELECT u.trace FROM contract_traces t, unnest(t.stated) WITH ORDINALITY AS u (trace, number)
+WHERE t.log_id = %(log_id)s AND t.contract_id = ANY (%(contracts)s)
+    AND t.statement = ANY (%(positions)s::bigint[])
+ORDER BY u.number, t.statement DESC LIMIT %(limit)s;
 
 -- name: last_intent
 -- The newest intent whose key has this prefix; deferred where it would revert now.

@@ -131,7 +131,7 @@ def test_no_login_gets_past_the_number(service: ApiService, someone: httpx.Clien
             "SELECT account FROM webhooks ORDER BY created_ms DESC, webhook LIMIT 1"
         ).fetchone()
         assert account is not None
-        with pytest.raises(Exception, match="10 webhooks"):
+        with pytest.raises(Exception, match="as many webhooks as it may"):
             admin.execute(
                 "INSERT INTO webhooks (webhook, log_id, account, audience, events, url,"
                 " created_ms) SELECT sha256(n::text::bytea), sha256('l'), %s, 'operator',"
