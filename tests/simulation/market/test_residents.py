@@ -30,7 +30,7 @@ TRIALS = Strategy("trials", "Trials", TRIAL, ("extend_trial",))
 def stage(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder: Path = tmp_path_factory.mktemp("stage")
     with running_stage(module_database_url, folder) as running:
-        running.live(6)
+        running.live(3)
         yield running
 
 
