@@ -62,6 +62,8 @@ SOURCES: dict[str, Any] = {
     },
     "currencies": {"USD": "1"},
 }
+ASKED = {"from": "signed_up", "to": "activated", "horizon_days": 2}
+QUESTIONS: dict[str, Any] = {"forecasts": {"questions": [ASKED]}}
 DEAL = {"outcome": "activated", "price": "8.00", "at_most": 50}
 
 
@@ -108,7 +110,8 @@ def test_every_call_of_the_guide_does_what_it_says(database_url: str) -> None:
         # The action is the page's own example.
         chapter = PAGE.read_text().partition("\n## Actions that the surface")[2]
         (example, *_) = re.findall(r"```json\n(.*?)```", chapter, re.DOTALL)
-        settings = SETTINGS | SOURCES | json.loads(example)
+        of_page = json.loads(example)["actions"] | {"email": {"level": 1}}
+        settings = SETTINGS | SOURCES | QUESTIONS | {"actions": of_page}
         published = publish_settings(owner, surface, settings, "of-the-page")
         assert published.is_success, published.text
         give_level(service, surface, ann)
@@ -118,7 +121,7 @@ def test_every_call_of_the_guide_does_what_it_says(database_url: str) -> None:
         proof = {"message": message, "signature": signed(ann, message)}
         key = guide.call(service.http, "POST /v1/sign-in", proof)["key"]
         operator = service.client(key)
-        for walk in (deals, codes, actions, own_things, sources, directory, keys):
+        for walk in (deals, codes, looks, acts, actions, own_things, sources, directory, keys):
             walk(guide, owner, operator)
         assert guide.made == routes_of(PAGE.read_text())
 
@@ -164,6 +167,38 @@ def codes(guide: Caller, owner: httpx.Client, operator: httpx.Client) -> None:
     guide.call(owner, "POST …/codes/{code}/revocation", {"reason": "leaked"}, code=other)
     listed = guide.call(operator, "GET …/codes")["codes"]
     assert [(one["leads"], one["is_ended"]) for one in listed] == [(1, True), (0, True)]
+
+
+def looks(guide: Caller, owner: httpx.Client, operator: httpx.Client) -> None:
+    policy = guide.call(operator, "GET /v1/surfaces/{surface}")["policy"]
+    assert policy["attribution"] == POLICY["attribution"]
+    states = guide.call(operator, "GET …/funnel")["states"]
+    assert {"state": "signed_up", "leads": 1} in states
+    assert guide.call(operator, "GET …/history")["questions"]
+    (lead,) = guide.call(operator, "GET …/leads", query={"outcome": "activated"})["leads"]
+    assert lead["state"] == "signed_up"
+    address = wallet("operator").address
+    standing = guide.call(operator, "GET …/operators/{operator}", operator=address)
+    assert {"action": "email", "by": "self"} in standing["allowed"]
+
+
+def acts(guide: Caller, owner: httpx.Client, operator: httpx.Client) -> None:
+    (lead,) = {one["lead"] for one in leads(operator, guide.ids["surface"])}
+    answer = guide.call(operator, "POST …/touches", {"lead": lead, "action": "email"})
+    later = guide.call(operator, "GET /v1/requests/{request_id}", request_id=answer["request_id"])
+    assert (later["status"], later["count"]) == ("done", 1)
+    line = ndjson({"id": "t1", "lead": lead, "action": "email"})
+    lines = {"Content-Type": "application/x-ndjson"}
+    path = f"/v1/surfaces/{guide.ids['surface']}/touches/bulk"
+    assert operator.post(path, content=line, headers=lines).is_success
+    guide.made.add("POST /v1/surfaces/{surface}/touches/bulk")
+    move = {"from_state": "signed_up", "to_state": "activated", "horizon_days": 2}
+    guide.call(operator, "POST …/forecasts", move | {"probability_bps": 3_500})
+    guide.call(operator, "POST …/judgements")
+    contracts = guide.call(guide.service.http, "GET /v1/contracts")["contracts"]
+    contract = {"contract": contracts[0]["contract_id"]}
+    assert guide.call(operator, "GET /v1/contracts/{contract}", **contract)["paid_units"] == "0"
+    assert guide.call(operator, "GET /v1/contracts/{contract}/payouts", **contract) is not None
 
 
 def actions(guide: Caller, owner: httpx.Client, operator: httpx.Client) -> None:

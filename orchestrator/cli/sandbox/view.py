@@ -7,6 +7,8 @@ from orchestrator.core.mcp_setup import NAME
 
 # As it was called, so that the printed commands can be run as they stand.
 COMMAND = sys.argv[0]
+# It has what the example imports, but for the clone itself.
+PYTHON = shlex.quote(sys.executable or "python")
 
 
 def welcome(url: str, rpc_url: str, speed: int) -> str:
@@ -22,7 +24,7 @@ def welcome(url: str, rpc_url: str, speed: int) -> str:
         f"  chain        {rpc_url}\n"
         f"An agent of yours, with a new wallet:\n"
         f"  (umask 077; openssl rand -hex 32 > agent.key)\n"
-        f"  python docs/examples/agent_http.py {url} sandbox-trial agent.key\n"
+        f"  PYTHONPATH=. {PYTHON} docs/examples/agent_http.py {url} sandbox-trial agent.key\n"
         f"or by MCP, for example in Claude Code:\n"
         f"  claude mcp add {NAME} -- {connect}\n"
     )

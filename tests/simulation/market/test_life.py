@@ -4,7 +4,13 @@ from pathlib import Path
 
 from orchestrator.core.terms import address_of
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI
-from orchestrator.simulation.market.life import OWNER, OWNER_UNITS, SandboxPlace, living
+from orchestrator.simulation.market.life import (
+    OWNER,
+    OWNER_UNITS,
+    RESIDENTS,
+    SandboxPlace,
+    living,
+)
 from orchestrator.simulation.market.running_clock import RunningClock
 from orchestrator.storage.files import read_key
 from tests.support.sandboxes import running_sandbox
@@ -19,13 +25,17 @@ def test_accounts_are_made_once_and_have_what_they_need(
         RunningClock(database_url, sandbox.rpc_url, 1) as clock,
     ):
         place = SandboxPlace(tmp_path, sandbox.url, sandbox.rpc_url)
-        keys = []
+        names, keys = [OWNER, *(one.name for one in RESIDENTS)], []
+        usual = ["clock", "chain", "market"]
         for _ in range(2):
             with living(sandbox.stack, clock, place, "seed") as workers:
-                assert [worker.name for worker in workers] == ["clock", "chain", "market"]
-            keys.append(read_key(tmp_path / "keys" / OWNER))
+                assert [worker.name for worker in workers] == [*usual, "residents"]
+            keys.append([read_key(tmp_path / "keys" / name) for name in names])
         assert keys[0] == keys[1]
-        owner = address_of(keys[0])
+        assert len({*keys[0]}) == len(names)
+        with living(sandbox.stack, clock, place, "seed", residents=0) as workers:
+            assert [worker.name for worker in workers] == usual
+        owner = address_of(keys[0][0])
         chain, token = sandbox.stack.chain, sandbox.token
         assert chain.balance_of(token, owner) >= OWNER_UNITS
         assert chain.funds_of(token, owner).allowance_units == OWNER_UNITS

@@ -30,7 +30,7 @@ TRIALS = Strategy("trials", "Trials", TRIAL, ("extend_trial",))
 def stage(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder: Path = tmp_path_factory.mktemp("stage")
     with running_stage(module_database_url, folder) as running:
-        running.live(6)
+        running.live(3)
         yield running
 
 
@@ -66,7 +66,7 @@ def test_a_resident_is_hired_by_the_owners_rules_and_acts_within_bounds(
     assert 5_600_000 <= int(proposal["terms"]["unit_price_units"]) <= 8_000_000
     assert client.get("/v1/profile")["display_name"] == EMAIL.title
     clock = stage.service.clock
-    for _ in range(30):
+    for _ in range(6):
         resident.step(clock.now_ms)
     found = touches(stage, client)
     # Each customer once in its time, however often it looks, and no customer of the visitors'.

@@ -25,7 +25,7 @@ FACTORY = wallet("factory").address
 def stage(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder: Path = tmp_path_factory.mktemp("stage")
     with running_stage(module_database_url, folder) as running:
-        running.live(6)
+        running.live(3)
         yield running
 
 
