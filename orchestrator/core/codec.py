@@ -29,7 +29,10 @@ def commitment(salt: bytes, body: bytes) -> bytes:
 
 def json_text(document: object) -> str:
     """Return JSON without spaces; whole numbers keep all their digits."""
-    return json.dumps(document, separators=(",", ":"), allow_nan=False)
+    return _write_json(document)
+
+
+_write_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 
 def request_id(log_id: bytes, account: str, idempotency_key: str) -> bytes:

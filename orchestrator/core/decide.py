@@ -83,6 +83,7 @@ def _begin(writer: Writer, request: requests.Genesis) -> None:
 
 def _product_event(writer: Writer, request: requests.ProductEvent | requests.Arrival) -> None:
     here = surface_of(writer.world, request.surface)
+    policy = here.policy
     known = writer.world.leads.get(request.lead)
     check_home(known, request.surface, request.lead)
     # The clock that stamps receipts may be set back; the order on a surface stands all the same.
@@ -94,15 +95,15 @@ def _product_event(writer: Writer, request: requests.ProductEvent | requests.Arr
             f"{format_ms(received_ms)}; correct its time, or send it again then",
         )
     at_ms = min(request.time_ms + request.span_ms, received_ms)
-    earliest_ms = received_ms - here.policy.lateness_s * 1000
+    earliest_ms = received_ms - policy.lateness_s * 1000
     if at_ms < earliest_ms:
         raise RequestError(
             "event-late",
             f"an event of {format_ms(at_ms)} was received at {format_ms(received_ms)}; "
             f"the policy takes it then if it is of {format_ms(earliest_ms)} or later",
         )
-    event = here.policy.short_name(request.event)
-    step = here.policy.step(known.state if known else here.policy.initial, event)
+    event = policy.short_name(request.event)
+    step = policy.step(known.state if known else policy.initial, event)
     _check_order(here, request.order, request.lead, known, step)
     # A lead arrives by its code whatever the policy makes of the event.
     if isinstance(request, requests.Arrival):

@@ -157,15 +157,16 @@ def transition(world: World, position: int, record: Record) -> None:
     entry = record.entry
     lead = world.leads[entry.subject]
     here = world.surfaces[entry.surface]
-    at_ms = max(world.time_ms, _opened(record, TransitionOpening).received_ms)
+    opening = _opened(record, TransitionOpening)
+    at_ms = max(world.time_ms, opening.received_ms)
     lead.stay_ms = here.cohorts.move(lead.state, entry.label, lead.stay_ms, at_ms)
     lead.state, lead.since_ms = entry.label, entry.time_ms
     world.reporting = None
     if not here.policy.is_reversible(entry.label):
         return
     # An order is founded once: an event that takes back something founds none.
-    order = _opened(record, TransitionOpening).order
-    if any(one.order == order for one in lead.purchases):
+    order = opening.order
+    if order != ZERO_WORD and any(one.order == order for one in lead.purchases):
         order = ZERO_WORD
     # Its outcome would have come right behind it.
     if lead.purchases and lead.purchases[-1].is_needless:

@@ -61,6 +61,9 @@ class Projection(StrEnum):
     world itself says which have changed.
     """
 
+    # Each entry looks some up, and an enumeration's own hash is computed in Python.
+    __hash__ = str.__hash__
+
     LEAD = "leads"
     CONTRACT = "contracts"
     POLICY = "policies"

@@ -18,6 +18,7 @@ Text that breaks a rule raises `ValueError`; its message is a phrase to put behi
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from orchestrator.core.errors import shorten
 
@@ -44,6 +45,8 @@ def own_id(text: str) -> str:
     return plain_name(text, MAX_ID_BYTES)
 
 
+# The events of a product are few, and each comes many times.
+@lru_cache(maxsize=1024)
 def event_name(text: str) -> str:
     """Return the name of a product's event, normalised."""
     return plain_name(text, MAX_EVENT_BYTES)

@@ -107,6 +107,7 @@ class Policy:
     # By event, the state entered from each state; the first is that of its first transition.
     _steps: Mapping[str, Mapping[str, str]]
     _reverses: Mapping[str, tuple[str, ...]]
+    _reversible: frozenset[str]
     _short_names: Mapping[str, str]
 
     def short_name(self, event: str) -> str:
@@ -159,7 +160,7 @@ class Policy:
 
     def is_reversible(self, state: str) -> bool:
         """Return whether any event can take back an outcome into `state`."""
-        return any(reversal.of == state for reversal in self.reversals)
+        return state in self._reversible
 
     def document(self) -> dict[str, object]:
         """Return the canonical document whose hash is `hash`."""
@@ -225,6 +226,7 @@ def parse(document: object) -> Policy:
         document_bytes=0,
         _steps=steps,
         _reverses=reverses,
+        _reversible=frozenset(reversal.of for reversal in reversals),
         _short_names=events,
     )
     # The hash is over the parsed policy, so that documents that mean the same have the same hash.

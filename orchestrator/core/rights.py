@@ -103,9 +103,10 @@ def check_right(world: World, request: Request, sender: Sender, publisher: str) 
     if right.is_surface_owners:
         here = world.surfaces.get(cast(Any, request).surface)
         owned += [] if here is None else [here.owner]
-    if any(owner != account for owner in owned):
+    others = [owner for owner in owned if owner != account]
+    if others:
         raise RequestError(
             "request-of-another-account",
             f"a {type(request).__name__} came from account {sender.account}, and names as its "
-            f"author 0x{next(owner for owner in owned if owner != account).hex()}",
+            f"author 0x{others[0].hex()}",
         )

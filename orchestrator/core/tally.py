@@ -7,8 +7,8 @@ A contract counts here if the surface's owner opened it under the policy in forc
 one that merely names a surface. Its motion is that of the transitions into its outcome state.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import NamedTuple
 
 from orchestrator.core.contract import Contract
@@ -55,8 +55,6 @@ class Tally:
         del self.positions[MAX_POSITIONS:]
 
 
-# A writer counts the same few subjects again and again.
-@lru_cache(maxsize=4096)
 def _counted_for(subject: Subject) -> tuple[Subject, ...]:
     """Return the subjects that are counted with this one: each is a row, and a sum reads one."""
     surface, operator = subject.surface, subject.operator
@@ -68,13 +66,24 @@ def _counted_for(subject: Subject) -> tuple[Subject, ...]:
 class Tallies(dict[Subject, Tally]):
     """Tallies of what was counted since this was last cleared."""
 
+    def __init__(self, counted: Iterable[tuple[Subject, Tally]] = ()) -> None:
+        super().__init__(counted)
+        # The tallies that are counted together with a subject: it comes again and again.
+        self._together: dict[Subject, tuple[Tally, ...]] = {}
+
     def add(self, subject: Subject, position: int, units: int = 0) -> None:
         """Count an entry of an operator on a surface, for both together and for each."""
-        for counted in _counted_for(subject):
-            found = self.get(counted)
-            if found is None:
-                found = self[counted] = Tally()
-            found.add(position, units)
+        together = self._together.get(subject)
+        if together is None:
+            together = tuple(self.setdefault(each, Tally()) for each in _counted_for(subject))
+            self._together[subject] = together
+        for tally in together:
+            tally.add(position, units)
+
+    def clear(self) -> None:
+        """Begin to count anew."""
+        super().clear()
+        self._together.clear()
 
     def add_of(self, contract: Contract, what: str, position: int, units: int = 0) -> None:
         """Count an entry about a contract, if the contract counts."""

@@ -28,7 +28,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from threading import Thread
 from typing import Any, NamedTuple, Self, TypeVar
@@ -717,6 +717,12 @@ def _decoded(kind: str, body: object) -> Request | DomainError:
         return error
 
 
+# A batch is of few accounts.
+@lru_cache(maxsize=1024)
+def _sender_of(login: str, account: str) -> Sender:
+    return Sender(login.removeprefix("tallystick_"), account)
+
+
 def _decide(
     writer: _WriterState, rows: Sequence[Row], requests: Sequence[Request | DomainError]
 ) -> Batch:
@@ -727,7 +733,7 @@ def _decide(
             batch.refuse(row, first, request.code, request.message)
             continue
         try:
-            sender = Sender(row.sender.removeprefix("tallystick_"), row.account)
+            sender = _sender_of(row.sender, row.account)
             check_right(world, request, sender, writer.publisher)
             records = decide(world, request, row.received_ms)
             batch.add_all(world, first, records)

@@ -20,6 +20,7 @@ from psycopg import IsolationLevel, sql
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import namedtuple_row
+from psycopg.types.string import BytesBinaryDumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from orchestrator.core.codec import request_kind
@@ -445,6 +446,8 @@ class Database(Resource):
         """Set a new connection up. Raises `LogError` if it could do more than its login may."""
         raw.isolation_level = IsolationLevel.READ_COMMITTED
         raw.adapters.register_loader("numeric", _WholeNumber)
+        # Of what writes a column of bytes in binary COPY the driver takes what was named last.
+        raw.adapters.register_dumper(bytes, BytesBinaryDumper)
         (login,) = Session(raw).all("database.login")
         # A superuser, or a role with BYPASSRLS, would read every tenant's rows; and a login that
         # was only lent the role could put it off.

@@ -227,6 +227,14 @@ def drain(log: Log) -> int:
     return checkpoint.size if checkpoint else 0
 
 
+def drain_apart(log: Log) -> int:
+    """Drain the inbox without deciding a batch while the last is written."""
+    size = 0
+    while checkpoint := log.sequencer.drain():
+        size = checkpoint.size
+    return size
+
+
 def events(count: int, surface: bytes = SURFACE) -> list[Request]:
     """Return product events, ten a lead: a registration, a first state, then purchases."""
     leads = [secrets.token_bytes(32) for _ in range(max(1, count // EVENTS_A_LEAD))]
@@ -287,7 +295,9 @@ def copy_rate(url: str, count: int, *, bare: bool) -> float:
         return count / timed(copy)
 
 
-def drain_rate(urls: DatabaseUrls, requests: list[Request]) -> tuple[float, float, float]:
+def drain_rate(
+    urls: DatabaseUrls, requests: list[Request], drain: Callable[[Log], int] = drain
+) -> tuple[float, float, float]:
     """Drain a filled inbox; return requests/s, entries/s, and our CPU time a request in µs."""
     with begun(urls) as log:
         checkpoint = LogReader(log.worker, log.log_id).checkpoint()
@@ -375,8 +385,9 @@ def report(urls: DatabaseUrls, count: int) -> None:
         ("COPY with the log's indexes", indexed, indexed, ""),
     ]
     for name, requests in (("product events", events(count)), ("lead journeys", journeys(count))):
-        rate, entries, cpu = drain_rate(urls, requests)
-        rows.append((f"drain, {name}", rate, entries, f"{cpu:.0f}"))
+        for how, way in (("", drain), (", batch after batch", drain_apart)):
+            rate, entries, cpu = drain_rate(urls, requests, way)
+            rows.append((f"drain, {name}{how}", rate, entries, f"{cpu:.0f}"))
     for size, writers, surfaces, share in (
         (1, 4, 1, 10),
         (1, 4, 4, 10),
