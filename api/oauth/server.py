@@ -11,6 +11,7 @@ from api.oauth.authorizing import AUTHORIZE_PATH, issuer_of
 from api.oauth.clients import Clients, register
 from api.oauth.parameters import OAuthError, error_response
 from api.oauth.tokens import REVOCATION_PATH, TOKEN_PATH
+from api.route_table import add_routes
 from orchestrator.client.outward import DocumentReader
 from orchestrator.core.scopes import SCOPES
 
@@ -24,7 +25,7 @@ def install(app: FastAPI, service: Service) -> None:
     """Add the routes to the application."""
     app.state.clients = Clients(DocumentReader(service.info.client_networks))
     for part in (router, authorizing.opening, authorizing.router, tokens.router):
-        app.include_router(part)
+        add_routes(app, part)
 
 
 @router.get(METADATA_PATH)

@@ -559,6 +559,7 @@ ATTACKS = {
     " ARRAY[-9::bigint], 0, true)",
     "another's keys": "SELECT key FROM api_keys WHERE account <> %(me)s",
     "the hashes of secrets": "SELECT secret_hash FROM api_keys",
+    "keys as they are looked up": "SELECT * FROM key_presented",
     "another's keys, revoked": "UPDATE api_keys SET revoked_ms = 1 WHERE account <> %(me)s",
     "another's keys, ended": "UPDATE api_keys SET expires_ms = 0 WHERE account <> %(me)s",
     "a wallet's key for another": _keying("%(victim)s", "NULL"),
