@@ -87,16 +87,11 @@ CREATE TABLE simulated_clock (
 
 -- The clock that stamps receipts, UTC milliseconds: when the statement that asks it reached the
 -- server. A statement that waits for a lock may be old when it gets it, so locks are taken by one
--- before. (Used as `(SELECT clock_ms())`, it is asked once a statement and not once a row. The view is for
--- what is asked in each request: it becomes a part of the query, and costs no call.)
-CREATE VIEW clock WITH (security_invoker = true) AS
-SELECT coalesce(
-    (SELECT now_ms FROM simulated_clock),
-    floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint) AS now_ms;
+-- before. (Used as `(SELECT clock_ms())`, it is asked once a statement and not once a row.)
 CREATE FUNCTION clock_ms() RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT now_ms FROM clock;
-END;
+RETURN coalesce(
+    (SELECT now_ms FROM simulated_clock),
+    floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint);
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -509,26 +504,20 @@ END $$;
 -- each transaction, and a function in SQL that is not inlined is planned at each call.)
 
 -- The key whose secret this transaction presents, and whether it is `live`, `expired` or `revoked`: for the
--- functions below, whose queries it becomes a part of. It is read with the rights of who asks it.
+-- functions below, whose queries it becomes a part of: so is the clock, which is `clock_ms()` written out. It
+-- is read with the rights of who asks it.
 CREATE VIEW key_presented WITH (security_invoker = true) AS
 SELECT k.account::text AS account, k.key::bytea AS key, k.name, k.parent::bytea AS parent, k.scopes,
     k.surfaces::bytea[] AS surfaces, least(k.expires_ms, p.expires_ms) AS expires_ms,
     CASE
         WHEN k.revoked_ms IS NOT NULL OR p.revoked_ms IS NOT NULL THEN 'revoked'
-        WHEN least(k.expires_ms, p.expires_ms) <= (SELECT now_ms FROM clock) THEN 'expired'
+        WHEN least(k.expires_ms, p.expires_ms) <= coalesce(
+            (SELECT now_ms FROM simulated_clock),
+            floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint) THEN 'expired'
         ELSE 'live'
     END AS state
 FROM api_keys k LEFT JOIN api_keys p ON p.key = k.parent
 WHERE k.secret_hash = sha256(presented());
-
--- The same, for who calls.
-CREATE FUNCTION presented_key() RETURNS TABLE (
-    account text, key bytea, name text, parent bytea, scopes text[], surfaces bytea[],
-    expires_ms bigint, state text
-) LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp AS $$
-BEGIN
-    RETURN QUERY SELECT * FROM key_presented;
-END $$;
 
 -- Presents the secret of a key for this transaction, and returns what is known of the key.
 CREATE FUNCTION present(secret bytea) RETURNS TABLE (
@@ -593,7 +582,7 @@ END $$;
 
 GRANT SELECT ON
     logs, entries, subtrees, checkpoints, policies, settings, surfaces, operators, standings,
-    contracts, simulated_clock, clock
+    contracts, simulated_clock
     TO tallystick_sequencer, tallystick_worker, tallystick_api;
 GRANT INSERT ON entries, subtrees, checkpoints, policies, settings TO tallystick_sequencer;
 GRANT INSERT, UPDATE ON surfaces, operators, standings, contracts TO tallystick_sequencer;
@@ -727,9 +716,10 @@ CREATE POLICY taker ON requests TO tallystick_definer USING (true) WITH CHECK (t
 GRANT SELECT ON results TO tallystick_definer;
 CREATE POLICY taker ON results FOR SELECT TO tallystick_definer USING (true);
 GRANT SELECT (log_id, commitment, salt), INSERT ON private_payloads TO tallystick_definer;
-CREATE POLICY taker ON private_payloads TO tallystick_definer USING (true) WITH CHECK (true);
+CREATE POLICY taker ON private_payloads FOR INSERT TO tallystick_definer WITH CHECK (true);
+CREATE POLICY comparer ON private_payloads FOR SELECT TO tallystick_definer USING (true);
 GRANT SELECT ON request_rights, logs TO tallystick_definer;
-GRANT SELECT ON simulated_clock, clock TO tallystick_registrar, tallystick_definer;
+GRANT SELECT ON simulated_clock TO tallystick_registrar, tallystick_definer;
 
 CREATE FUNCTION refuse_request(kind text, speaker text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -931,7 +921,7 @@ CREATE FUNCTION take_request(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    now_ms CONSTANT bigint := (SELECT c.now_ms FROM clock AS c);
+    now_ms CONSTANT bigint := clock_ms();
     shown record;
     o record;
     r request_rights;
@@ -1021,14 +1011,13 @@ GRANT EXECUTE ON FUNCTION assign_pseudonyms TO tallystick_api;
 GRANT EXECUTE ON FUNCTION is_rightful, id_of_request, next_turn TO tallystick_definer;
 GRANT EXECUTE ON FUNCTION take_request TO tallystick_api;
 GRANT EXECUTE ON FUNCTION take_requests TO tallystick_worker, tallystick_api;
-GRANT EXECUTE ON FUNCTION present, presented_key, current_account, current_word, current_key, current_scopes,
+GRANT EXECUTE ON FUNCTION present, current_account, current_word, current_key, current_scopes,
     current_surfaces, key_may TO tallystick_api;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION assign_pseudonyms OWNER TO tallystick_definer;
 ALTER FUNCTION check_new_leads OWNER TO tallystick_definer;
 ALTER FUNCTION take_request OWNER TO tallystick_definer;
 ALTER FUNCTION take_requests OWNER TO tallystick_definer;
-ALTER FUNCTION presented_key OWNER TO tallystick_definer;
 ALTER FUNCTION present OWNER TO tallystick_definer;
 ALTER FUNCTION current_account OWNER TO tallystick_definer;
 ALTER FUNCTION current_word OWNER TO tallystick_definer;

@@ -157,7 +157,7 @@ CREATE FUNCTION enter_inbox(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     PERFORM take_locks(locks);
-    now_ms := (SELECT c.now_ms FROM clock AS c);
+    now_ms := clock_ms();
     SELECT r.waiting, r.own, r.most, r.bytes, r.most_bytes INTO waiting, own, most, bytes, most_bytes
         FROM room_of(of_log, current_account(), are_owners) AS r;
 END $$;
@@ -184,7 +184,7 @@ BEGIN
     SELECT * INTO account, key, name, parent, scopes, surfaces, expires_ms, state FROM key_presented;
     IF state = 'live' THEN
         PERFORM take_locks(locks);
-        now_ms := (SELECT c.now_ms FROM clock AS c);
+        now_ms := clock_ms();
         SELECT r.waiting, r.own, r.most, r.bytes, r.most_bytes
             INTO waiting, own, most, bytes, most_bytes FROM room_of(of_log, account, are_owners) AS r;
     END IF;
