@@ -49,7 +49,7 @@ class RouteTable:
                 self._add(method, segments, _Found(number, plain))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._find(scope) if scope["type"] == "http" else None
+        route = self.find(scope) if scope["type"] == "http" else None
         match, found = (Match.NONE, {}) if route is None else route.matches(scope)
         if route is None or match is not Match.FULL:
             await self._router.app(scope, receive, send)
@@ -58,15 +58,7 @@ class RouteTable:
         scope.update(found)
         await route.handle(scope, receive, send)
 
-    def _add(self, method: str, segments: list[str], found: _Found) -> None:
-        places = tuple(n for n, one in enumerate(segments) if not _PARAMETER.fullmatch(one))
-        known = self._places.setdefault((method, len(segments)), [])
-        if places not in known:
-            known.append(places)
-        words = tuple(segments[n] for n in places)
-        self._routes.setdefault((method, len(segments), places, words), found)
-
-    def _find(self, scope: Scope) -> Route | None:
+    def find(self, scope: Scope) -> Route | None:
         """Return the route that a request's path and method look like, if there is one."""
         if scope.get("root_path"):
             return None
@@ -78,6 +70,14 @@ class RouteTable:
             if found is not None and (first is None or found.number < first.number):
                 first = found
         return None if first is None else first.route
+
+    def _add(self, method: str, segments: list[str], found: _Found) -> None:
+        places = tuple(n for n, one in enumerate(segments) if not _PARAMETER.fullmatch(one))
+        known = self._places.setdefault((method, len(segments)), [])
+        if places not in known:
+            known.append(places)
+        words = tuple(segments[n] for n in places)
+        self._routes.setdefault((method, len(segments), places, words), found)
 
 
 def _paths_of(route: BaseRoute) -> Iterator[tuple[str, list[str], Route]]:

@@ -77,19 +77,26 @@ def leads(
     """List a surface's leads by pseudonym; the surface's owner sees its own ids beside them."""
     # A state may have dots and a pseudonym has none, so the last dot is the one between them.
     after_state, _, after_lead = after.rpartition(".") if after else ("", "", "0x")
+    page: dict[str, object] = {
+        "log_id": service.log_id,
+        "surface": from_hex(surface),
+        "caller": caller.word,
+        "state": state,
+        "states": None,
+        "after_state": after_state,
+        "after_lead": from_hex(after_lead),
+        "limit": limit,
+    }
     with acting(service, caller) as session:
-        here = known_surface(service, session, surface)
-        rows = session.all(
-            "api.lead_page",
-            log_id=service.log_id,
-            surface=from_hex(surface),
-            caller=caller.word,
-            state=state,
-            states=None if outcome is None else _states_before(service, session, here, outcome),
-            after_state=after_state,
-            after_lead=from_hex(after_lead),
-            limit=limit,
+        if outcome is not None:
+            here = known_surface(service, session, surface)
+            page["states"] = _states_before(service, session, here, outcome)
+        known, rows = session.conclude(
+            ("api.surface_is_known", {"log_id": service.log_id, "surface": from_hex(surface)}),
+            ("api.lead_page", page),
         )
+    if not known:
+        raise not_found("surface")
     return answers.Leads(
         leads=[
             answers.LeadSummary(

@@ -233,10 +233,12 @@ def history(service: TheService, caller: AnyCaller, surface: SurfaceId) -> answe
 
 def _cohorts(service: Service, caller: Caller, surface: str) -> Cohorts:
     with acting(service, caller) as session:
-        row = session.one("api.cohorts", log_id=service.log_id, surface=from_hex(surface))
-    if row is None:
+        (rows,) = session.conclude(
+            ("api.cohorts", {"log_id": service.log_id, "surface": from_hex(surface)})
+        )
+    if not rows:
         raise not_found("surface")
-    cohorts = Cohorts.from_document(row.cohorts)
+    cohorts = Cohorts.from_document(rows[0].cohorts)
     # Midnights pass without an entry, too.
     cohorts.at(service.now_ms())
     return cohorts
