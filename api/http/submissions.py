@@ -151,6 +151,11 @@ class Intake:
         """Raise as `inbox.enter` does, in a transaction that began by entering for these."""
         inbox.check_entered(session.key, requests)
 
+    def submit_last(self, session: Session, submission: Submission) -> list[UUID]:
+        """Enter for one request, take it, and end the session's transaction."""
+        log_id, account = self.service.log_id, self.caller.account
+        return self._noted(inbox.submit_last(session, log_id, account, submission))
+
     def take_last(self, session: Session, submission: Submission) -> list[UUID]:
         """Take one request as `take` does, and end the session's transaction."""
         log_id, account = self.service.log_id, self.caller.account

@@ -200,16 +200,19 @@ def take(session: Session, log_id: bytes, account: str, submissions: Sequence[Su
     return _taken(session, log_id, _offer(log_id, account, submissions))
 
 
+def submit_last(session: Session, log_id: bytes, account: str, submission: Submission) -> Taken:
+    """Submit one request of a key's account as `submit` does, and end the session's transaction."""
+    offer = _offer(log_id, account, [submission])
+    enter(session, log_id, [submission.request])
+    return _taken_last(session, log_id, offer)
+
+
 def take_last(session: Session, log_id: bytes, account: str, submission: Submission) -> Taken:
     """Take one request of a key's account as `take` does, and end the session's transaction.
 
     Nothing may be left to do in it.
     """
-    offer = _offer(log_id, account, [submission])
-    asked = {"log_id": log_id, "retryable": list(RETRYABLE), "offered": offer.rows}
-    with _refusals(submission.idempotency_key):
-        (row,) = session.conclude(*trace_query(), ("log.submit_one", asked))[-1]
-    return Taken(offer.ids, frozenset(offer.ids if row.is_fresh else ()))
+    return _taken_last(session, log_id, _offer(log_id, account, [submission]))
 
 
 class _Offer(NamedTuple):
@@ -255,6 +258,15 @@ def _taken(session: Session, log_id: bytes, offer: _Offer) -> Taken:
     if offer.repeated or repeated:
         _check_repeated(session, log_id, [*offer.repeated, *repeated], turns)
     return Taken(offer.ids, frozenset(row.request_id for row in taken if row.is_fresh))
+
+
+def _taken_last(session: Session, log_id: bytes, offer: _Offer) -> Taken:
+    """Have the database take one request that is offered, and end the transaction."""
+    ((name, submission),) = offer.offered.items()
+    asked = {"log_id": log_id, "retryable": list(RETRYABLE), "offered": offer.rows}
+    with _refusals(submission.idempotency_key):
+        (row,) = session.conclude(*trace_query(), ("log.submit_one", asked))[-1]
+    return Taken(offer.ids, frozenset([name] if row.is_fresh else []))
 
 
 def _take(session: Session, log_id: bytes, rows: str) -> list[Row]:

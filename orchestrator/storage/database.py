@@ -115,6 +115,7 @@ class Session:
         self._check = check
         self._presents = bool(opening) and "secret" in opening[-1][1]
         self._key: Row | None = None
+        self._has_failed = False
 
     @property
     def key(self) -> Row | None:
@@ -156,7 +157,9 @@ class Session:
     def conclude(self, *queries: Asked) -> list[list[Row]]:
         """Return the rows of the last queries, which are sent in one round trip with the end.
 
-        If one of them fails the transaction does not end so, and is rolled back.
+        If one of them fails the transaction does not end so, and is rolled back. Where they are the
+        first ones too, the key is looked at when they are done: by what they do the database must
+        have judged it.
         """
         sent = self._send(*queries, *self._ending)
         self._ending = ()
@@ -169,7 +172,11 @@ class Session:
 
     def roll_back(self) -> None:
         """End the transaction likewise, and undo what it did."""
-        if not self._opening and self._ending:
+        if self._has_failed:
+            # The driver takes a statement as prepared that the failure has passed over; this has
+            # it forget all that it has prepared.
+            self._raw.rollback()
+        elif not self._opening and self._ending:
             self._send(("database.roll_back", {}))
 
     @property
@@ -196,6 +203,9 @@ class Session:
             with self._raw.pipeline():
                 for query, arguments in (*opening, *queries):
                     sent.append(self._raw.execute(statement(query), arguments))
+        except DatabaseError:
+            self._has_failed = True
+            raise
         finally:
             # Also if a later query has failed: it may have, because of what the key is.
             if opening and self._presents:

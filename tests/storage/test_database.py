@@ -729,3 +729,16 @@ def test_only_the_sequencer_writes_the_log(populated: Ledger) -> None:
             ([WORKER, API],),
         ).fetchall()
     assert writers == []
+
+
+def test_what_failed_in_a_round_trip_is_prepared_anew(database_url: str) -> None:
+    """Statements behind one that fails are not run, and the driver may believe them prepared."""
+    with Database(urls_of(database_url).by_login[API], API, most_connections=1) as database:
+        for _ in range(12):
+            with pytest.raises(psycopg.Error) as refusal, database.transaction() as session:
+                offer = {"log_id": bytes(32), "offered": "{}", "retryable": []}
+                session.conclude(("log.submit_one", offer))
+            assert refusal.value.sqlstate == "42501"
+            with database.transaction() as session:
+                ((row,),) = session.conclude(("database.clock", {}))
+            assert not row.is_simulated

@@ -25,11 +25,10 @@ from orchestrator.core.rights import RIGHTS
 from orchestrator.log.inbox import (
     Result,
     Submission,
-    enter,
     pseudonyms_for,
     results_of,
     submit,
-    take_last,
+    submit_last,
 )
 from orchestrator.log.reader import LogReader, StoredEntry
 from orchestrator.log.sequencer import Sequencer
@@ -140,8 +139,7 @@ class Ledger:
                 for one in page:
                     self._name_surface(session, one.request)
                 if part == API and len(page) == 1:
-                    enter(session, self.log_id, [page[0].request])
-                    taken = take_last(session, self.log_id, account, page[0]).ids
+                    taken = submit_last(session, self.log_id, account, page[0]).ids
                 else:
                     taken = submit(session, self.log_id, account, page).ids
             self._askers |= dict.fromkeys(taken, (part, account))

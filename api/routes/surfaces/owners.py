@@ -97,7 +97,7 @@ async def publish_policy(
     def take(session: Session) -> list[UUID]:
         own_surface(intake.service, session, intake.caller, surface)
         check_room(intake, session, submission.idempotency_key, "policy")
-        return intake.submit(session, [submission])
+        return intake.submit_last(session, submission)
 
     return _surface_request(await intake.take_one(take), from_hex(surface), rules)
 
@@ -142,7 +142,7 @@ def _submit_surface(
     session.run(
         "api.add_surface_name", log_id=service.log_id, surface=surface, owner=owner.word, name=name
     )
-    return intake.submit(session, [submission])
+    return intake.submit_last(session, submission)
 
 
 def _publication(key: str, owner: Caller, surface: bytes, rules: Policy) -> Submission:
@@ -422,4 +422,4 @@ def _submit_erasure(
     # Only the pseudonym: what is kept of this request must not say who was erased.
     body = canonical_json({"surface": surface, "lead": to_hex(lead)})
     request = Erasure(from_hex(surface), lead, owner.word)
-    return intake.submit(session, [Submission(key, request, body)])
+    return intake.submit_last(session, Submission(key, request, body))

@@ -617,7 +617,7 @@ CREATE POLICY owner_or_operator ON leads FOR SELECT TO tallystick_api USING (
     )
 );
 
--- No login writes requests or the inbox: `take_requests` below does, as it finds right.
+-- No login writes requests or the inbox: `take_requests` and `take_request` below do, as they find right.
 GRANT SELECT ON requests TO tallystick_worker, tallystick_api;
 CREATE POLICY sender ON requests FOR SELECT TO tallystick_api
     USING (account = (SELECT current_account()));
@@ -708,7 +708,7 @@ BEGIN
         WHERE i.log_id = of_log AND i.surface = on_surface AND i.external_id = ANY (external_ids);
 END $$;
 
--- The inbox is filled by `take_requests` alone.
+-- The inbox is filled by `take_requests` and `take_request` alone.
 GRANT INSERT ON inbox TO tallystick_definer;
 CREATE POLICY taker ON inbox FOR INSERT TO tallystick_definer WITH CHECK (true);
 GRANT SELECT, INSERT ON requests TO tallystick_definer;
@@ -911,9 +911,9 @@ BEGIN
 END $$;
 
 -- Takes one request of the account of the key that the transaction presents, by the rules of
--- `take_requests`, and returns the same of it. One whose key came before with another body is an error; of
--- a salted body that is known by the salt of that turn, and once this is erased no body is the same. What comes one by one costs most of what the database does,
--- and a query that is made for many takes four times as long to begin as these do to end.
+-- `take_requests`, and returns the same of it. One whose key came before with another body is an error: a
+-- salted body is known by the salt of that turn, and once this is erased no body is the same. (Most requests
+-- come one by one, and a query that is made for many takes long to begin.)
 CREATE FUNCTION take_request(
     of_log bytea, offered json, retryable text[],
     OUT request_id uuid, OUT turn integer, OUT is_fresh boolean
