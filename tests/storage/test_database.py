@@ -735,10 +735,17 @@ def test_what_failed_in_a_round_trip_is_prepared_anew(database_url: str) -> None
     """Statements behind one that fails are not run, and the driver may believe them prepared."""
     with Database(urls_of(database_url).by_login[API], API, most_connections=1) as database:
         for _ in range(12):
-            with pytest.raises(psycopg.Error) as refusal, database.transaction() as session:
-                offer = {"log_id": bytes(32), "offered": "{}", "retryable": []}
-                session.conclude(("log.submit_one", offer))
+            with pytest.raises(psycopg.Error) as refusal:
+                take_nothing(database)
             assert refusal.value.sqlstate == "42501"
             with database.transaction() as session:
                 ((row,),) = session.conclude(("database.clock", {}))
             assert not row.is_simulated
+
+
+def take_nothing(database: Database) -> None:
+    """Have a request taken that is none, in a transaction that it would end."""
+    with database.transaction() as session:
+        session.conclude(
+            ("log.submit_one", {"log_id": bytes(32), "offered": "{}", "retryable": []})
+        )
