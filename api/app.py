@@ -14,6 +14,7 @@ from api.http.middleware import CrossOrigin, RequestGuard, SourceGuard, Traced
 from api.mcp import server as mcp
 from api.oauth import server as oauth
 from api.places import ConcurrencyLimit, SourceLimit, StreamPlaces
+from api.route_table import RouteTable, add_routes
 from api.routes.accounts import boards, keys, memory, profiles, sign_in, webhooks
 from api.routes.deals import drafts, offers, proposals
 from api.routes.pages import front, reference
@@ -109,11 +110,12 @@ def create_app(
         *(actions.public_router, offers.public_router),
     )
     for router in (*(part.router for part in parts), *further):
-        app.include_router(router)
-    app.include_router(health_router(Watch(database, log_id, info.folder, info.speed)))
+        add_routes(app, router)
+    add_routes(app, health_router(Watch(database, log_id, info.folder, info.speed)))
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
     oauth.install(app, app.state.service)
     mcp.install(app, app.state.service, VERSION)
+    app.router.middleware_stack = RouteTable(app.router)
     _name_allowed_methods(app)
     return app
 

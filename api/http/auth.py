@@ -31,7 +31,7 @@ from orchestrator.core.sign_in import Audience, SignIn, read_message, write_mess
 from orchestrator.core.sources import Source
 from orchestrator.core.units import format_ms
 from orchestrator.storage import allowances
-from orchestrator.storage.database import Row, Session
+from orchestrator.storage.database import Asked, Row, Session
 
 KEY_PREFIX = "tsk_"
 _KEY = re.compile(r"tsk_[A-Za-z0-9_-]{43}")
@@ -150,13 +150,18 @@ def admit(service: Service, request: Request, secret: bytes, scopes: Sequence[st
 
 
 def acting(
-    service: Service, caller: Caller, *, lets_go_early: bool = False
+    service: Service,
+    caller: Caller,
+    *,
+    lets_go_early: bool = False,
+    entering: Asked | None = None,
 ) -> AbstractContextManager[Session]:
     """Open a transaction that speaks for the caller. It raises `Refusal` if its key has ended."""
     return service.database.transaction(
         secret=caller.secret,
         check=lambda key: _caller(key, caller.secret),
         lets_go_early=lets_go_early,
+        entering=entering,
     )
 
 

@@ -32,6 +32,7 @@ from api.http.json_input import StrictRoute, read_lines, split_lines
 from api.http.problems import Refusal, documented, not_found
 from api.rules import TAKEN, Rules
 from orchestrator.core.kinds import KINDS
+from orchestrator.core.requests import Request as Requested
 from orchestrator.core.scopes import Scope
 from orchestrator.log import inbox
 from orchestrator.log.inbox import EventAheadError, Result, Submission, Taken
@@ -146,9 +147,28 @@ class Intake:
         self._fresh.update(taken.fresh)
         return taken.ids
 
-    async def take_one(self, take: Callable[[Session], list[UUID]]) -> RequestStatus:
-        """Take one request in a transaction, and return its status. Raises `Refusal`."""
-        (status,) = await self.wait_for(await self._take(take))
+    def enter(self, session: Session, requests: Sequence[Requested]) -> None:
+        """Raise as `inbox.enter` does, in a transaction that began by entering for these."""
+        inbox.check_entered(session.key, requests)
+
+    def submit_last(self, session: Session, submission: Submission) -> list[UUID]:
+        """Enter for one request, take it, and end the session's transaction."""
+        log_id, account = self.service.log_id, self.caller.account
+        return self._noted(inbox.submit_last(session, log_id, account, submission))
+
+    def take_last(self, session: Session, submission: Submission) -> list[UUID]:
+        """Take one request as `take` does, and end the session's transaction."""
+        log_id, account = self.service.log_id, self.caller.account
+        return self._noted(inbox.take_last(session, log_id, account, submission))
+
+    async def take_one(
+        self, take: Callable[[Session], list[UUID]], entering: Sequence[Requested] = ()
+    ) -> RequestStatus:
+        """Take one request in a transaction, and return its status. Raises `Refusal`.
+
+        The transaction begins by entering for some requests, if they are known before it.
+        """
+        (status,) = await self.wait_for(await self._take(take, entering))
         if status.code is not None:
             raise Refusal(
                 problems.status_of_refused(status.code), status.code, status.detail or "refused"
@@ -194,16 +214,20 @@ class Intake:
             for item, status in zip(items, statuses, strict=True)
         ]
 
-    async def _take(self, take: Callable[[Session], list[UUID]]) -> list[UUID]:
+    async def _take(
+        self, take: Callable[[Session], list[UUID]], entering: Sequence[Requested] = ()
+    ) -> list[UUID]:
         """Take requests in a transaction, after waiting for an event that is a little ahead.
 
         What is refused as dated too far ahead leaves nothing behind: its key is not used up. A wait
         holds one of the places that `Prefer` uses too, and no connection. Raises `Refusal`.
         """
 
+        begin = inbox.beginning(self.service.log_id, entering) if entering else None
+
         def in_transaction() -> list[UUID]:
             self._fresh.clear()
-            with acting(self.service, self.caller, lets_go_early=True) as session:
+            with acting(self.service, self.caller, lets_go_early=True, entering=begin) as session:
                 return take(session)
 
         # The database's clock may be a simulated one; patience is measured in real time.

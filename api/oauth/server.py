@@ -12,6 +12,7 @@ from api.oauth.clients import Clients, register
 from api.oauth.page import unavailable_page
 from api.oauth.parameters import OAuthError, error_response, unavailable
 from api.oauth.tokens import REVOCATION_PATH, TOKEN_PATH
+from api.route_table import add_routes
 from orchestrator.client.outward import DocumentReader
 from orchestrator.core.scopes import SCOPES
 
@@ -25,7 +26,7 @@ def install(app: FastAPI, service: Service) -> None:
     """Add the routes to the application."""
     app.state.clients = Clients(DocumentReader(service.info.client_networks))
     for part in (router, authorizing.opening, authorizing.router, tokens.router):
-        app.include_router(part)
+        add_routes(app, part)
     problems.say_unavailable(app, AUTHORIZE_PATH, unavailable_page)
     for path in (TOKEN_PATH, REVOCATION_PATH, REGISTRATION_PATH):
         problems.say_unavailable(app, path, unavailable)

@@ -1,9 +1,10 @@
 """Rights: which part of the service may make which requests, for which account, by which keys.
 
 `RIGHTS` is the one table; a kind of request that is missing from it is refused. The database holds
-every request to it when it takes it (`take_requests` reads a copy, which `migrate` writes), and the
-sequencer holds it to it again before it decides: what came into the inbox by any other way never
-becomes an entry. What the key itself may do, only the database judges, to which it is presented.
+every request to it when it takes it (`take_requests` and `take_request` read a copy, which
+`migrate` writes), and the sequencer holds it to it again before it decides: what came into the
+inbox by any other way never becomes an entry. What the key itself may do, only the database judges,
+to which it is presented.
 """
 
 from typing import Any, NamedTuple, cast

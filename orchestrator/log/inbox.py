@@ -4,7 +4,8 @@ A request names people only by pseudonyms and commitments. The identity behind a
 bodies behind commitments, are stored in tables of their own, from which they can be erased.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -28,7 +29,7 @@ MAX_BODY_BYTES = 65_536
 # The longest key; it stands in a unique index, whose rows are bounded.
 _MAX_KEY_CHARS = 255
 # The rules by which the database takes no requests, by the state of its error.
-_FULL, _TOO_MUCH = "53400", "54000"
+_FULL, _TOO_MUCH, _DIFFERS = "53400", "54000", "23000"
 
 
 class Submission(NamedTuple):
@@ -93,12 +94,23 @@ def entry_query(log_id: bytes, requests: Sequence[Request]) -> Asked:
 
     `enter` does both; it is sent with other queries to save a round trip.
     """
-    arguments = {
+    return "log.enter_inbox", _entering(log_id, requests)
+
+
+def beginning(log_id: bytes, requests: Sequence[Request]) -> Asked:
+    """Return the query by which a transaction with a key begins and enters at once.
+
+    What it returns stands in the session's `key`, for `check_entered`.
+    """
+    return "log.begin_entering", _entering(log_id, requests)
+
+
+def _entering(log_id: bytes, requests: Sequence[Request]) -> dict[str, object]:
+    return {
         "log_id": log_id,
         "locks": array(_locks(log_id, requests)),
         "are_owners": all(right.is_surface_owners for right in _counted(requests)),
     }
-    return "log.enter_inbox", arguments
 
 
 def check_entered(row: Row, requests: Sequence[Request]) -> None:
@@ -188,8 +200,26 @@ def take(session: Session, log_id: bytes, account: str, submissions: Sequence[Su
     return _taken(session, log_id, _offer(log_id, account, submissions))
 
 
+def submit_last(session: Session, log_id: bytes, account: str, submission: Submission) -> Taken:
+    """Submit one request of a key's account as `submit` does, and end the session's transaction."""
+    offer = _offer(log_id, account, [submission])
+    enter(session, log_id, [submission.request])
+    return _taken_last(session, log_id, offer)
+
+
+def take_last(session: Session, log_id: bytes, account: str, submission: Submission) -> Taken:
+    """Take one request of a key's account as `take` does, and end the session's transaction.
+
+    Nothing may be left to do in it.
+    """
+    return _taken_last(session, log_id, _offer(log_id, account, [submission]))
+
+
 class _Offer(NamedTuple):
-    """Requests as they are offered to the database: by their ids, those of one key apart."""
+    """Requests as they are offered to the database: by their ids, those of one key apart.
+
+    `rows` is the inside of an array in JSON.
+    """
 
     ids: list[UUID]
     offered: dict[UUID, Submission]
@@ -213,7 +243,7 @@ def _offer(log_id: bytes, account: str, submissions: Sequence[Submission]) -> _O
             offer.repeated.append((name, submission))
         else:
             offer.offered[name] = submission
-    rows = json_text([_submission_row(submission) for submission in offer.offered.values()])
+    rows = ",".join(json_text(_submission_row(each)) for each in offer.offered.values())
     return offer._replace(rows=rows)
 
 
@@ -230,11 +260,27 @@ def _taken(session: Session, log_id: bytes, offer: _Offer) -> Taken:
     return Taken(offer.ids, frozenset(row.request_id for row in taken if row.is_fresh))
 
 
+def _taken_last(session: Session, log_id: bytes, offer: _Offer) -> Taken:
+    """Have the database take one request that is offered, and end the transaction."""
+    ((name, submission),) = offer.offered.items()
+    asked = {"log_id": log_id, "retryable": list(RETRYABLE), "offered": offer.rows}
+    with _refusals(submission.idempotency_key):
+        (row,) = session.conclude(*trace_query(), ("log.submit_one", asked))[-1]
+    return Taken(offer.ids, frozenset([name] if row.is_fresh else []))
+
+
 def _take(session: Session, log_id: bytes, rows: str) -> list[Row]:
     """Have the database take requests. Raises RequestError if it finds no room for them."""
-    try:
-        asked = {"log_id": log_id, "retryable": list(RETRYABLE), "offered": rows}
+    asked = {"log_id": log_id, "retryable": list(RETRYABLE), "offered": f"[{rows}]"}
+    with _refusals():
         return session.together(*trace_query(), ("log.submit", asked))[-1]
+
+
+@contextmanager
+def _refusals(idempotency_key: str = "") -> Iterator[None]:
+    """Raise RequestError for what the database refuses to take."""
+    try:
+        yield
     except DatabaseError as error:
         # There was room a moment ago: another request of the account has it.
         if error.sqlstate == _FULL:
@@ -247,7 +293,17 @@ def _take(session: Session, log_id: bytes, rows: str) -> list[Row]:
                 "with these, more is kept of what this account has sent than may be; ask those who "
                 "run this service for more",
             ) from None
+        if error.sqlstate == _DIFFERS:
+            raise _conflict(idempotency_key) from None
         raise
+
+
+def _conflict(idempotency_key: str) -> RequestError:
+    return RequestError(
+        "idempotency-conflict",
+        f"idempotency key {idempotency_key!r} was used for another request; send the same body, or "
+        f"use a new key",
+    )
 
 
 def _check_submission(submission: Submission) -> None:
@@ -304,11 +360,7 @@ def _check_repeated(
     for name, submission in repeated:
         row = earlier.get(name)
         if row is None or commitment(row.salt or b"", submission.body) != row.body_hash:
-            raise RequestError(
-                "idempotency-conflict",
-                f"idempotency key {submission.idempotency_key!r} was used for another request; "
-                f"send the same body, or use a new key",
-            )
+            raise _conflict(submission.idempotency_key)
 
 
 def results_of(session: Session, log_id: bytes, request_ids: Sequence[UUID]) -> dict[UUID, Result]:
@@ -324,18 +376,9 @@ def pseudonyms_for(
     external_ids: Sequence[str],
     new_pseudonyms: Sequence[bytes],
 ) -> dict[str, bytes]:
-    """Return the pseudonyms of many identities, each offered 32 random bytes of its own."""
-    query = pseudonyms_query(log_id, surface, external_ids, new_pseudonyms)
-    (rows,) = session.together(query)
-    return pseudonyms_of(rows, surface, len(external_ids))
+    """Return the pseudonyms of many identities, each offered 32 random bytes of its own.
 
-
-def pseudonyms_query(
-    log_id: bytes, surface: bytes, external_ids: Sequence[str], new_pseudonyms: Sequence[bytes]
-) -> Asked:
-    """Return the query for `pseudonyms_for`, whose rows `pseudonyms_of` reads.
-
-    Raises `RequestError` for an id that is out of bounds.
+    Raises `RequestError` for an id that is out of bounds, or if there is no such surface.
     """
     if len(external_ids) > MAX_BULK:
         raise RequestError(
@@ -344,20 +387,34 @@ def pseudonyms_query(
     for external_id in external_ids:
         _check_external_id("lead", external_id)
     offered = dict(zip(external_ids, new_pseudonyms, strict=True))
-    return "log.assign_pseudonyms", {
-        "log_id": log_id,
-        "surface": surface,
-        "external_ids": list(offered),
-        "fresh": list(offered.values()),
-    }
-
-
-def pseudonyms_of(rows: Sequence[Row], surface: bytes, wanted: int) -> dict[str, bytes]:
-    """Return pseudonyms by the rows of their query. Raises `RequestError` unless all are there."""
+    rows = session.all(
+        "log.assign_pseudonyms",
+        log_id=log_id,
+        surface=surface,
+        external_ids=list(offered),
+        fresh=list(offered.values()),
+    )
     # The database assigns none on a surface that is not in the log.
-    if len(rows) != wanted:
+    if len(rows) != len(external_ids):
         raise RequestError("surface-unknown", f"surface {to_hex(surface)} has published no policy")
     return {row.external_id: row.lead for row in rows}
+
+
+def own_pseudonym_for(
+    session: Session, log_id: bytes, surface: bytes, external_id: str, new_pseudonym: bytes
+) -> Row | None:
+    """Return the owner of a surface and the pseudonym of an identity there, as `pseudonyms_for`.
+
+    It is None if there is no such surface.
+    """
+    _check_external_id("lead", external_id)
+    return session.one(
+        "log.own_pseudonym",
+        log_id=log_id,
+        surface=surface,
+        external_id=external_id,
+        fresh=new_pseudonym,
+    )
 
 
 class OwnOrder(NamedTuple):

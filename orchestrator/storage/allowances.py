@@ -48,13 +48,12 @@ def admit(
 
 
 def _priced(costs: Mapping[str, int], limits: Sequence[Limits]) -> dict[str, list[object]]:
-    """Return the arguments that charge costs: by each of the limits in turn."""
-    rates = [rate_of(limits[0], name) for name in costs]
+    """Return the arguments that charge costs: by each of the limits in turn, in order of names."""
+    names = sorted(costs)
+    rates = [rate_of(limits[0], name) for name in names]
     return {
-        "buckets": list(costs),
-        "costs_us": [
-            rate_of(each, name).cost_us(units) for each in limits for name, units in costs.items()
-        ],
+        "buckets": names,
+        "costs_us": [rate_of(each, name).cost_us(costs[name]) for each in limits for name in names],
         "windows_us": [rate.window_us for rate in rates],
     }
 

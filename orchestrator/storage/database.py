@@ -145,17 +145,23 @@ class Session:
         self,
         connection: psycopg.Connection[Row],
         opening: Sequence[Asked] = (),
+        ending: Sequence[Asked] = (),
         check: Callable[[Row | None], object] = lambda _: None,
     ) -> None:
         self._raw = connection
         self._opening = opening
+        self._ending = ending
         self._check = check
-        self._presents = bool(opening) and opening[-1][0] == "database.begin_with_key"
+        self._presents = bool(opening) and "secret" in opening[-1][1]
         self._key: Row | None = None
+        self._has_failed = False
 
     @property
     def key(self) -> Row | None:
-        """The facts of the key whose secret is presented; None if it is not known, or is none."""
+        """The facts of the key whose secret is presented; None if it is not known, or is none.
+
+        They come with what else the beginning of the transaction returned.
+        """
         self._begin()
         return self._key
 
@@ -191,10 +197,30 @@ class Session:
             for row in rows:
                 copy.write_row(row)
 
-    def end(self, *last: Asked) -> None:
-        """Run the last queries of a transaction that has begun; one that has not had no effect."""
-        if not self._opening:
-            self._send(*last)
+    def conclude(self, *queries: Asked) -> list[list[Row]]:
+        """Return the rows of the last queries, which are sent in one round trip with the end.
+
+        If one of them fails the transaction does not end so, and is rolled back. Where they are the
+        first ones too, the key is looked at when they are done: by what they do the database must
+        have judged it.
+        """
+        sent = self._send(*queries, *self._ending)
+        self._ending = ()
+        return [cursor.fetchall() for cursor in sent[: len(queries)]]
+
+    def commit(self) -> None:
+        """End the transaction, if it has begun and has not ended, and keep what it did."""
+        if not self._opening and self._ending:
+            self._send(*self._ending)
+
+    def roll_back(self) -> None:
+        """End the transaction likewise, and undo what it did."""
+        if self._has_failed:
+            # The driver takes a statement as prepared that the failure has passed over; this has
+            # it forget all that it has prepared.
+            self._raw.rollback()
+        elif not self._opening and self._ending:
+            self._send(("database.roll_back", {}))
 
     @property
     def _connection(self) -> psycopg.Connection[Row]:
@@ -220,6 +246,9 @@ class Session:
             with self._raw.pipeline():
                 for query, arguments in (*opening, *queries):
                     sent.append(self._raw.execute(statement(query), arguments))
+        except DatabaseError:
+            self._has_failed = True
+            raise
         finally:
             # Also if a later query has failed: it may have, because of what the key is.
             if opening and self._presents:
@@ -256,26 +285,27 @@ class Connection:
         check: Callable[[Row | None], object] = lambda _: None,
         snapshot: bool = False,
         lets_go_early: bool = False,
+        entering: Asked | None = None,
     ) -> Iterator[Session]:
         """Open a transaction, which commits at the end or is rolled back.
 
         It speaks for the account of the key that has this secret, which `check` may refuse, or,
         where the role is a worker's, for the account that is named. One that `lets_go_early` gives
-        its locks back before its writes are on the disk, and ends when they are.
+        its locks back before its writes are on the disk, and ends when they are. By `entering` it
+        begins in a way that does more: a query that takes `secret` and `durability` as well.
         """
-        session = Session(
-            self._connection, _opening(account, secret, snapshot, lets_go_early), check
-        )
+        opening = _opening(account, secret, snapshot, lets_go_early, entering)
+        ending: list[Asked] = [("database.commit", {})]
+        if lets_go_early:
+            ending.append(("database.flush", {}))
+        session = Session(self._connection, opening, ending, check)
         try:
             yield session
-            if lets_go_early:
-                session.end(("database.commit", {}), ("database.flush", {}))
-            else:
-                session.end(("database.commit", {}))
+            session.commit()
         except BaseException:
             # What has failed for good has no transaction left to roll back.
             with suppress(DatabaseError):
-                session.end(("database.roll_back", {}))
+                session.roll_back()
             raise
 
     def listen(self, to: Literal["sign_ins", "checkpoints", "messages"]) -> None:
@@ -302,7 +332,9 @@ class Connection:
         self._connection.close()
 
 
-def _opening(account: str, secret: bytes, snapshot: bool, lets_go_early: bool) -> list[Asked]:
+def _opening(
+    account: str, secret: bytes, snapshot: bool, lets_go_early: bool, entering: Asked | None
+) -> list[Asked]:
     """Return the queries by which a transaction begins.
 
     The row policies read the account and the secret. They end with the transaction, so that a
@@ -313,6 +345,12 @@ def _opening(account: str, secret: bytes, snapshot: bool, lets_go_early: bool) -
     given = {"account": account, "durability": "off" if lets_go_early else "on"}
     if not secret:
         return [(start, {}), ("database.begin", given)]
+    if entering is not None:
+        query, arguments = entering
+        return [
+            (start, {}),
+            (query, {**arguments, "durability": given["durability"], "secret": secret}),
+        ]
     return [(start, {}), ("database.begin_with_key", given | {"secret": secret})]
 
 

@@ -22,7 +22,14 @@ from orchestrator.core.requests import (
     Touch,
 )
 from orchestrator.core.rights import RIGHTS
-from orchestrator.log.inbox import Result, Submission, pseudonyms_for, results_of, submit
+from orchestrator.log.inbox import (
+    Result,
+    Submission,
+    pseudonyms_for,
+    results_of,
+    submit,
+    submit_last,
+)
 from orchestrator.log.reader import LogReader, StoredEntry
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.serve import now_ms
@@ -121,14 +128,20 @@ class Ledger:
         return ids
 
     def offer(self, submissions: Sequence[Submission]) -> list[UUID]:
-        """Submit requests in their order, each as whose it is, in a transaction for each run."""
+        """Submit requests in their order, each as whose it is, in a transaction for each run.
+
+        One alone of the API's is taken as the API takes one.
+        """
         ids: list[UUID] = []
         for (part, account), run in groupby(submissions, lambda one: _asker(one.request)):
             page = list(run)
             with self._session_of(part, account) as session:
                 for one in page:
                     self._name_surface(session, one.request)
-                taken = submit(session, self.log_id, account, page).ids
+                if part == API and len(page) == 1:
+                    taken = submit_last(session, self.log_id, account, page[0]).ids
+                else:
+                    taken = submit(session, self.log_id, account, page).ids
             self._askers |= dict.fromkeys(taken, (part, account))
             ids += taken
         return ids

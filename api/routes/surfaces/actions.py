@@ -281,7 +281,7 @@ async def _answer(
             here.surface, row.lead, owner.word, position, label, reason, sha256(body).digest()
         )
         key = f"answer:{surface}:{position}:{label}"
-        return intake.submit(session, [Submission(key, request, body)])
+        return intake.submit_last(session, Submission(key, request, body))
 
     return await intake.take_one(take)
 

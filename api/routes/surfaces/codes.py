@@ -217,7 +217,7 @@ async def _take_end(intake: Intake, name: str, request: EndCode | EndOwnCode) ->
         )
         if found is None:
             raise not_found("code of yours, or of your surface's")
-        return intake.submit(session, [Submission(name, request, body)])
+        return intake.submit_last(session, Submission(name, request, body))
 
     return await intake.take_one(take)
 

@@ -31,9 +31,8 @@ from orchestrator.core.policy import parse
 from orchestrator.core.requests import Touch
 from orchestrator.core.site import TokenInfo
 from orchestrator.core.surface_settings import SURFACE
-from orchestrator.log import inbox
 from orchestrator.log.inbox import Submission
-from orchestrator.storage.database import Asked, Row, Session
+from orchestrator.storage.database import Row, Session
 
 TouchIntake = Annotated[Intake, intake_for("operator:touch")]
 
@@ -78,19 +77,26 @@ def leads(
     """List a surface's leads by pseudonym; the surface's owner sees its own ids beside them."""
     # A state may have dots and a pseudonym has none, so the last dot is the one between them.
     after_state, _, after_lead = after.rpartition(".") if after else ("", "", "0x")
+    page: dict[str, object] = {
+        "log_id": service.log_id,
+        "surface": from_hex(surface),
+        "caller": caller.word,
+        "state": state,
+        "states": None,
+        "after_state": after_state,
+        "after_lead": from_hex(after_lead),
+        "limit": limit,
+    }
     with acting(service, caller) as session:
-        here = known_surface(service, session, surface)
-        rows = session.all(
-            "api.lead_page",
-            log_id=service.log_id,
-            surface=from_hex(surface),
-            caller=caller.word,
-            state=state,
-            states=None if outcome is None else _states_before(service, session, here, outcome),
-            after_state=after_state,
-            after_lead=from_hex(after_lead),
-            limit=limit,
+        if outcome is not None:
+            here = known_surface(service, session, surface)
+            page["states"] = _states_before(service, session, here, outcome)
+        known, rows = session.conclude(
+            ("api.surface_is_known", {"log_id": service.log_id, "surface": from_hex(surface)}),
+            ("api.lead_page", page),
         )
+    if not known:
+        raise not_found("surface")
     return answers.Leads(
         leads=[
             answers.LeadSummary(
@@ -115,14 +121,19 @@ async def touch(
     intake: TouchIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.FencedTouch
 ) -> RequestStatus:
     """Record an action that you took on a lead."""
-    items: list[Item[bodies.Touch]] = [Item(key, "body", body)]
+    item = Item[bodies.Touch](key, "body", body)
+    submission = _touch_submission(item, surface, intake.caller)
 
     def take(session: Session) -> list[UUID]:
-        taken = _submit_touches(intake, session, surface, items)
+        _check_touches(intake, session, surface, [item])
+        intake.enter(session, [submission.request])
+        if body.fence is None:
+            return intake.take_last(session, submission)
+        taken = intake.take(session, [submission])
         check_lease(intake, session, surface, body, taken)
         return taken
 
-    return await intake.take_one(take)
+    return await intake.take_one(take, [submission.request])
 
 
 @router.post(
@@ -186,35 +197,35 @@ def _states_before(service: Service, session: Session, here: Row, outcome: str) 
 def _submit_touches(
     intake: Intake, session: Session, surface: str, items: Sequence[Item[bodies.Touch]]
 ) -> list[UUID]:
-    """Submit touches: all of them, or none if one is refused.
+    """Submit touches: all of them, or none if one is refused."""
+    submissions = [_touch_submission(item, surface, intake.caller) for item in items]
+    # A bulk is looked through before others have to wait for the surface.
+    _check_touches(intake, session, surface, items)
+    return intake.submit(session, submissions)
 
-    What the surface offers, and at which level, is told here already; the log decides it once more,
-    at the position of each touch.
+
+def _check_touches(
+    intake: Intake, session: Session, surface: str, items: Sequence[Item[bodies.Touch]]
+) -> None:
+    """Raise `Refusal` for a touch that the surface does not offer, or shows no lead for.
+
+    What it offers, and at which level, is told here already; the log decides it once more, at the
+    position of each touch.
     """
     service = intake.service
-    submissions = [_touch_submission(item, surface, intake.caller) for item in items]
     where = {"log_id": service.log_id, "surface": from_hex(surface)}
     # One query for all leads of a bulk request.
     wanted = list({from_hex(item.body.lead) for item in items})
-    queries: list[Asked] = [
+    here, leads = session.together(
         ("api.surface_settings", where),
         ("api.leads_on_surface", where | {"leads": wanted}),
-    ]
-    # A bulk is looked through before others have to wait for the surface.
-    asked = [submission.request for submission in submissions] if len(items) == 1 else []
-    if asked:
-        queries.append(inbox.entry_query(service.log_id, asked))
-    here, leads, *entered = session.together(*queries)
+    )
     if not here:
         raise not_found("surface")
     offered = here[0].settings["actions"] if here[0].settings else {}
     known = {found.lead for found in leads}
     for item in items:
         _check_touch(item, known, offered)
-    if not asked:
-        return intake.submit(session, submissions)
-    inbox.check_entered(entered[0][0], asked)
-    return intake.take(session, submissions)
 
 
 def check_lease(

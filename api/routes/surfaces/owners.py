@@ -97,7 +97,7 @@ async def publish_policy(
     def take(session: Session) -> list[UUID]:
         own_surface(intake.service, session, intake.caller, surface)
         check_room(intake, session, submission.idempotency_key, "policy")
-        return intake.submit(session, [submission])
+        return intake.submit_last(session, submission)
 
     return _surface_request(await intake.take_one(take), from_hex(surface), rules)
 
@@ -142,7 +142,7 @@ def _submit_surface(
     session.run(
         "api.add_surface_name", log_id=service.log_id, surface=surface, owner=owner.word, name=name
     )
-    return intake.submit(session, [submission])
+    return intake.submit_last(session, submission)
 
 
 def _publication(key: str, owner: Caller, surface: bytes, rules: Policy) -> Submission:
@@ -221,8 +221,15 @@ async def report_event(
     intake: ReportIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.ProductEvent
 ) -> RequestStatus:
     """Report something that happened in the product to a lead."""
-    items = [Item(key, "body", body)]
-    return await intake.take_one(lambda session: submit_events(intake, session, surface, items))
+    item = Item(key, "body", body)
+    if body.lead is None or body.ref is not None or body.fields:
+        return await intake.take_one(
+            lambda session: submit_events(intake, session, surface, [item])
+        )
+    lead, dated = body.lead, _dated(item, from_hex(surface))
+    return await intake.take_one(
+        lambda session: _submit_own(intake, session, surface, item, lead, dated), [dated]
+    )
 
 
 @router.post(
@@ -247,16 +254,12 @@ def submit_events(
 ) -> list[UUID]:
     """Submit events: all of them, or none if one is refused."""
     service, word = intake.service, from_hex(surface)
-    first = items[0].body
-    if len(items) == 1 and first.lead is not None and first.ref is None and not first.fields:
-        bound = [_bind_by_id(intake, session, word, items[0], first.lead)]
-    else:
-        own_surface(service, session, intake.caller, surface)
-        check_qualification(service, session, word, items)
-        # Leads are bound in the order of receipt, which is that of the surface's lock.
-        inbox.enter(session, service.log_id, [_dated(item, word) for item in items])
-        named = [Named(item.body.lead, item.body.ref) for item in items]
-        bound = bind(session, service.log_id, word, named, _new_word)
+    own_surface(service, session, intake.caller, surface)
+    check_qualification(service, session, word, items)
+    # Leads are bound in the order of receipt, which is that of the surface's lock.
+    inbox.enter(session, service.log_id, [_dated(item, word) for item in items])
+    named = [Named(item.body.lead, item.body.ref) for item in items]
+    bound = bind(session, service.log_id, word, named, _new_word)
     own_orders = [
         OwnOrder(lead, item.body.order) if item.body.order is not None else None
         for item, (lead, *_) in zip(items, bound, strict=True)
@@ -271,26 +274,28 @@ def submit_events(
     )
 
 
-def _bind_by_id(
+def _submit_own(
     intake: Intake,
     session: Session,
-    surface: bytes,
+    surface: str,
     item: Item[bodies.ProductEvent],
     external_id: str,
-) -> Bound:
-    """Enter for one event that comes by the owner's own id alone, and bind it.
+    dated: ProductEvent,
+) -> list[UUID]:
+    """Submit one event that comes by the owner's own id alone; the transaction entered for it.
 
-    It does what `submit_events` does for all others, in one round trip.
+    It does what `submit_events` does for all others, in few round trips.
     """
-    log_id, dated = intake.service.log_id, [_dated(item, surface)]
-    rows, (entered,), named = session.together(
-        ("api.surface", {"log_id": log_id, "surface": surface}),
-        inbox.entry_query(log_id, dated),
-        inbox.pseudonyms_query(log_id, surface, [external_id], [_new_word()]),
-    )
-    _owned(rows[0] if rows else None, intake.caller)
-    inbox.check_entered(entered, dated)
-    return Bound(inbox.pseudonyms_of(named, surface, 1)[external_id], None)
+    service, word = intake.service, from_hex(surface)
+    row = inbox.own_pseudonym_for(session, service.log_id, word, external_id, _new_word())
+    owned = _owned(row, intake.caller)
+    intake.enter(session, [dated])
+    order = ZERO_WORD
+    if item.body.order is not None:
+        named = OwnOrder(owned.lead, item.body.order)
+        order = _order_words(service, session, word, [named])[named]
+    bound = Bound(owned.lead, None)
+    return intake.take_last(session, _event_submission(item, surface, bound, order))
 
 
 def _new_word() -> bytes:
@@ -417,4 +422,4 @@ def _submit_erasure(
     # Only the pseudonym: what is kept of this request must not say who was erased.
     body = canonical_json({"surface": surface, "lead": to_hex(lead)})
     request = Erasure(from_hex(surface), lead, owner.word)
-    return intake.submit(session, [Submission(key, request, body)])
+    return intake.submit_last(session, Submission(key, request, body))

@@ -73,7 +73,7 @@ async def publish_settings(
     def take(session: Session) -> list[UUID]:
         own_surface(intake.service, session, owner, surface)
         check_room(intake, session, submission.idempotency_key, "settings")
-        return intake.submit(session, [submission])
+        return intake.submit_last(session, submission)
 
     status = await intake.take_one(take)
     return answers.SettingsRequest(**status.model_dump(), settings_hash=to_hex(settings.hash))
@@ -152,7 +152,7 @@ async def ask_for_judgement(
     def take(session: Session) -> list[UUID]:
         _surface_in_force(session, intake.service.log_id, surface)
         request = JudgeTrust(from_hex(surface), operator.word)
-        return intake.submit(session, [Submission(f"judge:{surface}:{key}", request, body)])
+        return intake.submit_last(session, Submission(f"judge:{surface}:{key}", request, body))
 
     return await intake.take_one(take)
 
@@ -194,7 +194,7 @@ async def forecast(
     def take(session: Session) -> list[UUID]:
         _surface_in_force(session, intake.service.log_id, surface)
         name = f"forecast:{surface}:{key}"
-        return intake.submit(session, [Submission(name, request, sealed, salt)])
+        return intake.submit_last(session, Submission(name, request, sealed, salt))
 
     return await intake.take_one(take)
 
@@ -233,10 +233,12 @@ def history(service: TheService, caller: AnyCaller, surface: SurfaceId) -> answe
 
 def _cohorts(service: Service, caller: Caller, surface: str) -> Cohorts:
     with acting(service, caller) as session:
-        row = session.one("api.cohorts", log_id=service.log_id, surface=from_hex(surface))
-    if row is None:
+        (rows,) = session.conclude(
+            ("api.cohorts", {"log_id": service.log_id, "surface": from_hex(surface)})
+        )
+    if not rows:
         raise not_found("surface")
-    cohorts = Cohorts.from_document(row.cohorts)
+    cohorts = Cohorts.from_document(rows[0].cohorts)
     # Midnights pass without an entry, too.
     cohorts.at(service.now_ms())
     return cohorts
@@ -306,7 +308,7 @@ async def _take_reason(
 
     def take(session: Session) -> list[UUID]:
         own_surface(intake.service, session, owner, surface)
-        return intake.submit(session, [Submission(key, request, private, salt)])
+        return intake.submit_last(session, Submission(key, request, private, salt))
 
     return await intake.take_one(take)
 

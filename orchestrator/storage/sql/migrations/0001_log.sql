@@ -424,7 +424,7 @@ CREATE TABLE rate_limits (
     bucket text NOT NULL CHECK (octet_length(bucket) <= 32),
     full_at_us bigint NOT NULL,
     PRIMARY KEY (account, bucket)
-);
+) WITH (fillfactor = 50);
 
 -- A contract on its way: signed by the operator, then by the owner, then opened on chain (when it
 -- is in `contracts`). Its status follows from these columns and is stored nowhere.
@@ -503,33 +503,31 @@ END $$;
 -- (All of these are in plpgsql, whose plans are kept: policies and functions ask them several times in
 -- each transaction, and a function in SQL that is not inlined is planned at each call.)
 
--- The key whose secret this transaction presents, and whether it is `live`, `expired` or `revoked`.
-CREATE FUNCTION presented_key() RETURNS TABLE (
-    account text, key bytea, name text, parent bytea, scopes text[], surfaces bytea[],
-    expires_ms bigint, state text
-) LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN QUERY
-    SELECT k.account::text, k.key::bytea, k.name, k.parent::bytea, k.scopes, k.surfaces::bytea[],
-        least(k.expires_ms, p.expires_ms),
-        CASE
-            WHEN k.revoked_ms IS NOT NULL OR p.revoked_ms IS NOT NULL THEN 'revoked'
-            WHEN least(k.expires_ms, p.expires_ms) <= clock_ms() THEN 'expired'
-            ELSE 'live'
-        END
-    FROM api_keys k LEFT JOIN api_keys p ON p.key = k.parent
-    WHERE k.secret_hash = sha256(presented());
-END $$;
+-- The key whose secret this transaction presents, and whether it is `live`, `expired` or `revoked`: for the
+-- functions below, whose queries it becomes a part of: so is the clock, which is `clock_ms()` written out. It
+-- is read with the rights of who asks it.
+CREATE VIEW key_presented WITH (security_invoker = true) AS
+SELECT k.account::text AS account, k.key::bytea AS key, k.name, k.parent::bytea AS parent, k.scopes,
+    k.surfaces::bytea[] AS surfaces, least(k.expires_ms, p.expires_ms) AS expires_ms,
+    CASE
+        WHEN k.revoked_ms IS NOT NULL OR p.revoked_ms IS NOT NULL THEN 'revoked'
+        WHEN least(k.expires_ms, p.expires_ms) <= coalesce(
+            (SELECT now_ms FROM simulated_clock),
+            floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint) THEN 'expired'
+        ELSE 'live'
+    END AS state
+FROM api_keys k LEFT JOIN api_keys p ON p.key = k.parent
+WHERE k.secret_hash = sha256(presented());
 
 -- Presents the secret of a key for this transaction, and returns what is known of the key.
 CREATE FUNCTION present(secret bytea) RETURNS TABLE (
     account text, key bytea, name text, parent bytea, scopes text[], surfaces bytea[],
     expires_ms bigint, state text
-) LANGUAGE plpgsql ROWS 1 AS $$
+) LANGUAGE plpgsql SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp AS $$
+DECLARE
+    shown CONSTANT text := set_config('tallystick.presented', encode(secret, 'hex'), true);
 BEGIN
-    PERFORM set_config('tallystick.presented', encode(secret, 'hex'), true);
-    RETURN QUERY SELECT * FROM presented_key();
+    RETURN QUERY SELECT * FROM key_presented;
 END $$;
 
 -- What policies ask, as `(SELECT current_account())`, so that it is looked up once a statement. All
@@ -537,7 +535,7 @@ END $$;
 CREATE FUNCTION current_account() RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    RETURN (SELECT k.account FROM presented_key() AS k WHERE k.state = 'live');
+    RETURN (SELECT k.account FROM key_presented AS k WHERE k.state = 'live');
 END $$;
 
 -- The same as a word of the log: an address, left-padded to 32 bytes.
@@ -546,27 +544,27 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public,
 BEGIN
     RETURN (
         SELECT decode(repeat('0', 24) || substr(k.account, 3), 'hex')
-        FROM presented_key() AS k WHERE k.state = 'live');
+        FROM key_presented AS k WHERE k.state = 'live');
 END $$;
 
 -- The random id of the key.
 CREATE FUNCTION current_key() RETURNS bytea
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    RETURN (SELECT k.key FROM presented_key() AS k WHERE k.state = 'live');
+    RETURN (SELECT k.key FROM key_presented AS k WHERE k.state = 'live');
 END $$;
 
 CREATE FUNCTION current_scopes() RETURNS text[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    RETURN (SELECT k.scopes FROM presented_key() AS k WHERE k.state = 'live');
+    RETURN (SELECT k.scopes FROM key_presented AS k WHERE k.state = 'live');
 END $$;
 
 -- The surfaces that the key is limited to; NULL for all, as for none.
 CREATE FUNCTION current_surfaces() RETURNS bytea[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    RETURN (SELECT k.surfaces FROM presented_key() AS k WHERE k.state = 'live');
+    RETURN (SELECT k.surfaces FROM key_presented AS k WHERE k.state = 'live');
 END $$;
 
 -- Whether the key may do what this scope names, on this surface or, if that is NULL, beside any.
@@ -574,7 +572,7 @@ CREATE FUNCTION key_may(scope text, on_surface bytea) RETURNS boolean
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     RETURN EXISTS (
-        SELECT FROM presented_key() AS k
+        SELECT FROM key_presented AS k
         WHERE k.state = 'live' AND scope = ANY (k.scopes)
             AND (k.surfaces IS NULL OR on_surface IS NULL OR on_surface = ANY (k.surfaces))
     );
@@ -619,7 +617,7 @@ CREATE POLICY owner_or_operator ON leads FOR SELECT TO tallystick_api USING (
     )
 );
 
--- No login writes requests or the inbox: `take_requests` below does, as it finds right.
+-- No login writes requests or the inbox: `take_requests` and `take_request` below do, as they find right.
 GRANT SELECT ON requests TO tallystick_worker, tallystick_api;
 CREATE POLICY sender ON requests FOR SELECT TO tallystick_api
     USING (account = (SELECT current_account()));
@@ -670,16 +668,30 @@ CREATE FUNCTION assign_pseudonyms(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    speaker bytea := current_word();
-    may_report boolean := key_may('owner:report', on_surface);
+    shown record;
+    speaker bytea;
+    may_report boolean;
 BEGIN
-    IF NOT (may_report OR key_may('operator:touch', on_surface)) THEN
+    SELECT k.account, k.scopes, k.surfaces INTO shown FROM key_presented AS k
+        WHERE k.state = 'live' AND (k.surfaces IS NULL OR on_surface = ANY (k.surfaces));
+    speaker := decode(repeat('0', 24) || substr(shown.account, 3), 'hex');
+    may_report := 'owner:report' = ANY (shown.scopes);
+    IF (may_report OR 'operator:touch' = ANY (shown.scopes)) IS NOT TRUE THEN
         RAISE EXCEPTION 'a pseudonym is given for a touch or an event, by a key that may make these'
             USING ERRCODE = 'insufficient_privilege';
     END IF;
     IF cardinality(external_ids) > 1000 THEN
         RAISE EXCEPTION 'at most 1000 pseudonyms are given at once'
             USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    -- The frequent case is one that is known.
+    IF cardinality(external_ids) = 1 THEN
+        SELECT i.external_id, i.lead INTO external_id, lead FROM lead_identities i
+            WHERE i.log_id = of_log AND i.surface = on_surface AND i.external_id = external_ids[1];
+        IF FOUND THEN
+            RETURN NEXT;
+            RETURN;
+        END IF;
     END IF;
     INSERT INTO lead_identities (log_id, surface, external_id, lead)
         SELECT s.log_id, s.surface, offered.external_id,
@@ -696,15 +708,16 @@ BEGIN
         WHERE i.log_id = of_log AND i.surface = on_surface AND i.external_id = ANY (external_ids);
 END $$;
 
--- The inbox is filled by `take_requests` alone.
+-- The inbox is filled by `take_requests` and `take_request` alone.
 GRANT INSERT ON inbox TO tallystick_definer;
 CREATE POLICY taker ON inbox FOR INSERT TO tallystick_definer WITH CHECK (true);
 GRANT SELECT, INSERT ON requests TO tallystick_definer;
 CREATE POLICY taker ON requests TO tallystick_definer USING (true) WITH CHECK (true);
 GRANT SELECT ON results TO tallystick_definer;
 CREATE POLICY taker ON results FOR SELECT TO tallystick_definer USING (true);
-GRANT INSERT ON private_payloads TO tallystick_definer;
+GRANT SELECT (log_id, commitment, salt), INSERT ON private_payloads TO tallystick_definer;
 CREATE POLICY taker ON private_payloads FOR INSERT TO tallystick_definer WITH CHECK (true);
+CREATE POLICY comparer ON private_payloads FOR SELECT TO tallystick_definer USING (true);
 GRANT SELECT ON request_rights, logs TO tallystick_definer;
 GRANT SELECT ON simulated_clock TO tallystick_registrar, tallystick_definer;
 
@@ -747,6 +760,45 @@ BEGIN
     END LOOP;
 END $$;
 
+-- Whether a request is for this account to make by this key: `r` is the right to its kind, NULL for none, and
+-- the text of what the log is told goes as JSON, bytes in hex. (One expression, which becomes a part of what
+-- asks it.)
+CREATE FUNCTION is_rightful(
+    r request_rights, body json, salt text, private text, speaker_hex text, key_hex text,
+    key_scopes text[], key_surfaces bytea[], is_publisher boolean, is_surfaces_owner boolean
+) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN r.kind IS NOT NULL
+    AND (r.scope IS NULL OR r.scope = ANY (key_scopes))
+    AND (key_surfaces IS NULL OR body ->> 'surface' IS NULL
+        OR decode(body ->> 'surface', 'hex') = ANY (key_surfaces))
+    AND (NOT r.names_key OR body ->> 'key' = key_hex)
+    -- What is kept apart is what the log is told that it is.
+    AND (salt IS NULL OR body ->> 'commitment' = encode(
+        sha256(decode(salt, 'hex') || decode(private, 'hex')), 'hex'))
+    AND (r.actor IS NULL OR body ->> r.actor = speaker_hex)
+    AND (NOT r.is_publishers OR is_publisher)
+    AND (NOT r.is_surface_owners OR is_surfaces_owner);
+
+-- The id of an account's request: a UUID of version 8, as `core/codec.py` makes it.
+CREATE FUNCTION id_of_request(of_log bytea, speaker text, idempotency_key text) RETURNS uuid
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    digest CONSTANT bytea := sha256(
+        of_log || convert_to(speaker, 'UTF8') || '\x00' || convert_to(idempotency_key, 'UTF8'));
+BEGIN
+    RETURN encode(set_byte(set_byte(substring(digest FOR 16),
+        6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128), 'hex')::uuid;
+END $$;
+
+-- The turn that a request has which comes again after this one.
+CREATE FUNCTION next_turn(last_turn integer, last_code text, retryable text[]) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE
+    WHEN last_turn IS NULL THEN 1
+    WHEN last_code = ANY (retryable) THEN last_turn + 1
+    ELSE last_turn
+END;
+
 -- Takes requests: remembers and queues, in their order, those that are new, and those whose last turn
 -- was refused by one of these codes. Returns of each its turn, and whether it has it by this.
 --
@@ -777,7 +829,7 @@ BEGIN
         SELECT k.account, k.scopes, k.surfaces,
             CASE WHEN k.parent IS NULL THEN repeat('00', 32) ELSE encode(k.key, 'hex') END
         INTO speaker, key_scopes, key_surfaces, key_hex
-        FROM presented_key() AS k WHERE k.state = 'live';
+        FROM key_presented AS k WHERE k.state = 'live';
     END IF;
     speaker_hex := repeat('0', 24) || substr(speaker, 3);
     speaker_word := decode(speaker_hex, 'hex');
@@ -790,23 +842,13 @@ BEGIN
         PERFORM check_new_leads(of_log, offered);
     END IF;
     RETURN QUERY
-    WITH read AS MATERIALIZED (
-        SELECT sha256(of_log || convert_to(speaker, 'UTF8') || '\x00'
-                || convert_to(o.idempotency_key, 'UTF8')) AS digest,
+    WITH given AS MATERIALIZED (
+        SELECT id_of_request(of_log, speaker, o.idempotency_key) AS request_id,
             o.idempotency_key, o.body, decode(o.salt, 'hex') AS salt,
             decode(o.private, 'hex') AS private, decode(o.body_hash, 'hex') AS body_hash, o.place,
-            CASE WHEN
-                r.kind IS NOT NULL
-                AND (r.scope IS NULL OR r.scope = ANY (key_scopes))
-                AND (key_surfaces IS NULL OR o.body ->> 'surface' IS NULL
-                    OR decode(o.body ->> 'surface', 'hex') = ANY (key_surfaces))
-                AND (NOT r.names_key OR o.body ->> 'key' = key_hex)
-                -- What is kept apart is what the log is told that it is.
-                AND (o.salt IS NULL OR o.body ->> 'commitment' = encode(
-                    sha256(decode(o.salt, 'hex') || decode(o.private, 'hex')), 'hex'))
-                AND (r.actor IS NULL OR o.body ->> r.actor = speaker_hex)
-                AND (NOT r.is_publishers OR is_publisher)
-                AND (NOT r.is_surface_owners OR EXISTS (
+            CASE WHEN is_rightful(
+                r, o.body, o.salt, o.private, speaker_hex, key_hex, key_scopes, key_surfaces,
+                is_publisher, EXISTS (
                     SELECT FROM surface_names n
                     WHERE n.log_id = of_log AND n.surface = decode(o.body ->> 'surface', 'hex')
                         AND n.owner = speaker_word))
@@ -817,19 +859,8 @@ BEGIN
                 idempotency_key text, kind text, body json, body_hash text, salt text, private text)
         ) WITH ORDINALITY AS o (idempotency_key, kind, body, body_hash, salt, private, place)
         LEFT JOIN request_rights r ON r.kind = o.kind AND r.sender = session_user
-    ), given AS (
-        -- A UUID of version 8, as `core/codec.py` makes it.
-        SELECT encode(set_byte(set_byte(substring(digest FOR 16),
-                6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128), 'hex')::uuid
-                AS request_id,
-            idempotency_key, kind, body, salt, private, body_hash, place, is_owners
-        FROM read
     ), numbered AS MATERIALIZED (
-        SELECT given.*, CASE
-            WHEN last.turn IS NULL THEN 1
-            WHEN last.code = ANY (retryable) THEN last.turn + 1
-            ELSE last.turn
-        END AS turn
+        SELECT given.*, next_turn(last.turn, last.code, retryable) AS turn
         FROM given LEFT JOIN LATERAL (
             SELECT r.turn, s.code
             FROM requests r LEFT JOIN results s ON s.log_id = r.log_id AND s.seq = r.seq
@@ -879,15 +910,115 @@ BEGIN
     SELECT request_id, turn, fresh.seq IS NOT NULL FROM numbered LEFT JOIN fresh USING (request_id);
 END $$;
 
+-- Takes one request of the account of the key that the transaction presents, by the rules of
+-- `take_requests`, and returns the same of it. One whose key came before with another body is an error: a
+-- salted body is known by the salt of that turn, and once this is erased no body is the same. (Most requests
+-- come one by one, and a query that is made for many takes long to begin.)
+CREATE FUNCTION take_request(
+    of_log bytea, offered json, retryable text[],
+    OUT request_id uuid, OUT turn integer, OUT is_fresh boolean
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    now_ms CONSTANT bigint := clock_ms();
+    shown record;
+    o record;
+    r request_rights;
+    speaker_hex text;
+    about bytea;
+    named bytea;
+    surfaces_owner bytea;
+    hidden bytea;
+    hash bytea;
+    last record;
+    taken bigint;
+    place record;
+BEGIN
+    SELECT k.account, k.scopes, k.surfaces,
+        CASE WHEN k.parent IS NULL THEN repeat('00', 32) ELSE encode(k.key, 'hex') END AS key_hex
+        INTO shown FROM key_presented AS k WHERE k.state = 'live';
+    SELECT * INTO o FROM json_to_record(offered) AS (
+        idempotency_key text, kind text, body json, body_hash text, salt text, private text);
+    SELECT * INTO r FROM request_rights q WHERE q.kind = o.kind AND q.sender = session_user;
+    speaker_hex := repeat('0', 24) || substr(shown.account, 3);
+    about := decode(o.body ->> 'surface', 'hex');
+    named := decode(o.body ->> 'lead', 'hex');
+    IF r.is_surface_owners THEN
+        SELECT n.owner INTO surfaces_owner FROM surface_names n
+            WHERE n.log_id = of_log AND n.surface = about;
+    END IF;
+    IF is_rightful(
+        r, o.body, o.salt, o.private, speaker_hex, shown.key_hex, shown.scopes, shown.surfaces,
+        r.is_publishers AND EXISTS (
+            SELECT FROM logs l WHERE l.log_id = of_log AND l.publisher = shown.account),
+        surfaces_owner = decode(speaker_hex, 'hex')) IS NOT TRUE
+    THEN
+        PERFORM refuse_request(o.kind, shown.account);
+    END IF;
+    IF named IS NOT NULL AND about IS NOT NULL AND NOT (
+        EXISTS (SELECT FROM lead_identities i
+            WHERE i.log_id = of_log AND i.lead = named AND i.surface = about)
+        OR EXISTS (SELECT FROM leads l WHERE l.log_id = of_log AND l.lead = named))
+    THEN
+        PERFORM check_new_leads(of_log, json_build_array(offered));
+    END IF;
+    request_id := id_of_request(of_log, shown.account, o.idempotency_key);
+    SELECT q.turn, s.code INTO last
+        FROM requests q LEFT JOIN results s ON s.log_id = q.log_id AND s.seq = q.seq
+        WHERE q.log_id = of_log AND q.request_id = take_request.request_id
+        ORDER BY q.turn DESC LIMIT 1;
+    turn := next_turn(last.turn, last.code, retryable);
+    hidden := decode(o.private, 'hex');
+    hash := CASE WHEN o.salt IS NULL THEN decode(o.body_hash, 'hex')
+        ELSE sha256(decode(o.salt, 'hex') || hidden) END;
+    INSERT INTO requests
+        (log_id, request_id, turn, account, idempotency_key, kind, body_hash, received_ms)
+        VALUES (of_log, request_id, turn, shown.account, o.idempotency_key, o.kind, hash, now_ms)
+        ON CONFLICT (log_id, request_id, turn) DO NOTHING RETURNING seq INTO taken;
+    is_fresh := taken IS NOT NULL;
+    IF turn > 1 OR NOT is_fresh THEN
+        -- The insertion has waited for any other transaction that takes the same key.
+        SELECT CASE WHEN o.salt IS NULL THEN q.body_hash = hash AND p.salt IS NULL
+                ELSE q.body_hash = sha256(coalesce(p.salt, '') || hidden) END AS is_same INTO last
+            FROM requests q LEFT JOIN private_payloads p
+                ON p.log_id = q.log_id AND p.commitment = q.body_hash
+            WHERE q.log_id = of_log AND q.request_id = take_request.request_id
+                AND q.turn = take_request.turn - is_fresh::integer;
+        IF last.is_same IS NOT TRUE THEN
+            RAISE EXCEPTION 'this key came before with another body'
+                USING ERRCODE = 'integrity_constraint_violation';
+        END IF;
+    END IF;
+    IF NOT is_fresh THEN
+        RETURN;
+    END IF;
+    SELECT * INTO place FROM take_places(
+        of_log, shown.account, ARRAY[about], ARRAY[1::bigint],
+        octet_length(o.body::text) + coalesce(octet_length(hidden), 0), r.is_surface_owners);
+    INSERT INTO inbox (log_id, seq, account, sender, kind, received_ms, body, rank)
+        VALUES (of_log, taken, shown.account, session_user, o.kind, now_ms, o.body,
+            place.first_place / place.turn);
+    IF o.salt IS NOT NULL THEN
+        -- The surface's owner reads what is said of its leads, and nothing else of its operators.
+        INSERT INTO private_payloads (log_id, commitment, surface, lead, account, salt, body)
+            VALUES (of_log, hash, CASE WHEN named IS NOT NULL THEN about END, named, shown.account,
+                decode(o.salt, 'hex'), hidden);
+    END IF;
+END $$;
+
 GRANT EXECUTE ON FUNCTION assign_pseudonyms TO tallystick_api;
+GRANT EXECUTE ON FUNCTION is_rightful, id_of_request, next_turn TO tallystick_definer;
+GRANT EXECUTE ON FUNCTION take_request TO tallystick_api;
 GRANT EXECUTE ON FUNCTION take_requests TO tallystick_worker, tallystick_api;
-GRANT EXECUTE ON FUNCTION presented_key, current_account, current_word, current_key, current_scopes,
+GRANT EXECUTE ON FUNCTION present, current_account, current_word, current_key, current_scopes,
     current_surfaces, key_may TO tallystick_api;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION assign_pseudonyms OWNER TO tallystick_definer;
 ALTER FUNCTION check_new_leads OWNER TO tallystick_definer;
+ALTER FUNCTION take_request OWNER TO tallystick_definer;
 ALTER FUNCTION take_requests OWNER TO tallystick_definer;
-ALTER FUNCTION presented_key OWNER TO tallystick_definer;
+ALTER FUNCTION present OWNER TO tallystick_definer;
 ALTER FUNCTION current_account OWNER TO tallystick_definer;
 ALTER FUNCTION current_word OWNER TO tallystick_definer;
 ALTER FUNCTION current_key OWNER TO tallystick_definer;
@@ -924,7 +1055,7 @@ CREATE POLICY eraser ON private_payloads FOR DELETE TO tallystick_api USING (
 );
 
 -- What the definer's functions above look up.
-GRANT SELECT ON api_keys TO tallystick_definer;
+GRANT SELECT ON api_keys, key_presented TO tallystick_definer;
 CREATE POLICY lookup ON api_keys FOR SELECT TO tallystick_definer USING (true);
 
 GRANT SELECT ON accounts TO tallystick_api;

@@ -82,7 +82,7 @@ CREATE POLICY minter ON api_keys FOR INSERT TO tallystick_registrar WITH CHECK (
 CREATE FUNCTION is_wallet_key() RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp
 BEGIN ATOMIC
-    SELECT EXISTS (SELECT FROM presented_key() AS k WHERE k.state = 'live' AND k.parent IS NULL);
+    SELECT EXISTS (SELECT FROM key_presented AS k WHERE k.state = 'live' AND k.parent IS NULL);
 END;
 CREATE FUNCTION may_delegate(
     of_account text, by_key bytea, new_scopes text[], on_surfaces bytea[], until_ms bigint
@@ -90,7 +90,7 @@ CREATE FUNCTION may_delegate(
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
 BEGIN ATOMIC
     SELECT EXISTS (
-        SELECT FROM presented_key() AS k
+        SELECT FROM key_presented AS k
         WHERE k.state = 'live' AND k.parent IS NULL
             AND k.account = of_account AND k.key = by_key
             AND new_scopes <@ k.scopes AND (k.surfaces IS NULL OR on_surfaces <@ k.surfaces)

@@ -97,41 +97,99 @@ CREATE POLICY writer ON account_decisions TO tallystick_sequencer USING (true) W
 CREATE POLICY writer ON log_decisions TO tallystick_sequencer USING (true) WITH CHECK (true);
 
 -- What waits, of all and of an account; the most that may wait of it, which is its share of what is free;
--- the bytes that are kept of it, the most, and the bytes of all. Of all, it reads what is committed: accounts that count at
--- one time may each find the same places free.
+-- the bytes that are kept of it and of all, and the most of each; what a row counts besides what it says; the
+-- rank that is served, and how long a turn is. Of all, it reads what is committed: accounts that count at one
+-- time may each find the same places free.
 -- (In plpgsql, whose plans are kept: a function in SQL that is not inlined is planned at each call.)
 CREATE FUNCTION room_of(
     of_log bytea, of_account text, are_owners boolean,
     OUT waiting bigint, OUT own bigint, OUT most bigint, OUT bytes bigint, OUT most_bytes bigint,
-    OUT all_bytes bigint
+    OUT all_bytes bigint, OUT most_of_all bigint, OUT row_bytes bigint, OUT rank bigint,
+    OUT turn_requests bigint
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
 DECLARE
-    held inbox_limits;
+    places bigint;
+    share bigint;
 BEGIN
-    SELECT * INTO STRICT held FROM inbox_limits;
-    SELECT coalesce(sum(t.requests), 0), coalesce(sum(t.bytes), 0) INTO waiting, all_bytes
-        FROM log_requests t WHERE t.log_id = of_log;
-    waiting := waiting - coalesce(
-        (SELECT d.requests FROM log_decisions d WHERE d.log_id = of_log), 0);
-    SELECT coalesce(sum(t.requests), 0), coalesce(sum(t.bytes), 0) INTO own, bytes
-        FROM account_requests t WHERE t.log_id = of_log AND t.account = of_account;
-    own := own - coalesce((SELECT d.requests FROM account_decisions d
-        WHERE d.log_id = of_log AND d.account = of_account), 0);
-    most := greatest(0, CASE WHEN are_owners THEN held.waiting_requests
-        ELSE held.waiting_of_operators END - waiting) / held.share;
-    most_bytes := held.stored_bytes;
+    SELECT CASE WHEN are_owners THEN h.waiting_requests ELSE h.waiting_of_operators END, h.share,
+            h.stored_bytes, h.all_stored_bytes, h.bytes_of_row, h.turn_requests,
+            coalesce(taken.requests, 0) - coalesce(decided.requests, 0), coalesce(taken.bytes, 0),
+            coalesce(sent.requests, 0) - coalesce(answered.requests, 0), coalesce(sent.bytes, 0),
+            coalesce(decided.rank, 0)
+        INTO STRICT places, share, most_bytes, most_of_all, row_bytes, turn_requests,
+            waiting, all_bytes, own, bytes, rank
+        FROM inbox_limits h
+        CROSS JOIN (
+            SELECT sum(t.requests)::bigint AS requests, sum(t.bytes)::bigint AS bytes
+            FROM log_requests t WHERE t.log_id = of_log
+        ) AS taken
+        CROSS JOIN (
+            SELECT sum(t.requests)::bigint AS requests, sum(t.bytes)::bigint AS bytes
+            FROM account_requests t WHERE t.log_id = of_log AND t.account = of_account
+        ) AS sent
+        LEFT JOIN log_decisions decided ON decided.log_id = of_log
+        LEFT JOIN account_decisions answered
+            ON answered.log_id = of_log AND answered.account = of_account;
+    most := greatest(0, places - waiting) / share;
 END $$;
 
--- The same of the account that the transaction speaks for: for who is about to send requests.
-CREATE FUNCTION inbox_room(
-    of_log bytea, are_owners boolean,
-    OUT waiting bigint, OUT own bigint, OUT most bigint, OUT bytes bigint, OUT most_bytes bigint
-)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+-- Takes these locks in their order, which the transaction keeps.
+CREATE FUNCTION take_locks(locks bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    lock_key bigint;
 BEGIN
+    IF cardinality(locks) > 1 THEN
+        locks := ARRAY(SELECT k FROM unnest(locks) AS k ORDER BY k);
+    END IF;
+    FOREACH lock_key IN ARRAY locks LOOP
+        PERFORM pg_advisory_xact_lock(lock_key);
+    END LOOP;
+END $$;
+
+-- Waits for these locks, and returns the database's clock before, and what room there is for the account
+-- that the transaction speaks for: for who is about to send requests.
+CREATE FUNCTION enter_inbox(
+    of_log bytea, locks bigint[], are_owners boolean,
+    OUT now_ms bigint, OUT waiting bigint, OUT own bigint, OUT most bigint, OUT bytes bigint,
+    OUT most_bytes bigint
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM take_locks(locks);
+    now_ms := clock_ms();
     SELECT r.waiting, r.own, r.most, r.bytes, r.most_bytes INTO waiting, own, most, bytes, most_bytes
         FROM room_of(of_log, current_account(), are_owners) AS r;
+END $$;
+
+-- Begins a transaction that is about to send requests, in one statement: its limits, the secret of a key,
+-- and if that is live what `enter_inbox` does; what is known of the key, and what that returns.
+CREATE FUNCTION begin_entering(
+    secret bytea, durability text, of_log bytea, locks bigint[], are_owners boolean
+) RETURNS TABLE (
+    account text, key bytea, name text, parent bytea, scopes text[], surfaces bytea[],
+    expires_ms bigint, state text, now_ms bigint, waiting bigint, own bigint, most bigint,
+    bytes bigint, most_bytes bigint
+)
+LANGUAGE plpgsql SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    for_disk CONSTANT text := CASE durability
+        WHEN 'off' THEN set_config('synchronous_commit', 'off', true) END;
+    of_statement CONSTANT text := set_config('statement_timeout', '60s', true);
+    of_lock CONSTANT text := set_config('lock_timeout', '10s', true);
+    of_silence CONSTANT text := set_config('idle_in_transaction_session_timeout', '60s', true);
+    shown CONSTANT text := set_config('tallystick.presented', encode(secret, 'hex'), true);
+BEGIN
+    SELECT * INTO account, key, name, parent, scopes, surfaces, expires_ms, state FROM key_presented;
+    IF state = 'live' THEN
+        PERFORM take_locks(locks);
+        now_ms := clock_ms();
+        SELECT r.waiting, r.own, r.most, r.bytes, r.most_bytes
+            INTO waiting, own, most, bytes, most_bytes FROM room_of(of_log, account, are_owners) AS r;
+    END IF;
+    RETURN NEXT;
 END $$;
 
 -- Counts requests that `take_requests` has just taken from an account, so many about each of these
@@ -155,19 +213,21 @@ CREATE FUNCTION take_places(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    held inbox_limits;
     room record;
-    taken bigint := (SELECT sum(n) FROM unnest(counts) AS n);
+    taken bigint := 0;
     taken_bytes bigint;
     has_little boolean;
     lock_key bigint := hashtextextended(encode(of_log, 'hex') || of_account, 7);
     is_worker boolean := session_user = 'tallystick_worker';
     served bigint;
     own_shard smallint := pg_backend_pid() % 32;
-    given record;
+    one bigint;
     lane bytea;
 BEGIN
-    IF taken IS NULL THEN
+    FOREACH one IN ARRAY coalesce(counts, '{}') LOOP
+        taken := taken + one;
+    END LOOP;
+    IF taken = 0 THEN
         RETURN;
     END IF;
     -- A transaction that sees an old state of the database would count what waited then.
@@ -175,10 +235,9 @@ BEGIN
         RAISE EXCEPTION 'requests are taken in a transaction that reads what is committed'
             USING ERRCODE = 'feature_not_supported';
     END IF;
-    SELECT * INTO STRICT held FROM inbox_limits;
-    taken_bytes := said_bytes + taken * held.bytes_of_row;
+    SELECT * INTO room FROM room_of(of_log, of_account, are_owners);
+    taken_bytes := said_bytes + taken * room.row_bytes;
     IF NOT is_worker THEN
-        SELECT * INTO room FROM room_of(of_log, of_account, are_owners);
         has_little := room.own + taken <= room.most / 64
             AND taken_bytes <= room.most_bytes / 64 AND room.bytes <= room.most_bytes / 4;
         IF has_little THEN
@@ -203,38 +262,41 @@ BEGIN
             RAISE EXCEPTION '% bytes are kept of % then, and % may be',
                 room.bytes, of_account, room.most_bytes USING ERRCODE = 'program_limit_exceeded';
         END IF;
-        IF (room.all_bytes + taken_bytes <= held.all_stored_bytes) IS NOT TRUE THEN
+        IF (room.all_bytes + taken_bytes <= room.most_of_all) IS NOT TRUE THEN
             RAISE EXCEPTION '% bytes are kept of all accounts, and % may be',
-                room.all_bytes, held.all_stored_bytes USING ERRCODE = 'disk_full';
+                room.all_bytes, room.most_of_all USING ERRCODE = 'disk_full';
         END IF;
     END IF;
     INSERT INTO log_requests AS t VALUES (of_log, own_shard, taken, taken_bytes)
         ON CONFLICT (log_id, shard) DO UPDATE
         SET requests = t.requests + excluded.requests, bytes = t.bytes + excluded.bytes;
-    turn := held.turn_requests;
-    served := turn * coalesce((SELECT d.rank FROM log_decisions d WHERE d.log_id = of_log), 0);
-    FOR given IN SELECT * FROM unnest(surfaces, counts) AS g (surface, requests) LOOP
-        surface := given.surface;
+    turn := room.turn_requests;
+    served := turn * room.rank;
+    FOR i IN 1 .. cardinality(surfaces) LOOP
+        surface := surfaces[i];
+        one := counts[i];
         first_place := served;
         lane := coalesce(
-            (SELECT n.surface FROM surface_names n
-                WHERE n.log_id = of_log AND n.surface = given.surface),
+            (SELECT n.surface FROM surface_names n WHERE n.log_id = of_log AND n.surface = surfaces[i]),
             CASE WHEN NOT is_worker THEN decode(repeat('00', 32), 'hex') END);
         is_queued := lane IS NOT NULL;
         IF is_queued THEN
-            INSERT INTO inbox_lanes AS l VALUES (of_log, lane, served + given.requests)
+            INSERT INTO inbox_lanes AS l VALUES (of_log, lane, served + one)
                 ON CONFLICT (log_id, surface) DO UPDATE
-                SET next_place = greatest(l.next_place, served) + given.requests
-                RETURNING next_place - given.requests INTO first_place;
+                SET next_place = greatest(l.next_place, served) + one
+                RETURNING next_place - one INTO first_place;
         END IF;
         RETURN NEXT;
     END LOOP;
 END $$;
 
-GRANT EXECUTE ON FUNCTION inbox_room TO tallystick_worker, tallystick_api;
+GRANT EXECUTE ON FUNCTION take_locks TO tallystick_definer;
+GRANT EXECUTE ON FUNCTION enter_inbox TO tallystick_worker, tallystick_api;
+GRANT EXECUTE ON FUNCTION begin_entering TO tallystick_api;
 GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION room_of OWNER TO tallystick_definer;
-ALTER FUNCTION inbox_room OWNER TO tallystick_definer;
+ALTER FUNCTION begin_entering OWNER TO tallystick_definer;
+ALTER FUNCTION enter_inbox OWNER TO tallystick_definer;
 ALTER FUNCTION take_places OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
 

@@ -90,7 +90,7 @@ DECLARE
     shown record;
     said bytea;
 BEGIN
-    SELECT * INTO shown FROM presented_key() AS k WHERE k.state = 'live';
+    SELECT * INTO shown FROM key_presented AS k WHERE k.state = 'live';
     said := decode(repeat('0', 24) || substr(shown.account, 3), 'hex');
     SELECT s.surface, true, false, shown.account INTO on_surface, is_open, is_owner, owned_by
         FROM surfaces s WHERE s.log_id = of_log AND s.surface = of_board;

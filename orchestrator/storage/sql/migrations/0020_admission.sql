@@ -12,29 +12,34 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     now_us CONSTANT bigint := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
-    w record;
+    cost_us bigint;
+    window_us bigint;
     full_us bigint;
 BEGIN
-    FOR w IN SELECT * FROM unnest(buckets, costs_us, windows_us) AS u (name, cost_us, window_us)
-        ORDER BY u.name
-    LOOP
+    FOR i IN 1 .. cardinality(buckets) LOOP
+        IF i > 1 AND buckets[i] COLLATE "C" <= buckets[i - 1] THEN
+            RAISE EXCEPTION 'allowances are named in their order, each once'
+                USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        cost_us := costs_us[i];
+        window_us := windows_us[i];
         full_us := NULL;
         -- One that is full again in more than a day would not be swept for as long.
-        IF w.cost_us <= w.window_us AND w.window_us <= 86400000000 THEN
+        IF cost_us <= window_us AND window_us <= 86400000000 THEN
             INSERT INTO rate_limits AS r (account, bucket, full_at_us)
-            VALUES (of_account, w.name, now_us + w.cost_us)
+            VALUES (of_account, buckets[i], now_us + cost_us)
             ON CONFLICT (account, bucket) DO UPDATE
-            SET full_at_us = greatest(r.full_at_us, now_us) + w.cost_us
-            WHERE greatest(r.full_at_us, now_us) - now_us + w.cost_us <= w.window_us
+            SET full_at_us = greatest(r.full_at_us, now_us) + cost_us
+            WHERE greatest(r.full_at_us, now_us) - now_us + cost_us <= window_us
             RETURNING full_at_us INTO full_us;
         END IF;
         is_spent := full_us IS NOT NULL;
         IF NOT is_spent THEN
             SELECT r.full_at_us INTO full_us FROM rate_limits r
-            WHERE r.account = of_account AND r.bucket = w.name;
+            WHERE r.account = of_account AND r.bucket = buckets[i];
         END IF;
-        bucket := w.name;
-        full_in_us := greatest(0, coalesce(full_us - now_us, w.window_us));
+        bucket := buckets[i];
+        full_in_us := greatest(0, coalesce(full_us - now_us, window_us));
         RETURN NEXT;
     END LOOP;
 END $$;
@@ -74,11 +79,13 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     k record;
     n CONSTANT integer := cardinality(buckets);
-BEGIN
     -- To lose the charge in a crash costs nothing, so it does not wait for the disk.
-    PERFORM set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '10s', true);
+    durability CONSTANT text := set_config('synchronous_commit', 'off', true);
+    patience CONSTANT text := set_config('lock_timeout', '10s', true);
+    shown CONSTANT text := set_config('tallystick.presented', encode(secret, 'hex'), true);
+BEGIN
     place := 0;
-    SELECT * INTO k FROM present(secret);
+    SELECT * INTO k FROM key_presented;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -100,7 +107,6 @@ END $$;
 
 GRANT EXECUTE ON FUNCTION spend_allowances TO tallystick_definer;
 GRANT EXECUTE ON FUNCTION spend_for_caller TO tallystick_api, tallystick_worker;
-GRANT EXECUTE ON FUNCTION present TO tallystick_definer;
 GRANT EXECUTE ON FUNCTION admit TO tallystick_api;
 GRANT SELECT, INSERT, UPDATE ON rate_limits TO tallystick_definer;
 CREATE POLICY charger ON rate_limits TO tallystick_definer USING (true) WITH CHECK (true);

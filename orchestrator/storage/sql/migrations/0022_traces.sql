@@ -3,7 +3,7 @@
 
 CREATE DOMAIN trace AS text CHECK (VALUE ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$');
 
--- It is that of the transaction which takes the request (`take_requests`, the only writer of this table),
+-- It is that of the transaction which takes the request (`take_requests` and `take_request`, which alone write this table),
 -- which names it as a setting of its own; none where it names none.
 ALTER TABLE inbox ADD COLUMN trace trace DEFAULT nullif(current_setting('tallystick.trace', true), '');
 

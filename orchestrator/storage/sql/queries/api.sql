@@ -112,6 +112,10 @@ JOIN policies p ON p.log_id = s.log_id AND p.hash = s.policy_hash
 LEFT JOIN surface_names n ON n.log_id = s.log_id AND n.surface = s.surface
 WHERE s.log_id = %(log_id)s AND s.surface = %(surface)s;
 
+-- name: surface_is_known
+-- A row if there is this surface.
+SELECT surface FROM surfaces WHERE log_id = %(log_id)s AND surface = %(surface)s;
+
 -- name: surface_settings
 -- A surface with the settings in force, NULL before the first.
 SELECT s.surface, s.owner, s.policy_hash, s.settings_hash, s.settings_version, s.pool,

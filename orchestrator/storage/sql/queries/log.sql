@@ -13,18 +13,27 @@ SELECT publisher FROM logs WHERE log_id = %(log_id)s;
 -- name: enter_inbox
 -- Wait for the locks of these surfaces, which this transaction keeps; the database's clock before, and
 -- what room the inbox has for this account.
-WITH locked AS MATERIALIZED (
-    SELECT pg_advisory_xact_lock(key)
-    FROM (SELECT key FROM unnest(%(locks)s::bigint[]) AS key ORDER BY key) AS in_order
-)
-SELECT locks, clock_ms() AS now_ms, waiting, own, most, bytes, most_bytes
-FROM (SELECT count(*) AS locks FROM locked) AS held, inbox_room(%(log_id)s, %(are_owners)s);
+SELECT now_ms, waiting, own, most, bytes, most_bytes
+FROM enter_inbox(%(log_id)s, %(locks)s::bigint[], %(are_owners)s);
+
+-- name: begin_entering
+-- Do this at the beginning of a transaction that presents the secret of a key: that, what is known of the
+-- key, and if it is live what `enter_inbox` does.
+SELECT account, key, name, parent, scopes, surfaces, expires_ms, state,
+    now_ms, waiting, own, most, bytes, most_bytes
+FROM begin_entering(
+    %(secret)s, %(durability)s, %(log_id)s, %(locks)s::bigint[], %(are_owners)s);
 
 -- name: submit
 -- Take requests: remember and queue, in their order, those that are new, and those whose last turn
 -- was refused by one of these codes. Return of each its turn, and whether it has it by this.
 SELECT request_id, turn, is_fresh
 FROM take_requests(%(log_id)s, %(offered)s::json, %(retryable)s::text[]);
+
+-- name: submit_one
+-- The same of one request, of the account of the key that the transaction presents.
+SELECT request_id, turn, is_fresh
+FROM take_request(%(log_id)s, %(offered)s::json, %(retryable)s::text[]);
 
 -- name: submitted_before
 -- The body's hash and the salt of requests at these turns.
@@ -43,6 +52,14 @@ SELECT DISTINCT ON (r.request_id) r.request_id,
 FROM requests r LEFT JOIN results s USING (log_id, seq)
 WHERE r.log_id = %(log_id)s AND r.request_id = ANY (%(request_ids)s)
 ORDER BY r.request_id, r.turn DESC;
+
+-- name: own_pseudonym
+-- A surface's owner, and the pseudonym of an identity there, made from the fresh one if it has none.
+SELECT s.owner, p.external_id, p.lead
+FROM surfaces s
+LEFT JOIN assign_pseudonyms(
+    %(log_id)s, %(surface)s, ARRAY[%(external_id)s::text], ARRAY[%(fresh)s::bytea]) AS p ON true
+WHERE s.log_id = %(log_id)s AND s.surface = %(surface)s;
 
 -- name: assign_pseudonyms
 -- The pseudonyms of identities on a surface, made from the fresh ones for identities without.
