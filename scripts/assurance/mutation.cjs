@@ -1,7 +1,8 @@
 "use strict";
 // Compiles some contracts again and again, with one file changed each time. Loading the compiler takes
-// longer than using it. Reads lines {file, content} and writes lines {FILE:NAME: {bytecode,
-// deployedBytecode}}, each of these {object, linkReferences} as in forge's artifacts, or {error}.
+// longer than using it. Reads lines {file, content, optimize, tree} and writes lines {FILE:NAME: {bytecode,
+// deployedBytecode}}, each of these {object, linkReferences} as in forge's artifacts; or {tree}, the
+// file's syntax, where that is asked for; or {error, places}, with the places of all errors in the file.
 // Arguments: the project's folder, a list of FILE:NAME and the settings, both as JSON.
 const fs = require("node:fs");
 const path = require("node:path");
@@ -14,7 +15,7 @@ const solc = require(path.join(modules, "solc"));
 const PARTS = ["bytecode", "deployedBytecode"];
 const WANTED = PARTS.flatMap((part) => [`evm.${part}.object`, `evm.${part}.linkReferences`]);
 
-function compile({ file, content }) {
+function compile({ file, content, optimize, tree }) {
   const read = (wanted) => {
     if (wanted === file) return { contents: content };
     for (const place of [folder, modules]) {
@@ -24,14 +25,23 @@ function compile({ file, content }) {
     return { error: `no such file: ${wanted}` };
   };
   const input = { language: "Solidity", sources: {}, settings: { ...JSON.parse(settings), outputSelection: {} } };
-  for (const root of roots) {
+  input.settings.optimizer.enabled = optimize === true;
+  if (tree) {
+    input.sources[file] = { content };
+    input.settings.outputSelection[file] = { "": ["ast"] };
+  }
+  for (const root of tree ? [] : roots) {
     const [rootFile, name] = root.split(":");
     input.sources[rootFile] = { content: read(rootFile).contents };
     (input.settings.outputSelection[rootFile] ??= {})[name] = WANTED;
   }
   const output = JSON.parse(solc.compile(JSON.stringify(input), { import: read }));
-  const error = (output.errors ?? []).find((one) => one.severity === "error");
-  if (error) return { error: error.formattedMessage };
+  const errors = (output.errors ?? []).filter((one) => one.severity === "error");
+  if (errors.length) {
+    const within = errors.filter((one) => one.sourceLocation?.file === file);
+    return { error: errors[0].formattedMessage, places: within.map((one) => one.sourceLocation.start) };
+  }
+  if (tree) return { tree: output.sources[file].ast };
   const answer = {};
   for (const root of roots) {
     const [rootFile, name] = root.split(":");

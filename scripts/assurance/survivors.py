@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Self
 
+from scripts.assurance.switches import Edit
+
 _ROW = re.compile(r"^\| `([^`:]+):(\d+)` \| `` (.+?) `` \| `` (.+?) `` \| (.*?) \|$", re.MULTILINE)
 _COUNTS = re.compile(
-    r"^(\d+) killed(?: \((\d+) by time\))?, \d+ survived, (\d+) not tried", re.MULTILINE
+    r"^(\d+) killed, \d+ survived, (\d+) not tried(?:, (\d+) the same code)?", re.MULTILINE
 )
 
 
@@ -15,31 +17,35 @@ class SurvivorsError(Exception):
 
 
 class Mutant(NamedTuple):
-    """A change of a file at a line: the old code, and the new."""
+    """A change of a file at a line and a place: the old code, and the new."""
 
     operator: str
     line: int
     old: str
     new: str
-    source: str
+    start: int  #  in bytes
 
     @property
     def key(self) -> tuple[int, str, str]:
         """Return what the document's row has of this mutant: line, old code, new code."""
         return self.line, _shown(self.old), _shown(self.new)
 
+    def edit(self, number: int) -> Edit:
+        """Return the change, by this number."""
+        end = self.start + len(self.old.encode())
+        return Edit(number, self.start, end, self.new.encode())
+
 
 class Tally(NamedTuple):
     """The results of a target's mutants; those that do not compile are in none of these.
 
-    `killed_by_time` is the part of `killed` whose tests came to no end in time: in an endless loop,
-    or on a machine too busy. `commit` names the code.
+    `same` counts those whose optimized code is the contract's. `commit` names the code.
     """
 
     killed: int
     survived: list[Mutant]
     untried: int
-    killed_by_time: int = 0
+    same: int = 0
     commit: str = ""
 
 
@@ -52,8 +58,8 @@ class Last(NamedTuple):
 
     name: str
     killed: int
-    killed_by_time: int
     untried: int
+    same: int
     survived: frozenset[tuple[int, str, str]]  #  line, old and new code
 
     @classmethod
@@ -64,7 +70,7 @@ class Last(NamedTuple):
         if counts is None:
             raise SurvivorsError(f"there is no part on {name}: run it without --again")
         lived = frozenset((int(row[2]), row[3], row[4]) for row in _ROW.finditer(part))
-        return cls(name, int(counts[1]), int(counts[2] or 0), int(counts[3]), lived)
+        return cls(name, int(counts[1]), int(counts[2]), int(counts[3] or 0), lived)
 
     def among(self, made: Iterable[Mutant]) -> list[Mutant]:
         """Return a target's mutants that survived. Raises SurvivorsError if one is missing."""
@@ -87,12 +93,12 @@ def rows(
     name: str, file: str, tally: Tally, known: Mapping[tuple[str, str, str], str]
 ) -> Iterator[str]:
     """Yield the lines of a target's part; a survivor keeps its explanation."""
-    killed, survived, untried, killed_by_time, commit = tally
-    by_time = f" ({killed_by_time} by time)" if killed_by_time else ""
+    killed, survived, untried, same, commit = tally
+    as_before = f", {same} the same code" if same else ""
     yield f"## {name}"
     yield ""
     at = f", at `{commit}`" if commit else ""
-    yield f"{killed} killed{by_time}, {len(survived)} survived, {untried} not tried{at}."
+    yield f"{killed} killed, {len(survived)} survived, {untried} not tried{as_before}{at}."
     yield ""
     if not survived:
         return

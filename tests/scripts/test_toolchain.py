@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from scripts.assurance import static_analysis
-from scripts.assurance.mutation import TARGETS, Target
+from scripts.assurance.mutation_targets import TARGETS, Target
 
 ROOT = Path(__file__).resolve().parents[2]
 LICENSE = "// SPDX-License-Identifier: Apache-2.0\npragma solidity 0.8.37;\n"
@@ -301,8 +301,6 @@ def test_solc_tells_each_error_once() -> None:
 def test_solc_optimizes_every_test_that_holds_code_of_a_library(target: Target) -> None:
     """The tests of a file that no contract's own artifact has all of embed it."""
     embedding = [root.partition(":")[0] for root in target.roots if root.startswith("tests/")]
-    if not target.roots:
-        embedding += [f"tests/contracts/{tests}" for tests in target.tests]
     optimizes = re.search(r"HOLDS_CODE =\n  /(.+)/;", (ROOT / "scripts/solc.cjs").read_text())
     assert optimizes is not None
     pattern = optimizes[1].replace("\\/", "/")

@@ -52,7 +52,9 @@ contract SplitTest is SplitFixture {
         assertEq(split.releaseAll(token), 1_000);
         assertEq(token.balanceOf(first), 600);
         assertEq(token.balanceOf(second), 400);
+        vm.recordLogs();
         assertEq(split.releaseAll(token), 0);
+        assertEq(vm.getRecordedLogs().length, 0, "nothing is sent to whom nothing is due");
     }
 
     function test_aPayeeSendsItsPartElsewhere() public {

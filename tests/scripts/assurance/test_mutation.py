@@ -1,12 +1,11 @@
 """assurance/mutation: its targets exist, and its sample is the same each time."""
 
-import re
 from pathlib import Path
 
 import pytest
 
-from scripts.assurance import mutation
-from scripts.assurance.mutation import TARGETS
+from scripts.assurance import mutation, workshop
+from scripts.assurance.mutation_targets import TARGETS
 from scripts.assurance.survivors import Mutant
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,21 +23,8 @@ def test_target_has_a_file_tests_and_roots(name: str) -> None:
         assert f"{contract} " in (ROOT / file).read_text(), root
 
 
-def test_target_is_copied_with_all_that_it_imports(tmp_path: Path) -> None:
-    target = TARGETS["EventLog"]
-    mutation.copy_target(target, tmp_path)
-    assert (tmp_path / target.file).is_file()
-    for file in tmp_path.rglob("*.sol"):
-        for name in re.findall(r'from "([^"]+)"', file.read_text()):
-            if not name.startswith(("@", "forge-std/")):
-                folder = file.parent if name.startswith(".") else tmp_path
-                assert (folder / name).is_file(), f"{file} imports {name}"
-
-
 def test_sample_keeps_the_larger_changes_and_is_the_same_each_time() -> None:
-    made = [
-        Mutant(operator, line, "a", "b", "") for line in range(20) for operator in ("RR", "AOR")
-    ]
+    made = [Mutant(operator, line, "a", "b", 0) for line in range(20) for operator in ("RR", "AOR")]
     tried, left_out = mutation.chosen(made, 5)
     assert [mutant.operator for mutant in tried] == ["RR"] * 20 + ["AOR"] * 5
     assert left_out == 15
@@ -46,8 +32,7 @@ def test_sample_keeps_the_larger_changes_and_is_the_same_each_time() -> None:
     assert mutation.chosen(made, 0)[1] == 0
 
 
-def test_compiler_gives_the_code_of_the_changed_file(tmp_path: Path) -> None:
-    target = TARGETS["Times"]._replace(roots=("contracts/One.sol:One",))
+def test_compiler_gives_the_code_and_the_places_of_errors(tmp_path: Path) -> None:
     folder = tmp_path / "contracts/escrow"
     folder.mkdir(parents=True)
     (tmp_path / "contracts/One.sol").write_text(
@@ -55,10 +40,14 @@ def test_compiler_gives_the_code_of_the_changed_file(tmp_path: Path) -> None:
         "contract One { function f() external pure returns (uint256) { return x(); } }\n"
     )
     times = "pragma solidity 0.8.37;\nfunction x() pure returns (uint256) { return %s; }\n"
-    (folder / "Times.sol").write_text(times % 1)
-    with mutation.Compiler(target, tmp_path) as compiler:
+    file = "contracts/escrow/Times.sol"
+    (tmp_path / file).write_text(times % 1)
+    with workshop.Compiler(file, ("contracts/One.sol:One",), tmp_path) as compiler:
         one, two, wrong = (compiler.compile(times % value) for value in ("1", "2", "false"))
         again = compiler.compile(times % 1)
+        tree = compiler.compile(times % 1, tree=True)["tree"]
     assert one == again != two
     assert one["contracts/One.sol:One"]["bytecode"]["object"].startswith("0x60")
     assert "TypeError" in wrong["error"]
+    assert wrong["places"] == [times.index("%s")]
+    assert tree["nodeType"] == "SourceUnit"

@@ -17,8 +17,8 @@ from scripts.assurance.survivors import (
 
 ROOT = Path(__file__).resolve().parents[3]
 FILES = {"First": "contracts/First.sol", "Second": "contracts/Second.sol"}
-OR = Mutant("LOR", 12, "a ||\n    b", "a && b", "source")
-FIXED = Mutant("FHR", 7, "uint256 x = 1", "uint8 x = 1", "source")
+OR = Mutant("LOR", 12, "a ||\n    b", "a && b", 100)
+FIXED = Mutant("FHR", 7, "uint256 x = 1", "uint8 x = 1", 50)
 DOCUMENT = """# Mutants that live
 
 What this is.
@@ -37,14 +37,18 @@ def test_what_is_written_is_read_again() -> None:
     tallies = {"First": Tally(9, [OR, FIXED], 5, 2, "c0ffee"), "Second": Tally(8, [], 0)}
     document = written(DOCUMENT, tallies, FILES)
     assert document.index("## First") < document.index("## Second")
-    assert document.startswith("# Mutants that live\n\nWhat this is.\n\n## First\n\n9 killed (2 by")
-    assert "9 killed (2 by time), 2 survived, 5 not tried, at `c0ffee`.\n" in document
+    assert document.startswith("# Mutants that live\n\nWhat this is.\n\n## First\n\n9 killed, 2")
+    assert "9 killed, 2 survived, 5 not tried, 2 the same code, at `c0ffee`.\n" in document
     assert "8 killed, 0 survived, 0 not tried.\n" in document
     first = Last.of("First", document)
-    assert first == Last("First", 9, 2, 5, frozenset({OR.key, FIXED.key}))
+    assert first == Last("First", 9, 5, 2, frozenset({OR.key, FIXED.key}))
     assert Last.of("Second", document) == Last("Second", 8, 0, 0, frozenset())
     assert written(document, tallies, FILES) == document
     assert set(explanations(document).values()) == {""}
+
+
+def test_a_mutant_is_an_edit_of_its_place() -> None:
+    assert OR.edit(3) == (3, 100, 110, b"a && b")
 
 
 def test_an_explanation_goes_with_its_mutant_to_another_line() -> None:
@@ -66,7 +70,7 @@ def test_a_part_that_is_not_made_anew_stays() -> None:
 
 def test_only_the_survivors_are_tried_again() -> None:
     last = Last.of("Second", DOCUMENT)
-    assert last[1:4] == (3, 0, 4)
+    assert last[1:4] == (3, 4, 0)
     assert last.among([FIXED, OR, OR._replace(line=13)]) == [OR]
 
 

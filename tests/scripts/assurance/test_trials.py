@@ -1,0 +1,62 @@
+"""assurance/trials: tests are called with inputs of their types, and what failed is read back."""
+
+import json
+from pathlib import Path
+
+import pytest
+from eth_abi.abi import decode
+
+from scripts.assurance import trials
+from scripts.assurance.trials import STEP, Suite, Trial, Trials
+
+CALLS = (b"\1" * 4, b"\2" * 4, b"\3" * 4)
+
+
+def function(name: str, *kinds: str) -> dict[str, object]:
+    return {"type": "function", "name": name, "inputs": [{"type": kind} for kind in kinds]}
+
+
+def test_a_fuzzed_test_is_called_several_times_and_what_is_no_test_never(tmp_path: Path) -> None:
+    kinds = ["uint8", "int96", "bytes3", "bytes", "string", "bool", "address", "uint16[2][]"]
+    fuzzed = f"testFuzz_b({','.join(kinds)})"
+    content = {
+        "abi": [function("test_a"), function("testFuzz_b", *kinds), function("play", "uint256")],
+        "bytecode": {"object": "0x6000", "linkReferences": {}},
+        "methodIdentifiers": {"test_a()": "01" * 4, fuzzed: "02" * 4, "setUp()": "03" * 4},
+    }
+    artifact = tmp_path / "One.t.sol/OneTest.json"
+    artifact.parent.mkdir()
+    artifact.write_text(json.dumps(content))
+    (suite,) = trials.suites_in(tmp_path, [Path("tests/One.t.sol")], 9)
+    assert (suite.name, suite.has_set_up, len(suite.calls)) == ("OneTest", True, 10)
+    assert suite.calls.count(b"\1" * 4) == 1
+    inputs = {decode(kinds, call[4:]) for call in suite.calls if call.startswith(b"\2")}
+    assert len(inputs) == 9
+    assert trials.suites_in(tmp_path, [Path("tests/One.t.sol")], 9) == [suite]
+    content["bytecode"] = {"object": "0x__", "linkReferences": {"a.sol": {}}}
+    artifact.write_text(json.dumps(content))
+    assert trials.suites_in(tmp_path, [Path("tests/One.t.sol")], 9) == []
+
+
+def test_a_plan_has_the_calls_and_what_failed_is_named_by_them(tmp_path: Path) -> None:
+    some = Trials(tmp_path, "out", [Suite(Path("OneTest.json"), True, CALLS)], 1)
+    some.leave_out({"OneTest": [1]})
+    assert (some.calls(), some.left_out) == ({"OneTest": [0, 2]}, 1)
+    plan = some._plan(Trial(7, some.calls(), goes_on=True))
+    steps = (("OneTest", True, (CALLS[0], CALLS[2])),)
+    assert decode(["uint256", "bool", STEP], plan) == (7, True, steps)
+
+
+@pytest.mark.parametrize(
+    ("reason", "noticed"),
+    [
+        ("noticed by OneTest:1,;", {"OneTest": [2]}),
+        ("noticed by OneTest:0,1,;", {"OneTest": [0, 2]}),
+        ("noticed by OneTest:setUp;", {"OneTest": [0, 2]}),
+        ("EvmError: OutOfGas", None),
+    ],
+)
+def test_failures_are_read(reason: str, noticed: dict[str, list[int]] | None) -> None:
+    result = {"status": "Failure", "reason": reason}
+    assert trials._noticed(result, {"OneTest": [0, 2]}) == noticed
+    assert trials._noticed({"status": "Success", "reason": None}, {}) == {}
