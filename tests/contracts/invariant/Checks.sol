@@ -22,7 +22,13 @@ abstract contract Checks is Test {
 
     /// Returns the words of an assertion that failed, and any other reason in hexadecimal.
     function _text(bytes memory reason) private pure returns (string memory) {
-        if (reason.length < 68) return vm.toString(reason);
+        bytes4 kind = bytes4(reason);
+        if (
+            kind != bytes4(keccak256("Error(string)"))
+                && kind != bytes4(keccak256("CheatcodeError(string)"))
+        ) {
+            return vm.toString(reason);
+        }
         bytes memory words = new bytes(reason.length - 4);
         for (uint256 i = 0; i < words.length; ++i) {
             words[i] = reason[i + 4];
