@@ -52,7 +52,7 @@ def _priced(costs: Mapping[str, int], limits: Sequence[Limits]) -> dict[str, lis
     names = sorted(costs)
     rates = [rate_of(limits[0], name) for name in names]
     return {
-        "buckets": names,
+        "buckets": list(names),
         "costs_us": [rate_of(each, name).cost_us(costs[name]) for each in limits for name in names],
         "windows_us": [rate.window_us for rate in rates],
     }

@@ -779,16 +779,10 @@ RETURN r.kind IS NOT NULL
     AND (NOT r.is_publishers OR is_publisher)
     AND (NOT r.is_surface_owners OR is_surfaces_owner);
 
--- The id of an account's request: a UUID of version 8, as `core/codec.py` makes it.
-CREATE FUNCTION id_of_request(of_log bytea, speaker text, idempotency_key text) RETURNS uuid
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
-DECLARE
-    digest CONSTANT bytea := sha256(
-        of_log || convert_to(speaker, 'UTF8') || '\x00' || convert_to(idempotency_key, 'UTF8'));
-BEGIN
-    RETURN encode(set_byte(set_byte(substring(digest FOR 16),
-        6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128), 'hex')::uuid;
-END $$;
+-- A request's id from the hash of log, account and key: a UUID of version 8, as `core/codec.py` makes it.
+CREATE FUNCTION id_of_digest(digest bytea) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN encode(set_byte(set_byte(substring(digest FOR 16),
+    6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128), 'hex')::uuid;
 
 -- The turn that a request has which comes again after this one.
 CREATE FUNCTION next_turn(last_turn integer, last_code text, retryable text[]) RETURNS integer
@@ -842,8 +836,9 @@ BEGIN
         PERFORM check_new_leads(of_log, offered);
     END IF;
     RETURN QUERY
-    WITH given AS MATERIALIZED (
-        SELECT id_of_request(of_log, speaker, o.idempotency_key) AS request_id,
+    WITH read AS MATERIALIZED (
+        SELECT sha256(of_log || convert_to(speaker, 'UTF8') || '\x00'
+                || convert_to(o.idempotency_key, 'UTF8')) AS digest,
             o.idempotency_key, o.body, decode(o.salt, 'hex') AS salt,
             decode(o.private, 'hex') AS private, decode(o.body_hash, 'hex') AS body_hash, o.place,
             CASE WHEN is_rightful(
@@ -859,6 +854,10 @@ BEGIN
                 idempotency_key text, kind text, body json, body_hash text, salt text, private text)
         ) WITH ORDINALITY AS o (idempotency_key, kind, body, body_hash, salt, private, place)
         LEFT JOIN request_rights r ON r.kind = o.kind AND r.sender = session_user
+    ), given AS (
+        SELECT id_of_digest(digest) AS request_id,
+            idempotency_key, kind, body, salt, private, body_hash, place, is_owners
+        FROM read
     ), numbered AS MATERIALIZED (
         SELECT given.*, next_turn(last.turn, last.code, retryable) AS turn
         FROM given LEFT JOIN LATERAL (
@@ -963,7 +962,9 @@ BEGIN
     THEN
         PERFORM check_new_leads(of_log, json_build_array(offered));
     END IF;
-    request_id := id_of_request(of_log, shown.account, o.idempotency_key);
+    hash := sha256(of_log || convert_to(shown.account, 'UTF8') || '\x00'
+        || convert_to(o.idempotency_key, 'UTF8'));
+    request_id := id_of_digest(hash);
     SELECT q.turn, s.code INTO last
         FROM requests q LEFT JOIN results s ON s.log_id = q.log_id AND s.seq = q.seq
         WHERE q.log_id = of_log AND q.request_id = take_request.request_id
@@ -1008,7 +1009,7 @@ BEGIN
 END $$;
 
 GRANT EXECUTE ON FUNCTION assign_pseudonyms TO tallystick_api;
-GRANT EXECUTE ON FUNCTION is_rightful, id_of_request, next_turn TO tallystick_definer;
+GRANT EXECUTE ON FUNCTION is_rightful, id_of_digest, next_turn TO tallystick_definer;
 GRANT EXECUTE ON FUNCTION take_request TO tallystick_api;
 GRANT EXECUTE ON FUNCTION take_requests TO tallystick_worker, tallystick_api;
 GRANT EXECUTE ON FUNCTION present, current_account, current_word, current_key, current_scopes,
