@@ -23,6 +23,7 @@ is compared with what is known elsewhere (`log.guard`), before anything is writt
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future
@@ -79,6 +80,10 @@ BATCH_DOCUMENTS = 64
 LEADS_IN_MEMORY = 100_000
 # The standings kept from drain to drain, of operators on surfaces.
 STANDINGS_IN_MEMORY = 50_000
+# How long the thread that writes waits at most for the interpreter while another one computes. It
+# waits some fifty times a batch; at Python's own five milliseconds that alone would take longer
+# than deciding does.
+SWITCH_S = 0.001
 # The spans of one drain: of a full one the first decisions are told.
 MOST_TOLD = 500
 # The traces that a contract keeps of what counted since its last statement, and links of a span.
@@ -381,6 +386,7 @@ class Sequencer(Resource):
         self, writer: _WriterState, decided: Decided, limit: int
     ) -> tuple[Checkpoint | None, Decided | None]:
         """Write a batch, and meanwhile decide the next."""
+        sys.setswitchinterval(SWITCH_S)  # of the process; others only gain by it
         writing = _in_a_thread(partial(self._write, writer, decided))
         try:
             following = self._decide_next(writer, limit, decided)

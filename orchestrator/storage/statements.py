@@ -6,7 +6,7 @@ from functools import partial
 from orchestrator.storage.database import Asked, Session
 
 
-def _no_teller(_: str) -> None:
+def _say_nothing(_: str) -> None:
     pass
 
 
@@ -42,7 +42,7 @@ class Statements:
         """Have this step told once all that was added before it is done."""
         self._add(lambda _, tell: tell(step))
 
-    def send(self, session: Session, tell: Callable[[str], None] = _no_teller) -> None:
+    def send(self, session: Session, tell: Callable[[str], None] = _say_nothing) -> None:
         """Run all of them in a transaction; `tell` is called with each step."""
         for part in self._parts:
             part(session, tell)

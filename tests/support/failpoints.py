@@ -5,7 +5,7 @@ from threading import Condition, current_thread
 
 # The steps of deciding a batch; all others are of writing it.
 DECIDING = ("taken", "decided")
-WAIT_S = 20
+WAIT_S = 60
 
 
 class WhileAhead:
