@@ -318,8 +318,11 @@ class Sequencer(Resource):
             with ExitStack() as opened:
                 connection = opened.enter_context(closing(self._database.connect()))
                 deciding = opened.enter_context(closing(self._database.connect()))
+                # One after the other: a pooler may have one connection for both.
+                with deciding.transaction() as session:
+                    server = session.one("database.server")
                 with connection.transaction() as session:
-                    self._writer = self._load(connection, deciding, session)
+                    self._writer = self._load(connection, deciding, session, server)
                 opened.pop_all()
         except BaseException:
             self.close()
@@ -403,17 +406,18 @@ class Sequencer(Resource):
             raise LogError("sequencer-closed", "the sequencer is not open")
         return self._writer
 
-    def _load(self, connection: Connection, deciding: Connection, session: Session) -> _WriterState:
+    def _load(
+        self, connection: Connection, deciding: Connection, session: Session, server: Row | None
+    ) -> _WriterState:
         # The lock belongs to the connection, not to this transaction, and is taken before anything
         # is read: what is loaded below cannot become old while the connection is open.
         take_writer_lock(session, self._log_id)
-        with deciding.transaction() as other:
-            if other.one("database.server") != session.one("database.server"):
-                raise LogError(
-                    "servers-two",
-                    "the database URL leads to two servers, and what one has need not be on the "
-                    "other; name the one that is written",
-                )
+        if session.one("database.server") != server:
+            raise LogError(
+                "servers-two",
+                "the database URL leads to two servers, and what one has need not be on the "
+                "other; name the one that is written",
+            )
         log = session.one("log.publisher", log_id=self._log_id)
         if log is None:
             raise LogError("log-unknown", f"log {to_hex(self._log_id)} was never begun")
