@@ -23,9 +23,9 @@ from api.routes.records import directory, events, public, stream, why
 from api.routes.surfaces import actions, codes, operators, owners, trust
 from api.sources import doors, signing
 from api.watch import Watch, health_router
-from orchestrator.core.errors import ChainError
-from orchestrator.core.limits import MOST, Limits
-from orchestrator.core.terms import Domain
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.common.limits import MOST, Limits
+from orchestrator.core.deals.terms import Domain
 from orchestrator.log.feed import Feed
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database

@@ -10,10 +10,10 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from api.places import ConcurrencyLimit, CountHolders, SourceLimit, StreamPlaces, count_alone
-from orchestrator.core.agent_card import CardKey
-from orchestrator.core.limits import Limits
-from orchestrator.core.site import Funds, TokenInfo
-from orchestrator.core.terms import Domain, Terms
+from orchestrator.core.account.agent_card import CardKey
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.deals.site import Funds, TokenInfo
+from orchestrator.core.deals.terms import Domain, Terms
 from orchestrator.log.feed import Feed
 from orchestrator.log.reader import LogReader
 from orchestrator.storage.database import Database

@@ -12,8 +12,8 @@ from multiprocessing.context import BaseContext
 from threading import Lock
 from typing import Any, Literal, NamedTuple
 
-from orchestrator.core.limits import SHARE, Limits
-from orchestrator.core.sources import Source
+from orchestrator.core.account.sources import Source
+from orchestrator.core.common.limits import SHARE, Limits
 
 # The cells of a row: two holders that meet in one share its places, so there are far more cells
 # than holders at a time. The first counts them all.

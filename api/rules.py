@@ -7,7 +7,7 @@ for each operation the codes that it can answer and no others.
 
 from collections.abc import Mapping
 
-from orchestrator.core.terms import SET_BY_SURFACE
+from orchestrator.core.deals.terms import SET_BY_SURFACE
 
 Rules = Mapping[int, frozenset[str]]
 

@@ -13,10 +13,10 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
-from orchestrator.core.errors import DomainError
+from orchestrator.core.common.errors import DomainError
 from orchestrator.core.health import PARTS, PartCondition, PartName, Vitals, judge
 from orchestrator.storage.database import Database, DatabaseError, Unreachable
-from orchestrator.storage.files import free_bytes
+from orchestrator.storage.local.files import free_bytes
 from orchestrator.storage.pulses import read_vitals
 
 FRESH_S = 1.0

@@ -33,7 +33,7 @@ from hexbytes import HexBytes
 
 from orchestrator.chain.abi import LIBRARIES, artifact
 from orchestrator.cli.arguments import parse_address
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 
 NETWORKS = Path(__file__).with_name("networks.json")
 RELEASE = "tallystick/1"

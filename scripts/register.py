@@ -16,8 +16,8 @@ from ape.api.providers import ProviderAPI
 from ape.cli import ConnectedProviderCommand, account_option
 
 from orchestrator.chain.deployment import log_id_of
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.site import Addresses, Site, TokenInfo
+from orchestrator.core.deals.site import Addresses, Site, TokenInfo
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from scripts.deploy import container, typed_address, write_json
 
 Json = dict[str, Any]

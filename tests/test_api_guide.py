@@ -10,9 +10,9 @@ import httpx
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.terms import sign_digest
-from orchestrator.core.units import DAY_MS, format_ms
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import DAY_MS, format_ms
+from orchestrator.core.deals.terms import sign_digest
 from tests.support.api_service import (
     POLICY,
     SETTINGS,

@@ -11,12 +11,12 @@ from typing import IO
 
 import pytest
 
-from orchestrator.core.contract import rules_of
-from orchestrator.core.entry import address_word
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.requests import OpenContract, RecordPayout
-from orchestrator.core.terms import Terms
-from orchestrator.core.units import NS_PER_MS
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.common.units import NS_PER_MS
+from orchestrator.core.deals.terms import Terms
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.world.contract import rules_of
+from orchestrator.core.world.requests import OpenContract, RecordPayout
 from tests.support.anchors import checkpoints_beyond, note_anchor
 from tests.support.api_service import (
     POLICY,

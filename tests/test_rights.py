@@ -21,9 +21,9 @@ from psycopg import sql
 
 from api.context import TheService
 from api.http.auth import AnyCaller, acting
-from orchestrator.core.entry import ZERO_WORD
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.requests import ProductEvent
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.log.entry import ZERO_WORD
+from orchestrator.core.world.requests import ProductEvent
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage.database import API, LOGINS

@@ -14,9 +14,9 @@ from starlette.types import Scope
 from api.context import Network, Service, TheService
 from api.http.fields import MAX_PAGE
 from api.http.problems import Refusal
-from orchestrator.core.bundle import MAX_BUNDLE
-from orchestrator.core.limits import Limits, Rate, limits_of_wide, rate_of
-from orchestrator.core.sources import Source, address_of, source_of_host
+from orchestrator.core.account.sources import Source, address_of, source_of_host
+from orchestrator.core.common.limits import Limits, Rate, limits_of_wide, rate_of
+from orchestrator.core.log.bundle import MAX_BUNDLE
 from orchestrator.storage.allowances import Spent, spend
 from orchestrator.storage.database import Session
 

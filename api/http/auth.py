@@ -22,14 +22,14 @@ from api.http.allowances import costs_of, note, occupy
 from api.http.fields import checksummed
 from api.http.problems import Refusal
 from api.places import Reader
-from orchestrator.core.entry import ZERO_WORD, address_word
-from orchestrator.core.errors import SignInError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.limits import limits_by_level
-from orchestrator.core.scopes import SCOPES, Scope
-from orchestrator.core.sign_in import Audience, SignIn, read_message, write_message
-from orchestrator.core.sources import Source
-from orchestrator.core.units import format_ms
+from orchestrator.core.account.scopes import SCOPES, Scope
+from orchestrator.core.account.sign_in import Audience, SignIn, read_message, write_message
+from orchestrator.core.account.sources import Source
+from orchestrator.core.common.errors import SignInError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.limits import limits_by_level
+from orchestrator.core.common.units import format_ms
+from orchestrator.core.log.entry import ZERO_WORD, address_word
 from orchestrator.storage import allowances
 from orchestrator.storage.database import Asked, Row, Session
 

@@ -11,14 +11,14 @@ from typing import Annotated, Any, Literal
 from fastapi import Path, Query
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from orchestrator.core import names
-from orchestrator.core.board import ITEM_PATTERN, MAX_MESSAGES
-from orchestrator.core.bundle import MAX_BUNDLE
-from orchestrator.core.keccak import to_checksum_address
-from orchestrator.core.kinds import KINDS
-from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
-from orchestrator.core.units import parse_amount, parse_time_ns
-from orchestrator.core.webhook import WEBHOOK_EVENTS
+from orchestrator.core.account.board import ITEM_PATTERN, MAX_MESSAGES
+from orchestrator.core.account.sign_in import MAX_SIGNATURE_BYTES
+from orchestrator.core.common import names
+from orchestrator.core.common.keccak import to_checksum_address
+from orchestrator.core.common.units import parse_amount, parse_time_ns
+from orchestrator.core.entries.kinds import KINDS
+from orchestrator.core.entries.webhook import WEBHOOK_EVENTS
+from orchestrator.core.log.bundle import MAX_BUNDLE
 
 MAX_PAGE = 1_000
 # Of the directory, whose items are large.

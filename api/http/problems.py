@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from api.http.fields import PATTERN_RULES
 from api.rules import BY_STATUS, Rules, joined
-from orchestrator.core.errors import (
+from orchestrator.core.common.errors import (
     ChainError,
     DocumentError,
     DomainError,
@@ -30,7 +30,7 @@ from orchestrator.core.errors import (
     WhyError,
 )
 from orchestrator.core.intake.found import IntakeError
-from orchestrator.core.requests import RETRYABLE
+from orchestrator.core.world.requests import RETRYABLE
 from orchestrator.storage.database import DatabaseError, Unreachable, is_away
 
 MEDIA_TYPE = "application/problem+json"

@@ -31,9 +31,9 @@ from api.http.fields import Key
 from api.http.json_input import StrictRoute, read_lines, split_lines
 from api.http.problems import Refusal, documented, not_found
 from api.rules import TAKEN, Rules
-from orchestrator.core.kinds import KINDS
-from orchestrator.core.requests import Request as Requested
-from orchestrator.core.scopes import Scope
+from orchestrator.core.account.scopes import Scope
+from orchestrator.core.entries.kinds import KINDS
+from orchestrator.core.world.requests import Request as Requested
 from orchestrator.log import inbox
 from orchestrator.log.inbox import EventAheadError, Result, Submission, Taken
 from orchestrator.storage.database import Session

@@ -30,8 +30,8 @@ from api.http.fields import address
 from api.http.problems import Refusal
 from api.mcp.library import SCHEME
 from api.routes.records.stream import take_place
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import KINDS, Topic
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.entries.kinds import KINDS, Topic
 from orchestrator.log.feed import Told
 
 # The most resources that one client names at a time.

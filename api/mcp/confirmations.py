@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from api.context import Service
-from orchestrator.core.document import canonical_json
+from orchestrator.core.common.document import canonical_json
 
 MAX_OPEN = 20
 _TOKEN_BYTES = 16

@@ -13,7 +13,7 @@ from mcp.shared.exceptions import MCPError
 
 from api.description.schemas import Schema
 from api.mcp.gateway import Answer, Gateway, Origin
-from orchestrator.core.untrusted import one_line, plain_text, set_apart
+from orchestrator.core.common.untrusted import one_line, plain_text, set_apart
 
 SCHEME = "tallystick://"
 _PART = r"([0-9A-Za-z]{1,66})"

@@ -29,7 +29,7 @@ from api.mcp.changes import Changes
 from api.mcp.gateway import Answer, Gateway, Origin
 from api.mcp.library import Library
 from api.mcp.toolbox import Caller, Toolbox
-from orchestrator.core.scopes import SCOPE_SETS
+from orchestrator.core.account.scopes import SCOPE_SETS
 
 PATH = "/mcp"
 METADATA_PATH = "/.well-known/oauth-protected-resource/mcp"

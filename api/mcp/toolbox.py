@@ -20,8 +20,8 @@ from api.mcp.operations import (
     check_json,
     read_operation,
 )
-from orchestrator.core.units import format_ms
-from orchestrator.core.untrusted import one_line, plain_text, set_apart, set_apart_schema
+from orchestrator.core.common.units import format_ms
+from orchestrator.core.common.untrusted import one_line, plain_text, set_apart, set_apart_schema
 
 CONFIRM = "confirm"
 # A listing is good for this long; a client that is told of changes asks again at once.

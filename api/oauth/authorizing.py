@@ -24,11 +24,16 @@ from api.http.problems import Refusal
 from api.oauth.clients import Client, Clients
 from api.oauth.page import Asked, consent_page, refusal_page
 from api.oauth.parameters import OAuthError, needed, read_parameters
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.redirect import RedirectUri, read_redirect_uri
-from orchestrator.core.scopes import SCOPE_SETS, SCOPES, Scope, scopes_of
-from orchestrator.core.sign_in import Client as SignedClient
-from orchestrator.core.sign_in import SignIn, is_signed_by_key, message_digest, write_message
+from orchestrator.core.account.redirect import RedirectUri, read_redirect_uri
+from orchestrator.core.account.scopes import SCOPE_SETS, SCOPES, Scope, scopes_of
+from orchestrator.core.account.sign_in import Client as SignedClient
+from orchestrator.core.account.sign_in import (
+    SignIn,
+    is_signed_by_key,
+    message_digest,
+    write_message,
+)
+from orchestrator.core.common.hexadecimal import from_hex
 from orchestrator.storage.database import Row, Session
 
 AUTHORIZE_PATH, MESSAGE_PATH, CONSENT_PATH = (

@@ -17,9 +17,9 @@ from anyio import CapacityLimiter, WouldBlock
 from api.http.json_input import MalformedError, parse_json
 from api.oauth.parameters import OAuthError
 from orchestrator.client.outward import DocumentReader
-from orchestrator.core.document import canonical_json
-from orchestrator.core.errors import InputError
-from orchestrator.core.redirect import RedirectUri, is_registered, read_redirect_uri
+from orchestrator.core.account.redirect import RedirectUri, is_registered, read_redirect_uri
+from orchestrator.core.common.document import canonical_json
+from orchestrator.core.common.errors import InputError
 
 ID_PREFIX = "tsr_"
 MAX_REDIRECT_URIS = 8

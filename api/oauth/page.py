@@ -14,8 +14,8 @@ from typing import NamedTuple
 from fastapi import Response
 
 from api.oauth.clients import Client
-from orchestrator.core.redirect import RedirectUri
-from orchestrator.core.scopes import SCOPE_WORDS, Scope
+from orchestrator.core.account.redirect import RedirectUri
+from orchestrator.core.account.scopes import SCOPE_WORDS, Scope
 
 
 class Asked(NamedTuple):

@@ -14,7 +14,7 @@ from api.oauth.parameters import OAuthError, error_response, unavailable
 from api.oauth.tokens import REVOCATION_PATH, TOKEN_PATH
 from api.route_table import add_routes
 from orchestrator.client.outward import DocumentReader
-from orchestrator.core.scopes import SCOPES
+from orchestrator.core.account.scopes import SCOPES
 
 METADATA_PATH = "/.well-known/oauth-authorization-server"
 REGISTRATION_PATH = "/oauth/register"

@@ -20,8 +20,8 @@ from api.http import allowances, auth
 from api.oauth.authorizing import check_resource, code_secret
 from api.oauth.parameters import OAuthError, error_response, needed, read_form
 from api.routes.accounts.sign_in import decided
-from orchestrator.core.errors import SignInError
-from orchestrator.core.redirect import read_redirect_uri
+from orchestrator.core.account.redirect import read_redirect_uri
+from orchestrator.core.common.errors import SignInError
 from orchestrator.storage.database import Row
 
 TOKEN_PATH, REVOCATION_PATH = "/oauth/token", "/oauth/revoke"

@@ -23,11 +23,11 @@ from api.routes.surfaces.bodies import BulkProductEvent
 from api.routes.surfaces.owners import ReportIntake, own_surface, submit_events
 from api.rules import SIGNED, SOURCE_EVENT
 from api.sources.signing import SIGNERS, signed_intake
-from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.common.hexadecimal import from_hex
 from orchestrator.core.intake.adapters import event_of, payloads_of
 from orchestrator.core.intake.found import FoundEvent, IntakeError, SkippedError
 from orchestrator.core.intake.payload import read_payload
-from orchestrator.core.surface_settings import parse_settings
+from orchestrator.core.surface.surface_settings import parse_settings
 
 router = APIRouter(prefix="/v1/surfaces/{surface}", tags=["owner"], route_class=StrictRoute)
 _SEGMENT_CALL = {

@@ -35,9 +35,9 @@ from api.http.problems import Refusal, documented, not_found
 from api.http.submissions import MAX_WAIT_S, Intake, WaitS
 from api.routes.surfaces.owners import own_surface
 from api.rules import OWNERS, rules
-from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.account.scopes import Scope
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.intake.signature import read_segment_signature, read_stripe_signature
-from orchestrator.core.scopes import Scope
 
 REPORT: Scope = "owner:report"
 # Segment takes no longer message itself, but for what it adds.

@@ -7,9 +7,9 @@ from orchestrator.client.accounts import OperatorClient, wallet
 from orchestrator.client.deals import draft, propose, served_pins, wait_until
 from orchestrator.client.receipts import served_receipt
 from orchestrator.client.stream import Stream
-from orchestrator.core.sentences import sentences_of
-from orchestrator.core.units import format_amount
-from orchestrator.storage.files import read_key
+from orchestrator.core.common.units import format_amount
+from orchestrator.core.deals.sentences import sentences_of
+from orchestrator.storage.local.files import read_key
 
 URL, NAME, KEY_FILE = sys.argv[1:]
 DEAL = {"outcome": "activated", "price": "8.00", "at_most": 5}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from orchestrator.client.accounts import EventReport, OwnerClient, wallet
 from orchestrator.client.deals import accept, proposed_terms, served_pins
-from orchestrator.storage.files import read_key
+from orchestrator.storage.local.files import read_key
 
 URL, SURFACE, KEY_FILE = sys.argv[1:4]
 MOST_PRICE_UNITS, MOST_BUDGET_UNITS = 10_000_000, 100_000_000

@@ -14,16 +14,16 @@ from orchestrator.actions.plan import (
     parse_token_amount,
 )
 from orchestrator.chain.deployment import Chain
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import EscrowError, InputError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.terms import (
+from orchestrator.core.common.errors import EscrowError, InputError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.terms import (
     Terms,
     close_digest,
     contract_id,
     operator_consent_digest,
     owner_consent_digest,
 )
+from orchestrator.core.log.entry import ZERO_ADDRESS
 
 # --- Credits --------------------------------------------------------------------------------------
 

@@ -7,9 +7,9 @@ that were not proven: a wallet of another chain may have no holder here, or a st
 from collections.abc import Iterator, Mapping
 
 from orchestrator.chain.caller import Account, Token
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.terms import Terms
-from orchestrator.core.units import format_amount
+from orchestrator.core.common.units import format_amount
+from orchestrator.core.deals.terms import Terms
+from orchestrator.core.log.entry import ZERO_ADDRESS
 
 # Ethereum and its test networks, which have no sequencer.
 _ETHEREUM_CHAINS = (1, 11_155_111, 17_000, 560_048)

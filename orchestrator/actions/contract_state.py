@@ -28,14 +28,14 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.chain.escrow import PendingStatement
 from orchestrator.chain.event_scan import events_of
 from orchestrator.chain.rpc import NodeError, Tag
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import InputError
-from orchestrator.core.escrow_model import Times, fee_of_payment, times_of
+from orchestrator.core.common.errors import InputError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.escrow_model import Times, fee_of_payment, times_of
+from orchestrator.core.deals.split import Split
+from orchestrator.core.deals.terms import Terms
 from orchestrator.core.evidence.exhibits import Claim
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.split import Split
-from orchestrator.core.terms import Terms
-from orchestrator.core.units import DAY_S
+from orchestrator.core.log.entry import ZERO_ADDRESS
 
 # The values of `statusOf` for contracts in which nothing more can become payable. "refundable" is
 # not among them: until the refund is taken, a ruling may still give the payee more.

@@ -15,11 +15,11 @@ from orchestrator.chain.abi import Credited, Paid
 from orchestrator.chain.caller import contract_at
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.event_scan import events_of
-from orchestrator.core.entry import ascii_word
-from orchestrator.core.errors import ChainError, EscrowError, InputError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.keccak import keccak
-from orchestrator.core.units import DAY_S, NS_PER_S, format_time
+from orchestrator.core.common.errors import ChainError, EscrowError, InputError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.keccak import keccak
+from orchestrator.core.common.units import DAY_S, NS_PER_S, format_time
+from orchestrator.core.log.entry import ascii_word
 
 TAG = "outcomes"
 MAX_ENDPOINT_CHARS = 1_000

@@ -20,15 +20,15 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import octets, result
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import reading, served_deployment
-from orchestrator.core.entry import ENTRY_BYTES, POSITION_LIMIT, WORD_BYTES
-from orchestrator.core.errors import ChainError, EscrowError, InputError, ProofError
+from orchestrator.core.common.errors import ChainError, EscrowError, InputError, ProofError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.keccak import to_checksum_address
+from orchestrator.core.common.units import format_second
+from orchestrator.core.deals.terms import Domain, verified_digest
 from orchestrator.core.evidence.exhibits import Exhibit, unpack_statement, words_of
-from orchestrator.core.hexadecimal import from_hex, to_hex
 from orchestrator.core.job_condition import Condition
-from orchestrator.core.keccak import to_checksum_address
-from orchestrator.core.merkle import leaf_hash, verify_inclusion
-from orchestrator.core.terms import Domain, verified_digest
-from orchestrator.core.units import format_second
+from orchestrator.core.log.entry import ENTRY_BYTES, POSITION_LIMIT, WORD_BYTES
+from orchestrator.core.log.merkle import leaf_hash, verify_inclusion
 
 # How many of the newest statements that meet a condition are checked against the chain.
 MAX_CHECKED = 100

@@ -10,11 +10,11 @@ from typing import NamedTuple, Self
 from orchestrator.actions.contract_state import ContractState
 from orchestrator.actions.plan import Plan, PlannedTransaction, count_of
 from orchestrator.chain.deployment import Chain
-from orchestrator.core.errors import EscrowError, InputError
-from orchestrator.core.escrow_model import fee_of_payment
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.terms import close_digest
-from orchestrator.core.units import format_second
+from orchestrator.core.common.errors import EscrowError, InputError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import format_second
+from orchestrator.core.deals.escrow_model import fee_of_payment
+from orchestrator.core.deals.terms import close_digest
 
 # --- Disputes and rulings -------------------------------------------------------------------------
 

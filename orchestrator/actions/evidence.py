@@ -18,9 +18,10 @@ from orchestrator.actions.contract_state import (
 from orchestrator.actions.plan import Plan, PlannedTransaction, count_of
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.escrow import PendingStatement
-from orchestrator.core.contract import rules_of
-from orchestrator.core.errors import EscrowError, ReplayError
-from orchestrator.core.escrow_model import ProvenReversal
+from orchestrator.core.common.errors import EscrowError, ReplayError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import format_second
+from orchestrator.core.deals.escrow_model import ProvenReversal
 from orchestrator.core.evidence.claim_search import find_claims, find_refutations, find_reversals
 from orchestrator.core.evidence.disproof_search import find_disproofs
 from orchestrator.core.evidence.exhibits import (
@@ -42,8 +43,7 @@ from orchestrator.core.evidence.exhibits import (
     words_of,
 )
 from orchestrator.core.evidence.rules import check_refutation
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.units import format_second
+from orchestrator.core.world.contract import rules_of
 from orchestrator.verify.log_copy import LogCopy
 
 # More than a person would look through at once; running the command again gives the rest.

@@ -4,11 +4,11 @@ from typing import Any
 
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.deployment import Chain, SignedCheckpoint
-from orchestrator.core.entry import POSITION_LIMIT, WORD_BYTES
-from orchestrator.core.errors import EscrowError, InputError
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.terms import checkpoint_digest
-from orchestrator.core.units import format_second
+from orchestrator.core.common.errors import EscrowError, InputError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import format_second
+from orchestrator.core.deals.terms import checkpoint_digest
+from orchestrator.core.log.entry import POSITION_LIMIT, WORD_BYTES
 
 
 def checkpoint_from_json(document: Any) -> SignedCheckpoint:

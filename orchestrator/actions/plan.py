@@ -6,8 +6,8 @@ from typing import NamedTuple, Self
 
 from orchestrator.chain.abi import Call
 from orchestrator.chain.caller import Token
-from orchestrator.core.errors import EscrowError, InputError
-from orchestrator.core.units import format_amount, parse_amount
+from orchestrator.core.common.errors import EscrowError, InputError
+from orchestrator.core.common.units import format_amount, parse_amount
 
 
 class PlannedTransaction(NamedTuple):

@@ -14,16 +14,23 @@ from hashlib import sha256
 from typing import IO, NamedTuple
 
 from orchestrator.backtest.inputs import ContractPlan, EventRow, RowCounts, TouchRow
-from orchestrator.core.attribution import forget_needless
-from orchestrator.core.contract import Contract, ContractRules
-from orchestrator.core.decide import decide, verdict_of
-from orchestrator.core.entry import CLICK, TIME_MS_LIMIT, ZERO_WORD, Entry, unpack_outcome
-from orchestrator.core.errors import RequestError
+from orchestrator.core.common.errors import RequestError
+from orchestrator.core.common.units import format_time
+from orchestrator.core.decisions.decide import decide, verdict_of
+from orchestrator.core.entries.kinds import advance
 from orchestrator.core.growth.observation import Observation
-from orchestrator.core.kinds import advance
-from orchestrator.core.opening import CodeOpening, EventOpening, Record, TransitionOpening
-from orchestrator.core.policy import Policy, Verdict
-from orchestrator.core.requests import (
+from orchestrator.core.log.entry import CLICK, TIME_MS_LIMIT, ZERO_WORD, Entry, unpack_outcome
+from orchestrator.core.log.opening import CodeOpening, EventOpening, Record, TransitionOpening
+from orchestrator.core.surface.attribution import forget_needless
+from orchestrator.core.surface.policy import Policy, Verdict
+from orchestrator.core.surface.surface_settings import (
+    MAX_CODE_PERIOD_S,
+    MAX_CODE_USES,
+    MAX_LEADS_A_DAY,
+    parse_settings,
+)
+from orchestrator.core.world.contract import Contract, ContractRules
+from orchestrator.core.world.requests import (
     Arrival,
     OpenContract,
     ProductEvent,
@@ -31,14 +38,7 @@ from orchestrator.core.requests import (
     PublishSettings,
     Touch,
 )
-from orchestrator.core.surface_settings import (
-    MAX_CODE_PERIOD_S,
-    MAX_CODE_USES,
-    MAX_LEADS_A_DAY,
-    parse_settings,
-)
-from orchestrator.core.units import format_time
-from orchestrator.core.world import World
+from orchestrator.core.world.world import World
 
 SURFACE = b"surface"
 OWNER = b"owner"

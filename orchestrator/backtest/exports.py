@@ -25,9 +25,10 @@ from orchestrator.backtest.inputs import (
     EventRow,
     read_document,
 )
-from orchestrator.core import names
-from orchestrator.core.document import MAX_DOCUMENT_BYTES, canonical_json
-from orchestrator.core.errors import DocumentError, InputError
+from orchestrator.core.common import names
+from orchestrator.core.common.document import MAX_DOCUMENT_BYTES, canonical_json
+from orchestrator.core.common.errors import DocumentError, InputError
+from orchestrator.core.common.units import NS_PER_MS
 from orchestrator.core.intake.adapters import event_of, ignored_names, is_single, payloads_of
 from orchestrator.core.intake.found import FoundEvent, IntakeError, SkippedError
 from orchestrator.core.intake.mapping import (
@@ -38,8 +39,7 @@ from orchestrator.core.intake.mapping import (
     parse_intake,
 )
 from orchestrator.core.intake.payload import read_item, read_payload
-from orchestrator.core.surface_settings import parse_settings
-from orchestrator.core.units import NS_PER_MS
+from orchestrator.core.surface.surface_settings import parse_settings
 
 MAX_LINE_BYTES = 1_048_576
 # A document that is not one to a line is held in memory whole.

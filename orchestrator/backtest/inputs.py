@@ -15,12 +15,12 @@ from typing import NamedTuple, TextIO
 
 import yaml
 
-from orchestrator.core import names
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.errors import DocumentError, InputError, shown
-from orchestrator.core.policy import Policy, parse
-from orchestrator.core.units import BPS, DAY_S, NS_PER_S, parse_amount, parse_time_ns
-from orchestrator.storage.files import read_bytes
+from orchestrator.core.common import names
+from orchestrator.core.common.errors import DocumentError, InputError, shown
+from orchestrator.core.common.units import BPS, DAY_S, NS_PER_S, parse_amount, parse_time_ns
+from orchestrator.core.surface.policy import Policy, parse
+from orchestrator.core.world.contract import ContractRules
+from orchestrator.storage.local.files import read_bytes
 
 MAX_ROW_CHARS = 65_536
 MAX_DOCUMENT_BYTES = 1_048_576

@@ -20,18 +20,21 @@ from orchestrator.backtest.evaluate import (
 from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
 from orchestrator.client.accounts import PLAIN_TERMS, OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
-from orchestrator.core.entry import (
+from orchestrator.core.common.errors import InputError, ReplayError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import DAY_MS, NS_PER_MS, NS_PER_S
+from orchestrator.core.deals.terms import Terms, contract_id, operator_consent_digest, sign_digest
+from orchestrator.core.log.entry import (
     ZERO_ADDRESS,
     ZERO_WORD,
     address_word,
     ascii_word,
     unpack_outcome,
 )
-from orchestrator.core.errors import InputError, ReplayError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.opening import EventOpening, TransitionOpening
-from orchestrator.core.policy import Policy, Verdict
-from orchestrator.core.requests import (
+from orchestrator.core.log.opening import EventOpening, TransitionOpening
+from orchestrator.core.surface.policy import Policy, Verdict
+from orchestrator.core.surface.surface_settings import MAX_CODE_PERIOD_S, MAX_CODE_USES
+from orchestrator.core.world.requests import (
     Arrival,
     IssueCode,
     ProductEvent,
@@ -40,14 +43,6 @@ from orchestrator.core.requests import (
     Request,
     Touch,
 )
-from orchestrator.core.surface_settings import MAX_CODE_PERIOD_S, MAX_CODE_USES
-from orchestrator.core.terms import (
-    Terms,
-    contract_id,
-    operator_consent_digest,
-    sign_digest,
-)
-from orchestrator.core.units import DAY_MS, NS_PER_MS, NS_PER_S
 from orchestrator.log.inbox import MAX_BULK, Submission, results_of, submit
 from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
 from orchestrator.verify.comparison import ContractComparison, replay

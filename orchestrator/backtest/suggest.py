@@ -4,12 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 from orchestrator.backtest.evaluate import evaluate_history, open_spool
 from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
-from orchestrator.core.entry import AMOUNT_LIMIT
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
+from orchestrator.core.common.units import AMOUNT_LIMIT, DAY_S
 from orchestrator.core.growth.report import report_of
 from orchestrator.core.growth.suggestion import Suggestion, Target, price_within, targets_of
-from orchestrator.core.policy import Policy
-from orchestrator.core.units import DAY_S
+from orchestrator.core.surface.policy import Policy
 
 _EVERYONE = "all operators"
 # After all times that a history can have, in nanoseconds.

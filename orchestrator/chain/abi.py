@@ -22,11 +22,11 @@ from eth_utils.abi import (
 )
 
 from orchestrator.chain.rpc import NodeError, octets
-from orchestrator.core.entry import ascii_text
-from orchestrator.core.errors import EntryError, TermsError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.keccak import to_checksum_address
-from orchestrator.core.terms import Terms
+from orchestrator.core.common.errors import EntryError, TermsError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.keccak import to_checksum_address
+from orchestrator.core.deals.terms import Terms
+from orchestrator.core.log.entry import ascii_text
 
 _SHOWN_CHARS = 200
 # The escrow's code is spread over these: it is more than one address may hold (EIP-170).

@@ -39,12 +39,12 @@ from orchestrator.chain.rpc import (
     result,
     tag_text,
 )
-from orchestrator.core.errors import ChainError, TermsError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.keccak import to_checksum_address
+from orchestrator.core.account.wallet_signature import simulation, unwrap
+from orchestrator.core.common.errors import ChainError, TermsError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.keccak import to_checksum_address
+from orchestrator.core.deals.terms import Domain, recover
 from orchestrator.core.resource import Resource
-from orchestrator.core.terms import Domain, recover
-from orchestrator.core.wallet_signature import simulation, unwrap
 
 # It has no node: it encodes.
 _OFFLINE = Web3(BaseProvider())

@@ -16,13 +16,13 @@ from orchestrator.chain.escrow import EscrowCaller, SignedRun
 from orchestrator.chain.event_scan import events_of
 from orchestrator.chain.nodes.pool import NodePool
 from orchestrator.chain.rpc import ReplyError, Tag, octets, quantity
-from orchestrator.core.errors import ChainError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.keccak import keccak, to_checksum_address
-from orchestrator.core.site import Addresses
-from orchestrator.core.split import Share, Split, consent_digest, implementation_of
-from orchestrator.core.terms import Domain, verified_digest
-from orchestrator.core.units import BPS
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.keccak import keccak, to_checksum_address
+from orchestrator.core.common.units import BPS
+from orchestrator.core.deals.site import Addresses
+from orchestrator.core.deals.split import Share, Split, consent_digest, implementation_of
+from orchestrator.core.deals.terms import Domain, verified_digest
 
 
 class Anchor(NamedTuple):

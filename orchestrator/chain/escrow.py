@@ -12,19 +12,19 @@ from orchestrator.chain.abi import Call, Opened
 from orchestrator.chain.caller import Caller, contract_at, is_mismatch, token_at
 from orchestrator.chain.event_scan import EventScan
 from orchestrator.chain.rpc import NodeError, Tag
-from orchestrator.core.entry import ZERO_ADDRESS, ZERO_WORD, ascii_text, ascii_word
-from orchestrator.core.errors import ChainError, TermsError
+from orchestrator.core.common.errors import ChainError, TermsError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.keccak import to_checksum_address
+from orchestrator.core.deals.site import Addresses, Funds
+from orchestrator.core.deals.terms import FUNDINGS, Domain, Terms
+from orchestrator.core.deals.terms import contract_id as contract_id_of
 from orchestrator.core.evidence.exhibits import (
     Case,
     EscrowRecord,
     Exhibit,
     escrow_record_of,
 )
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.keccak import to_checksum_address
-from orchestrator.core.site import Addresses, Funds
-from orchestrator.core.terms import FUNDINGS, Domain, Terms
-from orchestrator.core.terms import contract_id as contract_id_of
+from orchestrator.core.log.entry import ZERO_ADDRESS, ZERO_WORD, ascii_text, ascii_word
 
 # So many contracts are asked about in one request: nodes bound the length of a batch.
 _PAGE_CONTRACTS = 20

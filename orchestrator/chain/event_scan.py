@@ -18,7 +18,7 @@ from orchestrator.chain.rpc import (
     quantity,
     read_block,
 )
-from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.refusal import Refusal
 
 SPAN_BLOCKS = 10_000

@@ -10,8 +10,8 @@ from orchestrator.chain.abi import ChainEvent, Event, Forked, Published, event_t
 from orchestrator.chain.deployment import Anchor, Chain
 from orchestrator.chain.event_scan import EventPage, EventScan, RawEvent
 from orchestrator.chain.rpc import block_request, read_block
-from orchestrator.core.errors import ChainError
-from orchestrator.core.site import Addresses
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.deals.site import Addresses
 from orchestrator.storage.database import Database
 
 _PAGE_EVENTS = 1_000

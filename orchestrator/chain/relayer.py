@@ -24,8 +24,8 @@ from orchestrator.chain.rpc import (
     result,
 )
 from orchestrator.chain.wallet import SignedTransaction, SigningKey
-from orchestrator.core.errors import ChainError
-from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.refusal import Refusal
 from orchestrator.core.tx_plan import (
     Account,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.core.errors import ChainError
+from orchestrator.core.common.errors import ChainError
 from orchestrator.core.refusal import Refusal, kind_of
 from orchestrator.core.tx_plan import Mined
 

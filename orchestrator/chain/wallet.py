@@ -24,9 +24,9 @@ from orchestrator.chain.rpc import (
     read_prices,
     read_receipt,
 )
-from orchestrator.core.errors import ChainError, EscrowError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.keccak import to_checksum_address
+from orchestrator.core.common.errors import ChainError, EscrowError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.keccak import to_checksum_address
 from orchestrator.core.refusal import Refusal
 from orchestrator.core.tx_plan import GAS_CAP, Fees, Mined, Rules, View, first_fees, gas_limit
 

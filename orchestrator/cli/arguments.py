@@ -2,10 +2,10 @@
 
 import re
 
-from orchestrator.core.errors import InputError
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.keccak import to_checksum_address
-from orchestrator.core.units import NS_PER_S, parse_time_ns
+from orchestrator.core.common.errors import InputError
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.common.keccak import to_checksum_address
+from orchestrator.core.common.units import NS_PER_S, parse_time_ns
 
 _ID = re.compile(r"0x[0-9a-fA-F]{64}")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")

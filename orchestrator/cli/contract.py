@@ -24,7 +24,7 @@ from orchestrator.cli.options import (
     send_plan,
     signing_command,
 )
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 
 if TYPE_CHECKING:
     from orchestrator.actions.contract_state import ContractState

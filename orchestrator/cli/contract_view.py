@@ -6,8 +6,8 @@ from typing import NamedTuple
 from orchestrator.actions.cautions import describe_account
 from orchestrator.actions.contract_state import ContractState, FiledClaim
 from orchestrator.actions.plan import count_of
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.units import DAY_S, format_second
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import DAY_S, format_second
 
 _NEVER_S = 1 << 40  # later than any time of a contract
 

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.cli.checks.view import comparison_to_json
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.units import format_amount, format_ms
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import format_amount, format_ms
 from orchestrator.simulation.demo import ContractResult, DemoReport
 
 # As it was called, so that the printed commands can be run as they stand.

@@ -7,7 +7,7 @@ import typer
 
 from orchestrator.cli.arguments import parse_time_s
 from orchestrator.cli.options import Action, Id, address_option, send_plan, signing_command
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 
 if TYPE_CHECKING:
     from orchestrator.actions.erc8183 import Evaluator

@@ -39,7 +39,7 @@ from orchestrator.cli.sandbox.command import sandbox
 from orchestrator.cli.splits.command import splits
 from orchestrator.cli.status.command import status
 from orchestrator.cli.why.command import why
-from orchestrator.core.errors import (
+from orchestrator.core.common.errors import (
     ChainError,
     DomainError,
     EscrowError,

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from orchestrator.cli.arguments import parse_address, parse_contract_id
 from orchestrator.cli.output import error_document
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 
 if TYPE_CHECKING:
     from orchestrator.actions.contract_state import ContractState

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO, TypeVar
 
-from orchestrator.core.errors import DomainError
+from orchestrator.core.common.errors import DomainError
 
 EVERY_S = 2.0
 

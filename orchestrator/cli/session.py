@@ -25,14 +25,14 @@ from orchestrator.chain.wallet import Quote, Sender, Sent, format_ether, quote
 from orchestrator.cli.output import Progress, documented
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import served_deployment
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import ChainError, EscrowError, InputError, TermsError
-from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.errors import ChainError, EscrowError, InputError, TermsError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import DAY_S, format_second
+from orchestrator.core.deals.split import Agreement
+from orchestrator.core.deals.terms import Terms, address_of, close_digest, sign_digest
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from orchestrator.core.resource import ResourceGroup
-from orchestrator.core.split import Agreement
-from orchestrator.core.terms import Terms, address_of, close_digest, sign_digest
-from orchestrator.core.units import DAY_S, format_second
-from orchestrator.storage import files
+from orchestrator.storage.local import files
 from orchestrator.verify.log_copy import LogCopy, pages_of
 
 _DIGEST = re.compile(r"0x[0-9a-fA-F]{64}")

@@ -14,13 +14,13 @@ from eth_account.signers.local import LocalAccount
 
 from orchestrator.client.http import PAGE, Client, request_headers
 from orchestrator.client.log_server import reading
-from orchestrator.core.document import canonical_json
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import ServerError, SignInError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.scopes import Scope, ScopeSet, scopes_of
-from orchestrator.core.sign_in import Audience, SignIn, read_message, write_message
-from orchestrator.core.terms import (
+from orchestrator.core.account.scopes import Scope, ScopeSet, scopes_of
+from orchestrator.core.account.sign_in import Audience, SignIn, read_message, write_message
+from orchestrator.core.common.document import canonical_json
+from orchestrator.core.common.errors import ServerError, SignInError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import format_ms
+from orchestrator.core.deals.terms import (
     SET_BY_SURFACE,
     Domain,
     Terms,
@@ -29,7 +29,7 @@ from orchestrator.core.terms import (
     owner_consent_digest,
     sign_digest,
 )
-from orchestrator.core.units import format_ms
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from orchestrator.core.unopened import ProposalState
 
 # The most lines that the API takes in one bulk request.

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import reading
-from orchestrator.core.board import MessageKind
-from orchestrator.core.errors import ServerError
+from orchestrator.core.account.board import MessageKind
+from orchestrator.core.common.errors import ServerError
 
 
 class Lease(NamedTuple):

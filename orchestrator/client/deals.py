@@ -8,20 +8,20 @@ from typing import Any, NamedTuple
 from orchestrator.client.accounts import AccountClient
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import reading, served_policy, served_settings
-from orchestrator.core.deal import Draft, Frame, deal_of, draft_terms
-from orchestrator.core.entry import WORD_BYTES
-from orchestrator.core.errors import ServerError
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.mandate import Pins
-from orchestrator.core.policy import Policy
-from orchestrator.core.surface_settings import DealDefaults
-from orchestrator.core.terms import (
+from orchestrator.core.common.errors import ServerError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.deals.deal import Draft, Frame, deal_of, draft_terms
+from orchestrator.core.deals.mandate import Pins
+from orchestrator.core.deals.terms import (
     Terms,
     contract_id,
     operator_consent_digest,
     owner_consent_digest,
     sign_digest,
 )
+from orchestrator.core.log.entry import WORD_BYTES
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.surface.surface_settings import DealDefaults
 
 # Waiting asks the server again after so long, and this often.
 LEAST_PAUSE_S, MAX_PAUSE_S, MAX_LOOKS = 0.05, 60.0, 2_000

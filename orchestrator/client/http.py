@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from orchestrator.core.errors import InputError, ServerError
+from orchestrator.core.common.errors import InputError, ServerError
 from orchestrator.core.resource import Resource
 
 # The most items that the API gives on a page.

@@ -6,18 +6,18 @@ from contextlib import contextmanager
 from itertools import starmap
 from typing import Any, NamedTuple, Protocol
 
-from orchestrator.core import policy as policies
-from orchestrator.core import surface_settings
-from orchestrator.core.bundle import MAX_BUNDLE, read_bundle
-from orchestrator.core.entry import WORD_BYTES, Entry, described
-from orchestrator.core.errors import EntryError, ReplayError, ServerError
+from orchestrator.core.common.errors import EntryError, ReplayError, ServerError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.deals.site import Addresses
+from orchestrator.core.entries.kinds import decode, kind_of
 from orchestrator.core.evidence.history import PublicEntry
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.kinds import decode, kind_of
-from orchestrator.core.opening import Record, decode_opening, read_opening
-from orchestrator.core.policy import Policy
-from orchestrator.core.site import Addresses
-from orchestrator.core.surface_settings import SurfaceSettings
+from orchestrator.core.log.bundle import MAX_BUNDLE, read_bundle
+from orchestrator.core.log.entry import WORD_BYTES, Entry, described
+from orchestrator.core.log.opening import Record, decode_opening, read_opening
+from orchestrator.core.surface import policy as policies
+from orchestrator.core.surface import surface_settings
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.surface.surface_settings import SurfaceSettings
 
 # The errors of code that reads a JSON document of any shape as if it had the right one.
 SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, OverflowError)

@@ -14,8 +14,7 @@ from functools import cache
 
 import httpx
 
-from orchestrator.core.errors import InputError
-from orchestrator.core.outward_url import (
+from orchestrator.core.account.outward_url import (
     Address,
     Network,
     OutwardUrl,
@@ -23,6 +22,7 @@ from orchestrator.core.outward_url import (
     is_open,
     read_outward_url,
 )
+from orchestrator.core.common.errors import InputError
 
 # Of documents: a small file at a URL that a stranger chose.
 DEADLINE_S = 5.0

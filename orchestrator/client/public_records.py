@@ -18,21 +18,21 @@ from orchestrator.client.log_server import (
     served_records,
     served_settings,
 )
-from orchestrator.core.contract import Contract, ContractRules, rules_of
-from orchestrator.core.document import DocumentCache
-from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES, address_word
-from orchestrator.core.errors import EntryError, ReplayError, ServerError
-from orchestrator.core.forecast import Cohorts
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.kinds import advance, kind_of, pass_by
-from orchestrator.core.opening import Record
-from orchestrator.core.policy import Policy
-from orchestrator.core.site import TokenInfo
-from orchestrator.core.surface_settings import SurfaceSettings
-from orchestrator.core.terms import Terms
-from orchestrator.core.trust import PoolUse, Standing
+from orchestrator.core.common.document import DocumentCache
+from orchestrator.core.common.errors import EntryError, ReplayError, ServerError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.deals.site import TokenInfo
+from orchestrator.core.deals.terms import Terms
+from orchestrator.core.entries.kinds import advance, kind_of, pass_by
+from orchestrator.core.log.entry import ENTRY_BYTES, WORD_BYTES, address_word
+from orchestrator.core.log.opening import Record
+from orchestrator.core.surface.forecast import Cohorts
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.surface.surface_settings import SurfaceSettings
+from orchestrator.core.surface.trust import PoolUse, Standing
 from orchestrator.core.why.source import Filter, Placed
-from orchestrator.core.world import World
+from orchestrator.core.world.contract import Contract, ContractRules, rules_of
+from orchestrator.core.world.world import World
 
 # The most entries that are folded for a standing: a server could make them up without end.
 MAX_FOLDED = 10_000_000

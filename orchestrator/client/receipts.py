@@ -1,11 +1,11 @@
 """Receipts from a server that is a stranger: each is checked here before it is returned."""
 
 from orchestrator.client.http import Client
-from orchestrator.core import receipt as receipts
-from orchestrator.core.errors import PendingError, ProofError, ServerError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.mandate import Pins
-from orchestrator.core.receipt import Receipt
+from orchestrator.core.common.errors import PendingError, ProofError, ServerError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.mandate import Pins
+from orchestrator.core.entries import receipt as receipts
+from orchestrator.core.entries.receipt import Receipt
 
 
 def served_document(client: Client, position: int) -> object:

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from orchestrator.client.http import Client, json_or_none
 from orchestrator.client.log_server import ServedEntry, reading, record_of
-from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES
-from orchestrator.core.errors import ServerError
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.opening import Record
+from orchestrator.core.common.errors import ServerError
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.log.entry import ENTRY_BYTES, WORD_BYTES
+from orchestrator.core.log.opening import Record
 
 # The server gives a sign of life every 15 seconds.
 SILENCE_S = 60

@@ -7,12 +7,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.acceptance import AcceptanceRules, reasons_against
-from orchestrator.core.errors import ServerError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.mandate import signed_budget
-from orchestrator.core.terms import Domain, Terms, contract_id, owner_consent_digest, sign_digest
-from orchestrator.storage.signed_budgets import add_budget, open_ledger
+from orchestrator.core.common.errors import ServerError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.acceptance import AcceptanceRules, reasons_against
+from orchestrator.core.deals.mandate import signed_budget
+from orchestrator.core.deals.terms import (
+    Domain,
+    Terms,
+    contract_id,
+    owner_consent_digest,
+    sign_digest,
+)
+from orchestrator.storage.local.signed_budgets import add_budget, open_ledger
 
 
 def accept_covered(

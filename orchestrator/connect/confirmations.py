@@ -10,8 +10,8 @@ import secrets
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.core.errors import InputError
-from orchestrator.storage.files import read_text, write_private
+from orchestrator.core.common.errors import InputError
+from orchestrator.storage.local.files import read_text, write_private
 
 KEPT_S = 86_400
 MAX_WAITING = 20

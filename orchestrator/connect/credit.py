@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.wallet import Sender, quote
 from orchestrator.connect.signer import Vault
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.mandate import Pins
-from orchestrator.core.site import Addresses, TokenInfo
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.mandate import Pins
+from orchestrator.core.deals.site import Addresses, TokenInfo
 
 
 def open_vault(

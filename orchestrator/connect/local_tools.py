@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import mcp_types as types
 
 from orchestrator.connect.signer import Signer
-from orchestrator.core.errors import DomainError, InputError
-from orchestrator.core.untrusted import one_line, plain_text, set_apart
+from orchestrator.core.common.errors import DomainError, InputError
+from orchestrator.core.common.untrusted import one_line, plain_text, set_apart
 
 _WORD = re.compile(r"0x[0-9a-f]{64}")
 _ID = {"type": "string", "pattern": f"^{_WORD.pattern}$"}

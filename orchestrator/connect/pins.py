@@ -6,9 +6,9 @@ from typing import Any
 
 from orchestrator.client.deals import served_pins
 from orchestrator.client.http import Client
-from orchestrator.core.errors import InputError
-from orchestrator.core.mandate import Pins
-from orchestrator.storage.files import locked, read_text, write_private
+from orchestrator.core.common.errors import InputError
+from orchestrator.core.deals.mandate import Pins
+from orchestrator.storage.local.files import locked, read_text, write_private
 
 
 def pinned(folder: Path, url: str, client: Client) -> Pins:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from orchestrator.client.accounts import AccountClient
 from orchestrator.client.http import TIMEOUT_S, tls_settings
-from orchestrator.core.errors import ServerError
+from orchestrator.core.common.errors import ServerError
 
 VERSION = "2026-07-28"
 MAX_TOOLS = 100

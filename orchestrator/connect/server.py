@@ -15,7 +15,7 @@ from mcp.shared.exceptions import MCPError
 from orchestrator.connect.changes import Changes
 from orchestrator.connect.local_tools import RESERVED, LocalTools
 from orchestrator.connect.remote import RemoteServer
-from orchestrator.core.errors import DomainError
+from orchestrator.core.common.errors import DomainError
 
 Found = TypeVar("Found")
 Context = ServerRequestContext[Any, Any]

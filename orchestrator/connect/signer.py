@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from orchestrator.client import deals
 from orchestrator.client.accounts import AccountClient
 from orchestrator.connect.confirmations import Confirmations, how_to_confirm
-from orchestrator.core.errors import EscrowError, InputError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.mandate import Mandate, Pins, check_mandate, signed_budget
-from orchestrator.core.sentences import operator_sentences, owner_sentences, sentences_of
-from orchestrator.core.site import TokenInfo
-from orchestrator.core.terms import Terms, contract_id
-from orchestrator.storage.signed_budgets import add_budget, open_ledger
+from orchestrator.core.common.errors import EscrowError, InputError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.mandate import Mandate, Pins, check_mandate, signed_budget
+from orchestrator.core.deals.sentences import operator_sentences, owner_sentences, sentences_of
+from orchestrator.core.deals.site import TokenInfo
+from orchestrator.core.deals.terms import Terms, contract_id
+from orchestrator.storage.local.signed_budgets import add_budget, open_ledger
 
 PROPOSAL, ACCEPTANCE, WITHDRAWAL = "proposal", "acceptance", "withdrawal"
 

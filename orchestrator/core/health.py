@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
-from orchestrator.core.units import DAY_MS
+from orchestrator.core.common.units import DAY_MS
 
 # A part that works notes it more often than this; a step of the pipeline may take minutes.
 PULSE_MS = {"sequencer": 30_000, "registrar": 30_000, "pipeline": 600_000, "webhooks": 30_000}

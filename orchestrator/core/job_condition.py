@@ -8,10 +8,10 @@ stands in the log, and that the verifier signed, is for the chain to check.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from orchestrator.core.entry import address_word
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.keccak import to_checksum_address
 from orchestrator.core.evidence.exhibits import SETTLEMENT, Words, unpack_statement
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.keccak import to_checksum_address
+from orchestrator.core.log.entry import address_word
 
 # How far a statement may be dated ahead of the chain; CLOCK_TOLERANCE of `JobEvaluator`.
 CLOCK_TOLERANCE_S = 60

@@ -8,17 +8,17 @@ that a wallet whose contract answers slowly keeps others waiting for one answer 
 import secrets
 from collections.abc import Callable
 
-from orchestrator.core.errors import ChainError, SignInError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.resource import Resource
-from orchestrator.core.sign_in import (
+from orchestrator.core.account.sign_in import (
     Audience,
     SignIn,
     is_signed_by_key,
     message_digest,
     read_message,
 )
-from orchestrator.core.units import DAY_MS
+from orchestrator.core.common.errors import ChainError, SignInError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import DAY_MS
+from orchestrator.core.resource import Resource
 from orchestrator.storage.database import (
     Connection,
     Database,

@@ -13,10 +13,10 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from typing import NamedTuple
 
-from orchestrator.core.entry import Entry
-from orchestrator.core.errors import LogError
-from orchestrator.core.kinds import kind_of
-from orchestrator.core.opening import Opening
+from orchestrator.core.common.errors import LogError
+from orchestrator.core.entries.kinds import kind_of
+from orchestrator.core.log.entry import Entry
+from orchestrator.core.log.opening import Opening
 from orchestrator.core.resource import Resource
 from orchestrator.log.reader import StoredEntry, read_entries
 from orchestrator.log.tree import Checkpoint, checkpoint_of, stored_checkpoint

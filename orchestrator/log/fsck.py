@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from typing import NamedTuple
 
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.errors import DomainError, LogError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import KINDS, kind_of, pass_by
-from orchestrator.core.merkle import CompactRange, leaf_hash
-from orchestrator.core.opening import Record
-from orchestrator.core.world import World
+from orchestrator.core.common.errors import DomainError, LogError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.entries.kinds import KINDS, kind_of, pass_by
+from orchestrator.core.log.merkle import CompactRange, leaf_hash
+from orchestrator.core.log.opening import Record
+from orchestrator.core.world.contract import ContractRules
+from orchestrator.core.world.world import World
 from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.log.projections import Sources, contract_of
 from orchestrator.log.reader import StoredEntry, read_entries, stored_pages

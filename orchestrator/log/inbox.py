@@ -10,15 +10,15 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from orchestrator.core.codec import commitment, encode_request, json_text, request_id
-from orchestrator.core.entry import ZERO_WORD
-from orchestrator.core.errors import RequestError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.limits import BYTES_OF_ROW
-from orchestrator.core.names import escaped, own_id
-from orchestrator.core.requests import RETRYABLE, Arrival, ProductEvent, Request
-from orchestrator.core.rights import API, RIGHTS, Right
-from orchestrator.core.units import format_ms
+from orchestrator.core.common.errors import RequestError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.limits import BYTES_OF_ROW
+from orchestrator.core.common.names import escaped, own_id
+from orchestrator.core.common.units import format_ms
+from orchestrator.core.log.entry import ZERO_WORD
+from orchestrator.core.world.codec import commitment, encode_request, json_text, request_id
+from orchestrator.core.world.requests import RETRYABLE, Arrival, ProductEvent, Request
+from orchestrator.core.world.rights import API, RIGHTS, Right
 from orchestrator.storage.database import Asked, DatabaseError, Row, Session, array
 from orchestrator.storage.traces import trace_query
 
@@ -191,11 +191,11 @@ def take(session: Session, log_id: bytes, account: str, submissions: Sequence[Su
     """Take requests of `account`, for which the session speaks and has entered.
 
     The database stamps their receipt, and takes none if one of them is not this account's to make
-    by this login (`orchestrator.core.rights`); they are decided in this order. A request whose key
-    was used before is not taken again, unless it was refused for a reason that time changes. Raises
-    `RequestError`, and takes none, if a body differs from its key's first, or a value is out of
-    bounds; `inbox-full` while the account has its share waiting, and `storage-limit` if it has too
-    much stored.
+    by this login (`orchestrator.core.world.rights`); they are decided in this order. A request
+    whose key was used before is not taken again, unless it was refused for a reason that time
+    changes. Raises `RequestError`, and takes none, if a body differs from its key's first, or a
+    value is out of bounds; `inbox-full` while the account has its share waiting, and
+    `storage-limit` if it has too much stored.
     """
     return _taken(session, log_id, _offer(log_id, account, submissions))
 

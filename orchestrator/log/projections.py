@@ -10,8 +10,19 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
-from orchestrator.core import policy, surface_settings
-from orchestrator.core.codec import (
+from orchestrator.core.common.document import CACHED_BYTES, Document, DocumentCache
+from orchestrator.core.common.errors import DomainError, LogError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import DAY_MS
+from orchestrator.core.entries.kinds import Kind, Projection
+from orchestrator.core.log.entry import CLICK, WORD_BYTES, Entry
+from orchestrator.core.log.opening import ActOpening, AnswerOpening, Record, ReportedTouchOpening
+from orchestrator.core.surface import policy, surface_settings
+from orchestrator.core.surface.forecast import Cohorts
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.surface.surface_settings import SurfaceSettings
+from orchestrator.core.surface.trust import Standing
+from orchestrator.core.world.codec import (
     decode_lead,
     decode_pool,
     decode_rules,
@@ -22,20 +33,9 @@ from orchestrator.core.codec import (
     encode_standing,
     json_text,
 )
-from orchestrator.core.contract import Contract
-from orchestrator.core.document import CACHED_BYTES, Document, DocumentCache
-from orchestrator.core.entry import CLICK, WORD_BYTES, Entry
-from orchestrator.core.errors import DomainError, LogError
-from orchestrator.core.forecast import Cohorts
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import Kind, Projection
-from orchestrator.core.opening import ActOpening, AnswerOpening, Record, ReportedTouchOpening
-from orchestrator.core.policy import Policy
-from orchestrator.core.surface_settings import SurfaceSettings
-from orchestrator.core.tally import MAX_POSITIONS, Subject, Tally
-from orchestrator.core.trust import Standing
-from orchestrator.core.units import DAY_MS
-from orchestrator.core.world import Code, Lead, Operator, Surface, World, pair_of
+from orchestrator.core.world.contract import Contract
+from orchestrator.core.world.tally import MAX_POSITIONS, Subject, Tally
+from orchestrator.core.world.world import Code, Lead, Operator, Surface, World, pair_of
 from orchestrator.storage.database import Row, Session
 from orchestrator.storage.statements import Statements
 

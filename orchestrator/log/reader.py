@@ -7,15 +7,16 @@ page has a limit, every list of results a bound.
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from orchestrator.core import merkle, policy, surface_settings
-from orchestrator.core.contract import Contract
-from orchestrator.core.entry import Entry
-from orchestrator.core.errors import EntryError, LogError
-from orchestrator.core.kinds import KINDS, decode, kind_of
-from orchestrator.core.merkle import CompactRange, leaf_hash
-from orchestrator.core.opening import Opening, decode_opening
-from orchestrator.core.policy import Policy
-from orchestrator.core.surface_settings import SurfaceSettings
+from orchestrator.core.common.errors import EntryError, LogError
+from orchestrator.core.entries.kinds import KINDS, decode, kind_of
+from orchestrator.core.log import merkle
+from orchestrator.core.log.entry import Entry
+from orchestrator.core.log.merkle import CompactRange, leaf_hash
+from orchestrator.core.log.opening import Opening, decode_opening
+from orchestrator.core.surface import policy, surface_settings
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.surface.surface_settings import SurfaceSettings
+from orchestrator.core.world.contract import Contract
 from orchestrator.log.projections import contract_of
 from orchestrator.log.tree import (
     TILE_HASHES,

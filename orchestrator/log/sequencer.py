@@ -34,20 +34,20 @@ from hashlib import sha256
 from threading import Thread
 from typing import Any, NamedTuple, Self, TypeVar
 
-from orchestrator.core.codec import decode_request, request_kind
-from orchestrator.core.decide import decide
-from orchestrator.core.document import CACHED_BYTES
-from orchestrator.core.entry import CLICK
-from orchestrator.core.errors import DomainError, LogError, RequestError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import decode, encode, kind_of
-from orchestrator.core.merkle import CompactRange, leaf_hash
-from orchestrator.core.opening import Record, ReportedTouchOpening, encode_opening
-from orchestrator.core.requests import PublishPolicy, PublishSettings, Request, Settle
+from orchestrator.core.common.document import CACHED_BYTES
+from orchestrator.core.common.errors import DomainError, LogError, RequestError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import MAX_AHEAD_MS, format_ms
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.entries.kinds import decode, encode, kind_of
+from orchestrator.core.log.entry import CLICK
+from orchestrator.core.log.merkle import CompactRange, leaf_hash
+from orchestrator.core.log.opening import Record, ReportedTouchOpening, encode_opening
 from orchestrator.core.resource import Resource
-from orchestrator.core.rights import Sender, check_right
-from orchestrator.core.units import MAX_AHEAD_MS, format_ms
-from orchestrator.core.world import World, pair_of
+from orchestrator.core.world.codec import decode_request, request_kind
+from orchestrator.core.world.requests import PublishPolicy, PublishSettings, Request, Settle
+from orchestrator.core.world.rights import Sender, check_right
+from orchestrator.core.world.world import World, pair_of
 from orchestrator.log.guard.known_root import stored_nodes
 from orchestrator.log.guard.mark import NO_GUARD, Guard, Signed
 from orchestrator.log.projections import (

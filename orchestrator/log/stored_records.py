@@ -3,16 +3,20 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from orchestrator.core import policy, surface_settings
-from orchestrator.core.codec import decode_pool
-from orchestrator.core.contract import Contract
-from orchestrator.core.entry import WORD_BYTES
-from orchestrator.core.errors import WhyError
-from orchestrator.core.forecast import Cohorts
-from orchestrator.core.kinds import KINDS
-from orchestrator.core.opening import Record
-from orchestrator.core.policy import Policy
-from orchestrator.core.requests import (
+from orchestrator.core.common.errors import WhyError
+from orchestrator.core.entries.kinds import KINDS
+from orchestrator.core.log.entry import WORD_BYTES
+from orchestrator.core.log.opening import Record
+from orchestrator.core.surface import policy, surface_settings
+from orchestrator.core.surface.forecast import Cohorts
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.surface.surface_settings import SurfaceSettings
+from orchestrator.core.surface.trust import PoolUse, Standing
+from orchestrator.core.why.reason import Tokens
+from orchestrator.core.why.source import Filter, Placed
+from orchestrator.core.world.codec import decode_pool
+from orchestrator.core.world.contract import Contract
+from orchestrator.core.world.requests import (
     CloseContract,
     OpenContract,
     RecordDispute,
@@ -20,10 +24,6 @@ from orchestrator.core.requests import (
     RecordRuling,
     Request,
 )
-from orchestrator.core.surface_settings import SurfaceSettings
-from orchestrator.core.trust import PoolUse, Standing
-from orchestrator.core.why.reason import Tokens
-from orchestrator.core.why.source import Filter, Placed
 from orchestrator.log.projections import contract_of, standing_of
 from orchestrator.log.reader import MAX_PAGE, StoredEntry, read_entries
 from orchestrator.storage.database import Row, Session

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from orchestrator.core import merkle
-from orchestrator.core.errors import LogError, ProofError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.merkle import CompactRange, leaf_hash, node_hash
+from orchestrator.core.common.errors import LogError, ProofError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.log import merkle
+from orchestrator.core.log.merkle import CompactRange, leaf_hash, node_hash
 from orchestrator.storage.database import Row, Session
 
 TILE_HASHES = 256

@@ -25,9 +25,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from api.http.allowances import is_trusted
 from api.places import CountHolders, SourcePlaces, count_alone
-from orchestrator.core.errors import ChainError
-from orchestrator.core.limits import Limits
-from orchestrator.core.sources import Source, source_of_host
+from orchestrator.core.account.sources import Source, source_of_host
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.common.limits import Limits
 
 START_S = 30
 SWITCH_S = 0.0005

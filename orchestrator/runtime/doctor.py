@@ -14,18 +14,18 @@ from typing import NamedTuple
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.nodes.pool import split_urls
 from orchestrator.client.http import Client
-from orchestrator.core.errors import DomainError
+from orchestrator.core.common.errors import DomainError
+from orchestrator.core.common.units import MAX_AHEAD_MS, format_second
+from orchestrator.core.deals.site import Site
+from orchestrator.core.deals.terms import address_of
 from orchestrator.core.health import LEAST_FREE_BYTES
-from orchestrator.core.site import Site
-from orchestrator.core.terms import address_of
-from orchestrator.core.units import MAX_AHEAD_MS, format_second
 from orchestrator.runtime.local_servers import find_anvil, find_postgres
 from orchestrator.runtime.serve import now_ms
 from orchestrator.runtime.settings import Settings, read_site
 from orchestrator.runtime.stack import check_clock
 from orchestrator.settlement.needs import examine_node
 from orchestrator.storage.database import Database, DatabaseError
-from orchestrator.storage.files import free_bytes, read_key
+from orchestrator.storage.local.files import free_bytes, read_key
 
 FREE_BYTES = LEAST_FREE_BYTES
 ANSWER_S = 2  # that a program at our port has to show that it is ours

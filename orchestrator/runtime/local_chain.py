@@ -25,11 +25,11 @@ from orchestrator.chain.rpc import (
     read_block,
 )
 from orchestrator.chain.wallet import SigningKey
-from orchestrator.core.errors import ChainError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.keccak import to_checksum_address
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.keccak import to_checksum_address
+from orchestrator.core.deals.site import Addresses
 from orchestrator.core.resource import Resource
-from orchestrator.core.site import Addresses
 from orchestrator.core.tx_plan import Fees, gas_limit
 
 # An account's balance for gas on a local chain: more than any test or demonstration uses.

@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-from orchestrator.core.errors import LocalError
+from orchestrator.core.common.errors import LocalError
 from orchestrator.runtime.server_log import ServerLog
 from orchestrator.storage.database import LOGINS, DatabaseUrls
-from orchestrator.storage.files import write_private
+from orchestrator.storage.local.files import write_private
 
 START_S = 60
 STOP_S = 30

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from contextlib import closing
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.core.errors import InputError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.limits import Limits
-from orchestrator.core.site import Site
+from orchestrator.core.common.errors import InputError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.deals.site import Site
 from orchestrator.runtime.settings import Settings, read_limits_file, read_site
 from orchestrator.runtime.stack import refuse_other_log
 from orchestrator.storage.database import (

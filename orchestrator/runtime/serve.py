@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from api.places import CountHolders, SharedCounts, count_alone
-from orchestrator.core.errors import ChainError, DomainError, InputError
-from orchestrator.core.limits import limits_of_part
-from orchestrator.core.mcp_setup import connect_hint
-from orchestrator.core.site import Site, TokenInfo
-from orchestrator.core.terms import address_of
-from orchestrator.core.units import TOKEN_DECIMALS
+from orchestrator.core.account.mcp_setup import connect_hint
+from orchestrator.core.common.errors import ChainError, DomainError, InputError
+from orchestrator.core.common.limits import limits_of_part
+from orchestrator.core.common.units import TOKEN_DECIMALS
+from orchestrator.core.deals.site import Site, TokenInfo
+from orchestrator.core.deals.terms import address_of
 from orchestrator.runtime.connections import Bounds, Gate, bounded_server
 from orchestrator.runtime.health.journal import open_journal
 from orchestrator.runtime.health.metrics import Metrics
@@ -50,7 +50,7 @@ from orchestrator.storage.database import (
     Unreachable,
     is_away,
 )
-from orchestrator.storage.files import read_key, write_private
+from orchestrator.storage.local.files import read_key, write_private
 from orchestrator.storage.trouble import Trouble
 
 # The parts of a deployment, with the keys and the database logins that each needs.

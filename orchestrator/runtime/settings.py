@@ -37,12 +37,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.core.errors import InputError
-from orchestrator.core.limits import Limits, read_limits
-from orchestrator.core.site import Site
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.errors import InputError
+from orchestrator.core.common.limits import Limits, read_limits
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.site import Site
 from orchestrator.storage.database import DatabaseUrls
-from orchestrator.storage.files import read_text
+from orchestrator.storage.local.files import read_text
 
 NAMES = (
     "TALLYSTICK_HOME",

@@ -23,20 +23,20 @@ from orchestrator.actions.contract_state import read_cautions
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer, stored_fork
 from orchestrator.chain.relayer import Relayer
-from orchestrator.core.agent_card import KEYS_PATH, CardKey
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import ChainError, InputError, LogError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.limits import Limits, inbox_limits
-from orchestrator.core.opening import Record
-from orchestrator.core.policy import Policy
-from orchestrator.core.requests import Genesis
+from orchestrator.core.account.agent_card import KEYS_PATH, CardKey
+from orchestrator.core.account.sign_in import Audience
+from orchestrator.core.common.errors import ChainError, InputError, LogError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.limits import Limits, inbox_limits
+from orchestrator.core.common.units import format_second
+from orchestrator.core.deals.site import Site, Sponsorship
+from orchestrator.core.deals.terms import address_of, checkpoint_digest, sign_digest
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.log.opening import Record
 from orchestrator.core.resource import ResourceGroup
-from orchestrator.core.sign_in import Audience
-from orchestrator.core.site import Site, Sponsorship
-from orchestrator.core.surface_settings import SurfaceSettings
-from orchestrator.core.terms import address_of, checkpoint_digest, sign_digest
-from orchestrator.core.units import format_second
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.surface.surface_settings import SurfaceSettings
+from orchestrator.core.world.requests import Genesis
 from orchestrator.identity.registrar import Registrar
 from orchestrator.log.feed import Feed
 from orchestrator.log.guard.mark import Guard, Mark

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from orchestrator.chain.abi import Call
 from orchestrator.chain.relayer import Relayer
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import decode
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.entries.kinds import decode
 from orchestrator.settlement.runs import Run
 from orchestrator.storage.database import Database, array
 from orchestrator.storage.traces import Facts, Tracer, following

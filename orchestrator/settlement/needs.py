@@ -18,8 +18,8 @@ from orchestrator.chain.rpc import (
     read_prices,
     result,
 )
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import ChainError
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from orchestrator.core.refusal import Refusal
 
 # As many requests as a step of the pipeline may send at once, and blocks as a page of events has.

@@ -21,11 +21,11 @@ from typing import NamedTuple
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.relayer import Relayer
-from orchestrator.core.errors import TermsError
-from orchestrator.core.site import Funds, Sponsorship
-from orchestrator.core.terms import Terms
-from orchestrator.core.units import DAY_MS
-from orchestrator.core.wallet_signature import bare_signature
+from orchestrator.core.account.wallet_signature import bare_signature
+from orchestrator.core.common.errors import TermsError
+from orchestrator.core.common.units import DAY_MS
+from orchestrator.core.deals.site import Funds, Sponsorship
+from orchestrator.core.deals.terms import Terms
 from orchestrator.storage.allowances import spend
 from orchestrator.storage.database import Database, Row, Session
 

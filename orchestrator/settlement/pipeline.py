@@ -36,14 +36,17 @@ from orchestrator.chain.deployment import Chain, SignedCheckpoint
 from orchestrator.chain.escrow import Progress, SignedRun
 from orchestrator.chain.indexer import Indexer
 from orchestrator.chain.relayer import Relayer
-from orchestrator.core.contract import rules_of
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import ChainError, LogError, ReplayError, TermsError
-from orchestrator.core.forecast import OPENING_DAYS
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import decode
-from orchestrator.core.names import is_short_name
-from orchestrator.core.requests import (
+from orchestrator.core.common.errors import ChainError, LogError, ReplayError, TermsError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.names import is_short_name
+from orchestrator.core.common.units import DAY_MS, format_second
+from orchestrator.core.deals.site import Sponsorship
+from orchestrator.core.deals.terms import Terms
+from orchestrator.core.entries.kinds import decode
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.surface.forecast import OPENING_DAYS
+from orchestrator.core.world.contract import rules_of
+from orchestrator.core.world.requests import (
     CloseContract,
     ExpireAction,
     OpenContract,
@@ -54,9 +57,6 @@ from orchestrator.core.requests import (
     ScoreForecast,
     Settle,
 )
-from orchestrator.core.site import Sponsorship
-from orchestrator.core.terms import Terms
-from orchestrator.core.units import DAY_MS, format_second
 from orchestrator.log.inbox import MAX_BULK, Submission, submit
 from orchestrator.log.reader import LogReader, StoredEntry
 from orchestrator.log.stored_records import ChainEntry, chain_entry, count_logged

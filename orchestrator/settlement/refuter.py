@@ -18,12 +18,12 @@ from orchestrator.actions.contract_state import claims_of
 from orchestrator.chain.abi import Call, Claimed
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer
-from orchestrator.core.escrow_model import times_of
+from orchestrator.core.deals.escrow_model import times_of
+from orchestrator.core.deals.terms import Terms
 from orchestrator.core.evidence.claim_search import find_refutations
 from orchestrator.core.evidence.exhibits import Case, Claim
 from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.evidence.rules import check_refutation
-from orchestrator.core.terms import Terms
 from orchestrator.log.reader import LogReader
 from orchestrator.settlement.troubles import Troubles
 from orchestrator.verify.log_copy import LogCopy

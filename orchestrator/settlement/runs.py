@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from orchestrator.chain.escrow import Group, settlement_rules
-from orchestrator.core.terms import Terms
+from orchestrator.core.deals.terms import Terms
 from orchestrator.log.reader import StoredEntry
 
 # A statement costs the escrow about 20k gas and 256 bytes of calldata, and up to 200k gas where a

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Self, TypeVar
 
 from orchestrator.chain.rpc import NodeError, ReplyError
-from orchestrator.core.errors import DomainError
+from orchestrator.core.common.errors import DomainError
 from orchestrator.core.refusal import Refusal
 
 Value = TypeVar("Value")

@@ -7,9 +7,9 @@ too, as for a round: under any other root, or where a reorganization drops the a
 follows from it. For a log that the chain has marked as forked it signs nothing.
 """
 
-from orchestrator.core.entry import address_word
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.terms import Domain, address_of, sign_digest, verified_digest
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.terms import Domain, address_of, sign_digest, verified_digest
+from orchestrator.core.log.entry import address_word
 from orchestrator.verify.log_replay import LogReplay
 
 

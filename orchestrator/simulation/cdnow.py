@@ -12,8 +12,8 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from orchestrator.client.accounts import EventReport, LeadSummary, OperatorClient
-from orchestrator.core.errors import InputError
-from orchestrator.core.units import DAY_MS, DAY_S, format_amount, parse_amount
+from orchestrator.core.common.errors import InputError
+from orchestrator.core.common.units import DAY_MS, DAY_S, format_amount, parse_amount
 
 # The start of a day in UTC milliseconds, and the events of that day.
 Day = tuple[int, list[EventReport]]

@@ -30,12 +30,12 @@ from typing import Any, NamedTuple
 
 from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import ChainError, ReplayError
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.policy import parse
+from orchestrator.core.common.errors import ChainError, ReplayError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import DAY_MS, DAY_S, format_amount
+from orchestrator.core.log.entry import address_word
 from orchestrator.core.resource import ResourceGroup
-from orchestrator.core.units import DAY_MS, DAY_S, format_amount
+from orchestrator.core.surface.policy import parse
 from orchestrator.runtime.serve import Progress
 from orchestrator.runtime.stack import SentTransaction
 from orchestrator.simulation import cdnow, disputes, integrations

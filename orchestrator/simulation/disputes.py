@@ -9,9 +9,9 @@ from typing import NamedTuple
 from orchestrator.actions import contract_state, evidence
 from orchestrator.client.accounts import OperatorClient
 from orchestrator.client.http import Client
-from orchestrator.core.errors import ChainError, ReplayError
-from orchestrator.core.terms import contract_id, operator_consent_digest, sign_digest
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.errors import ChainError, ReplayError
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.terms import contract_id, operator_consent_digest, sign_digest
 from orchestrator.simulation.sandbox import Sandbox, address_of
 from orchestrator.verify import comparison
 from orchestrator.verify.log_copy import LogCopy, pages_of

@@ -13,9 +13,23 @@ from typing import Any, NamedTuple
 from orchestrator.chain.deployment import Chain, log_id_of
 from orchestrator.chain.escrow import Group, SignedRun, settlement_rules
 from orchestrator.client.accounts import PLAIN_TERMS
-from orchestrator.core.contract import rules_of
-from orchestrator.core.decide import decide
-from orchestrator.core.entry import (
+from orchestrator.core.common.errors import DomainError, ReplayError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.terms import (
+    Terms,
+    checkpoint_digest,
+    contract_id,
+    operator_consent_digest,
+    sign_digest,
+    verified_digest,
+)
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.entries.kinds import decode, encode
+from orchestrator.core.evidence.disproof_search import find_disproof
+from orchestrator.core.evidence.exhibits import Case, ContractIndex
+from orchestrator.core.evidence.history import PublicEntry, public_entry
+from orchestrator.core.log.entry import (
     ZERO_ADDRESS,
     ZERO_WORD,
     Entry,
@@ -24,15 +38,11 @@ from orchestrator.core.entry import (
     pack_settlement,
     unpack_outcome,
 )
-from orchestrator.core.errors import DomainError, ReplayError
-from orchestrator.core.evidence.disproof_search import find_disproof
-from orchestrator.core.evidence.exhibits import Case, ContractIndex
-from orchestrator.core.evidence.history import PublicEntry, public_entry
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.kinds import decode, encode
-from orchestrator.core.merkle import inclusion_proof, leaf_hash, root_of, run_proof
-from orchestrator.core.policy import parse
-from orchestrator.core.requests import (
+from orchestrator.core.log.merkle import inclusion_proof, leaf_hash, root_of, run_proof
+from orchestrator.core.surface.policy import parse
+from orchestrator.core.surface.surface_settings import parse_settings
+from orchestrator.core.world.contract import rules_of
+from orchestrator.core.world.requests import (
     Genesis,
     OpenContract,
     ProductEvent,
@@ -42,17 +52,7 @@ from orchestrator.core.requests import (
     Request,
     Touch,
 )
-from orchestrator.core.surface_settings import parse_settings
-from orchestrator.core.terms import (
-    Terms,
-    checkpoint_digest,
-    contract_id,
-    operator_consent_digest,
-    sign_digest,
-    verified_digest,
-)
-from orchestrator.core.units import DAY_S
-from orchestrator.core.world import World
+from orchestrator.core.world.world import World
 from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
 from orchestrator.verify.receipt_check import check_receipt
 

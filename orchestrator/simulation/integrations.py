@@ -13,11 +13,11 @@ from orchestrator.actions.payout.split import plan_creation, plan_release
 from orchestrator.chain.caller import contract_at
 from orchestrator.chain.rpc import octets
 from orchestrator.client.http import Client
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import ChainError, EscrowError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.split import Agreement, Share, Split
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.errors import ChainError, EscrowError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.split import Agreement, Share, Split
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
 
 CLIENT = "client"

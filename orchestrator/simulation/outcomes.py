@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal
-from orchestrator.core.opening import Record, TransitionOpening
-from orchestrator.core.policy import Policy
+from orchestrator.core.log.entry import Entry, unpack_outcome, unpack_reversal
+from orchestrator.core.log.opening import Record, TransitionOpening
+from orchestrator.core.surface.policy import Policy
 
 
 class MotionResult(NamedTuple):

@@ -13,13 +13,13 @@ from typing import NamedTuple
 from orchestrator.chain.abi import Call
 from orchestrator.chain.rpc import Json, quantity
 from orchestrator.client.accounts import wallet
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import ChainError
-from orchestrator.core.keccak import keccak
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.common.keccak import keccak
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.common.units import TOKEN_DECIMALS
+from orchestrator.core.deals.site import Site, TokenInfo
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from orchestrator.core.resource import Resource, ResourceGroup
-from orchestrator.core.site import Site, TokenInfo
-from orchestrator.core.units import TOKEN_DECIMALS
 from orchestrator.runtime.local_chain import (
     GAS_FUNDS_WEI,
     LocalChainClock,

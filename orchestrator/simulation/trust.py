@@ -15,12 +15,12 @@ from mcp import Client as McpClient
 from mcp.client.streamable_http import streamable_http_client
 
 from orchestrator.client.accounts import OperatorClient
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import ServerError
-from orchestrator.core.forecast import Question, forecast_day
-from orchestrator.core.kinds import KINDS, Topic
-from orchestrator.core.opening import TrustOpening
-from orchestrator.core.units import BPS, DAY_MS
+from orchestrator.core.common.errors import ServerError
+from orchestrator.core.common.units import BPS, DAY_MS
+from orchestrator.core.entries.kinds import KINDS, Topic
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.log.opening import TrustOpening
+from orchestrator.core.surface.forecast import Question, forecast_day
 from orchestrator.log.reader import LogReader
 from orchestrator.simulation.cdnow import Day
 

@@ -22,11 +22,11 @@ from orchestrator.client.accounts import (
 )
 from orchestrator.client.boards import Board, Lease
 from orchestrator.client.deals import propose, served_pins
-from orchestrator.core.errors import ServerError
-from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.common.errors import ServerError
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.common.units import DAY_MS, NS_PER_S, format_amount, format_time
+from orchestrator.core.deals.terms import Terms
 from orchestrator.core.resource import Resource
-from orchestrator.core.terms import Terms
-from orchestrator.core.units import DAY_MS, NS_PER_S, format_amount, format_time
 from orchestrator.simulation import cdnow
 from orchestrator.simulation.sandbox import Sandbox
 

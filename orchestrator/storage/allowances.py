@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from orchestrator.core.limits import Limits, Rate, rate_of
+from orchestrator.core.common.limits import Limits, Rate, rate_of
 from orchestrator.storage.database import Database, Row, Session
 
 

@@ -23,12 +23,12 @@ from psycopg.rows import namedtuple_row
 from psycopg.types.string import BytesBinaryDumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from orchestrator.core.codec import request_kind
-from orchestrator.core.errors import InputError, LogError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.limits import InboxLimits, Limits, inbox_limits
+from orchestrator.core.common.errors import InputError, LogError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.limits import InboxLimits, Limits, inbox_limits
 from orchestrator.core.resource import Resource
-from orchestrator.core.rights import RIGHTS, names_key
+from orchestrator.core.world.codec import request_kind
+from orchestrator.core.world.rights import RIGHTS, names_key
 from orchestrator.storage.trouble import Reach, Trouble
 
 # Any refusal by PostgreSQL or by the connection to it; `sqlstate` names the reason.

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from orchestrator.core.errors import LogError
+from orchestrator.core.common.errors import LogError
 from orchestrator.core.resource import Resource
 from orchestrator.storage.database import Connection, Database, DatabaseError
 from orchestrator.storage.trouble import Trouble

@@ -2,7 +2,7 @@
 
 from orchestrator.chain.deployment import Anchor, Chain
 from orchestrator.chain.indexer import stored_anchor
-from orchestrator.core.errors import ChainError
+from orchestrator.core.common.errors import ChainError
 from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.storage.database import Database
 

@@ -21,15 +21,15 @@ from orchestrator.client.log_server import (
     served_records,
     served_settings,
 )
-from orchestrator.core.entry import WORD_BYTES, Entry, described, unpack_settlement
-from orchestrator.core.errors import ReplayError
-from orchestrator.core.escrow_model import fee_of_payment
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.opening import Record
-from orchestrator.core.terms import Terms
-from orchestrator.core.trust import Standing
-from orchestrator.core.units import DAY_S, format_second
-from orchestrator.core.world import World
+from orchestrator.core.common.errors import ReplayError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import DAY_S, format_second
+from orchestrator.core.deals.escrow_model import fee_of_payment
+from orchestrator.core.deals.terms import Terms
+from orchestrator.core.log.entry import WORD_BYTES, Entry, described, unpack_settlement
+from orchestrator.core.log.opening import Record
+from orchestrator.core.surface.trust import Standing
+from orchestrator.core.world.world import World
 from orchestrator.verify.log_replay import LogReplay, Told, say_nothing
 from orchestrator.verify.pinned import Named, Pinned
 from orchestrator.verify.receipt_check import NOTHING_PINNED, checked_chain

@@ -20,9 +20,9 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import NodeError
 from orchestrator.client.http import PAGE, Client
 from orchestrator.client.log_server import served_bundle
-from orchestrator.core.bundle import MAX_BUNDLE
-from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES
-from orchestrator.core.errors import EntryError, ReplayError, ServerError
+from orchestrator.core.common.errors import EntryError, ReplayError, ServerError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.entries.kinds import opening_of_word
 from orchestrator.core.evidence.exhibits import (
     OPENED,
     SETTLEMENT,
@@ -32,10 +32,16 @@ from orchestrator.core.evidence.exhibits import (
     read_words,
 )
 from orchestrator.core.evidence.history import PublicEntry
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import opening_of_word
-from orchestrator.core.merkle import TILE_LEVELS, CompactRange, inclusion_proof, leaf_hash, root_of
-from orchestrator.core.opening import MAX_OPENING_WORDS, decode_opening
+from orchestrator.core.log.bundle import MAX_BUNDLE
+from orchestrator.core.log.entry import ENTRY_BYTES, WORD_BYTES
+from orchestrator.core.log.merkle import (
+    TILE_LEVELS,
+    CompactRange,
+    inclusion_proof,
+    leaf_hash,
+    root_of,
+)
+from orchestrator.core.log.opening import MAX_OPENING_WORDS, decode_opening
 from orchestrator.core.resource import ResourceGroup
 from orchestrator.verify.log_replay import Told, say_nothing
 

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterable
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.core.contract import ContractRules, rules_of
-from orchestrator.core.errors import ReplayError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import encode
-from orchestrator.core.merkle import CompactRange, leaf_hash
-from orchestrator.core.opening import Record
-from orchestrator.core.policy import Policy
-from orchestrator.core.replay import Replay
-from orchestrator.core.replay_rules import Documents
-from orchestrator.core.surface_settings import SurfaceSettings
-from orchestrator.core.units import format_second
+from orchestrator.core.common.errors import ReplayError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import format_second
+from orchestrator.core.decisions.replay import Replay
+from orchestrator.core.entries.kinds import encode
+from orchestrator.core.entries.replay_rules import Documents
+from orchestrator.core.log.merkle import CompactRange, leaf_hash
+from orchestrator.core.log.opening import Record
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.surface.surface_settings import SurfaceSettings
+from orchestrator.core.world.contract import ContractRules, rules_of
 from orchestrator.verify.resuming.kept_fold import Kept, KeptFold
 
 # Yields the log's records of positions [start, stop) in order, or fewer of them: the rest is asked

@@ -7,10 +7,10 @@ only that its author is consistent: so each fact that is not pinned is said to b
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from orchestrator.core.entry import WORD_BYTES
-from orchestrator.core.errors import InputError, ProofError
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.keccak import is_checksum_address
+from orchestrator.core.common.errors import InputError, ProofError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.keccak import is_checksum_address
+from orchestrator.core.log.entry import WORD_BYTES
 
 MAX_VERIFIERS = 100
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.core import receipt as receipts
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import PendingError, ProofError, TermsError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.receipt import Receipt
-from orchestrator.core.site import Addresses
-from orchestrator.core.terms import checkpoint_digest, recover
-from orchestrator.core.units import DAY_S, format_second
+from orchestrator.core.common.errors import PendingError, ProofError, TermsError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import DAY_S, format_second
+from orchestrator.core.deals.site import Addresses
+from orchestrator.core.deals.terms import checkpoint_digest, recover
+from orchestrator.core.entries import receipt as receipts
+from orchestrator.core.entries.receipt import Receipt
+from orchestrator.core.log.entry import address_word
 from orchestrator.verify.pinned import Named, Pinned
 
 NOTHING_PINNED = Pinned()

@@ -27,12 +27,12 @@ from orchestrator.chain.abi import (
     Ruled,
     Settled,
 )
-from orchestrator.core.dispute import dispute_label, ruling_label
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import EscrowError, ReplayError
-from orchestrator.core.escrow_model import EscrowedContract, ProvenReversal, fee_of_payment
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.terms import Terms
+from orchestrator.core.common.errors import EscrowError, ReplayError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.escrow_model import EscrowedContract, ProvenReversal, fee_of_payment
+from orchestrator.core.deals.terms import Terms
+from orchestrator.core.log.dispute import dispute_label, ruling_label
+from orchestrator.core.log.entry import address_word
 
 # The events that the log has entries of as disputes and rulings.
 DISPUTES = (Disputed, Ruled, ClaimsDisputed, ClaimsRuled)

@@ -11,11 +11,11 @@ from typing import Any
 
 from orchestrator.client.http import MAX_ANSWER_BYTES
 from orchestrator.client.log_server import LogSource, reading, record_of_bundled, served_bundle
-from orchestrator.core.bundle import MAX_BUNDLE, read_bundle, write_bundle
-from orchestrator.core.errors import EntryError, InputError, ServerError
+from orchestrator.core.common.errors import EntryError, InputError, ServerError
+from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.evidence.history import PublicEntry
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.storage.files import read_bytes, write_private
+from orchestrator.core.log.bundle import MAX_BUNDLE, read_bundle, write_bundle
+from orchestrator.storage.local.files import read_bytes, write_private
 
 # The kinds of entries that name a document by its hash, and what the API calls these documents.
 _DOCUMENTS = {"policy.published": "policies", "settings.published": "settings"}

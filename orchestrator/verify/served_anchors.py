@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 from orchestrator.chain.deployment import Chain
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import reading
-from orchestrator.core.entry import WORD_BYTES
-from orchestrator.core.errors import ProofError
-from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.errors import ProofError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.log.entry import WORD_BYTES
 
 
 class ServedAnchor(NamedTuple):

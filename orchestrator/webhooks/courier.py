@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from orchestrator.core.codec import json_text
-from orchestrator.core.limits import Limits
-from orchestrator.core.webhook import LEASE_MS, WEBHOOK_EVENTS
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.entries.webhook import LEASE_MS, WEBHOOK_EVENTS
+from orchestrator.core.world.codec import json_text
 from orchestrator.log.feed import Feed, Page, Told
 from orchestrator.storage.database import Database, Row, Session
 

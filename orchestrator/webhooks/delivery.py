@@ -14,12 +14,10 @@ from typing import Any, NamedTuple
 from anyio.to_thread import run_sync
 from standardwebhooks.webhooks import Webhook
 
-from orchestrator.core.entry import Entry
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.limits import Limits
-from orchestrator.core.requests import ConfirmAction
-from orchestrator.core.units import format_ms
-from orchestrator.core.webhook import (
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.common.units import format_ms
+from orchestrator.core.entries.webhook import (
     ANSWER_EVENT,
     FAILING_MS,
     LEASE_MS,
@@ -29,6 +27,8 @@ from orchestrator.core.webhook import (
     offer_message,
     wait_ms,
 )
+from orchestrator.core.log.entry import Entry
+from orchestrator.core.world.requests import ConfirmAction
 from orchestrator.log.feed import Feed
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.storage.database import Database, Row, Session

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import httpx
 
 from orchestrator.client.outward import Outward, Resolve, resolve
-from orchestrator.core.errors import InputError, shorten
-from orchestrator.core.limits import Limits
-from orchestrator.core.outward_url import Network
+from orchestrator.core.account.outward_url import Network
+from orchestrator.core.common.errors import InputError, shorten
+from orchestrator.core.common.limits import Limits
 
 DEADLINE_S = Limits().webhook_try_ms / 1000
 MAX_FAULT_CHARS = 120

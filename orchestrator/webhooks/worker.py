@@ -15,7 +15,7 @@ from anyio.to_thread import run_sync
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
 from procrastinate.jobs import Status
 
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.limits import Limits
 from orchestrator.log.feed import Feed
 from orchestrator.storage.database import Unreachable
 from orchestrator.storage.listening import LOOK_S

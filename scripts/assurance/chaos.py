@@ -31,9 +31,9 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.cli.main import main as command
 from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
-from orchestrator.core.errors import DomainError, LocalError, ServerError
-from orchestrator.core.site import Site, TokenInfo
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.errors import DomainError, LocalError, ServerError
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.site import Site, TokenInfo
 from orchestrator.runtime.local_chain import (
     GAS_FUNDS_WEI,
     LocalChainClock,

@@ -15,7 +15,8 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from orchestrator.core.forecast import (
+from orchestrator.core.common.units import BPS, DAY_MS
+from orchestrator.core.surface.forecast import (
     MAX_WEIGHT,
     NO_COHORT,
     Baseline,
@@ -26,7 +27,6 @@ from orchestrator.core.forecast import (
     Skill,
     score,
 )
-from orchestrator.core.units import BPS, DAY_MS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "security" / "forecast-odds.md"
 BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"

@@ -14,14 +14,16 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from orchestrator.core.codec import commitment
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import decide
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import RequestError
-from orchestrator.core.opening import Record
-from orchestrator.core.policy import parse
-from orchestrator.core.requests import (
+from orchestrator.core.common.errors import RequestError
+from orchestrator.core.common.units import DAY_MS, DAY_S
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.log.opening import Record
+from orchestrator.core.surface.policy import parse
+from orchestrator.core.surface.surface_settings import parse_settings
+from orchestrator.core.world.codec import commitment
+from orchestrator.core.world.contract import ContractRules
+from orchestrator.core.world.requests import (
     Genesis,
     JudgeTrust,
     MakeForecast,
@@ -35,9 +37,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.core.surface_settings import parse_settings
-from orchestrator.core.units import DAY_MS, DAY_S
-from orchestrator.core.world import World
+from orchestrator.core.world.world import World
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "security" / "trust-abuse.md"
 BEGIN, END = "<!-- measured -->\n", "<!-- /measured -->\n"

@@ -21,8 +21,8 @@ from typing import Any
 import httpx
 import psycopg
 
-from orchestrator.core.board import MAX_MESSAGES
-from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.account.board import MAX_MESSAGES
+from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.storage.database import API
 from scripts.bench.log import LIMITS, NOW_MS, OPERATOR, SURFACE, opened, still_database
 from scripts.bench.served import Service, running, serve

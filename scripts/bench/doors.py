@@ -30,8 +30,8 @@ from fastapi import FastAPI, Request
 from orchestrator.backtest.exports import Export, ExportReader
 from orchestrator.cli.options import server_folder
 from orchestrator.client.accounts import OwnerClient, wallet
+from orchestrator.core.common.units import format_ms
 from orchestrator.core.intake.mapping import parse_intake
-from orchestrator.core.units import format_ms
 from orchestrator.runtime.stack import listen
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, key_of
 

@@ -24,11 +24,13 @@ from typing import NamedTuple
 import psycopg
 from psycopg import sql
 
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.entry import ZERO_ADDRESS, address_word, ascii_word
-from orchestrator.core.limits import Limits
-from orchestrator.core.policy import parse
-from orchestrator.core.requests import (
+from orchestrator.core.account.scopes import SCOPES
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.log.entry import ZERO_ADDRESS, address_word, ascii_word
+from orchestrator.core.surface.policy import parse
+from orchestrator.core.surface.surface_settings import parse_settings
+from orchestrator.core.world.contract import ContractRules
+from orchestrator.core.world.requests import (
     Genesis,
     OpenContract,
     ProductEvent,
@@ -37,8 +39,6 @@ from orchestrator.core.requests import (
     Request,
     Touch,
 )
-from orchestrator.core.scopes import SCOPES
-from orchestrator.core.surface_settings import parse_settings
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import LogReader

@@ -15,14 +15,14 @@ from typing import Any
 
 from orchestrator.client.http import PAGE, Client
 from orchestrator.client.log_server import ServedEntry, record_of, served_bundle, served_records
-from orchestrator.core.bundle import MAX_BUNDLE
-from orchestrator.core.entry import ENTRY_BYTES
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.limits import Limits
-from orchestrator.core.opening import Record
-from orchestrator.core.replay import Replay
-from orchestrator.core.replay_rules import Documents
-from orchestrator.core.requests import Touch
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.decisions.replay import Replay
+from orchestrator.core.entries.replay_rules import Documents
+from orchestrator.core.log.bundle import MAX_BUNDLE
+from orchestrator.core.log.entry import ENTRY_BYTES
+from orchestrator.core.log.opening import Record
+from orchestrator.core.world.requests import Touch
 from orchestrator.storage.database import API
 from scripts.bench.log import (
     BULK,

@@ -20,11 +20,11 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, cast
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.opening import Record
-from orchestrator.core.requests import Touch
-from orchestrator.core.terms import Domain
+from orchestrator.core.deals.terms import Domain
+from orchestrator.core.log.entry import ZERO_ADDRESS
+from orchestrator.core.log.opening import Record
+from orchestrator.core.world.contract import ContractRules
+from orchestrator.core.world.requests import Touch
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.storage.database import WORKER, Database

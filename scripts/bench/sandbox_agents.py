@@ -38,10 +38,10 @@ from api.mcp.catalogue import TOOLS
 from api.mcp.operations import Operation, read_operation
 from orchestrator.client.accounts import OperatorClient
 from orchestrator.client.deals import served_pins
-from orchestrator.core.errors import ServerError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.mandate import Pins
-from orchestrator.core.terms import Terms, operator_consent_digest, sign_digest
+from orchestrator.core.common.errors import ServerError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.mandate import Pins
+from orchestrator.core.deals.terms import Terms, operator_consent_digest, sign_digest
 from orchestrator.runtime.stack import listen
 from orchestrator.simulation.market.surfaces import SHOP, TRIAL, MarketSurface
 

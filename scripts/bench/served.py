@@ -16,10 +16,10 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.context import ChainReads, Network, ServiceInfo
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.limits import Limits
-from orchestrator.core.site import Funds
-from orchestrator.core.terms import Domain
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.deals.site import Funds
+from orchestrator.core.deals.terms import Domain
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from orchestrator.runtime.stack import http_server, listen
 from orchestrator.storage.database import API, Database
 from scripts.bench.log import NOW_MS

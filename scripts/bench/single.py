@@ -28,11 +28,11 @@ from fastapi import FastAPI
 from psycopg_pool import ConnectionPool
 from pydantic import BaseModel
 
-from orchestrator.core.entry import address_word
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.limits import Limits
-from orchestrator.core.requests import ProductEvent, Request, Touch
-from orchestrator.core.units import format_ms
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.common.units import format_ms
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.world.requests import ProductEvent, Request, Touch
 from orchestrator.storage.database import API
 from scripts.bench.log import (
     NOW_MS,

@@ -23,11 +23,13 @@ from typing import NamedTuple
 
 import psycopg
 
-from orchestrator.core.codec import encode_standing
-from orchestrator.core.decide import decide
-from orchestrator.core.entry import address_word, ascii_word
-from orchestrator.core.errors import RequestError
-from orchestrator.core.requests import (
+from orchestrator.core.common.errors import RequestError
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.log.entry import address_word, ascii_word
+from orchestrator.core.surface.surface_settings import parse_settings
+from orchestrator.core.surface.trust import CONTRACT, Standing
+from orchestrator.core.world.codec import encode_standing
+from orchestrator.core.world.requests import (
     Genesis,
     OpenContract,
     PublishPolicy,
@@ -35,9 +37,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.core.surface_settings import parse_settings
-from orchestrator.core.trust import CONTRACT, Standing
-from orchestrator.core.world import World, pair_of
+from orchestrator.core.world.world import World, pair_of
 from orchestrator.log.projections import StoredStandings
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.core import kinds, merkle
-from orchestrator.core.entry import (
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.entries import kinds
+from orchestrator.core.log import merkle
+from orchestrator.core.log.entry import (
     ZERO_WORD,
     Entry,
     OutcomeFacts,
@@ -16,8 +18,7 @@ from orchestrator.core.entry import (
     pack_reversal,
     pack_settlement,
 )
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.opening import (
+from orchestrator.core.log.opening import (
     ActOpening,
     AnswerOpening,
     CodeOpening,

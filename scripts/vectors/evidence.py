@@ -12,13 +12,13 @@ case; a log is registered by `registrant` under `origin`.
 
 from collections.abc import Iterator
 
-from orchestrator.core import merkle
-from orchestrator.core.contract import rules_of
-from orchestrator.core.entry import WORD_BYTES, Entry, ascii_word
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.entries.kinds import KINDS, encode
 from orchestrator.core.evidence.exhibits import Case, Exhibit
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import KINDS, encode
-from orchestrator.core.opening import encode_opening
+from orchestrator.core.log import merkle
+from orchestrator.core.log.entry import WORD_BYTES, Entry, ascii_word
+from orchestrator.core.log.opening import encode_opening
+from orchestrator.core.world.contract import rules_of
 from scripts.vectors.cases import outcomes, reversals, totals
 from scripts.vectors.cases.claims import ClaimVector, claims, refutations
 from scripts.vectors.cases.model import ALL, ORIGIN, REGISTRANT, Json, Log, Vector

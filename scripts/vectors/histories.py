@@ -13,10 +13,11 @@ import random
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from orchestrator.core.attribution import TouchAt, qualifying_touch
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import decide
-from orchestrator.core.entry import (
+from orchestrator.core.common.errors import RequestError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.entries.kinds import encode
+from orchestrator.core.log.entry import (
     ZERO_WORD,
     Entry,
     address_word,
@@ -24,12 +25,12 @@ from orchestrator.core.entry import (
     unpack_outcome,
     unpack_reversal,
 )
-from orchestrator.core.errors import RequestError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import encode
-from orchestrator.core.opening import EventOpening, Record, encode_opening
-from orchestrator.core.policy import MODELS, parse
-from orchestrator.core.requests import (
+from orchestrator.core.log.opening import EventOpening, Record, encode_opening
+from orchestrator.core.surface.attribution import TouchAt, qualifying_touch
+from orchestrator.core.surface.policy import MODELS, parse
+from orchestrator.core.surface.surface_settings import parse_settings
+from orchestrator.core.world.contract import ContractRules
+from orchestrator.core.world.requests import (
     AnswerAction,
     CloseContract,
     Genesis,
@@ -45,8 +46,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.core.surface_settings import parse_settings
-from orchestrator.core.world import World
+from orchestrator.core.world.world import World
 
 OWNER, VERIFIER, ANN, BOB = (address_word(f"0x{digit * 40}") for digit in "1234")
 

@@ -5,7 +5,7 @@ from typing import Any
 from eth_keys.datatypes import PrivateKey
 from eth_utils.crypto import keccak
 
-from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.common.hexadecimal import to_hex
 
 Json = dict[str, Any]
 

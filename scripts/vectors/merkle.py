@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from orchestrator.core import kinds, merkle
-from orchestrator.core.entry import Entry, address_word
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.opening import ActOpening, payload_of
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.entries import kinds
+from orchestrator.core.log import merkle
+from orchestrator.core.log.entry import Entry, address_word
+from orchestrator.core.log.opening import ActOpening, payload_of
 from scripts.vectors.made_up import Json, address, hexes, word
 
 LEAVES = 33

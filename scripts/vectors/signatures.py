@@ -8,9 +8,9 @@ from eth_abi.abi import encode as abi_encode
 from eth_keys.constants import SECPK1_N
 from eth_utils.crypto import keccak
 
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.terms import (
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.terms import (
     CHECKPOINT_TYPE,
     CLOSE_TYPE,
     DOMAIN_TYPE,
@@ -24,7 +24,7 @@ from orchestrator.core.terms import (
     Terms,
     sign_digest,
 )
-from orchestrator.core.units import DAY_S
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from scripts.vectors.made_up import Json, address, key, word
 
 TERMS_ABI = [
@@ -194,7 +194,7 @@ def encode_terms(terms: Terms) -> bytes:
 
 
 def _struct(encoded_type: str, abi_types: list[str], values: list[Any]) -> bytes:
-    """Return an EIP-712 struct hash by way of an ABI encoder, which core/terms.py does without."""
+    """Return an EIP-712 struct hash by an ABI encoder, which core/deals/terms.py does without."""
     return keccak(abi_encode(["bytes32", *abi_types], [keccak(encoded_type.encode()), *values]))
 
 

@@ -7,7 +7,7 @@ shape with their keys in alphabetical order, so that forge decodes it in one go 
 structs with the same fields. Words are 0x and 64 hex digits, other bytes hex of their own length,
 amounts words (forge takes decimal text for a number or for text by its size), all other integers
 JSON numbers. Terms stand in the form of `Terms.to_json`. `reason` is the code of the error in
-orchestrator/core/errors.py.
+orchestrator/core/common/errors.py.
 """
 
 import json

@@ -13,16 +13,16 @@ from orchestrator.chain.caller import Token
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.wallet import quote
 from orchestrator.cli import session
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import EscrowError, InputError
-from orchestrator.core.site import Addresses
-from orchestrator.core.terms import (
+from orchestrator.core.common.errors import EscrowError, InputError
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.site import Addresses
+from orchestrator.core.deals.terms import (
     close_digest,
     operator_consent_digest,
     owner_consent_digest,
     sign_digest,
 )
-from orchestrator.core.units import DAY_S
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from orchestrator.simulation.sandbox import address_of, key_of
 from tests.support.market import BAD, DONE, NOTHING, Market
 from tests.support.terms import OPERATOR, OWNER

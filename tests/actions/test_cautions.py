@@ -12,7 +12,7 @@ from orchestrator.actions.cautions import (
     named_accounts,
 )
 from orchestrator.chain.caller import Account, Token
-from orchestrator.core.entry import ZERO_ADDRESS
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from tests.support.contract_states import GUARDED
 from tests.support.terms import ARBITER
 

@@ -11,8 +11,8 @@ from orchestrator.actions.contract_state import read_contract_state, token_of
 from orchestrator.chain.caller import Token
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import NodeError
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from tests.support.contract_states import (
     DISPUTED,
     ESCROW,

@@ -12,11 +12,11 @@ from orchestrator.chain.abi import artifact
 from orchestrator.chain.caller import contract_at
 from orchestrator.chain.deployment import log_id_of
 from orchestrator.chain.rpc import octets
-from orchestrator.core.entry import ZERO_ADDRESS, pack_settlement
+from orchestrator.core.common.units import DAY_S, format_second
+from orchestrator.core.deals.terms import recover, verified_digest
 from orchestrator.core.job_condition import Condition
-from orchestrator.core.merkle import leaf_hash
-from orchestrator.core.terms import recover, verified_digest
-from orchestrator.core.units import DAY_S, format_second
+from orchestrator.core.log.entry import ZERO_ADDRESS, pack_settlement
+from orchestrator.core.log.merkle import leaf_hash
 from orchestrator.runtime.local_chain import send_local
 from orchestrator.simulation.sandbox import address_of, key_of
 from tests.support.market import (

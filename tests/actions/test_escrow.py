@@ -8,9 +8,9 @@ import pytest
 
 from orchestrator.actions import escrow
 from orchestrator.chain.deployment import Chain
-from orchestrator.core.errors import DomainError, EscrowError, InputError
-from orchestrator.core.site import Addresses
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.errors import DomainError, EscrowError, InputError
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.site import Addresses
 from tests.support.contract_states import (
     CLAIMS,
     DISPUTED,

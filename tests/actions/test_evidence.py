@@ -15,10 +15,10 @@ from orchestrator.chain.caller import Token
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.escrow import PendingStatement, Progress, Snapshot
 from orchestrator.client.http import Client
-from orchestrator.core.errors import EscrowError, ReplayError
-from orchestrator.core.escrow_model import EscrowedContract
+from orchestrator.core.common.errors import EscrowError, ReplayError
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.escrow_model import EscrowedContract
 from orchestrator.core.evidence.exhibits import Case, Claim, escrow_record_of
-from orchestrator.core.units import DAY_S
 from orchestrator.verify.comparison import replay
 from orchestrator.verify.log_copy import LogCopy
 from tests.support.contract_states import CLAIMS, GUARDED, T2, T3, contract_state

@@ -7,8 +7,8 @@ import pytest
 
 from orchestrator.actions.fork import checkpoint_from_json, plan_fork_report
 from orchestrator.chain.deployment import Chain, SignedCheckpoint
-from orchestrator.core.errors import EscrowError, InputError
-from orchestrator.core.terms import checkpoint_digest, sign_digest
+from orchestrator.core.common.errors import EscrowError, InputError
+from orchestrator.core.deals.terms import checkpoint_digest, sign_digest
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_deal import DEPLOYER, ORIGIN, STRANGER, STRANGER_KEY, AnchoredLog, send

@@ -11,7 +11,7 @@ from orchestrator.actions.plan import (
 )
 from orchestrator.chain.abi import Call
 from orchestrator.chain.caller import Token
-from orchestrator.core.units import format_second
+from orchestrator.core.common.units import format_second
 
 TRANSACTION = PlannedTransaction(
     "release 1.00 TEST", ("to the payee",), Call("0x" + "11" * 20, b"\1"), (), {"units": "1"}

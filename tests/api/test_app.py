@@ -18,10 +18,10 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from api.app import create_app
 from api.context import ChainReads, ServiceInfo
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import ChainError
-from orchestrator.core.limits import Limits
-from orchestrator.core.site import Funds
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.deals.site import Funds
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from orchestrator.storage.database import API
 from tests.support.api_service import (
     ESCROW,
@@ -48,7 +48,7 @@ def test_the_api_loads_neither_backtests_nor_chains() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, text=True
     ).stdout.split()
-    assert "orchestrator.core.units" in loaded
+    assert "orchestrator.core.common.units" in loaded
     for name in ("orchestrator.backtest", "orchestrator.chain", "orchestrator.simulation", "yaml"):
         assert not [module for module in loaded if (module + ".").startswith(name + ".")]
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from api.context import Service
 from api.routes.records import stream
-from orchestrator.core.sources import Source, source_of_host
+from orchestrator.core.account.sources import Source, source_of_host
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.runtime.migration import prepare_schema
 from tests.support.api_service import (

@@ -11,8 +11,8 @@ from api.places import (
     SourcePlaces,
     StreamPlaces,
 )
-from orchestrator.core.limits import MOST, Limits
-from orchestrator.core.sources import Source, source_of_host
+from orchestrator.core.account.sources import Source, source_of_host
+from orchestrator.core.common.limits import MOST, Limits
 
 
 def test_a_concurrency_limit_refuses_at_once_and_takes_again_after_a_release() -> None:

@@ -9,8 +9,8 @@ from starlette.routing import Match, Mount, Route
 from api.app import create_app
 from api.context import ChainReads, ServiceInfo
 from api.route_table import RouteTable, add_routes
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.site import Funds
+from orchestrator.core.deals.site import Funds
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage.database import API
 from tests.support.api_service import ESCROW, EVENT_LOG, LOG_ID, START_MS

@@ -29,19 +29,20 @@ TYPED = {"fields-count", "key-malformed", "key-missing", "key-unknown", "not-a-t
 @pytest.mark.parametrize(
     ("family", "modules", "elsewhere"),
     [
-        (rules.DOCUMENT, ("document",), set[str]()),
-        (rules.POLICY, ("document", "policy"), set[str]()),
-        (rules.QUALIFICATION, ("qualification",), {"key-missing"}),
+        (rules.DOCUMENT, ("common/document",), set[str]()),
+        (rules.POLICY, ("common/document", "surface/policy"), set[str]()),
+        (rules.QUALIFICATION, ("surface/qualification",), {"key-missing"}),
         (
             rules.SETTINGS,
             (
-                *("document", "surface_settings", "parameters", "qualification"),
+                *("common/document", "common/parameters"),
+                *("surface/surface_settings", "surface/qualification"),
                 *("intake/mapping", "intake/currency", "intake/moment"),
             ),
             set[str](),
         ),
-        (rules.joined(rules.TERMS, rules.SIGNATURE), ("terms",), TYPED),
-        (rules.DEAL, ("document", "deal"), set[str]()),
+        (rules.joined(rules.TERMS, rules.SIGNATURE), ("deals/terms",), TYPED),
+        (rules.DEAL, ("common/document", "deals/deal"), set[str]()),
     ],
 )
 def test_a_family_has_the_codes_of_its_modules(

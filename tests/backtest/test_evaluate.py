@@ -22,8 +22,8 @@ from orchestrator.backtest.inputs import (
     read_policy,
     read_rows,
 )
-from orchestrator.core.policy import parse
-from orchestrator.core.units import format_time
+from orchestrator.core.common.units import format_time
+from orchestrator.core.surface.policy import parse
 from tests.backtest.oracle import judge
 from tests.support.backtest_files import (
     CONTRACTS,

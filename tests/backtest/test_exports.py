@@ -19,7 +19,7 @@ from orchestrator.backtest.exports import (
     sorted_rows,
 )
 from orchestrator.backtest.inputs import EventRow
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 from orchestrator.core.intake.found import SkippedError
 from orchestrator.core.intake.mapping import parse_intake
 from tests.support.intake_payloads import INTAKE, captured, charge, refunded, track

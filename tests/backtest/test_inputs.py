@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.http.fields import EventName, ExternalId
 from orchestrator.backtest import inputs
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 from tests.support.backtest_files import (
     CONTRACTS,
     EVENT_HEADER,

@@ -34,10 +34,10 @@ from orchestrator.client.accounts import (
     OwnerClient,
     wallet,
 )
-from orchestrator.core.errors import InputError, ReplayError
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.surface_settings import MAX_CODE_PERIOD_S
-from orchestrator.core.units import DAY_MS, format_amount, format_ms, parse_amount
+from orchestrator.core.common.errors import InputError, ReplayError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import DAY_MS, format_amount, format_ms, parse_amount
+from orchestrator.core.surface.surface_settings import MAX_CODE_PERIOD_S
 from orchestrator.simulation.cdnow import POLICY as CDNOW
 from orchestrator.simulation.cdnow import read_purchases
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, key_of

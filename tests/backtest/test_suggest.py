@@ -4,9 +4,9 @@ import pytest
 
 from orchestrator.backtest.inputs import EventRow, TouchRow
 from orchestrator.backtest.suggest import suggest_terms
-from orchestrator.core.errors import InputError
-from orchestrator.core.policy import parse
-from orchestrator.core.units import DAY_S, NS_PER_S
+from orchestrator.core.common.errors import InputError
+from orchestrator.core.common.units import DAY_S, NS_PER_S
+from orchestrator.core.surface.policy import parse
 from tests.support.growth import FUNNEL
 
 DAY_NS = DAY_S * NS_PER_S

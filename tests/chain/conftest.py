@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.core.terms import Terms
+from orchestrator.core.deals.terms import Terms
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from orchestrator.storage.database import WORKER, Database

@@ -8,9 +8,9 @@ from eth_utils.crypto import keccak
 from orchestrator.chain.caller import Account, Caller, contract_at
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import ReplyError
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
-from orchestrator.core.wallet_signature import MAGIC
+from orchestrator.core.account.sign_in import MAX_SIGNATURE_BYTES
+from orchestrator.core.account.wallet_signature import MAGIC
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_deal import OWNER, OWNER_KEY, PAYEE, WORD, refused, send

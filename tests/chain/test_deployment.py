@@ -11,10 +11,10 @@ from eth_utils.crypto import keccak
 
 from orchestrator.chain.caller import contract_at
 from orchestrator.chain.deployment import Anchor, Chain, SignedCheckpoint, log_id_of
+from orchestrator.core.deals.site import Addresses
+from orchestrator.core.deals.split import Agreement, Share, Split, factory_domain
+from orchestrator.core.deals.terms import DOMAIN_TYPE, Terms
 from orchestrator.core.job_condition import CLOCK_TOLERANCE_S
-from orchestrator.core.site import Addresses
-from orchestrator.core.split import Agreement, Share, Split, factory_domain
-from orchestrator.core.terms import DOMAIN_TYPE, Terms
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_bench import rewritten

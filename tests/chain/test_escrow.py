@@ -19,9 +19,9 @@ from orchestrator.chain.caller import contract_at
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer
 from orchestrator.chain.wallet import quote
-from orchestrator.core.errors import EscrowError
-from orchestrator.core.merkle import leaf_hash, root_of
-from orchestrator.core.terms import Terms
+from orchestrator.core.common.errors import EscrowError
+from orchestrator.core.deals.terms import Terms
+from orchestrator.core.log.merkle import leaf_hash, root_of
 from orchestrator.runtime.local_chain import LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
 from orchestrator.storage.database import WORKER

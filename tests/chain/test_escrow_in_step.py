@@ -10,9 +10,9 @@ import pytest
 from hypothesis import Phase, given, settings
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.core.escrow_model import times_of
-from orchestrator.core.terms import Terms
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.escrow_model import times_of
+from orchestrator.core.deals.terms import Terms
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_deal import STRANGER, USD, AnchoredLog, deal_terms

@@ -9,7 +9,7 @@ from orchestrator.chain.abi import Event, Opened, Registered
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.event_scan import MAX_CONTRACTS, EventScan, events_of
 from orchestrator.chain.rpc import NodeError, ReplyError
-from orchestrator.core.terms import Terms
+from orchestrator.core.deals.terms import Terms
 from orchestrator.runtime.local_chain import LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_bench import Bench, limited_to, rewritten

@@ -9,8 +9,8 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer, stored_fork
 from orchestrator.chain.relayer import Relayer
 from orchestrator.chain.rpc import NodeError
-from orchestrator.core.errors import ChainError
-from orchestrator.core.merkle import CompactRange, leaf_hash
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.log.merkle import CompactRange, leaf_hash
 from orchestrator.storage.database import API, Database, DatabaseError
 from tests.support.chain_bench import HOLDER, NOW_MS, Bench, DeepAnvil, limited_to, rewritten
 from tests.support.chain_deal import DEPLOYER, PAYEE, AnchoredLog, send

@@ -24,12 +24,9 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer
 from orchestrator.chain.relayer import Relayer, StoredIntent
 from orchestrator.chain.rpc import NodeError
-from orchestrator.core.errors import ChainError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.merkle import (
-    CompactRange,
-    leaf_hash,
-)
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.log.merkle import CompactRange, leaf_hash
 from orchestrator.core.tx_plan import Fate
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock, send_local
 from orchestrator.storage.database import Database

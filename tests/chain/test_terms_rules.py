@@ -8,9 +8,9 @@ import pytest
 from orchestrator.chain.abi import error_text
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import ReplyError
-from orchestrator.core.errors import TermsError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.terms import Terms, check_terms
+from orchestrator.core.common.errors import TermsError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.terms import Terms, check_terms
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.terms import ESCROW, ILLEGAL, LEGAL, NOW_S

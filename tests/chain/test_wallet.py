@@ -10,8 +10,8 @@ from hexbytes import HexBytes
 
 from orchestrator.chain.rpc import NodeError
 from orchestrator.chain.wallet import SigningKey, quote
-from orchestrator.core.errors import ChainError
-from orchestrator.core.site import Addresses
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.deals.site import Addresses
 from orchestrator.core.tx_plan import Fees
 from orchestrator.runtime.local_chain import deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil

@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.wallet import Quote, Sender, format_ether, quote
-from orchestrator.core.errors import ChainError, EscrowError
-from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.common.errors import ChainError, EscrowError
+from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.runtime.local_chain import deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.dialects import Dialect, always, at, legacy

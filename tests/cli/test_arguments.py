@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.cli.arguments import parse_address, parse_contract_id, parse_time_s
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 
 # The first example of EIP-55.
 ADDRESS = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.client.http import Client
-from orchestrator.core import folds
+from orchestrator.core.deals.terms import checkpoint_digest, sign_digest
+from orchestrator.core.entries import folds
 from orchestrator.core.evidence.exhibits import TOUCH, TRANSITION, Claim, read_words
-from orchestrator.core.terms import checkpoint_digest, sign_digest
 from orchestrator.simulation.sandbox import address_of, key_of
 from orchestrator.verify.log_copy import LogCopy, pages_of
 from tests.support.market import (

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.chain.caller import Account
 from orchestrator.cli import contract_view
-from orchestrator.core.units import DAY_S, format_second
+from orchestrator.core.common.units import DAY_S, format_second
 from tests.support.contract_states import (
     CLAIMS,
     DISPUTED,

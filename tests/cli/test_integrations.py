@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.cli.integrations import choose_motion
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 from tests.support.market import BAD, MISSING, Run
 
 ADDRESS = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"

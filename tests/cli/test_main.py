@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.cli import main as cli
 from orchestrator.cli.options import NOTHING_DONE
-from orchestrator.core.errors import (
+from orchestrator.core.common.errors import (
     ChainError,
     DomainError,
     EscrowError,

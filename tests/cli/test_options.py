@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.options import NOTHING_DONE, Action, find_endpoints, signing_command
 from orchestrator.cli.session import Endpoints, RunOptions
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 
 NODE, SERVER = "http://127.0.0.1:8545", "http://127.0.0.1:8000"
 

@@ -3,7 +3,7 @@
 import io
 
 from orchestrator.cli.output import DOCUMENTED, Progress, documented, error_document
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 
 
 class Terminal(io.StringIO):

@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.cli import session
 from orchestrator.cli.session import Printer, RunOptions, read_signing_key
-from orchestrator.core.errors import InputError
-from orchestrator.core.terms import close_digest, sign_digest
+from orchestrator.core.common.errors import InputError
+from orchestrator.core.deals.terms import close_digest, sign_digest
 from orchestrator.simulation.sandbox import address_of, key_of
 from tests.support.market import BAD, BUDGET_UNITS, DONE, MISSING, NOTHING, Market, Run
 from tests.support.rpc_proxy import Ask, Forward, RpcProxy

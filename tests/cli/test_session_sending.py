@@ -15,8 +15,8 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.chain.wallet import Quote, Sender, quote
 from orchestrator.cli import session
 from orchestrator.cli.session import Endpoints, RunOptions
-from orchestrator.core.errors import ChainError, EscrowError
-from orchestrator.core.site import Addresses
+from orchestrator.core.common.errors import ChainError, EscrowError
+from orchestrator.core.deals.site import Addresses
 from orchestrator.runtime.local_chain import deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.wallet_bench import KEY, WalletBench, swallow_sends, wallet_bench

@@ -18,12 +18,11 @@ from orchestrator.client.accounts import (
     OwnerClient,
     wallet,
 )
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import ServerError
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.scopes import SCOPE_SETS
-from orchestrator.core.sign_in import Audience, read_message
-from orchestrator.core.terms import (
+from orchestrator.core.account.scopes import SCOPE_SETS
+from orchestrator.core.account.sign_in import Audience, read_message
+from orchestrator.core.common.errors import ServerError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.deals.terms import (
     SET_BY_SURFACE,
     Terms,
     contract_id,
@@ -31,6 +30,7 @@ from orchestrator.core.terms import (
     owner_consent_digest,
     recover,
 )
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from tests.support.http_server import Refusal, Request, serving_json
 from tests.support.terms import DOMAIN, PLAIN
 

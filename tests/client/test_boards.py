@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.client.accounts import DelegateClient, OperatorClient, wallet
 from orchestrator.client.boards import Board
-from orchestrator.core.errors import ServerError
+from orchestrator.core.common.errors import ServerError
 from tests.support.api_service import ApiService, open_surface
 from tests.support.api_service import wallet as account
 from tests.support.http_server import serving_json

@@ -9,12 +9,12 @@ import pytest
 
 from orchestrator.client import deals
 from orchestrator.client.accounts import OperatorClient, wallet
-from orchestrator.core import policy as policies
-from orchestrator.core.errors import DomainError, ReplayError, ServerError
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.mandate import Pins
-from orchestrator.core.site import TokenInfo
-from orchestrator.core.terms import Terms, contract_id, operator_consent_digest, recover
+from orchestrator.core.common.errors import DomainError, ReplayError, ServerError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.deals.mandate import Pins
+from orchestrator.core.deals.site import TokenInfo
+from orchestrator.core.deals.terms import Terms, contract_id, operator_consent_digest, recover
+from orchestrator.core.surface import policy as policies
 from tests.support.deals import SURFACE_POLICY
 from tests.support.http_server import Request, serving_json
 from tests.support.terms import ESCROW, FEES, NOW_S, OWNER, PAYEE, PLAIN, TOKEN, VERIFIER

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.client import http
 from orchestrator.client.http import Client
-from orchestrator.core.errors import InputError, ServerError
+from orchestrator.core.common.errors import InputError, ServerError
 from tests.support.http_server import Request, send, serving, serving_json
 
 

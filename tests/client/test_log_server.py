@@ -12,17 +12,17 @@ from orchestrator.client.log_server import (
     served_policy,
     served_records,
 )
-from orchestrator.core.bundle import write_bundle
-from orchestrator.core.decide import decide
-from orchestrator.core.errors import DomainError, ReplayError, ServerError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import encode
-from orchestrator.core.opening import Record
-from orchestrator.core.replay import replay
-from orchestrator.core.replay_rules import Documents
-from orchestrator.core.requests import ProductEvent, Touch
-from orchestrator.core.site import Addresses
-from orchestrator.core.world import World
+from orchestrator.core.common.errors import DomainError, ReplayError, ServerError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.site import Addresses
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.decisions.replay import replay
+from orchestrator.core.entries.kinds import encode
+from orchestrator.core.entries.replay_rules import Documents
+from orchestrator.core.log.bundle import write_bundle
+from orchestrator.core.log.opening import Record
+from orchestrator.core.world.requests import ProductEvent, Touch
+from orchestrator.core.world.world import World
 from tests.support.http_server import Refusal, Request, serving_json
 from tests.support.public_log import bundled
 from tests.support.terms import ESCROW, FEES, LOG

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from orchestrator.client.outward import Outward, resolve
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 from tests.support.http_server import send, serving
 
 LOOPBACK = (IPv4Network("127.0.0.0/8"),)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.client.outward import MAX_DOCUMENT_BYTES, DocumentReader
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 from tests.support.certificates import contexts_for
 from tests.support.http_server import Answer, send, serving
 

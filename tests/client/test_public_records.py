@@ -7,19 +7,19 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.client.public_records import PublicRecords
-from orchestrator.core.bundle import read_bundle, write_bundle
-from orchestrator.core.contract import rules_of
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import ReplayError, ServerError
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.requests import OpenContract
-from orchestrator.core.terms import contract_id
+from orchestrator.core.common.errors import ReplayError, ServerError
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.deals.terms import contract_id
+from orchestrator.core.log.bundle import read_bundle, write_bundle
+from orchestrator.core.log.entry import address_word
 from orchestrator.core.why.contract import why_contract
 from orchestrator.core.why.lead import why_lead
 from orchestrator.core.why.level import why_level
 from orchestrator.core.why.outcome import why_outcome
 from orchestrator.core.why.source import Filter
 from orchestrator.core.why.touch import why_touch
+from orchestrator.core.world.contract import rules_of
+from orchestrator.core.world.requests import OpenContract
 from tests.support.api_service import ESCROW, ApiService, draft_terms, wallet
 from tests.support.settled_contract import TRANSACTION, SettledContract
 

@@ -8,9 +8,9 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.client.receipts import served_receipt
-from orchestrator.core.errors import PendingError, ProofError
-from orchestrator.core.mandate import Pins
-from orchestrator.core.receipt import Receipt
+from orchestrator.core.common.errors import PendingError, ProofError
+from orchestrator.core.deals.mandate import Pins
+from orchestrator.core.entries.receipt import Receipt
 from tests.support.http_server import Refusal, serving_json
 from tests.support.public_log import CONTRACT_ID, public_records
 from tests.support.receipts import receipt_of

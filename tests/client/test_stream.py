@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator.client.http import MAX_LINE_BYTES, Client
 from orchestrator.client.stream import MAX_ATTEMPTS, Stream
-from orchestrator.core.errors import ReplayError, ServerError
-from orchestrator.core.kinds import encode
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.errors import ReplayError, ServerError
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.entries.kinds import encode
 from tests.support.api_service import (
     ApiService,
     event,

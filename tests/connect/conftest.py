@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.core.units import NS_PER_MS
+from orchestrator.core.common.units import NS_PER_MS
 from tests.support.api_service import POLICY, ApiService, open_surface, running_service, wallet
 
 

@@ -11,9 +11,9 @@ import pytest
 from orchestrator.cli.deals.accept import read_rules
 from orchestrator.client.accounts import OwnerClient
 from orchestrator.connect.acceptor import accept_covered
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.terms import Terms, operator_consent_digest
-from orchestrator.storage.signed_budgets import open_ledger
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.deals.terms import Terms, operator_consent_digest
+from orchestrator.storage.local.signed_budgets import open_ledger
 from tests.support.api_service import (
     ESCROW,
     SETTINGS,

@@ -14,7 +14,7 @@ from mcp.shared.exceptions import MCPError
 
 from orchestrator.connect.changes import MAX_LINE_BYTES, MAX_RESOURCES, SILENCE_S, Word, words
 from orchestrator.connect.remote import RemoteServer
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.limits import Limits
 from orchestrator.runtime.local_servers import LocalPostgres
 from tests.support.api_service import (
     ApiService,

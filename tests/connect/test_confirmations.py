@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.connect.confirmations import KEPT_S, MAX_WAITING, Asked, Confirmations
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 
 NOW_S = 1_800_000_000
 

@@ -4,11 +4,11 @@ import pytest
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.connect.credit import open_vault
-from orchestrator.core.errors import ChainError, EscrowError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.mandate import Pins
-from orchestrator.core.site import TokenInfo
-from orchestrator.core.terms import Terms
+from orchestrator.core.common.errors import ChainError, EscrowError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.mandate import Pins
+from orchestrator.core.deals.site import TokenInfo
+from orchestrator.core.deals.terms import Terms
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_deal import (

@@ -7,9 +7,9 @@ import pytest
 from orchestrator.connect.local_tools import RESERVED, LocalTools
 from orchestrator.connect.remote import RemoteServer
 from orchestrator.connect.signer import Signer, Vault
-from orchestrator.core.errors import ChainError
-from orchestrator.core.mandate import Mandate, Pins
-from orchestrator.core.site import TokenInfo
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.deals.mandate import Mandate, Pins
+from orchestrator.core.deals.site import TokenInfo
 from tests.support.api_service import ESCROW, EVENT_LOG, TOKEN, VERIFIER, wallet
 from tests.support.mcp_client import text_of
 

@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.connect.pins import pinned
-from orchestrator.core.errors import DomainError
-from orchestrator.core.mandate import Pins
+from orchestrator.core.common.errors import DomainError
+from orchestrator.core.deals.mandate import Pins
 from tests.support.http_server import serving_json
 from tests.support.terms import ESCROW, OPERATOR, PAYEE, TOKEN, VERIFIER
 

@@ -12,7 +12,7 @@ from mcp.shared.exceptions import MCPError
 
 from orchestrator.client import http
 from orchestrator.connect.remote import MAX_DESCRIPTION, MAX_TOOLS, RemoteServer
-from orchestrator.core.errors import ServerError
+from orchestrator.core.common.errors import ServerError
 from tests.support.api_service import wallet
 from tests.support.http_server import send, serving
 

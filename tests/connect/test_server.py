@@ -7,7 +7,7 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.limits import Limits
 from tests.support.api_service import (
     ApiService,
     wallet,

@@ -8,7 +8,7 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
-from orchestrator.core.sign_in import Audience, read_message
+from orchestrator.core.account.sign_in import Audience, read_message
 from tests.support.api_service import ESCROW, EVENT_LOG, TOKEN, VERIFIER, wallet
 from tests.support.connecting import Connector
 from tests.support.http_server import Refusal, Request, serving_json

@@ -13,11 +13,11 @@ from orchestrator.connect.confirmations import Confirmations
 from orchestrator.connect.pins import pinned
 from orchestrator.connect.remote import RemoteServer
 from orchestrator.connect.signer import Signer, Vault
-from orchestrator.core.errors import DomainError
-from orchestrator.core.mandate import Mandate
-from orchestrator.core.site import TokenInfo
-from orchestrator.core.terms import Terms, operator_consent_digest, recover
-from orchestrator.storage.signed_budgets import open_ledger
+from orchestrator.core.common.errors import DomainError
+from orchestrator.core.deals.mandate import Mandate
+from orchestrator.core.deals.site import TokenInfo
+from orchestrator.core.deals.terms import Terms, operator_consent_digest, recover
+from orchestrator.storage.local.signed_budgets import open_ledger
 from tests.support.api_service import ESCROW, TOKEN, ApiService, give_level, wallet
 
 DEAL = {"outcome": "activated", "price": "8.00", "at_most": 5, "closes_in": "14 days"}

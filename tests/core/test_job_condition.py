@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.entry import ZERO_WORD, Entry, address_word, ascii_word, pack_settlement
-from orchestrator.core.errors import EvidenceError
+from orchestrator.core.common.errors import EvidenceError
+from orchestrator.core.entries.kinds import encode
 from orchestrator.core.evidence.exhibits import read_words
 from orchestrator.core.job_condition import Condition
-from orchestrator.core.kinds import encode
+from orchestrator.core.log.entry import ZERO_WORD, Entry, address_word, ascii_word, pack_settlement
 
 VERIFIER = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
 COMMERCE = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"

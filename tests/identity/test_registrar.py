@@ -9,9 +9,15 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_defunct
 
-from orchestrator.core.errors import ChainError
-from orchestrator.core.scopes import Scope
-from orchestrator.core.sign_in import Audience, Client, SignIn, message_digest, write_message
+from orchestrator.core.account.scopes import Scope
+from orchestrator.core.account.sign_in import (
+    Audience,
+    Client,
+    SignIn,
+    message_digest,
+    write_message,
+)
+from orchestrator.core.common.errors import ChainError
 from orchestrator.identity.registrar import PATIENCE_MS, Registrar
 from orchestrator.storage.database import API, REGISTRAR, Database
 from tests.support.database_clock import DatabaseClock

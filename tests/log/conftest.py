@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.core.limits import Limits, inbox_limits
-from orchestrator.core.requests import Touch
+from orchestrator.core.common.limits import Limits, inbox_limits
+from orchestrator.core.world.requests import Touch
 from tests.support.ledger import Ledger, journey, ledger, open_market
 from tests.support.servers import hold_inbox_to
 from tests.support.worlds import LEADS, OPERATORS, SURFACE

@@ -6,8 +6,8 @@ from itertools import count
 import psycopg
 import pytest
 
-from orchestrator.core.entry import address_word
-from orchestrator.core.requests import PublishPolicy
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.world.requests import PublishPolicy
 from orchestrator.log.arrivals import Bound, Named, bind
 from tests.support.ledger import OPERATOR, OWNER, Ledger, genesis
 from tests.support.worlds import SURFACE, policy, word

@@ -7,7 +7,7 @@ from threading import Event
 import psycopg
 import pytest
 
-from orchestrator.core.requests import Touch
+from orchestrator.core.world.requests import Touch
 from orchestrator.log.feed import PAGE_ENTRIES, Feed, Told
 from tests.support.ledger import CONTRACT, Ledger, journey
 from tests.support.worlds import LEADS, OPERATORS, SURFACE

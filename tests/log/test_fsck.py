@@ -6,9 +6,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from orchestrator.core.entry import ZERO_WORD
-from orchestrator.core.errors import LogError
-from orchestrator.core.requests import (
+from orchestrator.core.common.errors import LogError
+from orchestrator.core.log.entry import ZERO_WORD
+from orchestrator.core.world.requests import (
     AnswerAction,
     Arrival,
     IssueCode,

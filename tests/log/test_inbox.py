@@ -14,12 +14,12 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from orchestrator.core.codec import commitment
-from orchestrator.core.entry import address_word, ascii_word
-from orchestrator.core.errors import RequestError
-from orchestrator.core.limits import BYTES_OF_ROW
-from orchestrator.core.opening import ActOpening
-from orchestrator.core.requests import (
+from orchestrator.core.common.errors import RequestError
+from orchestrator.core.common.limits import BYTES_OF_ROW
+from orchestrator.core.log.entry import address_word, ascii_word
+from orchestrator.core.log.opening import ActOpening
+from orchestrator.core.world.codec import commitment
+from orchestrator.core.world.requests import (
     CloseContract,
     Erasure,
     OpenContract,

@@ -2,10 +2,11 @@
 
 import pytest
 
-from orchestrator.core.decide import decide
-from orchestrator.core.errors import LogError
-from orchestrator.core.kinds import Projection, kind_of
-from orchestrator.core.requests import (
+from orchestrator.core.common.errors import LogError
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.entries.kinds import Projection, kind_of
+from orchestrator.core.surface.trust import Standing
+from orchestrator.core.world.requests import (
     OpenContract,
     ProductEvent,
     PublishPolicy,
@@ -13,8 +14,7 @@ from orchestrator.core.requests import (
     RegisterOperator,
     Settle,
 )
-from orchestrator.core.trust import Standing
-from orchestrator.core.world import World, pair_of
+from orchestrator.core.world.world import World, pair_of
 from orchestrator.log import projections
 from orchestrator.log.projections import (
     Changes,

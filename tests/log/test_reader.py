@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.errors import DomainError, LogError
-from orchestrator.core.merkle import (
+from orchestrator.core.common.errors import DomainError, LogError
+from orchestrator.core.log.merkle import (
     EMPTY_ROOT,
     leaf_hash,
     root_of,
@@ -14,11 +14,7 @@ from orchestrator.core.merkle import (
     verify_inclusion,
     verify_run,
 )
-from orchestrator.core.requests import (
-    ProductEvent,
-    Settle,
-    Touch,
-)
+from orchestrator.core.world.requests import ProductEvent, Settle, Touch
 from tests.support.ledger import (
     CONTRACT,
     OWNER_WORD,

@@ -11,19 +11,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core.codec import encode_request
-from orchestrator.core.decide import decide
-from orchestrator.core.document import DocumentCache
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import LogError, RequestError
-from orchestrator.core.kinds import encode
-from orchestrator.core.merkle import (
-    leaf_hash,
-    root_of,
-)
-from orchestrator.core.opening import Record, encode_opening
-from orchestrator.core.policy import MODELS, Policy
-from orchestrator.core.requests import (
+from orchestrator.core.common.document import DocumentCache
+from orchestrator.core.common.errors import LogError, RequestError
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.entries.kinds import encode
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.log.merkle import leaf_hash, root_of
+from orchestrator.core.log.opening import Record, encode_opening
+from orchestrator.core.surface.policy import MODELS, Policy
+from orchestrator.core.world.codec import encode_request
+from orchestrator.core.world.requests import (
     Erasure,
     JudgeTrust,
     OpenContract,
@@ -37,7 +34,7 @@ from orchestrator.core.requests import (
     SuspendOperator,
     Touch,
 )
-from orchestrator.core.world import World
+from orchestrator.core.world.world import World
 from orchestrator.log import sequencer as sequencer_module
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, results_of, submit

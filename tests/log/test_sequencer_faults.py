@@ -11,9 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestrator.core.entry import ZERO_WORD
-from orchestrator.core.errors import LogError
-from orchestrator.core.requests import (
+from orchestrator.core.common.errors import LogError
+from orchestrator.core.log.entry import ZERO_WORD
+from orchestrator.core.world.requests import (
     Arrival,
     IssueCode,
     OpenContract,

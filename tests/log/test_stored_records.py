@@ -5,14 +5,20 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import WhyError
-from orchestrator.core.opening import Record
-from orchestrator.core.requests import CloseContract, ProductEvent, Settle, SuspendOperator, Touch
+from orchestrator.core.common.errors import WhyError
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.log.opening import Record
 from orchestrator.core.why.contract import why_contract
 from orchestrator.core.why.lead import why_lead
 from orchestrator.core.why.level import why_level
 from orchestrator.core.why.source import Filter
+from orchestrator.core.world.requests import (
+    CloseContract,
+    ProductEvent,
+    Settle,
+    SuspendOperator,
+    Touch,
+)
 from orchestrator.log.projections import Sources, load_leads, load_world
 from orchestrator.log.stored_records import StoredRecords, search
 from orchestrator.storage.database import Session, statement

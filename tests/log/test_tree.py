@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.core.errors import LogError
-from orchestrator.core.merkle import CompactRange, leaf_hash, root_of
+from orchestrator.core.common.errors import LogError
+from orchestrator.core.log.merkle import CompactRange, leaf_hash, root_of
 from orchestrator.log.tree import (
     TILE_HASHES,
     Tiles,

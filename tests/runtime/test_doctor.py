@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.site import Site, TokenInfo
+from orchestrator.core.deals.site import Site, TokenInfo
 from orchestrator.runtime import doctor
 from orchestrator.runtime.doctor import Finding, examine
 from orchestrator.runtime.local_chain import Deployment, deploy_local

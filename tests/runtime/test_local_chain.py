@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.chain.deployment import Chain, log_id_of
 from orchestrator.chain.rpc import quantity
-from orchestrator.core.errors import ChainError
-from orchestrator.core.terms import address_of
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.deals.terms import address_of
 from orchestrator.runtime.local_chain import (
     GAS_FUNDS_WEI,
     Deployment,

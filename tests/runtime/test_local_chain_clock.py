@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.chain.rpc import read_block
-from orchestrator.core.errors import ChainError
+from orchestrator.core.common.errors import ChainError
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_deal import DEPLOYER, refused

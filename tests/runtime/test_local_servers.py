@@ -15,7 +15,7 @@ import httpx
 import psycopg
 import pytest
 
-from orchestrator.core.errors import LocalError
+from orchestrator.core.common.errors import LocalError
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from tests.support.servers import CHAIN_START_S, server_folder
 

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from orchestrator.core.entry import ZERO_ADDRESS, address_word
-from orchestrator.core.errors import ChainError, InputError, LogError
-from orchestrator.core.requests import Genesis, Touch
-from orchestrator.core.site import Addresses, Site
+from orchestrator.core.common.errors import ChainError, InputError, LogError
+from orchestrator.core.deals.site import Addresses, Site
+from orchestrator.core.log.entry import ZERO_ADDRESS, address_word
+from orchestrator.core.world.requests import Genesis, Touch
 from orchestrator.log.inbox import Submission, results_of, submit
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres

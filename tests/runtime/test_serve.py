@@ -25,9 +25,9 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.cli.main import main
 from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
-from orchestrator.core.agent_card import check_card
-from orchestrator.core.errors import ChainError, InputError, LogError, ServerError
-from orchestrator.core.site import Site, TokenInfo
+from orchestrator.core.account.agent_card import check_card
+from orchestrator.core.common.errors import ChainError, InputError, LogError, ServerError
+from orchestrator.core.deals.site import Site, TokenInfo
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from orchestrator.runtime.serve import (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 from orchestrator.runtime import settings
 from orchestrator.runtime.settings import (
     MAX_FINAL_DEPTH,

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.client.http import Client
-from orchestrator.core.errors import ChainError, InputError, LogError
-from orchestrator.core.limits import Limits
-from orchestrator.core.site import Site
+from orchestrator.core.common.errors import ChainError, InputError, LogError
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.deals.site import Site
 from orchestrator.runtime.stack import Keys, Stack, http_server, listen
 from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
 from tests.support.sandboxes import running_sandbox

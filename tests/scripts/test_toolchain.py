@@ -207,7 +207,7 @@ def python_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_import_rule_is_held(python_project: Path, planted: str, broken: str) -> None:
-    module = python_project / "orchestrator/core/errors.py"
+    module = python_project / "orchestrator/core/common/errors.py"
     source = module.read_text()
     module.write_text(f"{source}\n{planted}\n")
     refused = lint_imports(python_project)

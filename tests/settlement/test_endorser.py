@@ -1,7 +1,7 @@
 """Statements signed for ERC-8183 jobs."""
 
-from orchestrator.core.entry import address_word
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.log.entry import address_word
 from orchestrator.settlement.pipeline import ANCHOR_EVERY_MS
 from orchestrator.simulation.sandbox import address_of
 from tests.support.single_contract import PRICE, START_MS, second_stack, single_contract

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.relayer import Relayer
-from orchestrator.core.site import Addresses
+from orchestrator.core.deals.site import Addresses
 from orchestrator.settlement.intents import DEFERRED, MAX_NUMBER, Intents, NumberedIntent
 from orchestrator.storage.database import WORKER, Database
 from tests.support.servers import open_as

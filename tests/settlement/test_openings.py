@@ -6,12 +6,12 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
-from orchestrator.core.errors import ServerError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.limits import Limits
-from orchestrator.core.site import Sponsorship
-from orchestrator.core.terms import owner_consent_digest
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.errors import ServerError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.site import Sponsorship
+from orchestrator.core.deals.terms import owner_consent_digest
 from orchestrator.settlement.openings import LOOK_AGAIN_MS, Openings
 from orchestrator.simulation.sandbox import Sandbox
 from tests.support.single_contract import PRICE, SingleContract, single_contract

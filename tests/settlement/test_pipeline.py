@@ -8,12 +8,12 @@ from orchestrator.chain.abi import Call
 from orchestrator.chain.deployment import SignedCheckpoint, log_id_of
 from orchestrator.client.http import Client
 from orchestrator.core import tx_plan
-from orchestrator.core.contract import rules_of
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import LogError, ReplayError
-from orchestrator.core.requests import OpenContract, RecordRuling
-from orchestrator.core.terms import checkpoint_digest, close_digest, sign_digest
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.errors import LogError, ReplayError
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.terms import checkpoint_digest, close_digest, sign_digest
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.world.contract import rules_of
+from orchestrator.core.world.requests import OpenContract, RecordRuling
 from orchestrator.settlement import pipeline
 from orchestrator.simulation.sandbox import address_of, key_of
 from tests.support.parties import settings_for

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.chain.nodes.pool import NodePool
 from orchestrator.chain.rpc import NodeError
-from orchestrator.core.errors import ChainError
+from orchestrator.core.common.errors import ChainError
 from orchestrator.settlement.pipeline import AGREED_FOR_MS
 from tests.support.chain_bench import rewritten
 from tests.support.dialects import DIALECTS, Dialect, failure, legacy

@@ -6,10 +6,10 @@ import pytest
 
 from orchestrator.actions.contract_state import read_contract_state
 from orchestrator.chain.rpc import NodeError
-from orchestrator.core.entry import Entry
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.terms import Terms
 from orchestrator.core.evidence.history import PublicEntry
-from orchestrator.core.terms import Terms
-from orchestrator.core.units import DAY_S
+from orchestrator.core.log.entry import Entry
 from orchestrator.settlement import refuter
 from orchestrator.settlement.refuter import Refuter
 from orchestrator.settlement.troubles import Troubles

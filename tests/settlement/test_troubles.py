@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.chain.rpc import NodeError, ReplyError
-from orchestrator.core.errors import ChainError, LogError
+from orchestrator.core.common.errors import ChainError, LogError
 from orchestrator.settlement.troubles import Troubles, kept
 
 

@@ -5,12 +5,12 @@ from typing import cast
 import pytest
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import ReplayError
-from orchestrator.core.kinds import encode
-from orchestrator.core.merkle import CompactRange, leaf_hash
-from orchestrator.core.opening import Record
-from orchestrator.core.terms import Domain, address_of, recover, verified_digest
+from orchestrator.core.common.errors import ReplayError
+from orchestrator.core.deals.terms import Domain, address_of, recover, verified_digest
+from orchestrator.core.entries.kinds import encode
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.log.merkle import CompactRange, leaf_hash
+from orchestrator.core.log.opening import Record
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.verify.log_replay import LogReplay
 from tests.support.public_log import POLICY, SETTINGS, PublicChain, public_records

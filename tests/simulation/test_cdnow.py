@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from orchestrator.client.accounts import EventReport, LeadSummary
-from orchestrator.core.policy import parse
-from orchestrator.core.units import DAY_MS, DAY_S
+from orchestrator.core.common.units import DAY_MS, DAY_S
+from orchestrator.core.surface.policy import parse
 from orchestrator.simulation.cdnow import (
     BRINGER,
     COMES_EVERY,

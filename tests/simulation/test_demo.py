@@ -9,12 +9,12 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import served_deployment
-from orchestrator.core import receipt
-from orchestrator.core.bundle import read_bundle, write_bundle
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import DomainError, ProofError, ReplayError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.units import DAY_MS
+from orchestrator.core.common.errors import DomainError, ProofError, ReplayError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import DAY_MS
+from orchestrator.core.entries import receipt
+from orchestrator.core.log.bundle import read_bundle, write_bundle
+from orchestrator.core.log.entry import address_word
 from orchestrator.simulation import cdnow
 from orchestrator.simulation.demo import ContractResult, Demo, DemoReport
 from orchestrator.simulation.outcomes import MotionResult

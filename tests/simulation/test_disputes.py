@@ -2,8 +2,8 @@
 
 import pytest
 
-from orchestrator.core.errors import ChainError, ReplayError
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.errors import ChainError, ReplayError
+from orchestrator.core.common.units import DAY_S
 from orchestrator.simulation.disputes import (
     CLAIM_PERIOD_S,
     SILENT_GRACE_S,

@@ -1,6 +1,6 @@
 """A job and a reputation that other contracts take from the log, in a small market."""
 
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.units import DAY_S
 from orchestrator.simulation.integrations import (
     BUDGET_UNITS,
     complete_job_if_met,

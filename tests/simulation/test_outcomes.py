@@ -1,7 +1,7 @@
 """Outcomes of a log by motion, and the first order given back in part, from entries alone."""
 
-from orchestrator.core.decide import decide
-from orchestrator.core.opening import Record
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.log.opening import Record
 from orchestrator.simulation.outcomes import MotionResult, Outcomes, PartialRefund
 from tests.support.decisions import FIRST, about, event, touch
 from tests.support.worlds import begin, rules, word

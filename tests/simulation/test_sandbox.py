@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.client.http import Client
-from orchestrator.core.errors import ChainError, LogError, ServerError
-from orchestrator.core.terms import address_of as address_of_key
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.errors import ChainError, LogError, ServerError
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.terms import address_of as address_of_key
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, LocalChainClock
 from orchestrator.simulation.sandbox import (
     MAX_CHAIN_LEAD_S,

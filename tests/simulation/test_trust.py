@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from orchestrator.client.accounts import EventReport
-from orchestrator.core.forecast import Cohorts, Skill, forecast_day, score
-from orchestrator.core.surface_settings import parse_settings
-from orchestrator.core.units import DAY_MS
+from orchestrator.core.common.units import DAY_MS
+from orchestrator.core.surface.forecast import Cohorts, Skill, forecast_day, score
+from orchestrator.core.surface.surface_settings import parse_settings
 from orchestrator.simulation.cdnow import POLICY, START_MS, Day, read_purchases, settings
 from orchestrator.simulation.trust import QUESTION, Forecaster
 

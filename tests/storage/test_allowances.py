@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.limits import Limits
 from orchestrator.storage.allowances import Spent, spend
 from orchestrator.storage.database import API, WORKER, Database
 from tests.support.keys import give_key, secret_of

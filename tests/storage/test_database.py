@@ -13,12 +13,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import DomainError, InputError, LogError
-from orchestrator.core.fields import write_fields
-from orchestrator.core.requests import (
-    Touch,
-)
+from orchestrator.core.common.errors import DomainError, InputError, LogError
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.surface.fields import write_fields
+from orchestrator.core.world.requests import Touch
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage import database as database_module
 from orchestrator.storage.database import (

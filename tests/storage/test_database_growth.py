@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import psycopg
 import pytest
 
-from orchestrator.core.codec import encode_request
-from orchestrator.core.entry import address_word
-from orchestrator.core.requests import Touch
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.world.codec import encode_request
+from orchestrator.core.world.requests import Touch
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage.database import API, WORKER
 from tests.support.keys import key_of, secret_of

@@ -17,10 +17,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from orchestrator.core.codec import encode_request, request_kind
-from orchestrator.core.entry import address_word, ascii_word
-from orchestrator.core.limits import Limits, inbox_limits
-from orchestrator.core.requests import (
+from orchestrator.core.account.scopes import SCOPES
+from orchestrator.core.common.limits import Limits, inbox_limits
+from orchestrator.core.log.entry import address_word, ascii_word
+from orchestrator.core.world.codec import encode_request, request_kind
+from orchestrator.core.world.requests import (
     AnswerAction,
     Arrival,
     CloseContract,
@@ -49,8 +50,7 @@ from orchestrator.core.requests import (
     SuspendOperator,
     Touch,
 )
-from orchestrator.core.rights import RIGHTS, names_key
-from orchestrator.core.scopes import SCOPES
+from orchestrator.core.world.rights import RIGHTS, names_key
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage.database import API, LOGINS, REGISTRAR, SEQUENCER, WORKER
 from tests.support.keys import give_key, key_of, secret_of

@@ -7,7 +7,7 @@ from threading import Event
 import psycopg
 import pytest
 
-from orchestrator.core.errors import LogError
+from orchestrator.core.common.errors import LogError
 from orchestrator.storage.database import API
 from orchestrator.storage.listening import Bell, keep_listening
 from orchestrator.storage.trouble import Trouble

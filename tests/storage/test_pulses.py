@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from orchestrator.core.entry import address_word
-from orchestrator.core.requests import RegisterOperator
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.world.requests import RegisterOperator
 from orchestrator.storage.database import API, LOGINS, REGISTRAR, SEQUENCER, WORKER
 from orchestrator.storage.pulses import beat, read_vitals
 from tests.support.ledger import OPERATOR, Ledger, genesis, ledger

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from orchestrator.core.entry import ZERO_WORD
+from orchestrator.core.log.entry import ZERO_WORD
 from orchestrator.storage.database import Session
 from orchestrator.storage.statements import Statements
 from tests.support.ledger import Ledger, ledger

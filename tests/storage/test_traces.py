@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from orchestrator.core.requests import Touch
+from orchestrator.core.world.requests import Touch
 from orchestrator.storage.database import DatabaseError
 from orchestrator.storage.traces import followed, following, is_trace, trace_query
 from tests.support.ledger import Ledger, ledger, open_market

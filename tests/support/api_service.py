@@ -21,24 +21,24 @@ from starlette.types import ASGIApp
 from api.app import create_app
 from api.context import ChainReads, Network, ServiceInfo
 from orchestrator.client.http import tls_settings
-from orchestrator.core.agent_card import KEYS_PATH, CardKey
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.document import canonical_json
-from orchestrator.core.entry import Entry, address_word
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.kinds import decode
-from orchestrator.core.limits import Limits, inbox_limits
-from orchestrator.core.requests import Genesis, OpenContract, Request
-from orchestrator.core.sign_in import Audience
-from orchestrator.core.site import Funds, TokenInfo
-from orchestrator.core.terms import (
+from orchestrator.core.account.agent_card import KEYS_PATH, CardKey
+from orchestrator.core.account.sign_in import Audience
+from orchestrator.core.common.document import canonical_json
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.limits import Limits, inbox_limits
+from orchestrator.core.common.units import DAY_MS, DAY_S
+from orchestrator.core.deals.site import Funds, TokenInfo
+from orchestrator.core.deals.terms import (
     Domain,
     Terms,
     checkpoint_digest,
     operator_consent_digest,
     sign_digest,
 )
-from orchestrator.core.units import DAY_MS, DAY_S
+from orchestrator.core.entries.kinds import decode
+from orchestrator.core.log.entry import Entry, address_word
+from orchestrator.core.world.contract import ContractRules
+from orchestrator.core.world.requests import Genesis, OpenContract, Request
 from orchestrator.identity.registrar import Registrar
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.backtest.evaluate import evaluate_history, open_spool, write_report
 from orchestrator.backtest.inputs import RowCounts, read_contracts, read_policy, read_rows
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 
 POLICY = """
 initial: new

@@ -10,17 +10,8 @@ from orchestrator.chain.abi import Call
 from orchestrator.chain.caller import token_at
 from orchestrator.chain.deployment import Chain, SignedCheckpoint
 from orchestrator.chain.escrow import Group, SignedRun, settlement_rules
-from orchestrator.core.entry import Entry, address_word, pack_settlement
-from orchestrator.core.errors import ChainError
-from orchestrator.core.kinds import encode
-from orchestrator.core.merkle import (
-    CompactRange,
-    consistency_proof,
-    leaf_hash,
-    root_of,
-    run_proof,
-)
-from orchestrator.core.terms import (
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.deals.terms import (
     Terms,
     checkpoint_digest,
     contract_id,
@@ -28,6 +19,15 @@ from orchestrator.core.terms import (
     owner_consent_digest,
     sign_digest,
     verified_digest,
+)
+from orchestrator.core.entries.kinds import encode
+from orchestrator.core.log.entry import Entry, address_word, pack_settlement
+from orchestrator.core.log.merkle import (
+    CompactRange,
+    consistency_proof,
+    leaf_hash,
+    root_of,
+    run_proof,
 )
 from orchestrator.runtime.local_chain import Deployment, send_local
 from tests.support.terms import PLAIN

@@ -6,9 +6,9 @@ from typing import Any
 from orchestrator.actions.contract_state import Claims, ContractState, FiledClaim
 from orchestrator.chain.caller import Token
 from orchestrator.chain.escrow import PendingStatement
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.terms import Terms
 from orchestrator.core.evidence.exhibits import Claim
-from orchestrator.core.terms import Terms
-from orchestrator.core.units import DAY_S
 from tests.support.terms import ARBITER, NOW_S, PLAIN
 
 GUARDED = dataclasses.replace(

@@ -4,10 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from orchestrator.core.deal import Frame
-from orchestrator.core.policy import parse
-from orchestrator.core.site import TokenInfo
-from orchestrator.core.units import (
+from orchestrator.core.common.units import (
     DAY_S,
     NS_PER_S,
     format_amount,
@@ -15,6 +12,9 @@ from orchestrator.core.units import (
     format_percent,
     format_time,
 )
+from orchestrator.core.deals.deal import Frame
+from orchestrator.core.deals.site import TokenInfo
+from orchestrator.core.surface.policy import parse
 from tests.support.terms import (
     ARBITER,
     ESCROW,

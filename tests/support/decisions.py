@@ -5,17 +5,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import decide
-from orchestrator.core.entry import Entry
-from orchestrator.core.errors import RequestError
-from orchestrator.core.policy import Policy
-from orchestrator.core.requests import (
-    ProductEvent,
-    Request,
-    Touch,
-)
-from orchestrator.core.world import World
+from orchestrator.core.common.errors import RequestError
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.log.entry import Entry
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.world.contract import ContractRules
+from orchestrator.core.world.requests import ProductEvent, Request, Touch
+from orchestrator.core.world.world import World
 from tests.support.worlds import (
     LEADS,
     OPERATORS,

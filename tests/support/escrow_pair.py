@@ -16,11 +16,11 @@ from orchestrator.chain.caller import contract_at, token_at
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.escrow import PendingStatement, Snapshot
 from orchestrator.chain.event_scan import EventScan
-from orchestrator.core import escrow_model
-from orchestrator.core.contract import rules_of
-from orchestrator.core.entry import ZERO_WORD, Entry, address_word, pack_outcome
-from orchestrator.core.errors import ChainError, DomainError, EscrowError
-from orchestrator.core.escrow_model import EscrowedContract
+from orchestrator.core.common.errors import ChainError, DomainError, EscrowError
+from orchestrator.core.common.units import BPS
+from orchestrator.core.deals import escrow_model
+from orchestrator.core.deals.escrow_model import EscrowedContract
+from orchestrator.core.deals.terms import Terms, close_digest, sign_digest
 from orchestrator.core.evidence.exhibits import (
     PROVEN,
     Case,
@@ -33,16 +33,16 @@ from orchestrator.core.evidence.rules import (
     check_proven_reversal,
     claim_of,
 )
-from orchestrator.core.merkle import inclusion_proof
-from orchestrator.core.opening import (
+from orchestrator.core.log.entry import ZERO_WORD, Entry, address_word, pack_outcome
+from orchestrator.core.log.merkle import inclusion_proof
+from orchestrator.core.log.opening import (
     EventOpening,
     Opening,
     TransitionOpening,
     encode_opening,
     payload_of,
 )
-from orchestrator.core.terms import Terms, close_digest, sign_digest
-from orchestrator.core.units import BPS
+from orchestrator.core.world.contract import rules_of
 from orchestrator.runtime.local_chain import LocalChainClock, send_local
 from orchestrator.verify.recount import Totals, recount
 from tests.support.chain_deal import (

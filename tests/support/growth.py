@@ -4,9 +4,9 @@ from typing import Any
 
 from orchestrator.backtest.evaluate import Report, evaluate_history, open_spool
 from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
+from orchestrator.core.common.units import DAY_S, NS_PER_S
 from orchestrator.core.growth.report import GrowthReport, report_of
-from orchestrator.core.policy import parse
-from orchestrator.core.units import DAY_S, NS_PER_S
+from orchestrator.core.surface.policy import parse
 
 FUNNEL: dict[str, Any] = {
     "initial": "new",

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import decide
-from orchestrator.core.entry import (
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.evidence.exhibits import ContractIndex, EscrowRecord
+from orchestrator.core.evidence.history import PublicEntry, public_entry
+from orchestrator.core.log.entry import (
     ZERO_WORD,
     Entry,
     pack_outcome,
@@ -16,10 +17,9 @@ from orchestrator.core.entry import (
     unpack_outcome,
     unpack_reversal,
 )
-from orchestrator.core.evidence.exhibits import ContractIndex, EscrowRecord
-from orchestrator.core.evidence.history import PublicEntry, public_entry
-from orchestrator.core.opening import Record, payload_of
-from orchestrator.core.requests import (
+from orchestrator.core.log.opening import Record, payload_of
+from orchestrator.core.world.contract import ContractRules
+from orchestrator.core.world.requests import (
     AnswerAction,
     Arrival,
     CloseContract,
@@ -38,7 +38,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.core.world import World
+from orchestrator.core.world.world import World
 from tests.support.worlds import (
     LEADS,
     OPERATORS,

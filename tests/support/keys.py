@@ -5,7 +5,7 @@ from hashlib import sha256
 
 import psycopg
 
-from orchestrator.core.scopes import SCOPES
+from orchestrator.core.account.scopes import SCOPES
 
 FOREVER_MS = 1 << 50
 

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import psycopg
 
-from orchestrator.core.document import CACHED_BYTES
-from orchestrator.core.entry import address_word
-from orchestrator.core.policy import Policy
-from orchestrator.core.requests import (
+from orchestrator.core.common.document import CACHED_BYTES
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.world.requests import (
     Genesis,
     OpenContract,
     ProductEvent,
@@ -21,7 +21,7 @@ from orchestrator.core.requests import (
     Request,
     Touch,
 )
-from orchestrator.core.rights import RIGHTS
+from orchestrator.core.world.rights import RIGHTS
 from orchestrator.log.inbox import (
     Result,
     Submission,

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.client.accounts import OperatorClient, OwnerClient
-from orchestrator.core.contract import rules_of
-from orchestrator.core.requests import OpenContract
-from orchestrator.core.terms import Terms, contract_id
+from orchestrator.core.deals.terms import Terms, contract_id
+from orchestrator.core.world.contract import rules_of
+from orchestrator.core.world.requests import OpenContract
 from orchestrator.simulation.market.market import Market
 from orchestrator.simulation.market.owner import MarketOwner
 from orchestrator.simulation.market.surfaces import TRIAL

@@ -15,9 +15,9 @@ import pytest
 
 from orchestrator.cli import main as cli
 from orchestrator.cli.options import NOTHING_DONE
-from orchestrator.core.bundle import read_bundle, write_bundle
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.log.bundle import read_bundle, write_bundle
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
 from tests.support.parties import Parties
 from tests.support.servers import CHAIN_START_S, server_folder, urls_of

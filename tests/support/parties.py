@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
-from orchestrator.core.terms import contract_id, operator_consent_digest, sign_digest
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.terms import contract_id, operator_consent_digest, sign_digest
 from orchestrator.simulation.sandbox import Sandbox, key_of
 
 

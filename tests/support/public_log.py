@@ -5,16 +5,17 @@ from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 
 from orchestrator.chain.deployment import Anchor
-from orchestrator.core.bundle import write_bundle
-from orchestrator.core.contract import rules_of
-from orchestrator.core.decide import decide
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import TermsError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import encode
-from orchestrator.core.merkle import leaf_hash, root_of
-from orchestrator.core.opening import Record, encode_opening
-from orchestrator.core.requests import (
+from orchestrator.core.common.errors import TermsError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.terms import Terms, contract_id, recover
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.entries.kinds import encode
+from orchestrator.core.log.bundle import write_bundle
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.log.merkle import leaf_hash, root_of
+from orchestrator.core.log.opening import Record, encode_opening
+from orchestrator.core.world.contract import rules_of
+from orchestrator.core.world.requests import (
     Genesis,
     OpenContract,
     ProductEvent,
@@ -26,8 +27,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.core.terms import Terms, contract_id, recover
-from orchestrator.core.world import World
+from orchestrator.core.world.world import World
 from tests.support.http_server import Request as HttpRequest
 from tests.support.terms import DOMAIN, LOG_DOMAIN, PLAIN
 from tests.support.worlds import LEADS, SURFACE, policy, settings, word

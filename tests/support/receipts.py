@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.kinds import encode
-from orchestrator.core.merkle import inclusion_proof, leaf_hash, node_hash, root_of
-from orchestrator.core.opening import Record, opening_json
-from orchestrator.core.receipt import FORMAT
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.entries.kinds import encode
+from orchestrator.core.entries.receipt import FORMAT
+from orchestrator.core.log.merkle import inclusion_proof, leaf_hash, node_hash, root_of
+from orchestrator.core.log.opening import Record, opening_json
 from tests.support.terms import PLAIN
 from tests.support.worlds import word
 

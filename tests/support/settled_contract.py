@@ -2,13 +2,13 @@
 
 import httpx
 
-from orchestrator.core.contract import rules_of
-from orchestrator.core.entry import address_word
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.kinds import decode
-from orchestrator.core.requests import OpenContract, RecordPayout, Request, Settle
-from orchestrator.core.terms import contract_id, owner_consent_digest
-from orchestrator.core.units import DAY_S, NS_PER_MS, format_time
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import DAY_S, NS_PER_MS, format_time
+from orchestrator.core.deals.terms import contract_id, owner_consent_digest
+from orchestrator.core.entries.kinds import decode
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.world.contract import rules_of
+from orchestrator.core.world.requests import OpenContract, RecordPayout, Request, Settle
 from tests.support.api_service import (
     ESCROW,
     ApiService,

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from orchestrator.client.accounts import OperatorClient
 from orchestrator.client.http import Client
-from orchestrator.core.entry import Entry
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.log.entry import Entry
 from orchestrator.runtime.stack import Keys, Stack
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, key_of
 from orchestrator.storage.traces import Tracer

@@ -2,9 +2,9 @@
 
 import psycopg
 
-from orchestrator.core.codec import commitment
-from orchestrator.core.entry import address_word
-from orchestrator.core.requests import (
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.world.codec import commitment
+from orchestrator.core.world.requests import (
     Arrival,
     IssueCode,
     OpenContract,

@@ -5,9 +5,9 @@ from typing import Any
 
 from eth_account import Account
 
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.terms import Domain, Terms
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.terms import Domain, Terms
+from orchestrator.core.log.entry import ZERO_ADDRESS
 
 OWNER, OPERATOR, PAYEE, TOKEN, VERIFIER, ARBITER, FEES, ESCROW, LOG = (
     Account.from_key(bytes([i]) * 32).address for i in range(1, 10)

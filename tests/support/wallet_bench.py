@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from orchestrator.chain.abi import Call
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.wallet import Quote, Sender, Sent, quote
-from orchestrator.core.site import Addresses
+from orchestrator.core.deals.site import Addresses
 from tests.support.rpc_proxy import Ask, Forward, RpcProxy
 
 KEY = b"\5" * 32

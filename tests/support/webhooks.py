@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import httpx
 from standardwebhooks.webhooks import Webhook
 
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.requests import ExpireAction
-from orchestrator.core.units import DAY_MS
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.common.units import DAY_MS
+from orchestrator.core.world.requests import ExpireAction
 from orchestrator.log.feed import Feed
 from orchestrator.storage.database import WORKER
 from orchestrator.webhooks.courier import Courier

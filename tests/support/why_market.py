@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import decide
-from orchestrator.core.entry import address_word
-from orchestrator.core.opening import Record
-from orchestrator.core.requests import (
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.log.opening import Record
+from orchestrator.core.surface.surface_settings import parse_settings
+from orchestrator.core.world.contract import ContractRules
+from orchestrator.core.world.requests import (
     Genesis,
     OpenContract,
     ProductEvent,
@@ -16,8 +17,7 @@ from orchestrator.core.requests import (
     Request,
     Touch,
 )
-from orchestrator.core.surface_settings import parse_settings
-from orchestrator.core.world import World
+from orchestrator.core.world.world import World
 from tests.support.why_source import TOKEN, MemorySource
 from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, policy, rules, word
 

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.core.contract import Contract
-from orchestrator.core.entry import address_word
-from orchestrator.core.forecast import Cohorts
-from orchestrator.core.kinds import KINDS
-from orchestrator.core.opening import Record
-from orchestrator.core.policy import Policy
-from orchestrator.core.site import TokenInfo
-from orchestrator.core.surface_settings import SurfaceSettings
-from orchestrator.core.trust import PoolUse, Standing
+from orchestrator.core.deals.site import TokenInfo
+from orchestrator.core.entries.kinds import KINDS
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.log.opening import Record
+from orchestrator.core.surface.forecast import Cohorts
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.surface.surface_settings import SurfaceSettings
+from orchestrator.core.surface.trust import PoolUse, Standing
 from orchestrator.core.why.source import Filter, Placed
-from orchestrator.core.world import World
+from orchestrator.core.world.contract import Contract
+from orchestrator.core.world.world import World
 
 TOKEN = TokenInfo(f"0x{1:040x}", "USDC", 6)
 

@@ -5,13 +5,14 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.decide import decide
-from orchestrator.core.entry import address_word, ascii_word
-from orchestrator.core.errors import RequestError
-from orchestrator.core.opening import Record
-from orchestrator.core.policy import Policy, parse
-from orchestrator.core.requests import (
+from orchestrator.core.common.errors import RequestError
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.log.entry import address_word, ascii_word
+from orchestrator.core.log.opening import Record
+from orchestrator.core.surface.policy import Policy, parse
+from orchestrator.core.surface.surface_settings import SurfaceSettings, parse_settings
+from orchestrator.core.world.contract import ContractRules
+from orchestrator.core.world.requests import (
     CloseContract,
     Erasure,
     Genesis,
@@ -25,8 +26,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.core.surface_settings import SurfaceSettings, parse_settings
-from orchestrator.core.world import World
+from orchestrator.core.world.world import World
 
 
 def word(text: str) -> bytes:

@@ -8,21 +8,8 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from orchestrator.core import kinds, merkle
-from orchestrator.core.entry import (
-    ZERO_ADDRESS,
-    Entry,
-    OutcomeFacts,
-    ReversalFacts,
-    SettlementFacts,
-    pack_outcome,
-    pack_reversal,
-    pack_settlement,
-)
-from orchestrator.core.errors import EntryError, ProofError, TermsError
-from orchestrator.core.kinds import KINDS
-from orchestrator.core.opening import encode_opening, payload_of, read_opening
-from orchestrator.core.terms import (
+from orchestrator.core.common.errors import EntryError, ProofError, TermsError
+from orchestrator.core.deals.terms import (
     CHECKPOINT_TYPE,
     CLOSE_TYPE,
     FUNDINGS,
@@ -46,6 +33,20 @@ from orchestrator.core.terms import (
     verified_digest,
     withdrawal_digest,
 )
+from orchestrator.core.entries import kinds
+from orchestrator.core.entries.kinds import KINDS
+from orchestrator.core.log import merkle
+from orchestrator.core.log.entry import (
+    ZERO_ADDRESS,
+    Entry,
+    OutcomeFacts,
+    ReversalFacts,
+    SettlementFacts,
+    pack_outcome,
+    pack_reversal,
+    pack_settlement,
+)
+from orchestrator.core.log.opening import encode_opening, payload_of, read_opening
 
 FOLDER = Path(__file__).resolve().parent
 ENTRIES = json.loads((FOLDER / "entries.json").read_text())

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import stored_anchor
-from orchestrator.core.errors import ChainError
+from orchestrator.core.common.errors import ChainError
 from orchestrator.simulation.sandbox import Sandbox
 from orchestrator.verify.anchors import Anchors
 from tests.support.sandboxes import running_sandbox

@@ -9,9 +9,9 @@ import pytest
 from orchestrator.chain.abi import ChainEvent, Disputed
 from orchestrator.chain.deployment import Chain
 from orchestrator.client.http import Client
-from orchestrator.core.entry import Entry
-from orchestrator.core.errors import DomainError, ReplayError
-from orchestrator.core.escrow_model import fee_of_payment
+from orchestrator.core.common.errors import DomainError, ReplayError
+from orchestrator.core.deals.escrow_model import fee_of_payment
+from orchestrator.core.log.entry import Entry
 from orchestrator.verify.comparison import (
     DISPUTE_LAG_MS,
     MAX_UNANCHORED,

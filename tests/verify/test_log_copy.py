@@ -11,17 +11,13 @@ import pytest
 from orchestrator.chain.deployment import Anchor, Chain
 from orchestrator.chain.rpc import Block, NodeError
 from orchestrator.client.http import Client
-from orchestrator.core.bundle import write_bundle
-from orchestrator.core.entry import Entry
-from orchestrator.core.errors import DomainError
+from orchestrator.core.common.errors import DomainError
+from orchestrator.core.entries.kinds import encode
 from orchestrator.core.evidence.exhibits import Case, EscrowRecord, Exhibit, escrow_record_of
-from orchestrator.core.kinds import encode
-from orchestrator.core.merkle import CompactRange, leaf_hash, verify_inclusion
-from orchestrator.core.opening import (
-    TransitionOpening,
-    encode_opening,
-    payload_of,
-)
+from orchestrator.core.log.bundle import write_bundle
+from orchestrator.core.log.entry import Entry
+from orchestrator.core.log.merkle import CompactRange, leaf_hash, verify_inclusion
+from orchestrator.core.log.opening import TransitionOpening, encode_opening, payload_of
 from orchestrator.verify import log_copy
 from orchestrator.verify.log_copy import LogCopy, pages_of
 from tests.support.terms import OPERATOR, OWNER, PLAIN

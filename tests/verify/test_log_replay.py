@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.core.errors import ReplayError
-from orchestrator.core.opening import Record
-from orchestrator.core.terms import contract_id
+from orchestrator.core.common.errors import ReplayError
+from orchestrator.core.deals.terms import contract_id
+from orchestrator.core.log.opening import Record
 from orchestrator.verify import log_replay
 from orchestrator.verify.log_replay import LogReplay
 from orchestrator.verify.resuming.kept_fold import KeptFold

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.errors import InputError, ProofError
-from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.common.errors import InputError, ProofError
+from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.verify.pinned import Named, Pinned, read_pinned
 from tests.support.terms import OWNER, VERIFIER
 from tests.support.worlds import word

@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.core.errors import ChainError, PendingError, ProofError
-from orchestrator.core.terms import address_of, checkpoint_digest, sign_digest
+from orchestrator.core.common.errors import ChainError, PendingError, ProofError
+from orchestrator.core.deals.terms import address_of, checkpoint_digest, sign_digest
 from orchestrator.verify.pinned import Pinned
 from orchestrator.verify.receipt_check import check_receipt, receipt_chain
 from tests.support.public_log import (

@@ -27,9 +27,9 @@ from orchestrator.chain.abi import (
     Ruled,
     Settled,
 )
-from orchestrator.core.errors import ReplayError
-from orchestrator.core.escrow_model import EscrowedContract, times_of
-from orchestrator.core.terms import Terms
+from orchestrator.core.common.errors import ReplayError
+from orchestrator.core.deals.escrow_model import EscrowedContract, times_of
+from orchestrator.core.deals.terms import Terms
 from orchestrator.verify.recount import Totals, recount
 from tests.support.terms import ARBITER, terms
 

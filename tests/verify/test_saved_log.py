@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import served_policy, served_records, served_settings
-from orchestrator.core.errors import InputError, ServerError
+from orchestrator.core.common.errors import InputError, ServerError
 from orchestrator.verify.saved_log import SavedLog, save_log
 from tests.support.http_server import Request, serving_json
 from tests.support.public_log import POLICY, SETTINGS, PublicServer, public_records

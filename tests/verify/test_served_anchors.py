@@ -11,9 +11,9 @@ import pytest
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.client.http import Client
-from orchestrator.core.errors import DomainError, ProofError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.terms import checkpoint_digest, recover
+from orchestrator.core.common.errors import DomainError, ProofError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.terms import checkpoint_digest, recover
 from orchestrator.verify.served_anchors import ServedAnchor, check_anchor, served_anchors
 from tests.support.http_server import serving_json
 from tests.support.market import DONE, PLAIN, Market

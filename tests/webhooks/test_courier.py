@@ -3,9 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.limits import Limits
-from orchestrator.core.webhook import LEASE_MS
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.entries.webhook import LEASE_MS
 from orchestrator.log.feed import PAGE_ENTRIES
 from orchestrator.webhooks.courier import Courier
 from tests.support.api_service import LOG_ID, give_level, open_surface, wallet

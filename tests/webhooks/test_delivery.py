@@ -8,13 +8,13 @@ from itertools import pairwise
 
 import pytest
 
-from orchestrator.core.codec import commitment
-from orchestrator.core.entry import address_word
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.limits import Limits
-from orchestrator.core.requests import RequestAction
-from orchestrator.core.units import DAY_MS
-from orchestrator.core.webhook import FAILING_MS, LEASE_MS
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.common.units import DAY_MS
+from orchestrator.core.entries.webhook import FAILING_MS, LEASE_MS
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.world.codec import commitment
+from orchestrator.core.world.requests import RequestAction
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.storage.database import API
 from tests.support.api_service import LOG_ID, erase, wallet

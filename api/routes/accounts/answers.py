@@ -16,9 +16,9 @@ from api.http.fields import (
     Word,
     WorkItem,
 )
-from orchestrator.core.board import MessageKind
-from orchestrator.core.kinds import Side
-from orchestrator.core.scopes import Scope
+from orchestrator.core.account.board import MessageKind
+from orchestrator.core.account.scopes import Scope
+from orchestrator.core.entries.kinds import Side
 
 # --- Signing in -----------------------------------------------------------------------------------
 

@@ -33,10 +33,10 @@ from api.http.problems import Refusal, documented
 from api.http.submissions import MAX_WAIT_S
 from api.routes.accounts import answers, bodies
 from api.rules import joined, rules
-from orchestrator.core.board import MAX_BODY_BYTES
-from orchestrator.core.errors import LogError
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.units import format_ms
+from orchestrator.core.account.board import MAX_BODY_BYTES
+from orchestrator.core.common.errors import LogError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import format_ms
 from orchestrator.storage.database import DatabaseError, Row, Session
 from orchestrator.storage.listening import LOOK_S
 

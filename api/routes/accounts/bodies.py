@@ -23,13 +23,13 @@ from api.http.fields import (
     Word,
     WorkItem,
 )
-from orchestrator.core.board import MAX_BODY_BYTES, MAX_LEASE_S, MessageKind
-from orchestrator.core.kinds import Side
-from orchestrator.core.outward_url import MAX_URL_BYTES
-from orchestrator.core.scopes import Scope, ScopeSet
-from orchestrator.core.sign_in import MAX_MESSAGE_BYTES
-from orchestrator.core.units import DAY_S
-from orchestrator.core.webhook import WEBHOOK_EVENTS
+from orchestrator.core.account.board import MAX_BODY_BYTES, MAX_LEASE_S, MessageKind
+from orchestrator.core.account.outward_url import MAX_URL_BYTES
+from orchestrator.core.account.scopes import Scope, ScopeSet
+from orchestrator.core.account.sign_in import MAX_MESSAGE_BYTES
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.entries.kinds import Side
+from orchestrator.core.entries.webhook import WEBHOOK_EVENTS
 
 # --- Signing in -----------------------------------------------------------------------------------
 

@@ -19,9 +19,9 @@ from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from api.routes.accounts import answers, bodies
 from api.rules import rules
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.scopes import SCOPES, scopes_of
-from orchestrator.core.units import format_ms
+from orchestrator.core.account.scopes import SCOPES, scopes_of
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import format_ms
 from orchestrator.storage.database import DatabaseError, Row, Session
 
 router = APIRouter(prefix="/v1", tags=["accounts"], route_class=StrictRoute)

@@ -23,8 +23,8 @@ from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from api.routes.accounts import answers, bodies
 from api.rules import rules
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.limits import Limits
 from orchestrator.storage.database import DatabaseError, Row, Session
 
 Rememberer = Annotated[Caller, needs("operator:memory")]

@@ -13,8 +13,8 @@ from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented
 from api.routes.accounts import answers, bodies
 from api.rules import SIGN_IN
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.scopes import scopes_of
+from orchestrator.core.account.scopes import scopes_of
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
 
 router = APIRouter(prefix="/v1", tags=["accounts"], route_class=StrictRoute)
 

@@ -25,10 +25,10 @@ from api.routes.accounts import answers, bodies
 from api.routes.surfaces.operators import known_surface
 from api.routes.surfaces.owners import own_surface
 from api.rules import OWNERS, rules
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.kinds import Side
-from orchestrator.core.outward_url import read_outward_url
-from orchestrator.core.webhook import events_of, message_id, position_in
+from orchestrator.core.account.outward_url import read_outward_url
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.entries.kinds import Side
+from orchestrator.core.entries.webhook import events_of, message_id, position_in
 from orchestrator.storage.database import DatabaseError, Row, Session
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - it is public

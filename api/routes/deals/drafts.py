@@ -13,16 +13,13 @@ from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
 from api.routes.deals import answers, bodies
 from api.rules import DEAL, rules
-from orchestrator.core import policy, surface_settings
-from orchestrator.core.deal import Draft, Frame, deal_of, draft_terms
-from orchestrator.core.errors import ChainError
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.policy import Policy
-from orchestrator.core.prospects import find_prospects
-from orchestrator.core.sentences import operator_sentences, owner_sentences, sentences_of
-from orchestrator.core.site import TokenInfo
-from orchestrator.core.surface_settings import DealDefaults
-from orchestrator.core.terms import (
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.deals.deal import Draft, Frame, deal_of, draft_terms
+from orchestrator.core.deals.prospects import find_prospects
+from orchestrator.core.deals.sentences import operator_sentences, owner_sentences, sentences_of
+from orchestrator.core.deals.site import TokenInfo
+from orchestrator.core.deals.terms import (
     Terms,
     contract_id,
     operator_consent_digest,
@@ -30,6 +27,9 @@ from orchestrator.core.terms import (
     owner_consent_digest,
     owner_consent_typed_data,
 )
+from orchestrator.core.surface import policy, surface_settings
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.surface.surface_settings import DealDefaults
 from orchestrator.storage.database import Session
 
 Drafter = Annotated[Caller, needs("operator:propose", "owner:review")]

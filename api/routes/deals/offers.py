@@ -21,21 +21,21 @@ from api.routes.deals.drafts import frame_of, policy_in_force, shown_draft, toke
 from api.routes.public_route import PublicRoute
 from api.routes.surfaces.owners import own_surface
 from api.rules import DEAL, OWNERS, rules
-from orchestrator.core.acceptance import OWN_TERMS
-from orchestrator.core.deal import deal_of, draft_terms
-from orchestrator.core.document import canonical_json
-from orchestrator.core.errors import DocumentError
-from orchestrator.core.forecast import Cohorts
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.policy import Policy
-from orchestrator.core.terms import Terms
-from orchestrator.core.units import (
+from orchestrator.core.common.document import canonical_json
+from orchestrator.core.common.errors import DocumentError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import (
     DAY_S,
     format_amount,
     format_duration,
     parse_amount,
     parse_duration_s,
 )
+from orchestrator.core.deals.acceptance import OWN_TERMS
+from orchestrator.core.deals.deal import deal_of, draft_terms
+from orchestrator.core.deals.terms import Terms
+from orchestrator.core.surface.forecast import Cohorts
+from orchestrator.core.surface.policy import Policy
 from orchestrator.storage.database import Row, Session
 
 Offerer = Annotated[Caller, needs("owner:review")]

@@ -31,13 +31,14 @@ from api.routes.surfaces.operators import terms_parameters
 from api.routes.surfaces.owners import own_surface
 from api.routes.surfaces.trust import levels_of
 from api.rules import BOUND, DEAL, OWNERS, PROPOSED, rules
-from orchestrator.core.deal import changes_between, deal_of, draft_terms
-from orchestrator.core.document import canonical_json
-from orchestrator.core.errors import TermsError
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.sentences import sentences_of
-from orchestrator.core.site import TokenInfo, pays_opening
-from orchestrator.core.terms import (
+from orchestrator.core.account.wallet_signature import unwrap
+from orchestrator.core.common.document import canonical_json
+from orchestrator.core.common.errors import TermsError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.deals.deal import changes_between, deal_of, draft_terms
+from orchestrator.core.deals.sentences import sentences_of
+from orchestrator.core.deals.site import TokenInfo, pays_opening
+from orchestrator.core.deals.terms import (
     SET_BY_SURFACE,
     Terms,
     check_terms,
@@ -46,7 +47,6 @@ from orchestrator.core.terms import (
     owner_consent_digest,
     recover,
 )
-from orchestrator.core.wallet_signature import unwrap
 from orchestrator.storage.database import DatabaseError, Row, Session
 
 # A deal may say a term by another key.

@@ -15,9 +15,9 @@ from api.routes.deals import offers
 from api.routes.pages.markup import Html, page, tag
 from api.routes.public_route import PublicRoute
 from api.routes.records import directory, directory_answers
-from orchestrator.core.kinds import KINDS
-from orchestrator.core.mcp_setup import ClientSetup, client_setups
-from orchestrator.core.units import format_amount, format_ms
+from orchestrator.core.account.mcp_setup import ClientSetup, client_setups
+from orchestrator.core.common.units import format_amount, format_ms
+from orchestrator.core.entries.kinds import KINDS
 from orchestrator.log.reader import StoredEntry
 
 # What fits on a page that is made for each reader.

@@ -21,7 +21,7 @@ from api.http.fields import (
 from api.routes.deals.bodies import TermsDocument
 from api.routes.surfaces.answers import Token
 from api.routes.surfaces.documents import PolicyDocument, SettingsDocument
-from orchestrator.core.kinds import KINDS, ROLES
+from orchestrator.core.entries.kinds import KINDS, ROLES
 from orchestrator.core.why.reason import Code
 
 # --- Contracts ------------------------------------------------------------------------------------

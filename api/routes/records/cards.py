@@ -15,8 +15,8 @@ from api.http.problems import documented, not_found
 from api.routes.deals import offers
 from api.routes.public_route import PublicRoute
 from api.routes.records import directory, directory_answers
-from orchestrator.core.agent_card import KEYS_PATH, Card, Skill, card_of
-from orchestrator.core.entry import address_word
+from orchestrator.core.account.agent_card import KEYS_PATH, Card, Skill, card_of
+from orchestrator.core.log.entry import address_word
 from orchestrator.storage.database import Row
 
 # Cards change with offers and profiles, and may be a little older.

@@ -25,11 +25,12 @@ from api.http.problems import documented, not_found
 from api.routes.public_route import PublicRoute
 from api.routes.records import directory_answers as answers
 from api.routes.surfaces.operators import surface_facts
-from orchestrator.core.entry import ZERO_WORD, address_word
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.keccak import keccak
-from orchestrator.core.kinds import KINDS
-from orchestrator.core.tally import (
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.keccak import keccak
+from orchestrator.core.common.units import BPS
+from orchestrator.core.entries.kinds import KINDS
+from orchestrator.core.log.entry import ZERO_WORD, address_word
+from orchestrator.core.world.tally import (
     ANSWERED,
     MAX_POSITIONS,
     PAID_AFTER,
@@ -38,7 +39,6 @@ from orchestrator.core.tally import (
     Tally,
     median_of,
 )
-from orchestrator.core.units import BPS
 from orchestrator.log.projections import standing_of, subject_of, tally_of
 from orchestrator.storage.database import Row, Session
 

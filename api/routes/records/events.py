@@ -29,7 +29,7 @@ from api.routes.records.stream import (
     take_place,
 )
 from api.rules import joined, rules
-from orchestrator.core.sources import Source
+from orchestrator.core.account.sources import Source
 from orchestrator.log.feed import PAGE_ENTRIES, Told
 
 # The most entries that are looked at for one page: those that are read from the stored log cost

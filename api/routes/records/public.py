@@ -27,11 +27,11 @@ from api.routes.public_route import IMMUTABLE, PublicRoute
 from api.routes.records import answers, receipts
 from api.routes.surfaces.operators import token_answer
 from api.rules import PROOF, rules
-from orchestrator.core.bundle import MAX_BUNDLE, write_bundle
-from orchestrator.core.contract import Contract, ContractRules
-from orchestrator.core.entry import address_word, ascii_word
-from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.log.bundle import MAX_BUNDLE, write_bundle
+from orchestrator.core.log.entry import address_word, ascii_word
 from orchestrator.core.why.source import Filter
+from orchestrator.core.world.contract import Contract, ContractRules
 from orchestrator.log import stored_records
 from orchestrator.log.reader import StoredEntry
 from orchestrator.log.tree import Checkpoint

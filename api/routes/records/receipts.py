@@ -10,11 +10,11 @@ from typing import Any, cast
 from api.context import Service
 from api.http.problems import Refusal, not_found
 from api.routes.records import answers
-from orchestrator.core.entry import Entry, ascii_word, unpack_outcome, unpack_reversal
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.keccak import keccak
-from orchestrator.core.merkle import inclusion_proof
-from orchestrator.core.opening import opening_json
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.keccak import keccak
+from orchestrator.core.log.entry import Entry, ascii_word, unpack_outcome, unpack_reversal
+from orchestrator.core.log.merkle import inclusion_proof
+from orchestrator.core.log.opening import opening_json
 from orchestrator.log.reader import StoredEntry, read_entries
 from orchestrator.log.tree import Checkpoint, Tiles, checkpoint_of, stored_checkpoint
 from orchestrator.storage.database import Row, Session

@@ -26,10 +26,10 @@ from api.http.problems import RETRY_S, Refusal, documented
 from api.places import Reader
 from api.routes.records import answers
 from api.rules import rules
-from orchestrator.core.entry import address_word
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.opening import opening_json
-from orchestrator.core.sources import Source
+from orchestrator.core.account.sources import Source
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.log.entry import address_word
+from orchestrator.core.log.opening import opening_json
 from orchestrator.log.feed import Page, Told
 from orchestrator.log.tree import Checkpoint
 from orchestrator.storage.database import Unreachable

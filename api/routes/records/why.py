@@ -18,8 +18,8 @@ from api.http.problems import documented, not_found
 from api.routes.public_route import PublicRoute
 from api.routes.records import answers, receipts
 from api.rules import WHY, rules
-from orchestrator.core.entry import address_word
-from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.log.entry import address_word
 from orchestrator.core.why.contract import why_contract
 from orchestrator.core.why.lead import why_lead
 from orchestrator.core.why.level import why_level

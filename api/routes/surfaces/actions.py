@@ -27,13 +27,13 @@ from api.routes.surfaces.operators import check_lease, known_surface
 from api.routes.surfaces.owners import own_surface
 from api.routes.surfaces.schema_faults import schema_faults
 from api.rules import ANSWERED, LEASED, TOUCHED, rules
-from orchestrator.core.codec import commitment, json_text
-from orchestrator.core.document import canonical_json
-from orchestrator.core.entry import FAILED, TAKEN
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.parameters import MAX_PARAMETER_BYTES, closed_schema
-from orchestrator.core.requests import AnswerAction, RequestAction
-from orchestrator.core.surface_settings import SURFACE
+from orchestrator.core.common.document import canonical_json
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.parameters import MAX_PARAMETER_BYTES, closed_schema
+from orchestrator.core.log.entry import FAILED, TAKEN
+from orchestrator.core.surface.surface_settings import SURFACE
+from orchestrator.core.world.codec import commitment, json_text
+from orchestrator.core.world.requests import AnswerAction, RequestAction
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Row, Session
 

@@ -19,9 +19,9 @@ from api.http.fields import (
     Word,
 )
 from api.routes.surfaces.documents import PolicyDocument, SettingsDocument
-from orchestrator.core.forecast import MAX_HORIZON_DAYS
-from orchestrator.core.qualification import MAX_FIELDS
-from orchestrator.core.surface_settings import MAX_CODE_USES, MAX_EXPIRY_S
+from orchestrator.core.surface.forecast import MAX_HORIZON_DAYS
+from orchestrator.core.surface.qualification import MAX_FIELDS
+from orchestrator.core.surface.surface_settings import MAX_CODE_USES, MAX_EXPIRY_S
 
 # --- The surface ----------------------------------------------------------------------------------
 

@@ -20,11 +20,11 @@ from api.routes.surfaces import answers, bodies
 from api.routes.surfaces.bodies import ProductEvent
 from api.routes.surfaces.schema_faults import schema_faults
 from api.rules import ACT, ENDED, OWNERS, QUALIFICATION, rules
-from orchestrator.core.codec import request_id
-from orchestrator.core.document import canonical_json
-from orchestrator.core.entry import ZERO_WORD, address_word
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.requests import EndCode, EndOwnCode, IssueCode
+from orchestrator.core.common.document import canonical_json
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.log.entry import ZERO_WORD, address_word
+from orchestrator.core.world.codec import request_id
+from orchestrator.core.world.requests import EndCode, EndOwnCode, IssueCode
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Row, Session
 

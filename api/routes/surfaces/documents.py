@@ -5,15 +5,15 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from api.http.fields import NAME_PATTERN
-from orchestrator.core import policy, surface_settings
-from orchestrator.core.document import MAX_DOCUMENT_BYTES
-from orchestrator.core.forecast import MAX_HORIZON_DAYS, MAX_QUESTIONS
+from orchestrator.core.common.document import MAX_DOCUMENT_BYTES
+from orchestrator.core.common.units import DAY_S
 from orchestrator.core.intake.currency import MAX_CURRENCIES
 from orchestrator.core.intake.mapping import SOURCES
-from orchestrator.core.units import DAY_S
+from orchestrator.core.surface import policy, surface_settings
+from orchestrator.core.surface.forecast import MAX_HORIZON_DAYS, MAX_QUESTIONS
 
-# For readers of the description alone: orchestrator/core/policy.py decides what a policy is, and
-# bounds its steps and its size as no schema can.
+# For readers of the description alone: orchestrator/core/surface/policy.py decides what a policy
+# is, and bounds its steps and its size as no schema can.
 _NAME_SCHEMA = {"type": "string", "pattern": NAME_PATTERN}
 
 _DIGITS_SCHEMA = {"type": "string", "pattern": r"^[0-9]{1,18}$"}
@@ -117,7 +117,7 @@ _SETTINGS_EXAMPLE = {
         },
     ],
 }
-# orchestrator/core/surface_settings.py decides what settings are.
+# orchestrator/core/surface/surface_settings.py decides what settings are.
 _RESULTS_SCHEMA = {
     "outcomes": _whole_schema(1, surface_settings.MAX_OUTCOMES),
     "units": {"type": ["string", "integer"]},

@@ -23,14 +23,14 @@ from api.http.submissions import (
 )
 from api.routes.surfaces import answers, bodies
 from api.rules import LEASED, TOUCHED, rules
-from orchestrator.core.document import canonical_json
-from orchestrator.core.errors import DocumentError
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.limits import Limits
-from orchestrator.core.policy import parse
-from orchestrator.core.requests import Touch
-from orchestrator.core.site import TokenInfo
-from orchestrator.core.surface_settings import SURFACE
+from orchestrator.core.common.document import canonical_json
+from orchestrator.core.common.errors import DocumentError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.deals.site import TokenInfo
+from orchestrator.core.surface.policy import parse
+from orchestrator.core.surface.surface_settings import SURFACE
+from orchestrator.core.world.requests import Touch
 from orchestrator.log.inbox import Submission
 from orchestrator.storage.database import Row, Session
 

@@ -31,14 +31,14 @@ from api.http.submissions import (
 from api.routes.surfaces import answers, bodies
 from api.routes.surfaces.codes import check_qualification
 from api.rules import EVENT, OWNERS, POLICY, PUBLISHED, rules
-from orchestrator.core import policy
-from orchestrator.core.codec import commitment, request_id
-from orchestrator.core.document import canonical_json
-from orchestrator.core.entry import ZERO_WORD, ascii_word
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.policy import Policy
-from orchestrator.core.requests import Arrival, Erasure, ProductEvent, PublishPolicy
-from orchestrator.core.units import parse_amount, parse_event_time
+from orchestrator.core.common.document import canonical_json
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import parse_amount, parse_event_time
+from orchestrator.core.log.entry import ZERO_WORD, ascii_word
+from orchestrator.core.surface import policy
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.world.codec import commitment, request_id
+from orchestrator.core.world.requests import Arrival, Erasure, ProductEvent, PublishPolicy
 from orchestrator.log import inbox
 from orchestrator.log.arrivals import Bound, Named, bind
 from orchestrator.log.inbox import OwnOrder, Submission

@@ -18,21 +18,21 @@ from api.routes.surfaces import answers, bodies
 from api.routes.surfaces.operators import TouchIntake
 from api.routes.surfaces.owners import PublishIntake, check_room, own_surface
 from api.rules import ACT, OWNERS, SETTINGS, rules
-from orchestrator.core import surface_settings, trust
-from orchestrator.core.acts import has_earned_place
-from orchestrator.core.codec import commitment, decode_pool
-from orchestrator.core.document import canonical_json
-from orchestrator.core.entry import WORD_BYTES, address_word
-from orchestrator.core.forecast import Cohorts
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.requests import (
+from orchestrator.core.common.document import canonical_json
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import format_day
+from orchestrator.core.decisions.acts import has_earned_place
+from orchestrator.core.log.entry import WORD_BYTES, address_word
+from orchestrator.core.surface import surface_settings, trust
+from orchestrator.core.surface.forecast import Cohorts
+from orchestrator.core.world.codec import commitment, decode_pool
+from orchestrator.core.world.requests import (
     JudgeTrust,
     MakeForecast,
     PublishSettings,
     RestoreOperator,
     SuspendOperator,
 )
-from orchestrator.core.units import format_day
 from orchestrator.log.inbox import Submission
 from orchestrator.log.projections import standing_of
 from orchestrator.storage.database import Row, Session

@@ -17,10 +17,10 @@ from orchestrator.actions.plan import (
 from orchestrator.chain.abi import Call
 from orchestrator.chain.caller import Token, contract_at
 from orchestrator.chain.deployment import Chain
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.errors import EscrowError, InputError
-from orchestrator.core.split import Agreement, Split
-from orchestrator.core.units import format_percent
+from orchestrator.core.common.errors import EscrowError, InputError
+from orchestrator.core.common.units import format_percent
+from orchestrator.core.deals.split import Agreement, Split
+from orchestrator.core.log.entry import ZERO_ADDRESS
 
 
 class Due(NamedTuple):

@@ -16,7 +16,7 @@ import httpx
 
 from orchestrator.chain.rpc import Json, NodeError, Request, shown
 from orchestrator.client.http import tls_settings
-from orchestrator.core.errors import ChainError
+from orchestrator.core.common.errors import ChainError
 from orchestrator.core.refusal import Refusal, kind_of
 from orchestrator.core.resource import Resource
 

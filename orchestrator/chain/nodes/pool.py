@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from orchestrator.chain.nodes.node import Node
 from orchestrator.chain.nodes.sizes import PATIENCE_S
 from orchestrator.chain.rpc import Json, NodeError, ReplyError, Request, result
-from orchestrator.core.errors import ChainError
+from orchestrator.core.common.errors import ChainError
 from orchestrator.core.refusal import Refusal
 from orchestrator.core.resource import ResourceGroup
 

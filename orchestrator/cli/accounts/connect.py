@@ -14,11 +14,11 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from orchestrator.cli.options import NOTHING_DONE, Api, Json, KeyFile, Rpc, address_option
-from orchestrator.core.errors import InputError, ServerError
-from orchestrator.core.mandate import ALWAYS, Mandate, Pins
-from orchestrator.core.scopes import ScopeSet
-from orchestrator.core.units import format_second, parse_percent_bps
-from orchestrator.storage.files import read_key
+from orchestrator.core.account.scopes import ScopeSet
+from orchestrator.core.common.errors import InputError, ServerError
+from orchestrator.core.common.units import format_second, parse_percent_bps
+from orchestrator.core.deals.mandate import ALWAYS, Mandate, Pins
+from orchestrator.storage.local.files import read_key
 
 # What speaks MCP takes seconds to import, so each command imports it itself.
 
@@ -234,7 +234,7 @@ def _print_waiting(waiting: list[Any], *, as_json: bool) -> None:
 
 
 def _print_config(setup: _Setup, *, as_json: bool) -> None:
-    from orchestrator.core.mcp_setup import client_setups
+    from orchestrator.core.account.mcp_setup import client_setups
 
     setups = client_setups(str(Path(sys.argv[0]).absolute()), setup.arguments())
     if as_json:

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli.options import NOTHING_DONE, Api, Json, KeyFile, Yes
-from orchestrator.core.errors import InputError
-from orchestrator.core.scopes import SCOPE_SETS, SCOPES, Scope, ScopeSet, scopes_of
-from orchestrator.core.units import format_ms
+from orchestrator.core.account.scopes import SCOPE_SETS, SCOPES, Scope, ScopeSet, scopes_of
+from orchestrator.core.common.errors import InputError
+from orchestrator.core.common.units import format_ms
 
 # The client of accounts takes a second to import, so each command imports it itself.
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import vl_convert
 
+from orchestrator.core.common.units import TOKEN_DECIMALS
 from orchestrator.core.growth.report import GrowthReport, period_name
-from orchestrator.core.units import TOKEN_DECIMALS
 
 WIDTH, BAR = 520, 22
 MAX_LABEL = 40

@@ -42,10 +42,10 @@ from orchestrator.backtest.inputs import (
 from orchestrator.backtest.suggest import suggest_terms
 from orchestrator.cli.backtest.view import input_remarks, print_inputs, print_report
 from orchestrator.cli.options import Json, progress_writer, server_folder
-from orchestrator.core.errors import InputError, shown
+from orchestrator.core.common.errors import InputError, shown
+from orchestrator.core.common.units import format_amount, parse_amount
 from orchestrator.core.growth.report import GrowthReport, Remark, report_of
-from orchestrator.core.policy import MOTIONS, Policy
-from orchestrator.core.units import format_amount, parse_amount
+from orchestrator.core.surface.policy import MOTIONS, Policy
 
 # The modules that draw charts or speak to a chain take seconds to import. Each use imports its own.
 

@@ -27,9 +27,9 @@ from orchestrator.cli.backtest.view import (
     motion_cells,
     yield_cells,
 )
+from orchestrator.core.common.units import format_time
 from orchestrator.core.growth.report import GrowthReport, period_name
 from orchestrator.core.growth.suggestion import Suggestion
-from orchestrator.core.units import format_time
 
 _STYLE = """
 :root{color-scheme:light dark}

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from orchestrator.backtest.evaluate import Report
 from orchestrator.backtest.exports import ExportCounts, ExportReader
+from orchestrator.core.common.units import format_amount
 from orchestrator.core.growth.report import (
     ContractFigures,
     GrowthReport,
@@ -19,8 +20,7 @@ from orchestrator.core.growth.report import (
     format_wait,
 )
 from orchestrator.core.growth.suggestion import Suggestion
-from orchestrator.core.policy import Policy
-from orchestrator.core.units import format_amount
+from orchestrator.core.surface.policy import Policy
 
 SHOWN_IGNORED = 8
 CONTRACT_HEADINGS = ("contract", "outcomes", "reversed", "over", "payable", "per outcome")

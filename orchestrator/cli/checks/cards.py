@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli.options import Api, Json
-from orchestrator.core.errors import InputError, ReplayError
+from orchestrator.core.common.errors import InputError, ReplayError
 
 _SURFACE, _OPERATOR = re.compile(r"0x[0-9a-f]{64}"), re.compile(r"0x[0-9a-fA-F]{40}")
 
@@ -29,7 +29,7 @@ def card(
     """Fetch an agent card, check its signature, and print it."""
     from orchestrator.client.http import Client
     from orchestrator.client.log_server import reading
-    from orchestrator.core.agent_card import check_card
+    from orchestrator.core.account.agent_card import check_card
     from orchestrator.runtime.settings import read_settings
 
     with Client(api or read_settings(os.environ).public_url) as client:
@@ -61,7 +61,7 @@ def chosen_key(keys: list[Any], kid: str | None) -> dict[str, str]:
 
     Raises ReplayError `card-key-missing`, and `card-key-false` for a key whose id is not its own.
     """
-    from orchestrator.core.agent_card import thumbprint
+    from orchestrator.core.account.agent_card import thumbprint
 
     found = [jwk for jwk in keys if kid in (None, jwk["kid"])]
     if len(found) != 1:

@@ -15,11 +15,11 @@ from orchestrator.cli.checks.cards import card
 from orchestrator.cli.checks.options import checking_command
 from orchestrator.cli.options import Api, Json, Rpc, ShowProgress, find_endpoints
 from orchestrator.cli.output import Progress
-from orchestrator.core.errors import InputError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.receipt import read_text
-from orchestrator.core.units import format_second
-from orchestrator.storage.files import read_bytes
+from orchestrator.core.common.errors import InputError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import format_second
+from orchestrator.core.entries.receipt import read_text
+from orchestrator.storage.local.files import read_bytes
 from orchestrator.verify.pinned import Pinned
 
 if TYPE_CHECKING:

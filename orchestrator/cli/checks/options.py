@@ -11,8 +11,8 @@ import typer
 
 from orchestrator.cli.arguments import parse_address, parse_word
 from orchestrator.cli.options import Escrow, address_option, with_parameters
-from orchestrator.core.errors import InputError
-from orchestrator.storage.files import read_text
+from orchestrator.core.common.errors import InputError
+from orchestrator.storage.local.files import read_text
 from orchestrator.verify.pinned import Pinned, read_pinned
 
 Trust = Annotated[

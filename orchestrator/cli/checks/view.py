@@ -4,8 +4,8 @@ from typing import Any
 
 from rich.console import Console
 
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.units import format_amount, format_second
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import format_amount, format_second
 from orchestrator.verify.comparison import Comparison
 
 

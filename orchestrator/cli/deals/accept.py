@@ -17,9 +17,9 @@ import yaml
 
 from orchestrator.cli.options import Api, Json, KeyFile, Watch
 from orchestrator.connect.acceptor import accept_covered
-from orchestrator.core.acceptance import AcceptanceRules, parse_rules
-from orchestrator.core.errors import InputError, ServerError
-from orchestrator.storage.files import read_key, read_text
+from orchestrator.core.common.errors import InputError, ServerError
+from orchestrator.core.deals.acceptance import AcceptanceRules, parse_rules
+from orchestrator.storage.local.files import read_key, read_text
 
 
 def accept(

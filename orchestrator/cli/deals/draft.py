@@ -9,8 +9,8 @@ import typer
 import yaml
 
 from orchestrator.cli.options import Api, Json, KeyFile
-from orchestrator.core.errors import InputError
-from orchestrator.storage.files import read_key, read_text
+from orchestrator.core.common.errors import InputError
+from orchestrator.storage.local.files import read_key, read_text
 
 
 def draft(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator.cli.options import Json
-from orchestrator.core.errors import InputError
-from orchestrator.core.limits import Limits
-from orchestrator.core.units import DAY_MS
-from orchestrator.storage.files import write_private
+from orchestrator.core.common.errors import InputError
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.common.units import DAY_MS
+from orchestrator.storage.local.files import write_private
 
 if TYPE_CHECKING:
     from orchestrator.runtime.settings import Settings

@@ -3,7 +3,7 @@
 import shlex
 import sys
 
-from orchestrator.core.mcp_setup import NAME
+from orchestrator.core.account.mcp_setup import NAME
 
 # As it was called, so that the printed commands can be run as they stand.
 COMMAND = sys.argv[0]

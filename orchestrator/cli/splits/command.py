@@ -20,14 +20,14 @@ from orchestrator.cli.options import (
     send_plan,
     signing_command,
 )
-from orchestrator.core.entry import WORD_BYTES
-from orchestrator.core.errors import InputError
-from orchestrator.core.units import parse_percent_bps
+from orchestrator.core.common.errors import InputError
+from orchestrator.core.common.units import parse_percent_bps
+from orchestrator.core.log.entry import WORD_BYTES
 
 if TYPE_CHECKING:
     from orchestrator.actions.plan import Plan
     from orchestrator.cli.session import CommandSession, Endpoints, RunOptions
-    from orchestrator.core.split import Agreement
+    from orchestrator.core.deals.split import Agreement
 
 splits = typer.Typer(
     name="split",
@@ -80,7 +80,7 @@ def split_propose(
     """Print an agreement on a split for its payees to sign, with the address that it will have."""
     from orchestrator.actions.payout.split import describe_agreement
     from orchestrator.cli.session import CommandSession
-    from orchestrator.core.split import Agreement, Share, Split
+    from orchestrator.core.deals.split import Agreement, Share, Split
 
     word = secrets.token_bytes(WORD_BYTES) if salt is None else parse_word(salt, "salt")
     split = Split.of([Share(*parse_share(one)) for one in shares], word)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from orchestrator.cli.options import Json, Watch
 from orchestrator.cli.status.view import lines_of
-from orchestrator.core.errors import InputError, ServerError
+from orchestrator.core.common.errors import InputError, ServerError
 
 if TYPE_CHECKING:
     from orchestrator.client.http import Client

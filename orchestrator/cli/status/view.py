@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.core.units import format_ms
+from orchestrator.core.common.units import format_ms
 
 Line = tuple[str, str]
 _WEI_DIGITS = 18

@@ -13,9 +13,9 @@ from rich.console import Console
 from orchestrator.cli.arguments import parse_address, parse_contract_id, parse_time_s
 from orchestrator.cli.options import Api, Json, KeyFile
 from orchestrator.cli.why.view import print_reason
-from orchestrator.core.entry import address_word
-from orchestrator.core.errors import InputError, WhyError
-from orchestrator.core.kinds import Topic, kind_of
+from orchestrator.core.common.errors import InputError, WhyError
+from orchestrator.core.entries.kinds import Topic, kind_of
+from orchestrator.core.log.entry import address_word
 from orchestrator.core.why.contract import why_contract
 from orchestrator.core.why.lead import why_lead, why_step
 from orchestrator.core.why.level import why_level

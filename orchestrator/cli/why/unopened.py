@@ -4,11 +4,11 @@ import os
 from pathlib import Path
 
 from orchestrator.client.accounts import PartyClient, wallet
-from orchestrator.core.errors import DomainError
+from orchestrator.core.common.errors import DomainError
 from orchestrator.core.unopened import why_unopened
 from orchestrator.core.why.reason import Reason
 from orchestrator.runtime.settings import read_settings
-from orchestrator.storage.files import read_key
+from orchestrator.storage.local.files import read_key
 
 # Of contracts, log and escrow know those that were opened.
 _UNKNOWN = ("contract-unknown", "subject-unknown")

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 
-from orchestrator.core.entry import AMOUNT_LIMIT
-from orchestrator.core.errors import EvidenceError
-from orchestrator.core.escrow_model import ProvenReversal
+from orchestrator.core.common.errors import EvidenceError
+from orchestrator.core.common.units import AMOUNT_LIMIT
+from orchestrator.core.deals.escrow_model import ProvenReversal
 from orchestrator.core.evidence.exhibits import (
     OUTCOME,
     OVER,
@@ -34,7 +34,7 @@ from orchestrator.core.evidence.rules import (
     is_paid_for,
 )
 from orchestrator.core.evidence.touches import Entitlement
-from orchestrator.core.purchase import taken_units
+from orchestrator.core.world.purchase import taken_units
 
 # --- Claims ---------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from orchestrator.core.entry import AMOUNT_LIMIT
+from orchestrator.core.common.units import AMOUNT_LIMIT
 from orchestrator.core.evidence.exhibits import (
     MAX_EXHIBITS,
     OPENED,

@@ -9,11 +9,11 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple, TypeVar
 
-from orchestrator.core.contract import ContractRules, rules_of
-from orchestrator.core.entry import ENTRY_BYTES, WORD_BYTES, ZERO_WORD, ascii_word
-from orchestrator.core.errors import EvidenceError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.terms import Terms
+from orchestrator.core.common.errors import EvidenceError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.terms import Terms
+from orchestrator.core.log.entry import ENTRY_BYTES, WORD_BYTES, ZERO_WORD, ascii_word
+from orchestrator.core.world.contract import ContractRules, rules_of
 
 MAX_EXHIBITS = 16
 _KEPT_EXHIBITS = 4096

@@ -12,9 +12,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from orchestrator.core.attribution import TouchAt
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.errors import EvidenceError
+from orchestrator.core.common.errors import EvidenceError
+from orchestrator.core.entries.kinds import encode
 from orchestrator.core.evidence.exhibits import (
     CODE,
     CODE_END,
@@ -39,8 +38,9 @@ from orchestrator.core.evidence.exhibits import (
 )
 from orchestrator.core.evidence.touch_index import TouchIndex
 from orchestrator.core.evidence.touches import is_own_touch, is_visit, needed_before
-from orchestrator.core.kinds import encode
-from orchestrator.core.opening import Record, encode_opening
+from orchestrator.core.log.opening import Record, encode_opening
+from orchestrator.core.surface.attribution import TouchAt
+from orchestrator.core.world.contract import ContractRules
 
 
 class PublicEntry(NamedTuple):

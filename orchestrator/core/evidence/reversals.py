@@ -5,9 +5,7 @@ how much of its value was refunded before and is afterwards; a reversal takes th
 outcome.
 """
 
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.entry import ascii_word
-from orchestrator.core.errors import EvidenceError
+from orchestrator.core.common.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
     OUTCOME,
     PRODUCT_EVENT,
@@ -23,7 +21,9 @@ from orchestrator.core.evidence.exhibits import (
 )
 from orchestrator.core.evidence.totals import is_predecessor_false, is_start_false
 from orchestrator.core.evidence.touches import Entitlement
-from orchestrator.core.purchase import taken_units
+from orchestrator.core.log.entry import ascii_word
+from orchestrator.core.world.contract import ContractRules
+from orchestrator.core.world.purchase import taken_units
 
 
 def is_reversal_false(opened: OpenedCase) -> bool:

@@ -8,10 +8,9 @@ An honest verifier can never be disproved: every rule is one that the log is wri
 exhibit stands on or below the last statement that the verifier has signed.
 """
 
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.entry import AMOUNT_LIMIT, ascii_word
-from orchestrator.core.errors import EvidenceError
-from orchestrator.core.escrow_model import ProvenReversal
+from orchestrator.core.common.errors import EvidenceError
+from orchestrator.core.common.units import AMOUNT_LIMIT
+from orchestrator.core.deals.escrow_model import ProvenReversal
 from orchestrator.core.evidence.exhibits import (
     OPENED,
     OUTCOME,
@@ -48,6 +47,8 @@ from orchestrator.core.evidence.touches import (
     qualifies,
     rival_for_outcome,
 )
+from orchestrator.core.log.entry import ascii_word
+from orchestrator.core.world.contract import ContractRules
 
 # --- Disproofs ------------------------------------------------------------------------------------
 

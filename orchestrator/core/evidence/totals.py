@@ -1,7 +1,7 @@
 """Contradictions in a contract's running totals and its statements."""
 
-from orchestrator.core.entry import AMOUNT_LIMIT
-from orchestrator.core.errors import EvidenceError
+from orchestrator.core.common.errors import EvidenceError
+from orchestrator.core.common.units import AMOUNT_LIMIT
 from orchestrator.core.evidence.exhibits import (
     OUTCOME,
     OVER,

@@ -7,7 +7,7 @@ because a log may be written so to hide something.
 
 from bisect import bisect_left
 
-from orchestrator.core.attribution import TouchAt
+from orchestrator.core.surface.attribution import TouchAt
 
 SHORT = 16  # touches; up to so many are scanned: nearly all histories are that short
 

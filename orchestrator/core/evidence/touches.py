@@ -2,9 +2,7 @@
 
 from typing import NamedTuple
 
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.entry import ascii_word
-from orchestrator.core.errors import EvidenceError
+from orchestrator.core.common.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
     CLICK,
     CODE,
@@ -24,6 +22,8 @@ from orchestrator.core.evidence.exhibits import (
     TransitionWords,
     Words,
 )
+from orchestrator.core.log.entry import ascii_word
+from orchestrator.core.world.contract import ContractRules
 
 
 class Entitlement(NamedTuple):

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from orchestrator.core.policy import Policy
-from orchestrator.core.units import DAY_S, NS_PER_S
+from orchestrator.core.common.units import DAY_S, NS_PER_S
+from orchestrator.core.surface.policy import Policy
 
 _DAY_NS = DAY_S * NS_PER_S
 # The most operators without a contract whose touches are counted by name.

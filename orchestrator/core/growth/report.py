@@ -7,10 +7,17 @@ comparison with untouched leads is no experiment: operators choose whom they tou
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from orchestrator.core.contract import Contract
+from orchestrator.core.common.units import (
+    BPS,
+    DAY_S,
+    NS_PER_S,
+    format_amount,
+    format_day,
+    format_time,
+)
 from orchestrator.core.growth.observation import Exposure, Observation, ObservedContract
-from orchestrator.core.policy import Policy
-from orchestrator.core.units import BPS, DAY_S, NS_PER_S, format_amount, format_day, format_time
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.world.contract import Contract
 
 MAX_WARNINGS = 50
 MAX_PERIODS = 60

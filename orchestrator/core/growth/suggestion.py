@@ -6,9 +6,9 @@ as one, under a contract that pays for a state.
 
 from typing import NamedTuple
 
+from orchestrator.core.common.units import BPS, DAY_S, TOKEN_DECIMALS, format_amount
 from orchestrator.core.growth.report import Lift, format_share, nearest
-from orchestrator.core.policy import Policy
-from orchestrator.core.units import BPS, DAY_S, TOKEN_DECIMALS, format_amount
+from orchestrator.core.surface.policy import Policy
 
 _CENT_UNITS = 10 ** (TOKEN_DECIMALS - 2)
 

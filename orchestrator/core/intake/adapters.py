@@ -15,7 +15,7 @@ The shapes relied on, by those companies' own documentation:
 from collections.abc import Callable, Mapping
 from typing import TypeGuard
 
-from orchestrator.core.errors import shown
+from orchestrator.core.common.errors import shown
 from orchestrator.core.intake.currency import Currencies
 from orchestrator.core.intake.found import FoundEvent, IntakeError
 from orchestrator.core.intake.mapping import ANY_EVENT, SourceMapping

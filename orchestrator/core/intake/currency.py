@@ -10,12 +10,18 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from orchestrator.core.document import read_list, read_table, shown_value
-from orchestrator.core.entry import AMOUNT_LIMIT
-from orchestrator.core.errors import DocumentError, shown
+from orchestrator.core.common.document import read_list, read_table, shown_value
+from orchestrator.core.common.errors import DocumentError, shown
+from orchestrator.core.common.units import (
+    AMOUNT_LIMIT,
+    DAY_S,
+    NS_PER_S,
+    TOKEN_DECIMALS,
+    format_day,
+    parse_time_ns,
+)
 from orchestrator.core.intake.found import IntakeError
 from orchestrator.core.intake.payload import Number
-from orchestrator.core.units import DAY_S, NS_PER_S, TOKEN_DECIMALS, format_day, parse_time_ns
 
 MAX_CURRENCIES = 200
 MAX_RATES = 1_000

@@ -6,13 +6,8 @@ Nothing is dropped without a word: a payload is taken, or it is left out with a 
 
 from typing import NamedTuple
 
-from orchestrator.core.errors import DomainError
-from orchestrator.core.units import (
-    NS_PER_MS,
-    TOKEN_DECIMALS,
-    WHOLE_SECOND_MS,
-    format_time,
-)
+from orchestrator.core.common.errors import DomainError
+from orchestrator.core.common.units import NS_PER_MS, TOKEN_DECIMALS, WHOLE_SECOND_MS, format_time
 
 
 class IntakeError(DomainError):

@@ -19,9 +19,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from orchestrator.core import names
-from orchestrator.core.document import check_keys, read_choice, read_list, read_table, shown_value
-from orchestrator.core.errors import DocumentError, shown
+from orchestrator.core.common import names
+from orchestrator.core.common.document import (
+    check_keys,
+    read_choice,
+    read_list,
+    read_table,
+    shown_value,
+)
+from orchestrator.core.common.errors import DocumentError, shown
 from orchestrator.core.intake.currency import (
     Currencies,
     currencies_document,

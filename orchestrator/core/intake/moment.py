@@ -8,10 +8,10 @@ seconds it would be of the year 5138, and that many milliseconds were over in 19
 import re
 from functools import lru_cache
 
-from orchestrator.core.errors import DocumentError, shown
+from orchestrator.core.common.errors import DocumentError, shown
+from orchestrator.core.common.units import NS_PER_MS, NS_PER_S, parse_time_ns
 from orchestrator.core.intake.found import IntakeError
 from orchestrator.core.intake.payload import Number
-from orchestrator.core.units import NS_PER_MS, NS_PER_S, parse_time_ns
 
 UTC_ZONE = "+00:00"
 _FIRST_MS = 10**11

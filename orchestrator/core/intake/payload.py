@@ -8,7 +8,7 @@ stands twice, NaN, half a surrogate pair.
 import json
 from typing import NoReturn
 
-from orchestrator.core.errors import shown
+from orchestrator.core.common.errors import shown
 from orchestrator.core.intake.found import IntakeError
 
 MAX_PATH_STEPS = 8

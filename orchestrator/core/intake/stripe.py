@@ -20,7 +20,7 @@ charge. An event is known by what it is about, since Stripe may write two events
 
 from collections.abc import Mapping
 
-from orchestrator.core.errors import shown
+from orchestrator.core.common.errors import shown
 from orchestrator.core.intake.currency import Currencies
 from orchestrator.core.intake.found import FoundEvent, IntakeError, SkippedError
 from orchestrator.core.intake.mapping import FieldPaths, MappedEvent, SourceMapping, own_order

@@ -1,9 +1,8 @@
 """The reasons for what a contract has come to, and what it can still earn."""
 
-from orchestrator.core.contract import Contract
-from orchestrator.core.dispute import KEPT, is_about_claims, is_by_owner, is_lost
-from orchestrator.core.entry import unpack_settlement
-from orchestrator.core.policy import Policy
+from orchestrator.core.log.dispute import KEPT, is_about_claims, is_by_owner, is_lost
+from orchestrator.core.log.entry import unpack_settlement
+from orchestrator.core.surface.policy import Policy
 from orchestrator.core.why.level import Trust, no_settings, read_trust, suspended
 from orchestrator.core.why.outcome import known_contract, unstated
 from orchestrator.core.why.reason import (
@@ -18,6 +17,7 @@ from orchestrator.core.why.reason import (
 )
 from orchestrator.core.why.source import Filter, Source, entry_at, newest
 from orchestrator.core.why.story import Market
+from orchestrator.core.world.contract import Contract
 
 
 def why_contract(source: Source, contract_id: bytes) -> Reason:

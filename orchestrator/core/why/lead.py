@@ -1,11 +1,10 @@
 """The reasons for which a lead paid, or did not: its path, and at each step all that competed."""
 
-from orchestrator.core.attribution import TouchAt
-from orchestrator.core.contract import Contract, ContractRules
-from orchestrator.core.entry import ZERO_WORD, unpack_outcome
-from orchestrator.core.errors import WhyError
-from orchestrator.core.kinds import Topic, kind_of
-from orchestrator.core.opening import EventOpening, TransitionOpening
+from orchestrator.core.common.errors import WhyError
+from orchestrator.core.entries.kinds import Topic, kind_of
+from orchestrator.core.log.entry import ZERO_WORD, unpack_outcome
+from orchestrator.core.log.opening import EventOpening, TransitionOpening
+from orchestrator.core.surface.attribution import TouchAt
 from orchestrator.core.why.reason import (
     MAX_PARTS,
     Code,
@@ -20,6 +19,7 @@ from orchestrator.core.why.reason import (
 )
 from orchestrator.core.why.source import Placed, Source, entry_at
 from orchestrator.core.why.story import Rival, Story, read_story
+from orchestrator.core.world.contract import Contract, ContractRules
 
 # --- Transitions ----------------------------------------------------------------------------------
 

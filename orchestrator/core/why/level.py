@@ -2,14 +2,14 @@
 
 from typing import NamedTuple
 
-from orchestrator.core import trust
-from orchestrator.core.acts import has_earned_place
-from orchestrator.core.dispute import is_lost
-from orchestrator.core.errors import WhyError
-from orchestrator.core.policy import Policy
-from orchestrator.core.surface_settings import Results, SurfaceSettings
-from orchestrator.core.trust import Evidence, Judgement, PoolUse, Standing
-from orchestrator.core.units import BPS
+from orchestrator.core.common.errors import WhyError
+from orchestrator.core.common.units import BPS
+from orchestrator.core.decisions.acts import has_earned_place
+from orchestrator.core.log.dispute import is_lost
+from orchestrator.core.surface import trust
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.surface.surface_settings import Results, SurfaceSettings
+from orchestrator.core.surface.trust import Evidence, Judgement, PoolUse, Standing
 from orchestrator.core.why.reason import (
     MAX_PARTS,
     Code,

@@ -1,8 +1,7 @@
 """The reasons for an outcome: what it follows from, how its amount is made, how far it is paid."""
 
-from orchestrator.core.contract import NEVER_MS, Contract
-from orchestrator.core.entry import unpack_outcome, unpack_reversal, unpack_settlement
-from orchestrator.core.errors import WhyError
+from orchestrator.core.common.errors import WhyError
+from orchestrator.core.log.entry import unpack_outcome, unpack_reversal, unpack_settlement
 from orchestrator.core.why.lead import rival_reason
 from orchestrator.core.why.reason import (
     Code,
@@ -16,6 +15,7 @@ from orchestrator.core.why.reason import (
 )
 from orchestrator.core.why.source import Filter, Placed, Source, entry_at, read_all
 from orchestrator.core.why.story import OUTCOME_KINDS, Story, read_story
+from orchestrator.core.world.contract import NEVER_MS, Contract
 
 
 def why_outcome(source: Source, position: int) -> Reason:

@@ -5,10 +5,10 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from orchestrator.core.entry import ZERO_WORD
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.site import TokenInfo
-from orchestrator.core.units import DAY_MS, format_amount, format_ms, format_second
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.units import DAY_MS, format_amount, format_ms, format_second
+from orchestrator.core.deals.site import TokenInfo
+from orchestrator.core.log.entry import ZERO_WORD
 
 # The most parts of one reason: of a longer list the rest is counted.
 MAX_PARTS = 25

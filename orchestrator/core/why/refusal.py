@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from orchestrator.core.requests import RETRYABLE
 from orchestrator.core.why.reason import MAX_PARTS, Code, Reason
+from orchestrator.core.world.requests import RETRYABLE
 
 
 class Rule(NamedTuple):

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-from orchestrator.core.contract import Contract
-from orchestrator.core.entry import Entry
-from orchestrator.core.errors import WhyError
-from orchestrator.core.forecast import Cohorts
-from orchestrator.core.opening import Record
-from orchestrator.core.policy import Policy
-from orchestrator.core.surface_settings import SurfaceSettings
-from orchestrator.core.trust import PoolUse, Standing
+from orchestrator.core.common.errors import WhyError
+from orchestrator.core.log.entry import Entry
+from orchestrator.core.log.opening import Record
+from orchestrator.core.surface.forecast import Cohorts
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.surface.surface_settings import SurfaceSettings
+from orchestrator.core.surface.trust import PoolUse, Standing
 from orchestrator.core.why.reason import Tokens
+from orchestrator.core.world.contract import Contract
 
 
 class Placed(NamedTuple):

@@ -7,14 +7,13 @@ log says won, and what the rules give, must be the same; where they are not, the
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from orchestrator.core import attribution
-from orchestrator.core.attribution import TouchAt
-from orchestrator.core.contract import Contract
-from orchestrator.core.entry import TIME_MS_LIMIT, unpack_outcome, unpack_reversal
-from orchestrator.core.errors import WhyError
+from orchestrator.core.common.errors import WhyError
+from orchestrator.core.entries.kinds import Topic, kind_of
 from orchestrator.core.evidence.touch_index import TouchIndex
-from orchestrator.core.kinds import Topic, kind_of
-from orchestrator.core.policy import Policy
+from orchestrator.core.log.entry import TIME_MS_LIMIT, unpack_outcome, unpack_reversal
+from orchestrator.core.surface import attribution
+from orchestrator.core.surface.attribution import TouchAt
+from orchestrator.core.surface.policy import Policy
 from orchestrator.core.why.reason import Code, Tokens
 from orchestrator.core.why.source import (
     MAX_ENTRIES,
@@ -25,6 +24,7 @@ from orchestrator.core.why.source import (
     publications,
     read_all,
 )
+from orchestrator.core.world.contract import Contract
 
 OUTCOME_KINDS = ("outcome", "outcome.over")
 # The most contracts of a surface's owner that an answer looks at.

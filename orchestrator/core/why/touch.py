@@ -1,11 +1,10 @@
 """The reasons for which a touch paid or did not: what it won, can still win, and what barred it."""
 
-from orchestrator.core.attribution import TouchAt
-from orchestrator.core.contract import Contract
-from orchestrator.core.entry import EXPIRED, FAILED, POSITION_LIMIT, ZERO_WORD
-from orchestrator.core.errors import WhyError
-from orchestrator.core.kinds import Topic, kind_of
-from orchestrator.core.opening import AnswerOpening, ReportedTouchOpening
+from orchestrator.core.common.errors import WhyError
+from orchestrator.core.entries.kinds import Topic, kind_of
+from orchestrator.core.log.entry import EXPIRED, FAILED, POSITION_LIMIT, ZERO_WORD
+from orchestrator.core.log.opening import AnswerOpening, ReportedTouchOpening
+from orchestrator.core.surface.attribution import TouchAt
 from orchestrator.core.why.lead import (
     cut_warnings,
     rival_reason,
@@ -25,6 +24,7 @@ from orchestrator.core.why.reason import (
 )
 from orchestrator.core.why.source import MAX_ENTRIES, Filter, Placed, Source, entry_at, read_all
 from orchestrator.core.why.story import Story, read_story
+from orchestrator.core.world.contract import Contract
 
 # The most transitions, and as many refusals, that are answered for one contract.
 MAX_FATES = 5

@@ -8,9 +8,9 @@ show them.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from orchestrator.core.errors import LogError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.merkle import CompactRange
+from orchestrator.core.common.errors import LogError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.log.merkle import CompactRange
 from orchestrator.log.tree import Tiles, stored_checkpoint
 from orchestrator.storage.database import Session
 

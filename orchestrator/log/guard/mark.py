@@ -14,14 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.core.entry import WORD_BYTES
-from orchestrator.core.errors import InputError, LogError
-from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.errors import InputError, LogError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.log.entry import WORD_BYTES
 from orchestrator.core.resource import Resource
 from orchestrator.log.guard.known_root import KnownRoot, check_known_roots
 from orchestrator.log.tree import stored_checkpoint
 from orchestrator.storage.database import Session
-from orchestrator.storage.files import lock_if_free, read_text, write_private
+from orchestrator.storage.local.files import lock_if_free, read_text, write_private
 
 # A drain has at most 5,000 requests.
 MAX_MARK_BYTES = 1_048_576

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.kinds import advance
-from orchestrator.core.opening import Record
-from orchestrator.core.policy import Policy
-from orchestrator.core.surface_settings import SurfaceSettings
-from orchestrator.core.world import World
+from orchestrator.core.entries.kinds import advance
+from orchestrator.core.log.opening import Record
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.surface.surface_settings import SurfaceSettings
+from orchestrator.core.world.contract import ContractRules
+from orchestrator.core.world.world import World
 from orchestrator.log.projections import Sources, load_leads, load_world
 from orchestrator.log.sequencer import CODES_IN_MEMORY, STANDINGS_IN_MEMORY, Batch
 from orchestrator.storage.database import Session

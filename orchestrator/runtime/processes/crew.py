@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from prometheus_client.metrics_core import Metric
 
 from api.places import SharedCounts
-from orchestrator.core.errors import ChainError
+from orchestrator.core.common.errors import ChainError
 from orchestrator.core.resource import ResourceGroup
 from orchestrator.runtime.processes.worker import Orders, Refusal, Told
 from orchestrator.runtime.settings import Settings

@@ -20,14 +20,14 @@ from orchestrator.client.log_server import (
     served_records,
     served_settings,
 )
-from orchestrator.core.codec import decode_request
-from orchestrator.core.contract import rules_of
-from orchestrator.core.entry import WORD_BYTES
-from orchestrator.core.errors import DomainError, LogError, TermsError
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.merkle import CompactRange
-from orchestrator.core.opening import Record
-from orchestrator.core.terms import checkpoint_digest, recover
+from orchestrator.core.common.errors import DomainError, LogError, TermsError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.deals.terms import checkpoint_digest, recover
+from orchestrator.core.log.entry import WORD_BYTES
+from orchestrator.core.log.merkle import CompactRange
+from orchestrator.core.log.opening import Record
+from orchestrator.core.world.codec import decode_request
+from orchestrator.core.world.contract import rules_of
 from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.log.guard.mark import Mark, Signed
 from orchestrator.log.reader import PAGE_ENTRIES

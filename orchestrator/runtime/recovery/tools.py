@@ -9,10 +9,10 @@ from typing import NamedTuple
 from orchestrator.chain.deployment import Chain
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import LogSource
-from orchestrator.core.contract import rules_of
-from orchestrator.core.errors import InputError, TermsError
-from orchestrator.core.site import Site
-from orchestrator.core.terms import checkpoint_digest, recover, sign_digest
+from orchestrator.core.common.errors import InputError, TermsError
+from orchestrator.core.deals.site import Site
+from orchestrator.core.deals.terms import checkpoint_digest, recover, sign_digest
+from orchestrator.core.world.contract import rules_of
 from orchestrator.log.fsck import Checks, Finding, findings
 from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.log.guard.mark import Mark
@@ -24,7 +24,7 @@ from orchestrator.runtime.serve import now_ms
 from orchestrator.runtime.settings import Settings, read_limits_file, read_site
 from orchestrator.runtime.stack import check_log
 from orchestrator.storage.database import SEQUENCER, WORKER, Database, DatabaseUrls
-from orchestrator.storage.files import read_key
+from orchestrator.storage.local.files import read_key
 from orchestrator.verify.anchors import Anchors
 from orchestrator.verify.saved_log import SavedLog, save_log
 

@@ -7,7 +7,7 @@ customer and its state), never on the order in which things are looked at.
 from hashlib import sha256
 from typing import NamedTuple
 
-from orchestrator.core.units import BPS, DAY_MS, HOUR_S
+from orchestrator.core.common.units import BPS, DAY_MS, HOUR_S
 from orchestrator.simulation.market.surfaces import Habit, MarketSurface, Response
 
 _LEAST_MS = HOUR_S * 500

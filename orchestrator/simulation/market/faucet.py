@@ -17,7 +17,7 @@ from api.http.auth import AnyCaller
 from api.http.fields import Address, Units, checksummed
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented
-from orchestrator.storage.files import read_text, write_private
+from orchestrator.storage.local.files import read_text, write_private
 
 TOKENS = 10_000
 GAS_WEI = 10**18

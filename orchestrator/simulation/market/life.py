@@ -12,7 +12,7 @@ from typing import NamedTuple
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.nodes.node import Node
 from orchestrator.client.accounts import OperatorClient, OwnerClient, wallet
-from orchestrator.core.units import UNITS_PER_TOKEN
+from orchestrator.core.common.units import UNITS_PER_TOKEN
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, send_local
 from orchestrator.runtime.serve import Worker
 from orchestrator.runtime.stack import Stack
@@ -23,7 +23,7 @@ from orchestrator.simulation.market.residents import Population, Resident, Strat
 from orchestrator.simulation.market.running_clock import RunningClock
 from orchestrator.simulation.market.surfaces import SHOP, TRIAL
 from orchestrator.simulation.market.teams import Partner, Team
-from orchestrator.storage.files import read_key, write_private
+from orchestrator.storage.local.files import read_key, write_private
 
 # At a day a minute a step is a minute and a half of the clock's time.
 CLOCK_S = 0.06

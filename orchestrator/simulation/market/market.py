@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.client.accounts import EventReport
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.kinds import decode
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.entries.kinds import decode
 from orchestrator.simulation.market.customers import Planned, habit_of, response_to
 from orchestrator.simulation.market.owner import MarketOwner, TakenAction
 from orchestrator.simulation.market.surfaces import SURFACES, MarketSurface
-from orchestrator.storage.files import read_text, write_private
+from orchestrator.storage.local.files import read_text, write_private
 
 # Customers in their first state on each surface; no more arrive while there are so many.
 FRESH = 40

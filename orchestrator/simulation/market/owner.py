@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from orchestrator.client.accounts import EventReport, OwnerClient
 from orchestrator.connect.acceptor import accept_one
-from orchestrator.core.acceptance import AcceptanceRules, PinnedOffer
-from orchestrator.core.errors import ServerError
-from orchestrator.core.terms import Domain
-from orchestrator.core.units import parse_amount
+from orchestrator.core.common.errors import ServerError
+from orchestrator.core.common.units import parse_amount
+from orchestrator.core.deals.acceptance import AcceptanceRules, PinnedOffer
+from orchestrator.core.deals.terms import Domain
 from orchestrator.simulation.market.surfaces import MarketSurface, settings_of
 
 WAIT_S = 10

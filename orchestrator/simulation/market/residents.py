@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from orchestrator.client.accounts import OperatorClient
 from orchestrator.client.deals import draft, propose, served_pins
 from orchestrator.client.http import PAGE, Client
-from orchestrator.core.errors import ServerError
-from orchestrator.core.mandate import Pins
-from orchestrator.core.units import BPS, DAY_MS, HOUR_S, format_amount, parse_amount
+from orchestrator.core.common.errors import ServerError
+from orchestrator.core.common.units import BPS, DAY_MS, HOUR_S, format_amount, parse_amount
+from orchestrator.core.deals.mandate import Pins
 from orchestrator.simulation.market.customers import drawn
 from orchestrator.simulation.market.market import FRESH, MAX_CUSTOMERS
 from orchestrator.simulation.market.surfaces import MarketSurface

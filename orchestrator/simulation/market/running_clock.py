@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 
-from orchestrator.core.errors import InputError, LogError
+from orchestrator.core.common.errors import InputError, LogError
+from orchestrator.core.common.units import DAY_S
 from orchestrator.core.resource import ResourceGroup
-from orchestrator.core.units import DAY_S
 from orchestrator.runtime.local_chain import LocalChainClock
 from orchestrator.simulation.sandbox import SimulatedClock
 from orchestrator.storage.database import connect_as_owner

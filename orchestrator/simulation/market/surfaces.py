@@ -7,8 +7,8 @@ docs/sandbox.md has the same tables, and a test compares them.
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from orchestrator.core.policy import Policy, parse
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.surface.policy import Policy, parse
 
 
 class Response(NamedTuple):

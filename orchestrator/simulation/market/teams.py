@@ -15,10 +15,10 @@ from orchestrator.chain.rpc import quantity
 from orchestrator.client.accounts import DelegateClient, OperatorClient
 from orchestrator.client.boards import Board, Lease
 from orchestrator.client.http import PAGE
-from orchestrator.core.errors import ServerError
-from orchestrator.core.mandate import Pins
-from orchestrator.core.split import Agreement, Share, Split
-from orchestrator.core.units import BPS, DAY_MS, DAY_S, UNITS_PER_TOKEN
+from orchestrator.core.common.errors import ServerError
+from orchestrator.core.common.units import BPS, DAY_MS, DAY_S, UNITS_PER_TOKEN
+from orchestrator.core.deals.mandate import Pins
+from orchestrator.core.deals.split import Agreement, Share, Split
 from orchestrator.runtime.local_chain import send_local
 from orchestrator.simulation.market.residents import Resident, Strategy
 

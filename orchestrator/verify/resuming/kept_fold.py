@@ -21,7 +21,16 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from orchestrator.core.codec import (
+from orchestrator.core.common.document import DocumentCache
+from orchestrator.core.common.errors import DomainError, LogError
+from orchestrator.core.entries.kinds import Projection, kind_of
+from orchestrator.core.entries.replay_rules import Documents
+from orchestrator.core.log.entry import Entry
+from orchestrator.core.log.merkle import CompactRange
+from orchestrator.core.resource import Resource
+from orchestrator.core.surface.forecast import Cohorts
+from orchestrator.core.surface.trust import Standing
+from orchestrator.core.world.codec import (
     decode_lead,
     decode_pool,
     decode_rules,
@@ -32,19 +41,10 @@ from orchestrator.core.codec import (
     encode_standing,
     json_text,
 )
-from orchestrator.core.contract import Contract
-from orchestrator.core.document import DocumentCache
-from orchestrator.core.entry import Entry
-from orchestrator.core.errors import DomainError, LogError
-from orchestrator.core.forecast import Cohorts
-from orchestrator.core.kinds import Projection, kind_of
-from orchestrator.core.merkle import CompactRange
-from orchestrator.core.replay_rules import Documents
-from orchestrator.core.resource import Resource
-from orchestrator.core.trust import Standing
-from orchestrator.core.world import Code, Lead, Operator, Surface, World
+from orchestrator.core.world.contract import Contract
+from orchestrator.core.world.world import Code, Lead, Operator, Surface, World
 from orchestrator.log.projections import Changes
-from orchestrator.storage.keyed_file import DamagedFileError, Key, KeyedFile
+from orchestrator.storage.local.keyed_file import DamagedFileError, Key, KeyedFile
 
 # The leads, the standings, and the codes, each, that stay in memory.
 IN_MEMORY = 20_000

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from orchestrator.core.entry import address_word, pack_outcome
+from orchestrator.core.common.units import DAY_S
 from orchestrator.core.evidence.exhibits import Claim
-from orchestrator.core.units import DAY_S
+from orchestrator.core.log.entry import address_word, pack_outcome
 from scripts.vectors.cases.model import (
     ALL,
     ANN,

@@ -7,13 +7,16 @@ from eth_abi.abi import encode as abi_encode
 from eth_keys.datatypes import PrivateKey
 from eth_utils.crypto import keccak
 
-from orchestrator.core.contract import rules_of
-from orchestrator.core.decide import decide
-from orchestrator.core.entry import ZERO_ADDRESS, Entry, address_word, pack_outcome
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.terms import Domain, Terms, contract_id
+from orchestrator.core.decisions.decide import decide
 from orchestrator.core.evidence.exhibits import Claim
-from orchestrator.core.opening import Record, payload_of
-from orchestrator.core.policy import parse
-from orchestrator.core.requests import (
+from orchestrator.core.log.entry import ZERO_ADDRESS, Entry, address_word, pack_outcome
+from orchestrator.core.log.opening import Record, payload_of
+from orchestrator.core.surface.policy import parse
+from orchestrator.core.surface.surface_settings import parse_settings
+from orchestrator.core.world.contract import rules_of
+from orchestrator.core.world.requests import (
     AnswerAction,
     Genesis,
     IssueCode,
@@ -28,10 +31,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.core.surface_settings import parse_settings
-from orchestrator.core.terms import Domain, Terms, contract_id
-from orchestrator.core.units import DAY_S
-from orchestrator.core.world import World
+from orchestrator.core.world.world import World
 
 Json = dict[str, Any]
 

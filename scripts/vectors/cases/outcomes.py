@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.core.entry import address_word, pack_outcome
+from orchestrator.core.log.entry import address_word, pack_outcome
 from scripts.vectors.cases.model import (
     ALL,
     ANN,

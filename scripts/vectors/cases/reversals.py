@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.core.entry import address_word, pack_reversal
-from orchestrator.core.units import DAY_S
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.log.entry import address_word, pack_reversal
 from scripts.vectors.cases.model import (
     ALL,
     ANN,

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from orchestrator.actions.contract_state import read_cautions
-from orchestrator.core.split import Agreement
+from orchestrator.core.deals.split import Agreement
 from orchestrator.simulation.sandbox import address_of, key_of
 from tests.support.market import BAD, DONE, NOTHING, PLAIN, PRICE_UNITS, Market
 

@@ -14,7 +14,7 @@ from fastapi import Request
 
 from api.context import Service
 from api.http.allowances import source_of
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.limits import Limits
 from orchestrator.storage.database import WORKER
 from tests.support.api_service import (
     ApiService,

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from eth_utils.crypto import keccak
 
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.limits import Limits
 from tests.support.api_service import (
     START_MS,
     ApiService,

@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from api.http import fields
-from orchestrator.core.entry import address_word
+from orchestrator.core.log.entry import address_word
 from tests.support.api_service import wallet
 from tests.support.bodies import body_models
 

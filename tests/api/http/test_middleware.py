@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.http.middleware import MAX_BODY_BYTES, MAX_BULK_BYTES, CrossOrigin, RequestGuard
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.limits import Limits
 from tests.support.api_service import (
     ApiService,
     answer_of,

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ValidationError
 
 from api.http import fields, problems
 from api.http.middleware import RequestGuard
-from orchestrator.core.errors import ChainError, LogError, RequestError
-from orchestrator.core.names import SHORT_NAME_RULE
-from orchestrator.core.requests import RETRYABLE
+from orchestrator.core.common.errors import ChainError, LogError, RequestError
+from orchestrator.core.common.names import SHORT_NAME_RULE
+from orchestrator.core.world.requests import RETRYABLE
 from tests.support.api_service import ApiService, answer_of, problem_of
 
 

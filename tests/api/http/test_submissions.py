@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from api.http import submissions
-from orchestrator.core.limits import Limits
-from orchestrator.core.units import format_ms
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.common.units import format_ms
 from tests.support.api_service import (
     NDJSON,
     POLICY,

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from orchestrator.core.limits import Limits
-from orchestrator.core.requests import Settle
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.world.requests import Settle
 from tests.support.api_service import (
     NDJSON,
     ApiService,

@@ -3,7 +3,7 @@
 import httpx
 
 from api.mcp.confirmations import MAX_OPEN
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.limits import Limits
 from tests.support.api_service import ApiService, row_count
 from tests.support.mcp_client import call, key_of, text_of
 

@@ -16,7 +16,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, Tool
 
 from api.mcp.catalogue import TOOLS
-from orchestrator.core.terms import Terms, operator_consent_digest, owner_consent_digest
+from orchestrator.core.deals.terms import Terms, operator_consent_digest, owner_consent_digest
 from tests.support.anchors import note_anchor
 from tests.support.api_service import (
     ESCROW,

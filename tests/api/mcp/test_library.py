@@ -8,7 +8,7 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
-from orchestrator.core.untrusted import NOTICE
+from orchestrator.core.common.untrusted import NOTICE
 from tests.support.api_service import ApiService, open_surface, wallet
 from tests.support.mcp_client import key_of, text_of_content, with_client
 

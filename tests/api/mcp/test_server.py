@@ -9,7 +9,7 @@ import pytest
 from mcp import Client
 from mcp_types import Tool
 
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.limits import Limits
 from tests.support.api_service import (
     ApiService,
     open_surface,

@@ -12,9 +12,9 @@ from mcp import Client
 from mcp_types import Tool
 
 from api.mcp.catalogue import TOOLS
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.kinds import decode
-from orchestrator.core.scopes import SCOPE_SETS
+from orchestrator.core.account.scopes import SCOPE_SETS
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.entries.kinds import decode
 from tests.support.api_service import (
     SETTINGS,
     ApiService,

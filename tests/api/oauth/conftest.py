@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.limits import Limits
 from tests.support.api_service import ApiService, running_service
 
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from api.oauth.authorizing import code_secret, request_secret
-from orchestrator.core.sign_in import message_digest
+from orchestrator.core.account.sign_in import message_digest
 from orchestrator.storage.database import API, WORKER
 from tests.support.api_service import ApiService, problem_of, row_count, signed, wallet
 from tests.support.oauth_flow import (

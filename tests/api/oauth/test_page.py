@@ -10,8 +10,8 @@ import pytest
 
 from api.oauth import page
 from api.oauth.clients import Client
-from orchestrator.core.redirect import read_redirect_uri
-from orchestrator.core.scopes import SCOPE_WORDS
+from orchestrator.core.account.redirect import read_redirect_uri
+from orchestrator.core.account.scopes import SCOPE_WORDS
 from tests.support.api_service import ApiService, signed, wallet
 from tests.support.http_server import send, serving
 from tests.support.oauth_flow import (

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from api.http import allowances
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.limits import Limits
 from tests.support.api_service import ApiService, problem_of, running_service
 
 FOREVER = "public, max-age=31536000, immutable"

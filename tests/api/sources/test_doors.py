@@ -14,10 +14,10 @@ import pytest
 from orchestrator.backtest.evaluate import evaluate_history, open_spool
 from orchestrator.backtest.exports import Export, ExportReader
 from orchestrator.backtest.inputs import ContractPlan, TouchRow, merge_rows
-from orchestrator.core.entry import Entry
+from orchestrator.core.common.units import DAY_MS, DAY_S, NS_PER_MS, format_time
 from orchestrator.core.intake.mapping import parse_intake
-from orchestrator.core.policy import parse
-from orchestrator.core.units import DAY_MS, DAY_S, NS_PER_MS, format_time
+from orchestrator.core.log.entry import Entry
+from orchestrator.core.surface.policy import parse
 from tests.support.api_service import (
     POLICY,
     START_MS,

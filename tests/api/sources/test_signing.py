@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from api.sources import signing
-from orchestrator.core.units import format_ms
+from orchestrator.core.common.units import format_ms
 from tests.support.api_service import ApiService, event, problem_of, report, wallet
 from tests.support.intake_payloads import charge, refunded, track
 from tests.support.sources import SECRET, mapped_surface, send, send_by_segment, send_by_stripe

@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.cli.main import main
 from orchestrator.connect.confirmations import Asked, Confirmations
-from orchestrator.core.mandate import Mandate
+from orchestrator.core.deals.mandate import Mandate
 from tests.support.connecting import COMMAND, ENVIRONMENT
 
 LINE = "By signing, 0xaa agrees to these terms."

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.cli.accounts.keys import parse_scopes
 from orchestrator.cli.main import main
-from orchestrator.core.errors import InputError
-from orchestrator.core.scopes import SCOPE_SETS
+from orchestrator.core.account.scopes import SCOPE_SETS
+from orchestrator.core.common.errors import InputError
 from tests.support.api_service import ApiService, running_service, wallet
 
 Run = Callable[..., Any]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from orchestrator.cli.checks.cards import path_of
-from orchestrator.core.agent_card import CardKey, Skill, card_of
-from orchestrator.core.errors import InputError
+from orchestrator.core.account.agent_card import CardKey, Skill, card_of
+from orchestrator.core.common.errors import InputError
 from tests.support.http_server import Request, serving_json
 from tests.support.market import BAD, DONE, FALSE, MISSING, Run
 

@@ -12,7 +12,7 @@ import typer
 
 from orchestrator.cli.checks.options import read_options
 from orchestrator.cli.main import app
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 from orchestrator.runtime.settings import NAMES
 from orchestrator.verify.pinned import Pinned
 from tests.support.terms import OWNER, VERIFIER

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.cli.deals.accept import read_rules
 from orchestrator.cli.main import main
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 
 
 def test_rules_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:

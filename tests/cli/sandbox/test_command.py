@@ -30,17 +30,17 @@ from orchestrator.client.deals import draft, propose, served_pins, served_time_s
 from orchestrator.client.http import Client as HttpClient
 from orchestrator.client.stream import Stream
 from orchestrator.connect.local_tools import RESERVED
-from orchestrator.core.errors import ServerError
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.limits import read_limits
-from orchestrator.core.split import Split
-from orchestrator.core.units import BPS, DAY_S, UNITS_PER_TOKEN
+from orchestrator.core.common.errors import ServerError
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.limits import read_limits
+from orchestrator.core.common.units import BPS, DAY_S, UNITS_PER_TOKEN
+from orchestrator.core.deals.split import Split
 from orchestrator.simulation.market.faucet import GRANTS, TOKENS
 from orchestrator.simulation.market.life import OTHER, PARTNER, RESIDENTS, TEAM
 from orchestrator.simulation.market.market import FRESH
 from orchestrator.simulation.market.surfaces import SHOP, TRIAL
 from orchestrator.simulation.market.teams import FIRST_BPS
-from orchestrator.storage.files import read_key
+from orchestrator.storage.local.files import read_key
 from tests.support import schema_client
 from tests.support.connecting import COMMAND, ROOT, Connector
 from tests.support.schema_client import SchemaClient

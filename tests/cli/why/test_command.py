@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.main import app
 from orchestrator.cli.why.command import parse_question
-from orchestrator.core.errors import InputError, WhyError
-from orchestrator.core.requests import Erasure, Settle
+from orchestrator.core.common.errors import InputError, WhyError
 from orchestrator.core.why.reason import Code, Reason
+from orchestrator.core.world.requests import Erasure, Settle
 from tests.support.api_service import ApiService, wallet
 from tests.support.settled_contract import SettledContract
 from tests.support.why_market import (

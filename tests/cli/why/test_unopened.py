@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from orchestrator.cli.main import app
 from orchestrator.cli.why.unopened import explain_unopened
-from orchestrator.core.errors import ServerError, WhyError
-from orchestrator.core.hexadecimal import from_hex
+from orchestrator.core.common.errors import ServerError, WhyError
+from orchestrator.core.common.hexadecimal import from_hex
 from tests.support.api_service import (
     ApiService,
     draft_terms,

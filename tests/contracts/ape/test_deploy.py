@@ -18,7 +18,7 @@ from eth_utils.address import to_checksum_address
 from hexbytes import HexBytes
 
 from orchestrator.chain.abi import LIBRARIES, artifact
-from orchestrator.core.terms import Domain
+from orchestrator.core.deals.terms import Domain
 from scripts import deploy as deployment
 from scripts.deploy import (
     CONTRACTS,

@@ -18,11 +18,12 @@ from eth_account.messages import SignableMessage, encode_typed_data
 from hexbytes import HexBytes
 
 from orchestrator.chain.escrow import Funding, settlement_rules
-from orchestrator.core import entry as entries
-from orchestrator.core import merkle, terms
-from orchestrator.core.entry import ZERO_ADDRESS
-from orchestrator.core.kinds import encode
-from orchestrator.core.terms import Domain, Terms
+from orchestrator.core.deals import terms
+from orchestrator.core.deals.terms import Domain, Terms
+from orchestrator.core.entries.kinds import encode
+from orchestrator.core.log import entry as entries
+from orchestrator.core.log import merkle
+from orchestrator.core.log.entry import ZERO_ADDRESS
 
 UNIT = 10**6
 PRICE = 8 * UNIT

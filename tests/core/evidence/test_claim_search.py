@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal
-from orchestrator.core.errors import EvidenceError
+from orchestrator.core.common.errors import EvidenceError
+from orchestrator.core.common.units import BPS
 from orchestrator.core.evidence.claim_search import (
     find_claims,
     find_refutations,
@@ -25,8 +25,9 @@ from orchestrator.core.evidence.exhibits import (
 )
 from orchestrator.core.evidence.history import PublicEntry, public_entry
 from orchestrator.core.evidence.rules import check_proven_reversal, check_refutation, claim_of
-from orchestrator.core.opening import EventOpening, Record
-from orchestrator.core.requests import (
+from orchestrator.core.log.entry import Entry, unpack_outcome, unpack_reversal
+from orchestrator.core.log.opening import EventOpening, Record
+from orchestrator.core.world.requests import (
     CloseContract,
     Erasure,
     IssueCode,
@@ -36,8 +37,7 @@ from orchestrator.core.requests import (
     Settle,
     Touch,
 )
-from orchestrator.core.units import BPS
-from orchestrator.core.world import World
+from orchestrator.core.world.world import World
 from tests.support.depth import examples
 from tests.support.histories import (
     ANN,

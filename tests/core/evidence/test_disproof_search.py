@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from orchestrator.core.attribution import qualifying_touch
-from orchestrator.core.entry import (
+from orchestrator.core.evidence.disproof_search import find_disproof, find_disproofs
+from orchestrator.core.evidence.exhibits import MAX_EXHIBITS
+from orchestrator.core.evidence.history import PublicEntry, public_entry
+from orchestrator.core.evidence.rules import disproves
+from orchestrator.core.log.entry import (
     Entry,
     OutcomeFacts,
     pack_outcome,
@@ -19,18 +22,15 @@ from orchestrator.core.entry import (
     unpack_reversal,
     unpack_settlement,
 )
-from orchestrator.core.evidence.disproof_search import find_disproof, find_disproofs
-from orchestrator.core.evidence.exhibits import MAX_EXHIBITS
-from orchestrator.core.evidence.history import PublicEntry, public_entry
-from orchestrator.core.evidence.rules import disproves
-from orchestrator.core.opening import (
+from orchestrator.core.log.opening import (
     CodeOpening,
     EventOpening,
     Record,
     ReportedTouchOpening,
     TransitionOpening,
 )
-from orchestrator.core.requests import ProductEvent, Request, Touch
+from orchestrator.core.surface.attribution import qualifying_touch
+from orchestrator.core.world.requests import ProductEvent, Request, Touch
 from tests.support.depth import examples
 from tests.support.histories import (
     ANN,

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.entry import ascii_word, pack_outcome, pack_reversal, pack_settlement
-from orchestrator.core.errors import EvidenceError
+from orchestrator.core.common.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
     OUTCOME,
     OVER,
@@ -27,7 +26,8 @@ from orchestrator.core.evidence.exhibits import (
     unpack_statement,
     words_of,
 )
-from orchestrator.core.opening import (
+from orchestrator.core.log.entry import ascii_word, pack_outcome, pack_reversal, pack_settlement
+from orchestrator.core.log.opening import (
     EventOpening,
     Opening,
     ReportedTouchOpening,

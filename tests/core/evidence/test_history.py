@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.attribution import TouchAt, qualifying_touch
-from orchestrator.core.entry import ZERO_WORD, Entry
+from orchestrator.core.entries.kinds import encode
 from orchestrator.core.evidence.exhibits import EscrowRecord
 from orchestrator.core.evidence.history import RECENT, LogHistory, PublicEntry
 from orchestrator.core.evidence.touch_index import SHORT
-from orchestrator.core.kinds import encode
+from orchestrator.core.log.entry import ZERO_WORD, Entry
+from orchestrator.core.surface.attribution import TouchAt, qualifying_touch
 from tests.support.histories import no_source
 from tests.support.worlds import LEADS, OPERATORS, SURFACE, policy, rules, word
 

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.contract import ContractRules
-from orchestrator.core.entry import Entry, pack_outcome, pack_reversal
-from orchestrator.core.errors import EvidenceError
+from orchestrator.core.common.errors import EvidenceError
+from orchestrator.core.entries.kinds import decode, encode
 from orchestrator.core.evidence.exhibits import Case, EscrowRecord, Exhibit, OpenedCase, open_case
 from orchestrator.core.evidence.reversals import (
     is_in_time,
@@ -18,8 +17,8 @@ from orchestrator.core.evidence.reversals import (
     units_taken_back,
 )
 from orchestrator.core.evidence.touches import Entitlement
-from orchestrator.core.kinds import decode, encode
-from orchestrator.core.opening import (
+from orchestrator.core.log.entry import Entry, pack_outcome, pack_reversal
+from orchestrator.core.log.opening import (
     EventOpening,
     Opening,
     TransitionOpening,
@@ -27,7 +26,8 @@ from orchestrator.core.opening import (
     encode_opening,
     payload_of,
 )
-from orchestrator.core.purchase import PaidOutcome, Purchase, taking
+from orchestrator.core.world.contract import ContractRules
+from orchestrator.core.world.purchase import PaidOutcome, Purchase, taking
 from tests.support.worlds import LEADS, OWNER, SURFACE, policy, rules, word
 
 NAME, ORDER, REQUEST = word("ann"), word("order"), word("request")

@@ -11,9 +11,11 @@ import pytest
 from eth_abi.abi import decode as abi_decode
 from hypothesis import given
 
-from orchestrator.core.entry import Entry, unpack_outcome, unpack_reversal
-from orchestrator.core.errors import EvidenceError
-from orchestrator.core.escrow_model import ProvenReversal
+from orchestrator.core.common.errors import EvidenceError
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.deals.escrow_model import ProvenReversal
+from orchestrator.core.deals.terms import TERMS_TYPE, Terms
+from orchestrator.core.entries.kinds import decode
 from orchestrator.core.evidence.exhibits import (
     DISPROOFS,
     MAX_EXHIBITS,
@@ -32,11 +34,9 @@ from orchestrator.core.evidence.rules import (
     claim_of,
     disproves,
 )
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.kinds import decode
-from orchestrator.core.merkle import leaf_hash, verify_inclusion
-from orchestrator.core.opening import ReportedTouchOpening, TransitionOpening
-from orchestrator.core.terms import TERMS_TYPE, Terms
+from orchestrator.core.log.entry import Entry, unpack_outcome, unpack_reversal
+from orchestrator.core.log.merkle import leaf_hash, verify_inclusion
+from orchestrator.core.log.opening import ReportedTouchOpening, TransitionOpening
 from tests.support.depth import examples
 from tests.support.histories import History, histories, refunded_histories
 

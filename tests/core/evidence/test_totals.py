@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.entry import Entry, pack_outcome, pack_settlement
+from orchestrator.core.entries.kinds import encode
 from orchestrator.core.evidence.exhibits import Case, EscrowRecord, Exhibit, open_case
 from orchestrator.core.evidence.totals import is_total_false
-from orchestrator.core.kinds import encode
+from orchestrator.core.log.entry import Entry, pack_outcome, pack_settlement
 from tests.support.worlds import LEADS, SURFACE, VERIFIER, policy, rules, word
 
 NAME = word("ann")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.attribution import TouchAt, qualifying_touch
 from orchestrator.core.evidence.touch_index import SHORT, TouchIndex
+from orchestrator.core.surface.attribution import TouchAt, qualifying_touch
 
 
 class Terms(NamedTuple):

@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.attribution import TouchAt, qualifying_touch
-from orchestrator.core.entry import ascii_word
-from orchestrator.core.errors import EvidenceError
+from orchestrator.core.common.errors import EvidenceError
 from orchestrator.core.evidence.exhibits import (
     OPENED,
     OUTCOME,
@@ -26,6 +24,8 @@ from orchestrator.core.evidence.touches import (
     needed_before,
     qualifies,
 )
+from orchestrator.core.log.entry import ascii_word
+from orchestrator.core.surface.attribution import TouchAt, qualifying_touch
 from tests.support.worlds import LEADS, OPERATORS, SURFACE, policy, rules, word
 
 ANN, BOB = OPERATORS

@@ -1,8 +1,8 @@
 """Observations: leads by their first entry, motions, and bounded memory."""
 
+from orchestrator.core.common.units import DAY_S, NS_PER_S
 from orchestrator.core.growth.observation import MAX_SPANS, Exposure, Observation
-from orchestrator.core.policy import parse
-from orchestrator.core.units import DAY_S, NS_PER_S
+from orchestrator.core.surface.policy import parse
 from tests.support.growth import FUNNEL
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from orchestrator.backtest.evaluate import evaluate_history, open_spool
 from orchestrator.backtest.inputs import ContractPlan, EventRow, TouchRow
+from orchestrator.core.common.units import DAY_S, NS_PER_S
 from orchestrator.core.growth.report import (
     GrowthReport,
     Quartiles,
@@ -17,8 +18,7 @@ from orchestrator.core.growth.report import (
     quartiles,
     report_of,
 )
-from orchestrator.core.policy import parse
-from orchestrator.core.units import DAY_S, NS_PER_S
+from orchestrator.core.surface.policy import parse
 from tests.support.growth import FUNNEL
 
 DAY_NS = DAY_S * NS_PER_S

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core.common.units import DAY_S
 from orchestrator.core.growth.report import Lift
 from orchestrator.core.growth.suggestion import Suggestion, Target, price_within, targets_of
-from orchestrator.core.policy import parse
-from orchestrator.core.units import DAY_S
+from orchestrator.core.surface.policy import parse
 from tests.support.growth import FUNNEL
 
 LIFT = Lift("paid", 10, 5, 20, 4, 5_000, 2_000, 2, 3)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.errors import DocumentError
+from orchestrator.core.common.errors import DocumentError
+from orchestrator.core.common.units import NS_PER_S, parse_time_ns
 from orchestrator.core.intake.currency import (
     currencies_document,
     currency_code,
@@ -14,7 +15,6 @@ from orchestrator.core.intake.currency import (
 )
 from orchestrator.core.intake.found import IntakeError
 from orchestrator.core.intake.payload import Number
-from orchestrator.core.units import NS_PER_S, parse_time_ns
 from tests.support.intake_payloads import INTAKE
 
 RATES = parse_currencies(INTAKE["currencies"])

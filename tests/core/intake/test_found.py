@@ -1,7 +1,7 @@
 """Found events: what they look like at the event door."""
 
+from orchestrator.core.common.units import parse_event_time, parse_time_ns
 from orchestrator.core.intake.found import FoundEvent
-from orchestrator.core.units import parse_event_time, parse_time_ns
 
 
 def test_a_whole_second_stays_one_and_a_millisecond_too() -> None:

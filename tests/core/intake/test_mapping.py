@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.errors import DocumentError
+from orchestrator.core.common.errors import DocumentError
 from orchestrator.core.intake.found import IntakeError, SkippedError
 from orchestrator.core.intake.mapping import event_id, own_order, parse_intake
 from tests.support.intake_payloads import INTAKE

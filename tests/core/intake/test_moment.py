@@ -2,11 +2,11 @@
 
 import pytest
 
-from orchestrator.core.errors import DocumentError
+from orchestrator.core.common.errors import DocumentError
+from orchestrator.core.common.units import format_time
 from orchestrator.core.intake.found import IntakeError
 from orchestrator.core.intake.moment import parse_moment, parse_zone
 from orchestrator.core.intake.payload import Number
-from orchestrator.core.units import format_time
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.errors import WhyError
-from orchestrator.core.requests import (
+from orchestrator.core.common.errors import WhyError
+from orchestrator.core.surface.surface_settings import parse_settings
+from orchestrator.core.why.contract import why_contract
+from orchestrator.core.why.reason import Code
+from orchestrator.core.world.requests import (
     CloseContract,
     OpenContract,
     PublishPolicy,
@@ -16,9 +19,6 @@ from orchestrator.core.requests import (
     Settle,
     SuspendOperator,
 )
-from orchestrator.core.surface_settings import parse_settings
-from orchestrator.core.why.contract import why_contract
-from orchestrator.core.why.reason import Code
 from tests.support.why_market import ANN, PLAIN, SIGNUP, USDC, SmallLog, deal, reported, touched
 from tests.support.worlds import OWNER, SURFACE, policy, word
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from orchestrator.core.errors import ReplayError, WhyError
-from orchestrator.core.opening import Record
-from orchestrator.core.replay import replay
-from orchestrator.core.replay_rules import Documents
-from orchestrator.core.requests import Arrival, Erasure, IssueCode
+from orchestrator.core.common.errors import ReplayError, WhyError
+from orchestrator.core.decisions.replay import replay
+from orchestrator.core.entries.replay_rules import Documents
+from orchestrator.core.log.opening import Record
 from orchestrator.core.why.lead import why_lead, why_step
 from orchestrator.core.why.reason import Code
+from orchestrator.core.world.requests import Arrival, Erasure, IssueCode
 from tests.support.why_market import (
     ANN,
     BOB,

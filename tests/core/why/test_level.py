@@ -4,11 +4,15 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core import trust
-from orchestrator.core.decide import decide
-from orchestrator.core.errors import WhyError
-from orchestrator.core.forecast import ForecastRules
-from orchestrator.core.requests import (
+from orchestrator.core.common.errors import WhyError
+from orchestrator.core.common.units import DAY_MS, DAY_S
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.surface import trust
+from orchestrator.core.surface.forecast import ForecastRules
+from orchestrator.core.surface.surface_settings import parse_settings
+from orchestrator.core.why.level import why_level
+from orchestrator.core.why.reason import Code, Reason
+from orchestrator.core.world.requests import (
     Genesis,
     JudgeTrust,
     OpenContract,
@@ -19,11 +23,7 @@ from orchestrator.core.requests import (
     SuspendOperator,
     Touch,
 )
-from orchestrator.core.surface_settings import parse_settings
-from orchestrator.core.units import DAY_MS, DAY_S
-from orchestrator.core.why.level import why_level
-from orchestrator.core.why.reason import Code, Reason
-from orchestrator.core.world import World
+from orchestrator.core.world.world import World
 from tests.support.why_market import (
     ANN,
     BOB,

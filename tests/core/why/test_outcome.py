@@ -2,10 +2,10 @@
 
 import pytest
 
-from orchestrator.core.errors import WhyError
-from orchestrator.core.requests import CloseContract, RecordPayout, Settle
+from orchestrator.core.common.errors import WhyError
 from orchestrator.core.why.outcome import why_outcome
 from orchestrator.core.why.reason import Code
+from orchestrator.core.world.requests import CloseContract, RecordPayout, Settle
 from tests.support.why_market import (
     BOB,
     FIRST,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.entry import address_word
+from orchestrator.core.log.entry import address_word
 from orchestrator.core.why.reason import (
     Code,
     Reason,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.core.errors import WhyError
+from orchestrator.core.common.errors import WhyError
 from orchestrator.core.why import source
 from orchestrator.core.why.source import Filter, entry_at, newest, publications, read_all
 from tests.support.why_market import SmallLog, deal, touched

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core import attribution
-from orchestrator.core.decide import decide
-from orchestrator.core.entry import unpack_outcome
-from orchestrator.core.errors import RequestError, WhyError
-from orchestrator.core.kinds import advance
-from orchestrator.core.opening import Record
-from orchestrator.core.requests import CloseContract, OpenContract, PublishPolicy
+from orchestrator.core.common.errors import RequestError, WhyError
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.entries.kinds import advance
+from orchestrator.core.log.entry import unpack_outcome
+from orchestrator.core.log.opening import Record
+from orchestrator.core.surface import attribution
 from orchestrator.core.why.lead import why_lead
 from orchestrator.core.why.reason import Code
 from orchestrator.core.why.story import Market, read_story
 from orchestrator.core.why.touch import why_touch
-from orchestrator.core.world import World
+from orchestrator.core.world.requests import CloseContract, OpenContract, PublishPolicy
+from orchestrator.core.world.world import World
 from tests.support.why_market import SmallLog, deal
 from tests.support.why_source import MemorySource
 from tests.support.worlds import (

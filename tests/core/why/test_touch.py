@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.errors import WhyError
-from orchestrator.core.requests import CloseContract, OpenContract, ProductEvent, Touch
+from orchestrator.core.common.errors import WhyError
 from orchestrator.core.why.reason import Code
 from orchestrator.core.why.touch import why_touch
+from orchestrator.core.world.requests import CloseContract, OpenContract, ProductEvent, Touch
 from tests.support.why_market import (
     ANN,
     BOB,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from orchestrator.core.errors import LogError
-from orchestrator.core.merkle import leaf_hash, root_of
+from orchestrator.core.common.errors import LogError
+from orchestrator.core.log.merkle import leaf_hash, root_of
 from orchestrator.log.guard.known_root import KnownRoot, check_known_roots, stored_nodes
 from tests.support.ledger import Ledger
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.errors import LogError
-from orchestrator.core.merkle import EMPTY_ROOT
-from orchestrator.core.requests import Touch
+from orchestrator.core.common.errors import LogError
+from orchestrator.core.log.merkle import EMPTY_ROOT
+from orchestrator.core.world.requests import Touch
 from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.log.guard.mark import Guard, Mark, Signed
 from orchestrator.log.sequencer import Sequencer

@@ -17,8 +17,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from orchestrator.core.errors import DomainError
-from orchestrator.core.requests import Touch
+from orchestrator.core.common.errors import DomainError
+from orchestrator.core.world.requests import Touch
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.guard.mark import Guard, Mark
 from orchestrator.log.sequencer import Sequencer

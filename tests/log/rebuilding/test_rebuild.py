@@ -4,9 +4,9 @@ from contextlib import closing
 
 import pytest
 
-from orchestrator.core.entry import ZERO_WORD
-from orchestrator.core.opening import Record
-from orchestrator.core.requests import Arrival, IssueCode, PublishSettings
+from orchestrator.core.log.entry import ZERO_WORD
+from orchestrator.core.log.opening import Record
+from orchestrator.core.world.requests import Arrival, IssueCode, PublishSettings
 from orchestrator.log.rebuilding.rebuild import Documents, Rebuild
 from tests.support import worlds
 from tests.support.ledger import CONTRACT, OWNER_WORD, POLICY, SETTINGS, Ledger, journey

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.core.errors import LogError
+from orchestrator.core.common.errors import LogError
 from orchestrator.runtime.health.pulse import Heart
 from orchestrator.storage.database import SEQUENCER
 from orchestrator.storage.pulses import read_vitals

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from orchestrator.client.accounts import EventReport
-from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.runtime.health import traces
 from orchestrator.runtime.health.traces import open_tracer
 from tests.support.http_server import Request, serving_json

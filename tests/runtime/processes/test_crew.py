@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.errors import ChainError
+from orchestrator.core.common.errors import ChainError
 from orchestrator.runtime.processes import crew as crews
 from orchestrator.runtime.processes.crew import Crew
 from orchestrator.runtime.settings import Settings, read_settings

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 
 from orchestrator.client.http import Client
-from orchestrator.core.contract import rules_of
-from orchestrator.core.errors import LogError
-from orchestrator.core.requests import Settle
-from orchestrator.core.terms import checkpoint_digest, sign_digest
+from orchestrator.core.common.errors import LogError
+from orchestrator.core.deals.terms import checkpoint_digest, sign_digest
+from orchestrator.core.world.contract import rules_of
+from orchestrator.core.world.requests import Settle
 from orchestrator.log.fsck import Checks, findings
 from orchestrator.log.guard.mark import Mark
 from orchestrator.log.inbox import Submission, submit

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 from orchestrator.runtime.recovery.restore import Restored
 from orchestrator.runtime.recovery.tools import check_deployment, restore_deployment
 from orchestrator.runtime.settings import Settings, read_settings, read_site

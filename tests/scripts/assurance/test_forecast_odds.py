@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from orchestrator.core.forecast import ERROR_UNIT, MAX_WEIGHT, ForecastRules, Score
+from orchestrator.core.surface.forecast import ERROR_UNIT, MAX_WEIGHT, ForecastRules, Score
 from scripts.assurance.forecast_odds import (
     BEGIN,
     DOCUMENT,

@@ -1,6 +1,6 @@
 """Customers: their chances are those that are stated, and a seed gives the same run again."""
 
-from orchestrator.core.units import DAY_MS, HOUR_S
+from orchestrator.core.common.units import DAY_MS, HOUR_S
 from orchestrator.simulation.market.customers import habit_of, response_to
 from orchestrator.simulation.market.surfaces import SHOP, TRIAL
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from api.http.problems import Refusal
-from orchestrator.core.errors import ChainError
+from orchestrator.core.common.errors import ChainError
 from orchestrator.simulation.market import faucet as module
 from orchestrator.simulation.market.faucet import GRANTS, Faucet
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orchestrator.core.terms import address_of
+from orchestrator.core.deals.terms import address_of
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI
 from orchestrator.simulation.market.life import (
     OWNER,
@@ -12,7 +12,7 @@ from orchestrator.simulation.market.life import (
     living,
 )
 from orchestrator.simulation.market.running_clock import RunningClock
-from orchestrator.storage.files import read_key
+from orchestrator.storage.local.files import read_key
 from tests.support.sandboxes import running_sandbox
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.client.accounts import OperatorClient
-from orchestrator.core.units import DAY_MS
+from orchestrator.core.common.units import DAY_MS
 from orchestrator.simulation.market.market import FRESH, Market
 from orchestrator.simulation.market.surfaces import SHOP, TRIAL
 from tests.support.api_service import give_level, wallet

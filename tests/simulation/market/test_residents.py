@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from orchestrator.client.accounts import OperatorClient
-from orchestrator.core.errors import ServerError
-from orchestrator.core.units import DAY_MS
+from orchestrator.core.common.errors import ServerError
+from orchestrator.core.common.units import DAY_MS
 from orchestrator.simulation.market import residents
 from orchestrator.simulation.market.residents import (
     PATIENCE_MS,

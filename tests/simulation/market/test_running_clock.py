@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.core.errors import InputError
+from orchestrator.core.common.errors import InputError
 from orchestrator.runtime.local_chain import LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
 from orchestrator.simulation.market.running_clock import MAX_SPEED, RunningClock

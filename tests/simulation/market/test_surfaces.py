@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.policy import Verdict
-from orchestrator.core.surface_settings import parse_settings
-from orchestrator.core.units import BPS, format_percent
+from orchestrator.core.common.units import BPS, format_percent
+from orchestrator.core.surface.policy import Verdict
+from orchestrator.core.surface.surface_settings import parse_settings
 from orchestrator.simulation.market.surfaces import SURFACES, MarketSurface, settings_of
 
 PAGE = Path(__file__).parents[3] / "docs/sandbox.md"

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.client.accounts import OperatorClient
 from orchestrator.client.boards import Board
-from orchestrator.core.split import Agreement
-from orchestrator.core.units import DAY_MS
+from orchestrator.core.common.units import DAY_MS
+from orchestrator.core.deals.split import Agreement
 from orchestrator.simulation.market.residents import Strategy
 from orchestrator.simulation.market.surfaces import TRIAL
 from orchestrator.simulation.market.teams import CLOSER, FIRST_BPS, SCOUT, Team, agreed

@@ -9,13 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.kinds import encode
-from orchestrator.core.merkle import leaf_hash
-from orchestrator.core.opening import Record
-from orchestrator.core.replay import Replay
-from orchestrator.core.replay_rules import Documents
-from orchestrator.core.requests import Arrival, EndOwnCode, IssueCode, Request, SuspendOperator
-from orchestrator.core.world import World
+from orchestrator.core.decisions.replay import Replay
+from orchestrator.core.entries.kinds import encode
+from orchestrator.core.entries.replay_rules import Documents
+from orchestrator.core.log.merkle import leaf_hash
+from orchestrator.core.log.opening import Record
+from orchestrator.core.world.requests import (
+    Arrival,
+    EndOwnCode,
+    IssueCode,
+    Request,
+    SuspendOperator,
+)
+from orchestrator.core.world.world import World
 from orchestrator.verify.resuming import kept_fold
 from orchestrator.verify.resuming.kept_fold import Kept, KeptFold
 from tests.support.depth import examples

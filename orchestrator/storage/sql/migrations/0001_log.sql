@@ -120,7 +120,7 @@ CREATE TABLE logs (
 );
 
 -- `opening` is what a committing payload is the SHA-256 of: ABI words. `listed_kind` is the entry's
--- first word where its kind is one that the log lists (core/kinds.py), NULL for the frequent ones.
+-- first word where its kind is one that the log lists (core/entries/kinds.py), NULL for the frequent ones.
 CREATE TABLE entries (
     log_id word NOT NULL,
     position bigint NOT NULL CHECK (position >= 0),
@@ -314,7 +314,7 @@ CREATE TABLE inbox (
 CREATE INDEX inbox_by_rank ON inbox (log_id, rank, seq);
 
 -- Which login may make requests of which kind, and for whom: the program's own table
--- (core/rights.py), which `tallystick migrate` writes here. A kind without a row is taken from no login.
+-- (core/world/rights.py), which `tallystick migrate` writes here. A kind without a row is taken from no login.
 -- `scope` is what the presented key must have; NULL for the worker, who presents none. `actor` is the
 -- field of the body that must hold the account as a word, NULL for none. `names_key` is true where the
 -- body must name the key itself. The rest is true where the body's surface must be the account's, or the
@@ -779,7 +779,7 @@ RETURN r.kind IS NOT NULL
     AND (NOT r.is_publishers OR is_publisher)
     AND (NOT r.is_surface_owners OR is_surfaces_owner);
 
--- A request's id from the hash of log, account and key: a UUID of version 8, as `core/codec.py` makes it.
+-- A request's id from the hash of log, account and key: a UUID of version 8, as `core/world/codec.py` makes it.
 CREATE FUNCTION id_of_digest(digest bytea) RETURNS uuid LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN encode(set_byte(set_byte(substring(digest FOR 16),
     6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128), 'hex')::uuid;

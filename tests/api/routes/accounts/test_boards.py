@@ -9,11 +9,11 @@ import httpx
 import pytest
 from eth_account.signers.local import LocalAccount
 
-from orchestrator.core.board import MAX_BODY_BYTES
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.limits import Limits
-from orchestrator.core.requests import CloseContract
-from orchestrator.core.units import DAY_MS
+from orchestrator.core.account.board import MAX_BODY_BYTES
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.common.units import DAY_MS
+from orchestrator.core.world.requests import CloseContract
 from tests.support.api_service import (
     SETTINGS,
     ApiService,

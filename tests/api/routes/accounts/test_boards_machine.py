@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from orchestrator.core.hexadecimal import to_hex
+from orchestrator.core.common.hexadecimal import to_hex
 from tests.support.depth import examples
 from tests.support.keys import give_key, key_of, secret_of
 from tests.support.ledger import CONTRACT, OWNER, Ledger, ledger, open_market

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 from eth_account.signers.local import LocalAccount
 
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.kinds import KINDS
-from orchestrator.core.scopes import SCOPE_SETS
+from orchestrator.core.account.scopes import SCOPE_SETS
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.entries.kinds import KINDS
 from tests.support.api_service import (
     ApiService,
     event,

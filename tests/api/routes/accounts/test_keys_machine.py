@@ -26,11 +26,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from orchestrator.core.entry import address_word
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.limits import Limits
-from orchestrator.core.scopes import SCOPES, Scope, scopes_of
-from orchestrator.core.units import DAY_MS
+from orchestrator.core.account.scopes import SCOPES, Scope, scopes_of
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.common.units import DAY_MS
+from orchestrator.core.log.entry import address_word
 from orchestrator.storage.database import API
 from tests.support.api_service import LOG_ID, ApiService, open_surface, wallet
 from tests.support.depth import examples

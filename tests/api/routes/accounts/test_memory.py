@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.common.limits import Limits
 from tests.support.api_service import (
     ApiService,
     erase,

@@ -3,7 +3,7 @@
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
-from orchestrator.core.scopes import SCOPE_SETS
+from orchestrator.core.account.scopes import SCOPE_SETS
 from tests.support.api_service import (
     ApiService,
     signed,

@@ -1,7 +1,7 @@
 """The answers about deals: the terms in them are those that were signed."""
 
 from api.routes.deals.answers import Proposal
-from orchestrator.core.terms import Terms
+from orchestrator.core.deals.terms import Terms
 from tests.support.terms import FULL
 
 

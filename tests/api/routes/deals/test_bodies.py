@@ -1,7 +1,7 @@
 """The bodies of deals: terms arrive as they were signed, and a deal by its own words."""
 
 from api.routes.deals.bodies import Deal, TermsDocument
-from orchestrator.core.terms import Terms
+from orchestrator.core.deals.terms import Terms
 from tests.support.terms import FULL
 
 

@@ -7,14 +7,14 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.terms import (
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.terms import (
     Terms,
     contract_id,
     operator_consent_digest,
     owner_consent_digest,
 )
-from orchestrator.core.units import DAY_S
 from tests.support.api_service import (
     ESCROW,
     SETTINGS,

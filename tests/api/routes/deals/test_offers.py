@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.core.entry import address_word
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.terms import Terms, operator_consent_digest
-from orchestrator.core.units import DAY_MS
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.common.units import DAY_MS
+from orchestrator.core.deals.terms import Terms, operator_consent_digest
+from orchestrator.core.log.entry import address_word
 from tests.support.api_service import (
     ESCROW,
     POLICY,

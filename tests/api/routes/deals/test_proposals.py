@@ -9,21 +9,21 @@ import httpx
 import pytest
 from eth_abi.abi import encode
 
-from orchestrator.core.contract import rules_of
-from orchestrator.core.errors import ChainError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.limits import Limits
-from orchestrator.core.requests import OpenContract
-from orchestrator.core.sign_in import MAX_SIGNATURE_BYTES
-from orchestrator.core.site import Funds
-from orchestrator.core.terms import (
+from orchestrator.core.account.sign_in import MAX_SIGNATURE_BYTES
+from orchestrator.core.account.wallet_signature import MAGIC
+from orchestrator.core.common.errors import ChainError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.common.units import DAY_MS, DAY_S
+from orchestrator.core.deals.site import Funds
+from orchestrator.core.deals.terms import (
     Terms,
     contract_id,
     operator_consent_digest,
     owner_consent_digest,
 )
-from orchestrator.core.units import DAY_MS, DAY_S
-from orchestrator.core.wallet_signature import MAGIC
+from orchestrator.core.world.contract import rules_of
+from orchestrator.core.world.requests import OpenContract
 from orchestrator.storage.database import API
 from tests.support.api_service import (
     ESCROW,

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from api.routes.pages.front import MAX_NEWS, NEWS, POLICY
-from orchestrator.core.kinds import KINDS
+from orchestrator.core.entries.kinds import KINDS
 from tests.support.api_service import POLICY as SURFACE_POLICY
 from tests.support.api_service import ApiService, open_surface
 

@@ -3,7 +3,7 @@
 from typing import Any, get_args
 
 from api.routes.records import answers
-from orchestrator.core.kinds import KINDS, ROLES
+from orchestrator.core.entries.kinds import KINDS, ROLES
 
 MODELS: dict[str, Any] = {model.__name__: model for model in get_args(answers.Opening)}
 

@@ -4,7 +4,7 @@ import httpx
 from eth_account.signers.local import LocalAccount
 
 from api.routes.records.cards import CACHED
-from orchestrator.core.agent_card import KEYS_PATH, RECORD, check_card
+from orchestrator.core.account.agent_card import KEYS_PATH, RECORD, check_card
 from tests.support.api_service import (
     SETTINGS,
     ApiService,

@@ -8,8 +8,8 @@ import pytest
 
 from api.routes.records.directory import DISPUTED
 from orchestrator.chain.abi import ClaimsDisputed, Disputed, event_topics
-from orchestrator.core.entry import Entry, address_word
-from orchestrator.core.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.log.entry import Entry, address_word
 from tests.support.api_service import (
     ESCROW,
     POLICY,

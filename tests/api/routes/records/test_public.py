@@ -5,20 +5,20 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.bundle import read_bundle
-from orchestrator.core.document import canonical_json
-from orchestrator.core.errors import ProofError
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.kinds import opening_of_word
-from orchestrator.core.merkle import (
+from orchestrator.core.common.document import canonical_json
+from orchestrator.core.common.errors import ProofError
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.deals.terms import Terms, checkpoint_digest, recover
+from orchestrator.core.entries.kinds import opening_of_word
+from orchestrator.core.log.bundle import read_bundle
+from orchestrator.core.log.merkle import (
     leaf_hash,
     root_of,
     verify_consistency,
     verify_inclusion,
     verify_run,
 )
-from orchestrator.core.opening import encode_opening, read_opening
-from orchestrator.core.terms import Terms, checkpoint_digest, recover
+from orchestrator.core.log.opening import encode_opening, read_opening
 from tests.support.api_service import (
     ESCROW,
     EVENT_LOG,

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.core import receipt
-from orchestrator.core.errors import ProofError
-from orchestrator.core.hexadecimal import to_hex
-from orchestrator.core.terms import checkpoint_digest, recover
+from orchestrator.core.common.errors import ProofError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.terms import checkpoint_digest, recover
+from orchestrator.core.entries import receipt
 from tests.support.anchors import checkpoints_beyond, note_anchor
 from tests.support.api_service import EVENT_LOG, LOG_ID, PUBLISHER, ApiService
 from tests.support.settled_contract import SettledContract

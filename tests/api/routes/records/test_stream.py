@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.kinds import decode
-from orchestrator.core.limits import Limits
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.entries.kinds import decode
 from tests.support.api_service import (
     ApiService,
     event,

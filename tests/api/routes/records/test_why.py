@@ -5,9 +5,9 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.core.contract import rules_of
-from orchestrator.core.requests import OpenContract
-from orchestrator.core.terms import contract_id
+from orchestrator.core.deals.terms import contract_id
+from orchestrator.core.world.contract import rules_of
+from orchestrator.core.world.requests import OpenContract
 from tests.support.api_service import (
     ESCROW,
     ApiService,

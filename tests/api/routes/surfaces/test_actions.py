@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.core.hexadecimal import from_hex
-from orchestrator.core.requests import ExpireAction
+from orchestrator.core.common.hexadecimal import from_hex
+from orchestrator.core.world.requests import ExpireAction
 from tests.support.api_service import (
     ApiService,
     erase,

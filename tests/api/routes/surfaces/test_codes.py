@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.core.units import DAY_MS, format_ms
+from orchestrator.core.common.units import DAY_MS, format_ms
 from orchestrator.log.fsck import compare_projections
 from orchestrator.storage.database import SEQUENCER
 from tests.support.api_service import (

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from api.routes.surfaces.documents import PolicyDocument, SettingsDocument
-from orchestrator.core import policy, surface_settings
+from orchestrator.core.surface import policy, surface_settings
 
 
 def shown(document: Any) -> Any:

@@ -5,8 +5,8 @@ from hashlib import sha256
 import httpx
 import pytest
 
-from orchestrator.core.document import canonical_json
-from orchestrator.core.kinds import decode
+from orchestrator.core.common.document import canonical_json
+from orchestrator.core.entries.kinds import decode
 from orchestrator.storage.database import statement
 from tests.support.api_service import (
     NDJSON,

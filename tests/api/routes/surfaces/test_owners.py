@@ -10,13 +10,13 @@ import httpx
 import psycopg
 import pytest
 
-from orchestrator.core.codec import commitment
-from orchestrator.core.contract import rules_of
-from orchestrator.core.entry import address_word, ascii_word
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.limits import Limits
-from orchestrator.core.merkle import leaf_hash, verify_inclusion
-from orchestrator.core.requests import CloseContract, OpenContract
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.limits import Limits
+from orchestrator.core.log.entry import address_word, ascii_word
+from orchestrator.core.log.merkle import leaf_hash, verify_inclusion
+from orchestrator.core.world.codec import commitment
+from orchestrator.core.world.contract import rules_of
+from orchestrator.core.world.requests import CloseContract, OpenContract
 from tests.support.api_service import (
     POLICY,
     START_MS,

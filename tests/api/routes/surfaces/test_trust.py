@@ -6,12 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
-from orchestrator.core.codec import commitment
-from orchestrator.core.hexadecimal import from_hex, to_hex
-from orchestrator.core.kinds import decode
-from orchestrator.core.requests import ScoreForecast
-from orchestrator.core.surface_settings import parse_settings
-from orchestrator.core.units import DAY_MS
+from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import DAY_MS
+from orchestrator.core.entries.kinds import decode
+from orchestrator.core.surface.surface_settings import parse_settings
+from orchestrator.core.world.codec import commitment
+from orchestrator.core.world.requests import ScoreForecast
 from tests.support.api_service import (
     SETTINGS,
     START_MS,

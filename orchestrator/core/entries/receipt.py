@@ -1,0 +1,415 @@
+"""Receipts, format 1: the entries that show one outcome and its payment, checked by anyone alone.
+
+Four questions, asked in order, each function raising `ProofError` at the first false answer:
+
+1. `read_text`        is this text written in the one form of its document?
+2. `parse`            is this a receipt: its members and no others, in order, every word canonical?
+3. `check`            do the entries stand in the checkpoint's tree, and do they tell one story?
+4. `check_terms`      is that story what the contract's signed terms pay for?
+
+Whether the checkpoint is the log's own is for the chain to say: compare it with what the event log
+contract holds for that size. Offline, a receipt proves only what its root is worth.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from orchestrator.core.common.errors import EntryError, ProofError
+from orchestrator.core.common.keccak import to_checksum_address
+from orchestrator.core.deals.terms import Terms
+from orchestrator.core.entries.kinds import ROLES, decode, kind_of
+from orchestrator.core.log.entry import Entry, unpack_outcome, unpack_reversal, unpack_settlement
+from orchestrator.core.log.merkle import leaf_hash, verify_inclusion
+from orchestrator.core.log.opening import (
+    EventOpening,
+    Opening,
+    encode_opening,
+    opening_json,
+    read_opening,
+)
+from orchestrator.core.world.contract import ContractRules, rules_of
+from orchestrator.core.world.purchase import taken_units
+
+FORMAT = "tallystick-receipt-1"
+MAX_PATH = 40
+MAX_TEXT = 255
+# The members of each object, in the order in which they are written.
+MEMBERS = (
+    *("format", "position", "log_id", "origin", "chain_id", "event_log", "escrow", "contract_id"),
+    *("checkpoint", "entries", "pending"),
+)
+CHECKPOINT_MEMBERS = ("size", "root", "signature")
+ENTRY_MEMBERS = ("position", "entry", "opening", "role", "path")
+PENDING_MEMBERS = ("role", "position")
+_HEX = re.compile(r"0x(?:[0-9a-f]{2})*")
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+# A text in quotes, or space outside of one.
+_TEXT_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
+
+
+class Proven(NamedTuple):
+    """An entry with its place in the log and its RFC 9162 inclusion path."""
+
+    position: int
+    data: bytes
+    entry: Entry
+    opening: Opening | None
+    path: tuple[bytes, ...]
+
+
+class Receipt(NamedTuple):
+    """A parsed receipt. Addresses are as written in it: compare them with those you trust.
+
+    `pending` are the positions, by role, of what the log has and no anchor covers yet.
+    """
+
+    position: int
+    log_id: bytes
+    origin: str
+    chain_id: int
+    event_log: str
+    escrow: str
+    contract_id: bytes
+    size: int
+    root: bytes
+    signature: bytes
+    entries: Mapping[str, Proven]
+    pending: Mapping[str, int]
+
+
+def read_text(text: str) -> object:
+    """Return the document of a receipt's text, which may have spaces and lines of its own.
+
+    Raises ProofError for a member that stands twice, and for another spelling of a text or a
+    number; ValueError for what is no JSON, RecursionError for what is too deep.
+    """
+    document = json.loads(text, object_pairs_hook=_unique)
+    found = _TEXT_OR_SPACE.sub(lambda match: match[1] or "", text)
+    written = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    if found != written:
+        pairs = enumerate(zip(found, written, strict=False))
+        at = next((at for at, (one, other) in pairs if one != other), len(written))
+        raise ProofError(
+            "receipt-spelling",
+            f"the receipt spells a value in another way than receipts do: "
+            f"{found[at : at + 20]!r} must be {written[at : at + 20]!r}",
+        )
+    return document
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the object of these members. Raises ProofError for one that stands twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ProofError("receipt-twice", f"the member {twice!r:.60} stands twice in one object")
+    return found
+
+
+def parse(document: object) -> Receipt:
+    """Read a receipt from its JSON document."""
+    table = _table(document, "the receipt")
+    if table.get("format") != FORMAT:
+        raise ProofError(
+            "receipt-format", f"the receipt's format is {table.get('format')!r:.60}, not {FORMAT}"
+        )
+    _check_members(table, MEMBERS, "the receipt")
+    checkpoint = _table(table["checkpoint"], "checkpoint")
+    _check_members(checkpoint, CHECKPOINT_MEMBERS, "checkpoint")
+    entries = {
+        role: _proven(item, role)
+        for role, item in _by_role(table["entries"], ENTRY_MEMBERS, "entries", least=1).items()
+    }
+    _check_order("entries", [proven.position for proven in entries.values()])
+    pending = {
+        role: _whole(item, "position")
+        for role, item in _by_role(table["pending"], PENDING_MEMBERS, "pending").items()
+    }
+    _check_order("pending", list(pending.values()))
+    both = entries.keys() & pending.keys()
+    if both:
+        raise ProofError("receipt-role", f"role {min(both)!r} is both proven and pending")
+    receipt = Receipt(
+        position=_whole(table, "position"),
+        log_id=_bytes(table, "log_id", 32),
+        origin=_text(table, "origin"),
+        chain_id=_whole(table, "chain_id"),
+        event_log=_address(table, "event_log"),
+        escrow=_address(table, "escrow"),
+        contract_id=_bytes(table, "contract_id", 32),
+        size=_whole(checkpoint, "size"),
+        root=_bytes(checkpoint, "root", 32),
+        signature=_bytes(checkpoint, "signature", None),
+        entries=entries,
+        pending=pending,
+    )
+    if receipt.position not in (proven.position for proven in entries.values()):
+        raise ProofError(
+            "receipt-position", f"no entry of the receipt is at its position, {receipt.position}"
+        )
+    return receipt
+
+
+def check(receipt: Receipt) -> None:
+    """Check every inclusion proof and opening, and the story that the entries tell together."""
+    for role, proven in receipt.entries.items():
+        try:
+            leaf = leaf_hash(proven.data)
+            verify_inclusion(leaf, proven.position, receipt.size, proven.path, receipt.root)
+        except ProofError as error:
+            raise ProofError(
+                error.code,
+                f"the {role}, entry {proven.position}, is not in the tree of size {receipt.size} "
+                f"with root 0x{receipt.root.hex()}: {error.message}",
+            ) from None
+        _check_opening(role, proven)
+    if "outcome" in receipt.entries:
+        _check_outcome(receipt)
+    if "reversal" in receipt.entries:
+        _check_reversal(receipt)
+    if "settlement" in receipt.entries:
+        _check_settlement(receipt)
+    payout = receipt.entries.get("payout")
+    if payout is not None:
+        _same("payout", "contract", payout.entry.subject, receipt.contract_id)
+
+
+def check_terms(receipt: Receipt, terms: Terms) -> None:
+    """Check that the outcome is one that these terms pay for, at this amount, by this touch."""
+    rules = rules_of(terms, receipt.contract_id)
+    _same("terms", "log", terms.log_id, receipt.log_id)
+    outcome = receipt.entries.get("outcome")
+    if outcome is not None:
+        _same("outcome", "state", outcome.entry.label, rules.outcome)
+        _same("outcome", "surface", outcome.entry.surface, rules.surface)
+        _check_taken(receipt, outcome.entry, rules)
+    transition, touch = receipt.entries.get("transition"), receipt.entries.get("touch")
+    if outcome is None or transition is None or touch is None:
+        return
+    amount = rules.amount_units(transition.entry.value)
+    _same("outcome", "amount by the signed price", outcome.entry.value, amount)
+    _same("touch", "operator", touch.entry.actor, rules.operator)
+    at_ms, touched_ms = transition.entry.time_ms, touch.entry.time_ms
+    if not rules.opens_at_ms <= touched_ms <= at_ms <= rules.deadline_ms:
+        raise ProofError("receipt-times", "the touch or the transition is outside the contract")
+    if at_ms - touched_ms > rules.attribution_window_ms:
+        raise ProofError("receipt-window", "the touch is older than the attribution window")
+
+
+def _check_outcome(receipt: Receipt) -> None:
+    outcome = receipt.entries["outcome"]
+    facts = unpack_outcome(outcome.entry.payload)
+    _same("outcome", "contract", outcome.entry.actor, receipt.contract_id)
+    transition, touch = receipt.entries.get("transition"), receipt.entries.get("touch")
+    if transition is not None:
+        _same("outcome", "transition's position", facts.transition, transition.position)
+        _same("transition", "lead", transition.entry.subject, outcome.entry.subject)
+        _same("transition", "surface", transition.entry.surface, outcome.entry.surface)
+        _same("transition", "state", transition.entry.label, outcome.entry.label)
+        _same("transition", "time", transition.entry.time_ms, outcome.entry.time_ms)
+    if touch is not None:
+        _same("outcome", "touch's position", facts.touch, touch.position)
+        _same("touch", "lead", touch.entry.subject, outcome.entry.subject)
+        _same("touch", "surface", touch.entry.surface, outcome.entry.surface)
+        if not touch.position < facts.transition < outcome.position:
+            raise ProofError("receipt-order", "the touch does not come before the transition")
+
+
+def _check_reversal(receipt: Receipt) -> None:
+    reversal = receipt.entries["reversal"]
+    facts = unpack_reversal(reversal.entry.payload)
+    _same("reversal", "contract", reversal.entry.actor, receipt.contract_id)
+    outcome, event = receipt.entries.get("outcome"), receipt.entries.get("event")
+    if outcome is not None:
+        _same("reversal", "outcome's position", facts.outcome, outcome.position)
+        if reversal.entry.value > outcome.entry.value:
+            raise ProofError("receipt-amount", "the reversal takes back more than was paid")
+        _same("reversal", "lead", reversal.entry.subject, outcome.entry.subject)
+    if event is not None:
+        _same("reversal", "event's position", facts.event, event.position)
+        _same("event", "lead", event.entry.subject, reversal.entry.subject)
+        _same("event", "time", event.entry.time_ms, reversal.entry.time_ms)
+    if outcome is not None and event is not None and isinstance(event.opening, EventOpening):
+        bought = unpack_outcome(outcome.entry.payload).transition
+        _same("event", "transition that it takes back from", event.opening.of, bought)
+
+
+def _check_taken(receipt: Receipt, outcome: Entry, rules: ContractRules) -> None:
+    """Check that the reversal takes back what the terms give for the refund."""
+    shown = [receipt.entries.get(role) for role in ("reversal", "event", "transition")]
+    reversal, event, transition = shown
+    if reversal is None or event is None or transition is None:
+        return
+    opening = event.opening
+    if not isinstance(opening, EventOpening):
+        raise ProofError(
+            "receipt-opening", "the event's opening, which says what was refunded, is missing"
+        )
+    value = transition.entry.value
+    after = taken_units(rules, outcome.value, value, opening.refunded_after_units)
+    amount = after - rules.share_units(opening.refunded_before_units)
+    _same("reversal", "amount by the signed price", reversal.entry.value, amount)
+    late_ms = event.entry.time_ms - outcome.time_ms
+    if late_ms > rules.holdback_period_ms:
+        raise ProofError("receipt-late", "the event comes after the holdback period")
+
+
+def _check_settlement(receipt: Receipt) -> None:
+    settlement = receipt.entries["settlement"]
+    facts = unpack_settlement(settlement.entry.payload)
+    _same("settlement", "contract", settlement.entry.subject, receipt.contract_id)
+    _same("settlement", "net", settlement.entry.value, facts.earned - facts.reversed)
+    outcome, reversal = receipt.entries.get("outcome"), receipt.entries.get("reversal")
+    if outcome is not None:
+        earned = unpack_outcome(outcome.entry.payload).earned_after
+        covered = outcome.position <= facts.last_outcome < settlement.position
+        if not covered or earned > facts.earned:
+            raise ProofError("receipt-uncovered", "the settlement does not cover the outcome")
+    if reversal is not None:
+        taken = unpack_reversal(reversal.entry.payload).reversed_after
+        covered = reversal.position <= facts.last_reversal < settlement.position
+        if not covered or taken > facts.reversed:
+            raise ProofError("receipt-uncovered", "the settlement does not cover the reversal")
+
+
+def _check_opening(role: str, proven: Proven) -> None:
+    if proven.opening is not None and not kind_of(proven.entry).fits(proven.entry, proven.opening):
+        raise ProofError("receipt-opening", f"the opening of the {role} does not match it")
+
+
+def _same(role: str, what: str, found: object, wanted: object) -> None:
+    if found != wanted:
+        raise ProofError(
+            "receipt-mismatch",
+            f"the {role} contradicts the receipt: {what} is {_shown(found)}, not {_shown(wanted)}",
+        )
+
+
+def _shown(value: object) -> str:
+    return f"0x{value.hex()}" if isinstance(value, bytes) else repr(value)
+
+
+def _proven(item: Mapping[str, object], role: str) -> Proven:
+    data = _bytes(item, "entry", 256)
+    try:
+        entry = decode(data)
+    except EntryError as error:
+        raise ProofError(error.code, f"the {role} is no entry: {error.message}") from None
+    kind = kind_of(entry)
+    if kind not in ROLES[role]:
+        raise ProofError("receipt-mismatch", f"the {role} is an entry of kind {kind.name}")
+    path = item.get("path")
+    if not isinstance(path, list) or len(path) > MAX_PATH:
+        raise ProofError("receipt-path", f"the {role}'s path must be a list of at most {MAX_PATH}")
+    nodes = tuple(_bytes({"path": node}, "path", 32) for node in path)
+    opening = _opening(item.get("opening"), role, kind.opening)
+    return Proven(_whole(item, "position"), data, entry, opening, nodes)
+
+
+def _opening(value: object, role: str, opened: type[Opening] | None) -> Opening | None:
+    """Return an entry's opening, in the one form in which it is written."""
+    if value is None:
+        return None
+    if opened is None:
+        raise ProofError("receipt-opening", f"a {role} has no opening")
+    table = _table(value, "an opening")
+    try:
+        found = read_opening(opened, table)
+        encode_opening(found)  # or a field out of bounds would be found out only when it is hashed
+    except (AttributeError, EntryError, LookupError, TypeError, ValueError):
+        found = None
+    # Hex digits have other spellings, which a receipt does not.
+    if found is None or list(opening_json(found).items()) != list(table.items()):
+        raise ProofError("receipt-malformed", f"the opening of the {role} is not in its form")
+    return found
+
+
+def _by_role(
+    listed: object, members: Sequence[str], what: str, least: int = 0
+) -> dict[str, Mapping[str, object]]:
+    """Return the objects of a list by their roles, each of which stands once."""
+    if not isinstance(listed, list) or not least <= len(listed) <= len(ROLES):
+        raise ProofError(
+            f"receipt-{what}", f"{what} must be a list of {least} to {len(ROLES)} objects"
+        )
+    found: dict[str, Mapping[str, object]] = {}
+    for number, each in enumerate(listed):
+        item = _table(each, f"{what}[{number}]")
+        _check_members(item, members, f"{what}[{number}]")
+        role = item["role"]
+        if not isinstance(role, str) or role not in ROLES or role in found:
+            raise ProofError("receipt-role", f"role {role!r:.60} is unknown or stands twice")
+        found[role] = item
+    return found
+
+
+def _check_members(table: Mapping[str, object], members: Sequence[str], what: str) -> None:
+    """Raise ProofError unless these are the object's members, in this order."""
+    unknown = [name for name in table if name not in members]
+    missing = [name for name in members if name not in table]
+    if unknown:
+        fault = f"has a member that receipts do not have, {unknown[0]!r:.60}"
+    elif missing:
+        fault = f"lacks the member {missing[0]!r}"
+    elif list(table) != list(members):
+        pairs = zip(table, members, strict=True)
+        found, wanted = next(pair for pair in pairs if pair[0] != pair[1])
+        fault = f"has the member {found!r} where {wanted!r} must stand"
+    else:
+        return
+    raise ProofError("receipt-members", f"{what} {fault}; its members are {', '.join(members)}")
+
+
+def _check_order(what: str, positions: Iterable[int]) -> None:
+    """Raise ProofError unless the positions rise: one receipt has one order of its entries."""
+    before = -1
+    for position in positions:
+        if position <= before:
+            raise ProofError(
+                "receipt-unordered",
+                f"in {what}, entry {position} stands after entry {before}; they must stand in the "
+                f"log's order",
+            )
+        before = position
+
+
+def _table(value: object, what: str) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise ProofError("receipt-malformed", f"{what} must be a JSON object")
+    return value
+
+
+def _whole(table: Mapping[str, object], name: str) -> int:
+    value = table.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise ProofError("receipt-malformed", f"{name} must be a whole number, not {value!r:.60}")
+    return value
+
+
+def _text(table: Mapping[str, object], name: str) -> str:
+    value = table.get(name)
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise ProofError("receipt-malformed", f"{name} must be a short text, not {value!r:.60}")
+    return value
+
+
+def _address(table: Mapping[str, object], name: str) -> str:
+    value = _text(table, name)
+    if not _ADDRESS.fullmatch(value) or to_checksum_address(value) != value:
+        raise ProofError(
+            "receipt-malformed", f"{name} must be an address with its checksum, not {value!r}"
+        )
+    return value
+
+
+def _bytes(table: Mapping[str, object], name: str, length: int | None) -> bytes:
+    value = table.get(name)
+    if not isinstance(value, str) or len(value) > 8194 or not _HEX.fullmatch(value):
+        raise ProofError("receipt-malformed", f"{name} must be 0x and lower-case hex")
+    data = bytes.fromhex(value[2:])
+    if length is not None and len(data) != length:
+        raise ProofError("receipt-malformed", f"{name} has {len(data)} bytes, not {length}")
+    return data

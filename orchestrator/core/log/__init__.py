@@ -1,0 +1,1 @@
+"""The parts of the log: entries, the words behind them, the tree over them."""

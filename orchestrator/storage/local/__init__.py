@@ -1,0 +1,1 @@
+"""Files of this machine: those that a user names, and private ones."""

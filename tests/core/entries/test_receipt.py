@@ -1,0 +1,297 @@
+"""Receipts: a true one holds, and every change of it is refused by the rule that it breaks."""
+
+import copy
+import dataclasses
+import json
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import pytest
+
+from orchestrator.core.common.errors import ProofError
+from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.terms import Terms
+from orchestrator.core.decisions.decide import decide
+from orchestrator.core.entries.receipt import _check_reversal, check, check_terms, parse, read_text
+from orchestrator.core.log.opening import EventOpening, Record, payload_of
+from orchestrator.core.world.contract import rules_of
+from orchestrator.core.world.requests import OpenContract, ProductEvent, Settle, Touch
+from tests.support.receipts import ROLES, receipt_of
+from tests.support.terms import PLAIN
+from tests.support.worlds import LEADS, OWNER, SURFACE, begin, policy, word
+
+CONTRACT = word("contract")
+GOVERNING = policy()
+TERMS: Terms = dataclasses.replace(
+    PLAIN,
+    log_id=word("log"),
+    surface=SURFACE,
+    policy=GOVERNING.hash,
+    outcome="paid",
+    opens_at_s=0,
+    deadline_s=100,
+    attribution_window_s=10,
+)
+
+
+@cache
+def log() -> list[Record]:
+    """One outcome, from the touch to its statement."""
+    world, records = begin(GOVERNING)
+    rules = rules_of(TERMS, CONTRACT)._replace(owner=OWNER)
+    for now_ms, request in (
+        (1000, OpenContract(rules, word("transaction"))),
+        (2000, Touch(SURFACE, LEADS[0], rules.operator, "email")),
+        (2500, ProductEvent(SURFACE, LEADS[0], "signup", 0, 2500)),
+        (3000, ProductEvent(SURFACE, LEADS[0], "buy", 0, 3000)),
+        (4000, Settle()),
+    ):
+        records += decide(world, request, now_ms)
+    return records
+
+
+def receipt(records: list[Record] | None = None) -> dict[str, Any]:
+    return receipt_of(log() if records is None else records, CONTRACT)
+
+
+def test_a_true_receipt_holds() -> None:
+    found = parse(receipt())
+    check(found)
+    check_terms(found, TERMS)
+    assert set(found.entries) == set(ROLES.values())
+
+
+def entry_of(document: dict[str, Any], role: str) -> dict[str, Any]:
+    item: dict[str, Any] = next(each for each in document["entries"] if each["role"] == role)
+    return item
+
+
+def change_word(role: str, word_number: int) -> Callable[[dict[str, Any]], None]:
+    def change(document: dict[str, Any]) -> None:
+        data = bytearray.fromhex(entry_of(document, role)["entry"][2:])
+        data[32 * word_number + 31] ^= 1
+        entry_of(document, role)["entry"] = to_hex(bytes(data))
+
+    return change
+
+
+def set_(role: str, name: str, value: object) -> Callable[[dict[str, Any]], None]:
+    return lambda document: entry_of(document, role).update({name: value})
+
+
+@pytest.mark.parametrize(
+    ("code", "change"),
+    [
+        ("receipt-format", lambda document: document.update(format="another")),
+        ("receipt-malformed", lambda document: document.update(log_id="0x12")),
+        ("receipt-malformed", lambda document: document.update(escrow="0x" + "Ab" * 20)),
+        ("receipt-members", lambda document: document.update(note="paid twice")),
+        ("receipt-members", lambda document: document["checkpoint"].update(anchored=True)),
+        ("receipt-members", lambda document: document["entries"][0].update(time=1)),
+        ("receipt-members", lambda document: document.pop("origin")),
+        ("receipt-members", lambda document: document.update(log_id=document.pop("log_id"))),
+        ("receipt-unordered", lambda document: document["entries"].reverse()),
+        ("receipt-pending", lambda document: document.update(pending={})),
+        ("receipt-role", lambda document: document.update(pending=[{"role": "x", "position": 1}])),
+        (
+            "receipt-role",
+            lambda document: document.update(pending=[{"role": "touch", "position": 9}]),
+        ),
+        ("receipt-malformed", lambda document: document.update(chain_id="31337")),
+        ("receipt-entries", lambda document: document.update(entries=[])),
+        ("receipt-role", set_("settlement", "role", "outcome")),
+        ("receipt-role", set_("touch", "role", "witness")),
+        ("receipt-position", lambda document: document.update(position=0)),
+        ("receipt-mismatch", set_("touch", "role", "payout")),
+        ("receipt-path", set_("touch", "path", "0x")),
+        ("receipt-malformed", set_("touch", "opening", {"request_hash": "0x", "commitment": "0x"})),
+        ("receipt-opening", set_("outcome", "opening", {"request_hash": "0x"})),
+        ("kind-unknown", change_word("outcome", 0)),
+    ],
+)
+def test_what_is_no_receipt_is_refused(code: str, change: Callable[[dict[str, Any]], None]) -> None:
+    document = copy.deepcopy(receipt())
+    change(document)
+    with pytest.raises(ProofError) as refused:
+        parse(document)
+    assert refused.value.code == code
+
+
+def text_of_receipt() -> str:
+    return json.dumps(receipt(), indent=2)
+
+
+def test_a_receipts_text_may_have_lines_and_spaces() -> None:
+    assert read_text(text_of_receipt()) == receipt()
+    assert read_text(json.dumps(receipt(), separators=(",", ":"))) == receipt()
+
+
+@pytest.mark.parametrize(
+    ("code", "old", "new"),
+    [
+        ("receipt-twice", '"position"', '"format": "tallystick-receipt-1", "format"'),
+        ("receipt-spelling", "tallystick-receipt-1", "tallystick\\u002dreceipt-1"),
+        ("receipt-spelling", '"chain_id": 31337', '"chain_id": 31337.00'),
+        ("receipt-spelling", '"chain_id": 31337', '"chain_id": 3.1337e4'),
+        ("receipt-spelling", '"pending": []', '"pending": [-0]'),
+    ],
+)
+def test_another_spelling_of_the_same_is_refused(code: str, old: str, new: str) -> None:
+    with pytest.raises(ProofError) as refused:
+        read_text(text_of_receipt().replace(old, new, 1))
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1", '{"a": NaN', "{'a': 1}"])
+def test_what_is_no_json_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_text(text)
+
+
+@pytest.mark.parametrize("role", list(ROLES.values()))
+@pytest.mark.parametrize("word_number", [1, 2, 3, 5, 6, 7])
+def test_any_changed_word_is_refused(role: str, word_number: int) -> None:
+    document = copy.deepcopy(receipt())
+    change_word(role, word_number)(document)
+    with pytest.raises(ProofError) as refused:
+        check(parse(document))
+    assert refused.value.code == "root-mismatch"
+
+
+def test_an_opening_in_another_form_or_of_other_words_is_refused() -> None:
+    for changes, code in (
+        ({"counted": 9}, "receipt-opening"),
+        ({"request_hash": "0x" + "AB" * 32}, "receipt-malformed"),
+        ({"more": 1}, "receipt-malformed"),
+        # To Python these equal the right number, or cannot be made one.
+        ({"counted": True}, "receipt-malformed"),
+        ({"counted": 1.0}, "receipt-malformed"),
+        ({"counted": float("inf")}, "receipt-malformed"),
+        ({"counted": -1}, "receipt-malformed"),
+        ({"counted": 2**70}, "receipt-malformed"),
+        ({"received_ms": 3000.0}, "receipt-malformed"),
+        ({"from_state": "x" * 65}, "receipt-malformed"),
+        ({"from_state": 7}, "receipt-malformed"),
+    ):
+        document = copy.deepcopy(receipt())
+        entry_of(document, "transition")["opening"].update(changes)
+        with pytest.raises(ProofError) as refused:
+            check(parse(document))
+        assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("receipt-mismatch", {"unit_price_units": 7_999_999}),
+        ("receipt-mismatch", {"outcome": "trial"}),
+        ("receipt-mismatch", {"operator": PLAIN.owner}),
+        ("receipt-mismatch", {"log_id": word("another")}),
+        ("receipt-times", {"deadline_s": 2}),
+        ("receipt-times", {"opens_at_s": 3}),
+        ("receipt-window", {"attribution_window_s": 0}),
+    ],
+)
+def test_terms_that_do_not_pay_for_it_are_refused(code: str, changes: dict[str, Any]) -> None:
+    found = parse(receipt())
+    with pytest.raises(ProofError) as refused:
+        check_terms(found, dataclasses.replace(TERMS, **changes))
+    assert refused.value.code == code
+
+
+# --- A reversal -----------------------------------------------------------------------------------
+
+SHARED = dataclasses.replace(
+    TERMS, unit_price_units=0, revenue_share_bps=1000, holdback_period_s=5, grace_s=10**6
+)
+
+
+@cache
+def refunded() -> list[Record]:
+    """A purchase of 500 by order, for a tenth of it, of which 100 and then 40 are given back."""
+    world, records = begin(GOVERNING)
+    rules = rules_of(SHARED, CONTRACT)._replace(owner=OWNER)
+    order = word("order")
+    for now_ms, request in (
+        (1000, OpenContract(rules, word("transaction"))),
+        (2000, Touch(SURFACE, LEADS[0], rules.operator, "email")),
+        (2500, ProductEvent(SURFACE, LEADS[0], "signup", 0, 2500)),
+        (3000, ProductEvent(SURFACE, LEADS[0], "buy", 500, 3000, order=order)),
+        (3500, ProductEvent(SURFACE, LEADS[0], "refund", 100, 3500, order=order, whole=False)),
+        (4000, ProductEvent(SURFACE, LEADS[0], "refund", 40, 4000, order=order, whole=False)),
+        (4500, Settle()),
+    ):
+        records += decide(world, request, now_ms)
+    return records
+
+
+def reversal_receipt() -> dict[str, Any]:
+    """Return the receipt of the second reversal."""
+    document = copy.deepcopy(receipt_of(refunded(), CONTRACT))
+    items: list[dict[str, Any]] = document["entries"]
+    # Of the two events and reversals, the last of each.
+    document["entries"] = list({item["role"]: item for item in items}.values())
+    document["position"] = entry_of(document, "reversal")["position"]
+    return document
+
+
+def test_a_true_receipt_of_a_reversal_holds() -> None:
+    found = parse(reversal_receipt())
+    check(found)
+    check_terms(found, SHARED)
+    assert found.entries["reversal"].entry.value == 4
+    assert {"transition", "outcome", "event", "reversal", "settlement"} <= set(found.entries)
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("receipt-mismatch", {"revenue_share_bps": 900}),
+        ("receipt-late", {"holdback_period_s": 0}),
+    ],
+)
+def test_a_reversal_that_the_terms_do_not_give_is_refused(
+    code: str, changes: dict[str, Any]
+) -> None:
+    found = parse(reversal_receipt())
+    outcome = found.entries["outcome"]
+    terms = dataclasses.replace(SHARED, **changes)
+    amount = rules_of(terms, CONTRACT).amount_units(500)
+    altered = outcome._replace(entry=outcome.entry._replace(value=amount))
+    entries = {**found.entries, "outcome": altered}
+    with pytest.raises(ProofError) as refused:
+        check_terms(found._replace(entries=entries), terms)
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("receipt-mismatch", {"of": 3}),
+        ("receipt-mismatch", {"refunded_after_units": 150}),
+        ("receipt-mismatch", {"refunded_before_units": 0}),
+    ],
+)
+def test_an_event_that_tells_another_refund_is_refused(code: str, changes: dict[str, Any]) -> None:
+    found = parse(reversal_receipt())
+    event = found.entries["event"]
+    opening = event.opening
+    assert isinstance(opening, EventOpening)
+    changed = opening._replace(**changes)
+    entry = event.entry._replace(payload=payload_of(changed))
+    altered = found._replace(
+        entries={**found.entries, "event": event._replace(entry=entry, opening=changed)}
+    )
+    judge = _check_reversal if "of" in changes else partial(check_terms, terms=SHARED)
+    with pytest.raises(ProofError) as refused:
+        judge(altered)
+    assert refused.value.code == code
+
+
+def test_a_reversal_is_not_judged_without_the_events_opening() -> None:
+    found = parse(reversal_receipt())
+    event = found.entries["event"]._replace(opening=None)
+    with pytest.raises(ProofError) as refused:
+        check_terms(found._replace(entries={**found.entries, "event": event}), SHARED)
+    assert refused.value.code == "receipt-opening"
