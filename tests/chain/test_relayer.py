@@ -698,7 +698,7 @@ CHILD = """
 import json, os, sys
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.relayer import Relayer
-from orchestrator.core.site import Addresses
+from orchestrator.core.deals.site import Addresses
 from orchestrator.storage.database import WORKER, Database
 settings = json.loads(os.environ["SETTINGS"])
 with Database(settings["database"], WORKER) as database:
