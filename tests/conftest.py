@@ -1,6 +1,7 @@
 """Settings and servers that all Python tests share."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -39,10 +40,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the files by how long they take; workers take them in this order."""
     places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
 
-    def place_of(item: pytest.Item) -> int:
-        return min(places.get(path, len(LONGEST)) for path in (item.path, *item.path.parents))
+    @cache
+    def place_of(file: Path) -> int:
+        return min(places.get(path, len(LONGEST)) for path in (file, *file.parents))
 
-    items.sort(key=place_of)
+    items.sort(key=lambda item: place_of(item.path))
 
 
 @pytest.fixture(scope="session")
