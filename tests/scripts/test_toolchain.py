@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from scripts.assurance import static_analysis
-from scripts.assurance.mutation_targets import TARGETS, Target
+from scripts.assurance.mutation.targets import TARGETS, Target
 
 ROOT = Path(__file__).resolve().parents[2]
 LICENSE = "// SPDX-License-Identifier: Apache-2.0\npragma solidity 0.8.37;\n"

@@ -10,7 +10,7 @@ const readline = require("node:readline");
 
 const [folder, rootsJson, settings] = process.argv.slice(2);
 const roots = JSON.parse(rootsJson);
-const modules = path.join(__dirname, "..", "..", "node_modules");
+const modules = path.join(__dirname, "..", "..", "..", "node_modules");
 const solc = require(path.join(modules, "solc"));
 const PARTS = ["bytecode", "deployedBytecode"];
 const WANTED = PARTS.flatMap((part) => [`evm.${part}.object`, `evm.${part}.linkReferences`]);

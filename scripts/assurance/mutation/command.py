@@ -1,6 +1,6 @@
 """The command that mutates the contracts and finds the mutants that the forge tests let live.
 
-    .venv/bin/python scripts/assurance/mutation.py [TARGET...] [--sample N] [--budget-s N] [--again]
+    .venv/bin/python -m scripts.assurance.mutation [TARGET...] [--sample N] [--budget-s N] [--again]
 
 The mutants are those of `slither-mutate`: every statement replaced by a revert, every statement
 taken out, then the smaller changes, where no larger one survived on the same line. Each is tried
@@ -22,7 +22,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 import tempfile
 import time
 from collections import deque
@@ -30,13 +29,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from scripts.assurance import trials, workshop
-from scripts.assurance.mutants import WHOLE, Analysis, analyse, mutants
-from scripts.assurance.mutation_targets import TARGETS, Target
-from scripts.assurance.survivors import Last, Mutant, SurvivorsError, Tally, explanations, written
-from scripts.assurance.switches import Edit, Switches, blamed, functions_of
+from scripts.assurance.mutation import trials, workshop
+from scripts.assurance.mutation.mutants import WHOLE, Analysis, analyse, mutants
+from scripts.assurance.mutation.survivors import (
+    Last,
+    Mutant,
+    SurvivorsError,
+    Tally,
+    explanations,
+    written,
+)
+from scripts.assurance.mutation.switches import Edit, Switches, blamed, functions_of
+from scripts.assurance.mutation.targets import TARGETS, Target
+from scripts.assurance.mutation.trials import Calls, Trial, Trials
 from scripts.assurance.tools import ROOT
-from scripts.assurance.trials import Calls, Trial, Trials
 
 SURVIVORS = ROOT / "docs" / "security" / "mutation.md"
 PROJECT = ROOT / "build" / "mutation"  #  contracts and tests
@@ -317,7 +323,3 @@ def main() -> int:
     unexplained = [key for key, why in explanations(document).items() if not why.strip()]
     print(f"{len(unexplained)} survivor(s) without an explanation in {SURVIVORS.name}")
     return bool(unexplained)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

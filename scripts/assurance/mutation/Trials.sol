@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Test} from "forge-std/Test.sol";
 
-/// Tries one mutant after another in a single run of forge, for scripts/assurance/trials.py. That has
+/// Tries one mutant after another in a single run of forge, for scripts/assurance/mutation/trials.py. That has
 /// put each one's calls of tests into a file of its own, and adds a test for each below.
 contract Trials is Test {
     /// A contract of tests, by the file of its code, and the tests that are called.

@@ -1,4 +1,4 @@
-"""Many mutants of a file in one text, each behind a switch: for assurance/mutation.py.
+"""Many mutants of a file in one text, each behind a switch: for assurance/mutation.
 
 A statement with mutants becomes a choice between it and each changed form of it; a call of
 `planted(number)` chooses. A declaration is split from its value first, so that the name is known

@@ -1,4 +1,4 @@
-"""assurance/trials: tests are called with inputs of their types, and what failed is read back."""
+"""assurance/mutation/trials: tests get inputs of their types, and what failed is read back."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from eth_abi.abi import decode
 
-from scripts.assurance import trials
-from scripts.assurance.trials import STEP, Suite, Trial, Trials
+from scripts.assurance.mutation import trials
+from scripts.assurance.mutation.trials import STEP, Suite, Trial, Trials
 
 CALLS = (b"\1" * 4, b"\2" * 4, b"\3" * 4)
 

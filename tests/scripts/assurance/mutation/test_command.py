@@ -1,14 +1,14 @@
-"""assurance/mutation: its targets exist, and its sample is the same each time."""
+"""assurance/mutation/command: its targets exist, and its sample is the same each time."""
 
 from pathlib import Path
 
 import pytest
 
-from scripts.assurance import mutation, workshop
-from scripts.assurance.mutation_targets import TARGETS
-from scripts.assurance.survivors import Mutant
+from scripts.assurance.mutation import command, workshop
+from scripts.assurance.mutation.survivors import Mutant
+from scripts.assurance.mutation.targets import TARGETS
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -25,11 +25,11 @@ def test_target_has_a_file_tests_and_roots(name: str) -> None:
 
 def test_sample_keeps_the_larger_changes_and_is_the_same_each_time() -> None:
     made = [Mutant(operator, line, "a", "b", 0) for line in range(20) for operator in ("RR", "AOR")]
-    tried, left_out = mutation.chosen(made, 5)
+    tried, left_out = command.chosen(made, 5)
     assert [mutant.operator for mutant in tried] == ["RR"] * 20 + ["AOR"] * 5
     assert left_out == 15
-    assert mutation.chosen(made, 5) == (tried, left_out)
-    assert mutation.chosen(made, 0)[1] == 0
+    assert command.chosen(made, 5) == (tried, left_out)
+    assert command.chosen(made, 0)[1] == 0
 
 
 def test_compiler_gives_the_code_and_the_places_of_errors(tmp_path: Path) -> None:

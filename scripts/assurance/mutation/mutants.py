@@ -1,4 +1,4 @@
-"""The mutants of a contract file, by the operators of slither-mutate (assurance/mutation.py)."""
+"""The mutants of a contract file, by the operators of slither-mutate (assurance/mutation)."""
 
 import logging
 import os
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from slither import Slither
 from slither.tools.mutator.mutators import all_mutators
 
-from scripts.assurance import workshop
-from scripts.assurance.survivors import Mutant
+from scripts.assurance.mutation import workshop
+from scripts.assurance.mutation.survivors import Mutant
 
 WHOLE = ("RR", "CR")  #  a statement replaced by a revert, or taken out
 

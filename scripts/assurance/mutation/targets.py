@@ -1,4 +1,4 @@
-"""The files that assurance/mutation.py mutates, with the tests of each."""
+"""The files that assurance/mutation mutates, with the tests of each."""
 
 from typing import NamedTuple
 

@@ -1,10 +1,10 @@
-"""assurance/switches: a text with switches does as the source, or as the mutant that is chosen."""
+"""assurance/mutation/switches: a text with switches does as the source, or as the chosen mutant."""
 
 from pathlib import Path
 
-from scripts.assurance import workshop
+from scripts.assurance.mutation import workshop
+from scripts.assurance.mutation.switches import Edit, Switches, blamed, functions_of
 from scripts.assurance.planted_faults import PLANTED
-from scripts.assurance.switches import Edit, Switches, blamed, functions_of
 
 SOURCE = """\
 pragma solidity 0.8.37;

@@ -1,10 +1,10 @@
-"""The reader and writer of docs/security/mutation.md, for assurance/mutation.py."""
+"""The reader and writer of docs/security/mutation.md, for assurance/mutation."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, Self
 
-from scripts.assurance.switches import Edit
+from scripts.assurance.mutation.switches import Edit
 
 _ROW = re.compile(r"^\| `([^`:]+):(\d+)` \| `` (.+?) `` \| `` (.+?) `` \| (.*?) \|$", re.MULTILINE)
 _COUNTS = re.compile(

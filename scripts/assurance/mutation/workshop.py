@@ -1,4 +1,4 @@
-"""Copies of the contracts with their tests, and the compilers of a copy (assurance/mutation.py)."""
+"""Copies of the contracts with their tests, and the compilers of a copy (assurance/mutation)."""
 
 import json
 import shutil
@@ -79,10 +79,10 @@ def artifact_of(folder: Path, root: str) -> Path:
 
 
 class Compiler:
-    """A compiler of some contracts of a copy, one file of which changes; see mutation.cjs."""
+    """A compiler of some contracts of a copy, one file of which changes; see compiler.cjs."""
 
     def __init__(self, file: str, roots: tuple[str, ...], folder: Path) -> None:
-        node, script = ROOT / ".venv/bin/node", ROOT / "scripts/assurance/mutation.cjs"
+        node, script = ROOT / ".venv/bin/node", ROOT / "scripts/assurance/mutation/compiler.cjs"
         self._process = subprocess.Popen(
             [str(node), str(script), str(folder), json.dumps(roots), json.dumps(SETTINGS)],
             stdin=subprocess.PIPE,

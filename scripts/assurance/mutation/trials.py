@@ -1,4 +1,4 @@
-"""Runs of many mutants in one run of forge, for assurance/mutation.py.
+"""Runs of many mutants in one run of forge, for assurance/mutation.
 
 A run of forge takes a second before its first test, and each test sets up anew. So one contract
 (Trials.sol) meets every mutant of a batch in a test of its own: it deploys the contracts of
@@ -20,7 +20,7 @@ from eth_abi.abi import encode
 Json = dict[str, Any]
 Calls = dict[str, list[int]]  #  of tests, by their numbers in each suite
 
-SUITE = "scripts/assurance/Trials.sol"
+SUITE = "scripts/assurance/mutation/Trials.sol"
 PLACE = "tests/contracts/Trials.t.sol"
 PLANS = "trials"
 VECTORS = '{ access = "read", path = "./tests/vectors" }'

@@ -1,11 +1,11 @@
-"""assurance/survivors: the document is read as it was written, and no mutant is lost."""
+"""assurance/mutation/survivors: the document is read as it was written, and no mutant is lost."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.assurance.survivors import (
+from scripts.assurance.mutation.survivors import (
     Last,
     Mutant,
     SurvivorsError,
@@ -15,7 +15,7 @@ from scripts.assurance.survivors import (
     written,
 )
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 FILES = {"First": "contracts/First.sol", "Second": "contracts/Second.sol"}
 OR = Mutant("LOR", 12, "a ||\n    b", "a && b", 100)
 FIXED = Mutant("FHR", 7, "uint256 x = 1", "uint8 x = 1", 50)
