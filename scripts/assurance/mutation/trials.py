@@ -55,16 +55,44 @@ class TrialsError(Exception):
     """A run that gave no result."""
 
 
+def _kind(parameter: Json) -> str:
+    """Return the canonical ABI type of a parameter; of a struct, those of its fields."""
+    kind: str = parameter["type"]
+    if not kind.startswith("tuple"):
+        return kind
+    fields = ",".join(_kind(one) for one in parameter["components"])
+    return f"({fields}){kind.removeprefix('tuple')}"
+
+
+def _fields(kind: str) -> list[str]:
+    """Return the types in a tuple's: it is parted at the commas that are in no other."""
+    found, depth = [""], 0
+    for sign in kind[1:-1]:
+        depth += (sign == "(") - (sign == ")")
+        if sign == "," and not depth:
+            found.append("")
+        else:
+            found[-1] += sign
+    return found
+
+
 def _input(kind: str, draw: random.Random) -> Any:
     """Return an input of an ABI type: often one at an end of its range."""
     if array := re.fullmatch(r"(.+)\[(\d*)\]", kind):
         count = int(array[2]) if array[2] else draw.randrange(5)
         return [_input(array[1], draw) for _ in range(count)]
-    if kind == "bool":
-        return draw.random() < 0.5
+    if kind.startswith("("):
+        return tuple(_input(one, draw) for one in _fields(kind))
     if kind in ("bytes", "string"):
         made = draw.randbytes(draw.randrange(80))
         return made if kind == "bytes" else made.hex()
+    return _word(kind, draw)
+
+
+def _word(kind: str, draw: random.Random) -> Any:
+    """Return an input of an ABI type that takes one word."""
+    if kind == "bool":
+        return draw.random() < 0.5
     if kind == "address":
         return "0x" + draw.randbytes(20).hex()
     if kind.startswith("bytes"):
@@ -85,9 +113,9 @@ def _calls(artifact: Json, count: int) -> Iterable[bytes]:
             one
             for one in artifact["abi"]
             if one["type"] == "function"
-            and f"{one['name']}({','.join(i['type'] for i in one['inputs'])})" == signature
+            and f"{one['name']}({','.join(_kind(i) for i in one['inputs'])})" == signature
         )
-        kinds = [one["type"] for one in function["inputs"]]
+        kinds = [_kind(one) for one in function["inputs"]]
         draw = random.Random(f"{SEED}{signature}")  # noqa: S311 (to be the same each time)
         for _ in range(count if kinds else 1):
             values = encode(kinds, [_input(kind, draw) for kind in kinds])

@@ -38,6 +38,23 @@ def test_a_fuzzed_test_is_called_several_times_and_what_is_no_test_never(tmp_pat
     assert trials.suites_in(tmp_path, [Path("tests/One.t.sol")], 9) == []
 
 
+def test_structs_are_called_by_their_fields(tmp_path: Path) -> None:
+    """A struct holds another, and a list of them is given."""
+    inner = {"type": "tuple", "components": [{"type": "bool"}, {"type": "uint8[2]"}]}
+    outer = {"type": "tuple[]", "components": [{"type": "address"}, inner]}
+    kind = "(address,(bool,uint8[2]))[]"
+    content = {
+        "abi": [{"type": "function", "name": "testFuzz_a", "inputs": [outer]}],
+        "bytecode": {"object": "0x6000", "linkReferences": {}},
+        "methodIdentifiers": {f"testFuzz_a({kind})": "02" * 4},
+    }
+    artifact = tmp_path / "One.t.sol/OneTest.json"
+    artifact.parent.mkdir()
+    artifact.write_text(json.dumps(content))
+    (suite,) = trials.suites_in(tmp_path, [Path("tests/One.t.sol")], 9)
+    assert any(decode([kind], call[4:])[0] for call in suite.calls)
+
+
 def test_a_plan_has_the_calls_and_what_failed_is_named_by_them(tmp_path: Path) -> None:
     some = Trials(tmp_path, "out", [Suite(Path("OneTest.json"), True, CALLS)], 1)
     some.leave_out({"OneTest": [1]})
