@@ -85,7 +85,7 @@ class LogReplay:
         """Judge all entries below `size` and check that their tree has this root.
 
         Raises `ReplayError` if an entry is not what the rules give, or the root is another one;
-        a size that was passed already is known only if it was asked for then.
+        or if the size was passed already and was not asked for then.
         """
         try:
             self._advance_to(size, root)
@@ -119,11 +119,17 @@ class LogReplay:
             while len(self._roots) > KNOWN_ROOTS:
                 del self._roots[min(self._roots)]
         known = self._roots.get(size)
-        if known is None or known != root:
+        if known is None:
+            raise ReplayError(
+                "size-passed",
+                f"this replay is at size {self.size} and was not asked for size {size}, so it has "
+                f"no root to compare there; ask for size {self.size} or more",
+            )
+        if known != root:
             raise ReplayError(
                 "root-differs",
-                f"the entries give root {'unknown' if known is None else to_hex(known)} "
-                f"at size {size}, but the checkpoint says {to_hex(root)}",
+                f"the entries give root {to_hex(known)} at size {size}, but the checkpoint says "
+                f"{to_hex(root)}",
             )
 
     def _keep(self) -> None:
