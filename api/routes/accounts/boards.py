@@ -37,7 +37,7 @@ from orchestrator.core.account.board import MAX_BODY_BYTES
 from orchestrator.core.common.errors import LogError
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.common.units import format_ms
-from orchestrator.storage.database import DatabaseError, Row, Session
+from orchestrator.storage.database import Asked, DatabaseError, Row, Session
 from orchestrator.storage.listening import LOOK_S
 
 # An operator, or the owner of a contract: which of them a board is for, the database knows.
@@ -92,7 +92,7 @@ def take_lease(
     most = service.limits.leases
     with _acting_on(service, member) as session:
         times = {"fence": body.fence, "for_ms": 1000 * body.ttl_s, "most": most}
-        row = _told(session.one("boards.take", **which, **times))
+        row = _last_of(session, ("boards.take", {**which, **times}))
     if row.outcome == "full":
         raise Refusal(409, "lease-limit", f"you hold {most} leases, the most; release some")
     lease = _lease(member, which, row)
@@ -119,7 +119,8 @@ def release_lease(
         if row.outcome == "handed":
             to = _there(lease).holder_key
             note = bodies.NewMessage(kind="handover", item=item, to=to, body=body.note or {})
-            _send(service, session, which, note)
+            query, said = _sending(service, which, note)
+            _check(_told(session.one(query, **said)).outcome, None)
     if row.outcome != "lost" or body.to is not None:
         _check(row.outcome, lease)
     return answers.Released(lease=lease)
@@ -183,7 +184,9 @@ def send_message(
     """Put a message on a board, for all who are on it."""
     which = {"log_id": service.log_id, "board": from_hex(board)}
     with _acting_on(service, member) as session:
-        return answers.SentMessage(number=_send(service, session, which, body))
+        sent = _last_of(session, _sending(service, which, body))
+    _check(sent.outcome, None)
+    return answers.SentMessage(number=sent.number)
 
 
 @router.get("/boards/{board}/messages", responses=documented(401, 403, _BOARD))
@@ -248,9 +251,12 @@ def _page(
     service: Service, session: Session, which: Mapping[str, Any], after: int, limit: int
 ) -> answers.Messages:
     life_ms = service.limits.message_ttl_ms
-    rows = session.all("boards.messages", **which, after=after, limit=limit, life_ms=life_ms)
-    if not rows:
-        _topic(session, which)
+    asked = {"after": after, "limit": limit, "life_ms": life_ms}
+    # A board of others' gives no messages either, but no topic.
+    rows, (topic,) = session.conclude(
+        ("boards.messages", {**which, **asked}), ("boards.topic", which)
+    )
+    _check_topic(topic)
     return answers.Messages(
         messages=[_message(row) for row in rows], cursor=rows[-1].number if rows else after
     )
@@ -264,10 +270,8 @@ def _message(row: Row) -> answers.BoardMessage:
     return answers.BoardMessage(**facts)
 
 
-def _send(
-    service: Service, session: Session, which: Mapping[str, Any], message: bodies.NewMessage
-) -> int:
-    """Put a message on a board, and return its number."""
+def _sending(service: Service, which: Mapping[str, Any], message: bodies.NewMessage) -> Asked:
+    """Return the query that puts a message on a board."""
     body = json.dumps(message.body, separators=(",", ":"))
     if len(body) > MAX_BODY_BYTES:
         raise Refusal(
@@ -275,20 +279,16 @@ def _send(
             "message-too-long",
             f"body: {len(body)} bytes as JSON in ASCII; at most {MAX_BODY_BYTES}",
         )
-    sent = session.one(
-        "boards.send",
-        log_id=which["log_id"],
-        board=which["board"],
-        kind=message.kind,
-        item=message.item,
-        to=message.to,
-        body=body,
-        most=service.limits.messages,
-        life_ms=service.limits.message_ttl_ms,
-    )
-    _check(_told(sent).outcome, None)
-    number: int = _told(sent).number
-    return number
+    return "boards.send", {
+        "log_id": which["log_id"],
+        "board": which["board"],
+        "kind": message.kind,
+        "item": message.item,
+        "to": message.to,
+        "body": body,
+        "most": service.limits.messages,
+        "life_ms": service.limits.message_ttl_ms,
+    }
 
 
 # --- Verdicts -------------------------------------------------------------------------------------
@@ -325,11 +325,24 @@ def _check(verdict: str, lease: answers.Lease | None) -> None:
 
 def _topic(session: Session, which: Mapping[str, Any]) -> str:
     """Return what those who wait for a board are told by. Raises `Refusal` (404) for no member."""
-    place = {"log_id": which["log_id"], "board": which["board"]}
-    topic: str | None = _told(session.one("boards.topic", **place)).topic
-    if topic is None:
+    return _check_topic(_told(session.one("boards.topic", **which)))
+
+
+def _check_topic(row: Row) -> str:
+    """Return the topic in a row. Raises `Refusal` (404) where there is none."""
+    if row.topic is None:
         raise Refusal(*_REFUSALS["unknown"])
+    topic: str = row.topic
     return topic
+
+
+def _last_of(session: Session, asked: Asked) -> Row:
+    """Return the one row of the last query of a transaction, which ends in the same round trip.
+
+    The functions of boards ask themselves whether the key is live, and change nothing otherwise.
+    """
+    ((row,),) = session.conclude(asked)
+    return row
 
 
 def _told(row: Row | None) -> Row:
