@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+from api.routes.surfaces.documents import SETTINGS_EXAMPLE
 from orchestrator.core.common.errors import RequestError
 from orchestrator.core.common.units import DAY_MS, DAY_S
 from orchestrator.core.decisions.decide import decide
@@ -46,7 +47,6 @@ USD = 1_000_000
 PRICE_UNITS = 8 * USD  # what the contract pays for a subscription
 PRODUCT_UNITS = 29_900_000  # what the owner's product takes for one
 BUDGET_UNITS = 10_000 * USD
-TOKEN = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"  # noqa: S105 - a token of money
 POLICY: dict[str, Any] = {
     "initial": "new",
     "states": ["new", "signed_up", "activated", "subscribed"],
@@ -61,22 +61,8 @@ POLICY: dict[str, Any] = {
     "lateness_s": DAY_S,
     "touches_per_lead": 10,
 }
-# The levels are those of the API's example; it has no pool, and so no level by forecasts.
-SETTINGS: dict[str, Any] = {
-    "token": TOKEN,
-    "actions": {"email": {"level": 1}, "call": {"level": 2}},
-    "levels": [
-        {"leads_a_day": 50},
-        {
-            "leads_a_day": 500,
-            "outcomes": 20,
-            "units": "100000000",
-            "age_s": 30 * DAY_S,
-            "reversed_bps": 500,
-            "keep_reversed_bps": 1000,
-            "disputes_lost": 0,
-        },
-    ],
+# The example has no pool, and so no level by forecasts.
+SETTINGS: dict[str, Any] = SETTINGS_EXAMPLE | {
     "pool": {"places": 3, "leads_a_day": 20, "touches_a_day": 40, "lasts_s": 30 * DAY_S},
     "forecasts": {
         "questions": [
@@ -137,7 +123,7 @@ class Market:
             deadline_ms=2 * 366 * DAY_MS,
             attribution_window_ms=30 * DAY_MS,
             holdback_period_ms=14 * DAY_MS,
-            token=address_word(TOKEN),
+            token=address_word(SETTINGS["token"]),
         )
         decide(self.world, OpenContract(rules, word("transaction")), at_ms)
         return rules.contract_id

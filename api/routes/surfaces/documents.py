@@ -101,7 +101,7 @@ PolicyDocument = Annotated[
 # --- Settings -------------------------------------------------------------------------------------
 
 
-_SETTINGS_EXAMPLE = {
+SETTINGS_EXAMPLE = {
     "token": "0x70997970C51812dc3A010C7d01b50e0d17dc79C8",
     "actions": {"email": {"level": 1}, "call": {"level": 2}},
     "levels": [
@@ -282,6 +282,6 @@ SettingsDocument = Annotated[
         description="What a surface's owner changes freely: the actions it offers, what each trust "
         f"level allows, what earns it. At most {MAX_DOCUMENT_BYTES} bytes of canonical JSON.",
         json_schema_extra=_SETTINGS_SCHEMA,
-        examples=[_SETTINGS_EXAMPLE],
+        examples=[SETTINGS_EXAMPLE],
     ),
 ]

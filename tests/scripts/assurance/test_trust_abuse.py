@@ -4,7 +4,6 @@ from functools import cache
 
 import pytest
 
-from api.routes.surfaces.documents import _SETTINGS_EXAMPLE
 from scripts.assurance.trust_abuse import (
     BEGIN,
     DOCUMENT,
@@ -28,10 +27,6 @@ MEASURED = DOCUMENT.read_text().split(BEGIN)[1].split(END)[0]
 def farmed(guess: Guess) -> Farmed:
     """Return what ten accounts come to in a year of guesses."""
     return farm(10, guess, 52)
-
-
-def test_the_levels_are_those_of_the_apis_example() -> None:
-    assert {key: SETTINGS[key] for key in _SETTINGS_EXAMPLE} == _SETTINGS_EXAMPLE
 
 
 def test_the_page_has_what_a_run_gives_now() -> None:
