@@ -9,6 +9,7 @@ import anyio
 import httpx
 from starlette.types import Receive, Scope, Send
 
+from orchestrator.client.http import tls_settings
 from tests.support.api_service import serving
 
 # What belongs to one connection, or is made anew.
@@ -35,7 +36,9 @@ class _Proxy:
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
-        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        async with httpx.AsyncClient(
+            trust_env=False, timeout=30, verify=tls_settings(trust_env=False)
+        ) as http:
             request = httpx.Request(
                 scope["method"],
                 f"{self._url}{scope['path']}",

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx
 from eth_account.signers.local import LocalAccount
 
+from orchestrator.client.http import tls_settings
 from tests.support.api_service import ApiService, signed
 
 REDIRECT_URI = "http://127.0.0.1:33418/callback"
@@ -50,7 +51,9 @@ class Browser:
     """A person's browser: it keeps cookies, and its page speaks for a wallet."""
 
     def __init__(self, service: ApiService) -> None:
-        self.http = httpx.Client(base_url=service.url, trust_env=False, timeout=30)
+        self.http = httpx.Client(
+            base_url=service.url, trust_env=False, timeout=30, verify=tls_settings(trust_env=False)
+        )
         self.origin = {"Origin": service.url}
 
     def __enter__(self) -> "Browser":
