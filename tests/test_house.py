@@ -1,4 +1,4 @@
-"""The order of the house: layers, sizes of packages, mirrored tests, plain docstrings.
+"""The order of the house: layers, sizes of packages, mirrored tests, plain docstrings, imports.
 
 Each check takes a root, and is seen to fail on a small made-up tree of its own.
 """
@@ -10,6 +10,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ("orchestrator", "api")
@@ -27,9 +28,28 @@ def _modules(root: Path, *packages: str) -> Iterator[Path]:
                 yield file.relative_to(root)
 
 
+class Facts(NamedTuple):
+    """A module's docstrings and the names that it imports, each with its line."""
+
+    docstrings: list[tuple[int, str]]
+    imports: list[tuple[int, str]]
+
+
+# Not the trees: a thousand of them keep the garbage collector busy.
 @functools.cache
-def _nodes(file: Path) -> list[ast.AST]:
-    return list(ast.walk(ast.parse(file.read_text())))
+def _facts(file: Path) -> Facts:
+    facts = Facts([], [])
+    for node in ast.walk(ast.parse(file.read_text())):
+        match node:
+            case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                if text := ast.get_docstring(node):
+                    facts.docstrings.append((node.body[0].lineno, text))
+            case ast.Import():
+                facts.imports.extend((node.lineno, alias.name) for alias in node.names)
+            case ast.ImportFrom(module=module):
+                names = (f"{module}.{alias.name}" for alias in node.names)
+                facts.imports.extend((node.lineno, name) for name in names)
+    return facts
 
 
 def _dotted(file: Path) -> str:
@@ -165,18 +185,12 @@ def test_a_module_without_a_test_file_is_found(tmp_path: Path) -> None:
 
 def docstring_faults(root: Path) -> list[str]:
     """Return the docstrings that begin with the word of a question, by place."""
-    found = []
-    for file in _modules(root, *PRODUCT, "scripts", "tests"):
-        for node in _nodes(root / file):
-            if not isinstance(
-                node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-            ):
-                continue
-            text = ast.get_docstring(node) or ""
-            if QUESTION.match(text):
-                line = node.body[0].lineno
-                found.append(f"{file}:{line}: {text.splitlines()[0]}")
-    return found
+    return [
+        f"{file}:{line}: {text.splitlines()[0]}"
+        for file in _modules(root, *PRODUCT, "scripts", "tests")
+        for line, text in _facts(root / file).docstrings
+        if QUESTION.match(text)
+    ]
 
 
 def test_no_docstring_begins_like_a_question() -> None:
@@ -197,25 +211,54 @@ def test_a_docstring_like_a_question_is_found(tmp_path: Path) -> None:
     ]
 
 
+# --- Types ----------------------------------------------------------------------------------------
+
+
+def unread_imports(root: Path) -> list[str]:
+    """Return the imports of what the type checker is told to pass over, by place."""
+    settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["mypy"]
+    unread = {
+        module.removesuffix(".*")
+        for override in settings["overrides"]
+        if override.get("follow_imports") == "skip"
+        for module in override["module"]
+    }
+    return [
+        f"{file}:{line}: {name}"
+        for file in _modules(root, *PRODUCT, "scripts", "tests")
+        for line, name in _facts(root / file).imports
+        if name.split(".")[0] in unread
+    ]
+
+
+def test_what_is_imported_has_its_types() -> None:
+    assert unread_imports(ROOT) == []
+
+
+def test_an_import_without_types_is_found(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[[tool.mypy.overrides]]\nmodule = ["numpy.*"]\nfollow_imports = "skip"\n'
+        '[[tool.mypy.overrides]]\nmodule = ["sha3"]\nignore_missing_imports = true\n'
+    )
+    (tmp_path / "api").mkdir()
+    (tmp_path / "api/one.py").write_text(
+        "import numpy.linalg, sha3\nif True:\n    from numpy import array\n"
+    )
+    assert unread_imports(tmp_path) == ["api/one.py:1: numpy.linalg", "api/one.py:3: numpy.array"]
+
+
 # --- Imports of tests -----------------------------------------------------------------------------
 
 
 def imports_of_tests(root: Path) -> list[str]:
     """Return the imports of a test module, by place; shared things live in tests/support."""
-    found = []
-    for file in _modules(root, "tests"):
-        for node in _nodes(root / file):
-            if not isinstance(node, ast.Import | ast.ImportFrom):
-                continue
-            prefix = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
-            names = [f"{prefix}{alias.name}" for alias in node.names]
-            found += [
-                f"{file}:{node.lineno}: {name}"
-                for name in names
-                if name.startswith("tests.")
-                and any(part.startswith("test_") or part == "conftest" for part in name.split("."))
-            ]
-    return found
+    return [
+        f"{file}:{line}: {name}"
+        for file in _modules(root, "tests")
+        for line, name in _facts(root / file).imports
+        if name.startswith("tests.")
+        and any(part.startswith("test_") or part == "conftest" for part in name.split("."))
+    ]
 
 
 def test_no_test_module_is_imported() -> None:
