@@ -243,6 +243,7 @@ def test_chain_without_the_proxy_is_told_how_to_get_it(
     provider.make_request("anvil_setNonce", [PROXY_DEPLOYER, "0x0"])
     deployer.transfer(PROXY_DEPLOYER, PROXY_COST_WEI)
     provider.make_request("eth_sendRawTransaction", [PROXY_TRANSACTION])
+    provider.make_request("evm_mine", [])  # the node answers before it has mined it by itself
     require_proxy(provider)
     deploy(deployer, provider, tmp_path / "book.json", {}, OTHER)
 
