@@ -141,6 +141,16 @@ contract FeedbackTest is GuardedFixture {
         assertEq(uint256(int256(value)), token.balanceOf(payee));
     }
 
+    /// Ten of a token of eighteen decimals are more than 64 bits.
+    function test_anAmountOfEightyBits() public {
+        (terms.budget, terms.salt) = (type(uint80).max, "large");
+        token.mint(owner.addr, terms.budget);
+        id = _open(terms);
+        _close(id, terms.budget);
+        _give(owner.addr, "activation");
+        _assertGiven("activation");
+    }
+
     function test_whenAllIsPaid() public {
         _stateFinal(terms, BUDGET, 0);
         _expectNotEnded("open");

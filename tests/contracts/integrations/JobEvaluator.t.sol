@@ -579,6 +579,20 @@ contract JobEvaluatorTest is JobFixture {
         );
     }
 
+    function test_aRunThatEndsWellBeforeTheEntryDoesNotCoverIt() public {
+        uint256 jobId = _submitted();
+        Evidence memory evidence = _evidence();
+        uint64 position = evidence.statement.position;
+        (evidence.first, evidence.count) = (position - 2, 1);
+        _sign(evidence);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                JobEvaluator.NotInSignedRun.selector, position, position - 2, 1
+            )
+        );
+        _complete(jobId, evidence);
+    }
+
     function testFuzz_theSignatureBindsTreeAndRun(uint8 field) public {
         uint256 jobId = _submitted();
         Evidence memory evidence = _evidence();
