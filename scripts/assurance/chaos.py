@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -189,12 +190,14 @@ class Place:
             raise SystemExit(f"chaos: {arguments} ended with {done.returncode}: {done.stderr}")
         return done.stdout
 
-    def tend(self) -> None:
-        """Start again what has ended, as those who run a service have it done."""
+    def tend(self, *, but: str = "") -> None:
+        """Start again what has ended, as those who run a service have it done; `but` one part."""
         for server in (self.server, self.node):
             with suppress(LocalError):
                 server.tend()
         for part in PARTS:
+            if part == but:
+                continue
             process = self.processes.get(part)
             if process is None or not process.is_alive():
                 self._start_part(part)
@@ -470,7 +473,12 @@ class Chaos:
         saved = self.place.folder / f"saved-{self.place.clusters}"
         with Client(self.place.url) as client:
             wait_for("all is decided", lambda: self._is_decided(client), self.place.tend)
-            wait_for("the log is saved", lambda: bool(save_log(client, saved)), self.place.tend)
+            # Nor may anything be signed behind what is saved.
+            sequencer = self.place.processes["sequencer"]
+            sequencer.terminate()
+            sequencer.join()
+            rest = partial(self.place.tend, but="sequencer")
+            wait_for("the log is saved", lambda: bool(save_log(client, saved)), rest)
         backup.start()
         self.place.move_to(backup)
         self.place.command("restore", "--source", str(saved))

@@ -386,7 +386,7 @@ def _running_sequencer(service: ApiService) -> Iterator[ApiService]:
 
     def work(sequencer: Sequencer) -> None:
         try:
-            while not stop.wait(0.005):
+            while not stop.wait(0.03):
                 with service.sequencer_lock:
                     sequencer.drain()
         except Exception as error:  # noqa: BLE001 - raised when the service ends
