@@ -12,6 +12,13 @@ const {
 
 const TRACE_MS = 60_000;
 
+// Packages of the same sources, as of one contract on several chains, are compiled once.
+const compiled = new Map();
+function compile(text) {
+  if (!compiled.has(text)) compiled.set(text, solc.compile(text));
+  return JSON.parse(compiled.get(text));
+}
+
 // The one compiler that package-lock.json pins, for one contract. The library asks for the code of
 // every contract of the input and reads that of this one; making the others takes twice as long.
 const compilerOf = (file, name) => ({
@@ -21,7 +28,7 @@ const compilerOf = (file, name) => ({
     }
     const outputs = Object.values(input.settings.outputSelection["*"] ?? {}).flat();
     const settings = { ...input.settings, outputSelection: { [file]: { [name]: outputs } } };
-    const output = JSON.parse(solc.compile(JSON.stringify({ ...input, settings })));
+    const output = compile(JSON.stringify({ ...input, settings }));
     const errors = (output.errors ?? []).filter((error) => error.severity === "error");
     if (errors.length) throw Object.assign(new Error(errors[0].formattedMessage), { errors });
     return output;

@@ -14,6 +14,7 @@ import pytest
 
 from scripts.assurance import static_analysis
 from scripts.assurance.mutation.targets import TARGETS, Target
+from tests.support.depth import deep_only
 
 ROOT = Path(__file__).resolve().parents[2]
 LICENSE = "// SPDX-License-Identifier: Apache-2.0\npragma solidity 0.8.37;\n"
@@ -281,6 +282,7 @@ def optimized(output: dict[str, Any]) -> dict[str, bool]:
     }
 
 
+@deep_only
 def test_solc_compiles_tests_alone_without_the_optimizer() -> None:
     contract, plain, holds_code, gas = FILES
     output = standard_json(*FILES)

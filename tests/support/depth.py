@@ -1,7 +1,8 @@
-"""Profiles of the property tests: the number of examples, and if they are the same each time."""
+"""Profiles of the tests: how many examples, if they are the same each time, what runs at all."""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
@@ -36,3 +37,8 @@ def examples(usual: int, *, deep: int | None = None) -> settings:
     if PROFILE == "deep":
         usual = deep or usual * DEEPER
     return settings(max_examples=usual)
+
+
+# For what takes long and tells little that a usual run does not: such as tests of tools that a deep
+# run alone starts, or that have compiled by themselves.
+deep_only = pytest.mark.skipif(PROFILE != "deep", reason="takes long; scripts/test --deep")

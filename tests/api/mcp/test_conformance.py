@@ -20,7 +20,7 @@ from tests.support.api_service import (
     running_service,
     wallet,
 )
-from tests.support.depth import PROFILE
+from tests.support.depth import deep_only
 from tests.support.keyed_proxy import keyed_proxy
 from tests.support.mcp_client import key_of
 from tests.support.mcp_fixtures import add_fixtures
@@ -44,9 +44,6 @@ def test_the_page_lists_what_does_not_apply() -> None:
     assert [len(on_page(revision, "warns")) for revision in REVISIONS] == [3, 1]
 
 
-deep = pytest.mark.skipif(PROFILE != "deep", reason="takes a minute; scripts/test --deep")
-
-
 @pytest.fixture(scope="module")
 def suited(module_database_url: str) -> Iterator[ApiService]:
     with running_service(module_database_url, extend=add_fixtures) as service:
@@ -55,7 +52,7 @@ def suited(module_database_url: str) -> Iterator[ApiService]:
         yield service
 
 
-@deep
+@deep_only
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_the_official_suite_passes(suited: ApiService, revision: str, tmp_path: Path) -> None:
     baseline = tmp_path / "baseline.yaml"
@@ -76,7 +73,7 @@ def test_the_official_suite_passes(suited: ApiService, revision: str, tmp_path: 
     assert len(re.findall(r"^✓ ", said, re.MULTILINE)) >= 15
 
 
-@deep
+@deep_only
 @pytest.mark.parametrize("role", ["operator", "owner"])
 def test_the_inspector_finds_no_fault(suited: ApiService, role: str) -> None:
     key = key_of(suited.sign_in(wallet(role), role))

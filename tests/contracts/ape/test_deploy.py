@@ -42,6 +42,7 @@ from scripts.deploy import (
     require_proxy,
     salt_of,
 )
+from tests.support.depth import PROFILE
 
 NAMES = [contract.name for contract in CONTRACTS]
 SENT = [contract.name for contract in CONTRACTS if not contract.creator]
@@ -166,12 +167,14 @@ def test_domain_is_readable_by_eip_5267(
 
 
 def test_ape_compiles_the_committed_artifacts(project: LocalProject) -> None:
-    # Ape's cache misses a change of an imported file, whose hash is in the code all the same.
-    compiled = project.load_contracts(use_cache=False)
     # It leaves out what is not linked yet, and linking is in the metadata's hash.
     whole = [name for name in NAMES if not artifact(name).links]
     assert set(NAMES) - set(whole) == {"OutcomeEscrow"}
-    for name in whole:
+    # A usual run takes one: what all compile to, the step `artifacts` compares with forge's.
+    files = [] if PROFILE == "deep" else ["contracts/log/EventLog.sol"]
+    # Ape's cache misses a change of an imported file, whose hash is in the code all the same.
+    compiled = project.load_contracts(*files, use_cache=False)
+    for name in whole if PROFILE == "deep" else ["EventLog"]:
         bytecode = compiled[name].contract_type.deployment_bytecode.bytecode
         assert str(bytecode) == f"0x{artifact(name).creation.hex()}"
 

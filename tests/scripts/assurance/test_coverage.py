@@ -15,6 +15,7 @@ from scripts.assurance.coverage import (
     rows,
     write,
 )
+from tests.support.depth import deep_only
 
 ROOT = Path(__file__).resolve().parents[3]
 LICENSE = "// SPDX-License-Identifier: Apache-2.0\npragma solidity 0.8.37;\n"
@@ -58,6 +59,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@deep_only
 def test_a_run_is_counted_by_file_and_line(project: Path) -> None:
     # What measures gas is left out, and need not even compile.
     (project / "tests/contracts/gas/Gas.t.sol").write_text("no Solidity")
@@ -73,6 +75,7 @@ def test_a_run_is_counted_by_file_and_line(project: Path) -> None:
         require_enough(found)
 
 
+@deep_only
 def test_a_failing_test_is_no_measurement(project: Path) -> None:
     (project / "tests/contracts/Two.t.sol").write_text(LICENSE + TEST.format(number=11, size=7))
     with pytest.raises(CoverageError, match=r"FAIL.*test_size"):

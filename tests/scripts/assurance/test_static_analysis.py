@@ -14,6 +14,7 @@ from scripts.assurance.static_analysis import (
     objections,
     require_whole,
 )
+from tests.support.depth import deep_only
 
 ROOT = Path(__file__).resolve().parents[3]
 LICENSE = "// SPDX-License-Identifier: Apache-2.0\npragma solidity 0.8.37;\n"
@@ -30,6 +31,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@deep_only
 def test_finding_is_named_by_its_place(project: Path) -> None:
     (project / "contracts/Two.sol").write_text(
         LICENSE
