@@ -342,13 +342,19 @@ class LocalAnvil(_Server):
         if not self._wait_until_ready(process, self._is_listening, time.monotonic() + START_S):
             raise LocalError("start-failed", f"anvil did not start: {self.log.last}")
 
-    def keep_state(self) -> None:
-        """Keep a copy of the chain as it was written last, for a kill in the midst of writing."""
+    def keep_state(self) -> bool:
+        """Keep a copy of the chain as it was written last, for a kill in the midst of writing.
+
+        Return False if it is not written yet, or is being written just now.
+        """
         fresh = self.folder / "chain.new.json"
-        if self._state.exists():
-            shutil.copyfile(self._state, fresh)
-            if _is_document(fresh):
-                fresh.replace(self._kept_state)
+        if not self._state.exists():
+            return False
+        shutil.copyfile(self._state, fresh)
+        if not _is_document(fresh):
+            return False
+        fresh.replace(self._kept_state)
+        return True
 
     def _mend_state(self) -> None:
         """Take the kept copy where the chain was half written. Raises LocalError if there is none.

@@ -437,8 +437,11 @@ class Chaos:
         self.place.server.start()
 
     def _kill_node(self) -> None:
-        self.place.node.kill()
-        self.place.node.start()
+        """Kill the node; one that is in the midst of writing its file begins with a copy of it."""
+        node = self.place.node
+        wait_for("the chain is kept", node.keep_state, self.place.tend)
+        node.kill()
+        node.start()
 
     def _mislead(self, name: str) -> None:
         self.place.proxy.fault = WORDS[name]()
