@@ -366,6 +366,29 @@ contract HoldbackTest is GuardedFixture {
         assertEq(_release(id), 15 * PRICE);
     }
 
+    /// Nor while what was final before the ruling is still what young amounts are told by.
+    function test_whatIsEarnedSoonAfterARulingIsYoung() public {
+        terms = _guarded();
+        (terms.holdbackBps, terms.holdbackPeriod, terms.salt) = (10_000, HOLDBACK, "soon");
+        id = _open(terms);
+        _state(terms, 10 * PRICE, 0);
+        _dispute(operator.addr, id);
+        _rule(id, BUDGET);
+        _stateFinal(terms, 30 * PRICE, 0); // final at START + CHALLENGE, 40 more than was stated
+        _state(terms, 30 * PRICE, 5 * PRICE);
+        _dispute(owner.addr, id);
+        _rule(id, BUDGET); // 25 more than was stated, 15 less than before
+        _stateFinal(terms, 45 * PRICE, 25 * PRICE);
+        assertEq(lens.netOf(_t(id)), 45 * PRICE);
+        vm.warp(START + CHALLENGE + MATURES);
+        assertEq(_release(id), 30 * PRICE, "15 are new");
+        uint256 due = lens.releasableAt(_t(id));
+        vm.warp(due - 1);
+        assertEq(_release(id), 0);
+        skip(1);
+        assertEq(_release(id), 15 * PRICE);
+    }
+
     // ------------------------------------------------------------ after the end
 
     /// The last outcome is reported as late as can be, while another statement holds the slot for as
