@@ -336,7 +336,7 @@ contract FeedbackTest is GuardedFixture {
 
     function test_revertIf_theMotionIsUnknown() public {
         _close(id, PRICE);
-        bytes32[3] memory motions = [bytes32(0), "Activation", "activation "];
+        bytes32[4] memory motions = [bytes32(0), "Activation", "activation ", "retention"];
         for (uint256 i = 0; i < motions.length; ++i) {
             vm.expectRevert(abi.encodeWithSelector(Feedback.UnknownMotion.selector, motions[i]));
             _give(owner.addr, motions[i]);
