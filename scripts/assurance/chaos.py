@@ -12,6 +12,7 @@ import json
 import os
 import random
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -223,6 +224,8 @@ class Place:
         """Have the parts use another cluster, which is started already."""
         self.stop_parts()
         self.server.kill()
+        # The disk is small, and has a cluster for each time.
+        shutil.rmtree(self.server.folder, ignore_errors=True)
         self._exits.callback(server.stop)
         self.server = server
 
