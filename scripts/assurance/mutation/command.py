@@ -83,8 +83,10 @@ class MutationRun:
         entries = list(self._switches.entries(self._functions, ENTRY))
         built, *_ = self._build(entries)
         for some in (self._quick, self._long):
-            (failing,) = some.run([Trial(0, some.calls(), goes_on=True)])
-            some.leave_out(failing or {})
+            suites = some.calls()
+            each = some.run([Trial(0, {n: c}, goes_on=True) for n, c in suites.items()])
+            for name, failing in zip(suites, each, strict=True):
+                some.leave_out({name: suites[name]} if failing is None else failing)
             print(f"{self._target.file}: {some.left_out} calls of tests left out", flush=True)
         asked = [Trial(edit.number, self._quick.calls(), goes_on=True) for edit in built]
         for edit, noticed in zip(built, self._quick.run(asked), strict=True):
@@ -170,21 +172,15 @@ class MutationRun:
 
     def _require_no_failure(self) -> None:
         for some in (self._quick, self._long):
-            (noticed,) = some.run([Trial(0, some.calls())])
-            if noticed != {}:
-                raise SystemExit(f"tests of {self._target.file} fail without a mutant: {noticed}")
+            each = some.run([Trial(0, {name: calls}) for name, calls in some.calls().items()])
+            if failing := [noticed for noticed in each if noticed != {}]:
+                raise SystemExit(f"tests of {self._target.file} fail without a mutant: {failing}")
 
     def _judged(self, built: Sequence[Edit]) -> Iterator[tuple[Edit, bool]]:
-        asked = [Trial(edit.number, self._nearest(edit)) for edit in built]
-        left = list[Edit]()
-        for edit, noticed in zip(built, self._quick.run(asked), strict=True):
-            if noticed == {}:
-                left.append(edit)
-            else:
-                yield edit, False
-        asked = [Trial(edit.number, self._long.calls()) for edit in left]
-        for edit, noticed in zip(left, self._long.run(asked), strict=True):
-            yield edit, noticed == {}
+        killed = self._quick.killed({edit.number: self._nearest(edit) for edit in built})
+        left = {edit.number: self._long.calls() for edit in built if edit.number not in killed}
+        killed |= self._long.killed(left)
+        yield from ((edit, edit.number not in killed) for edit in built)
 
     def _nearest(self, edit: Edit) -> Calls:
         """Return the tests that reach the edit's function: first those that reach few others."""

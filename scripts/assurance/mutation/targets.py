@@ -44,10 +44,6 @@ def _test_of(folder: str, library: str) -> str:
 EVIDENCE_TESTS = tuple(
     f"evidence/{name}.t.sol" for name in ("Outcome", "Claim", "Reversals", "Rival", "Totals")
 )
-PAYABLE_AMOUNTS_TESTS = (
-    "integrations/Feedback.t.sol",
-    *_of_escrow("Challenge", "ClaimsPaid", "Close", "Holdback", "RateCap", "Reserve", "Status"),
-)
 LENS_TESTS = _of_escrow(
     "Challenge",
     "ClaimsPaid",
@@ -59,34 +55,11 @@ LENS_TESTS = _of_escrow(
     "Reserve",
     "Status",
 )
-RECORD_TESTS = _of_escrow(
-    "Challenge",
-    "ClaimsPaid",
-    "Claims",
-    "Close",
-    "Dispute",
-    "Holdback",
-    "Refund",
-    "Reserve",
-    "Reversal",
-)
 RULES_TESTS = ("terms/TermsRules.t.sol", "terms/OpenRules.t.sol", "escrow/Agent.t.sol")
 TERMS_TESTS = (
     "log/Publish.t.sol",
     "terms/Terms.t.sol",
     *_of_escrow("Open", "Settle", "Close", "Withdraw"),
-)
-VAULT_TESTS = _of_escrow(
-    "Consent",
-    "Constructor",
-    "GuardedPayout",
-    "OpenBySignature",
-    "Open",
-    "Payout",
-    "Refund",
-    "Revoke",
-    "Settle",
-    "Withdraw",
 )
 
 TARGETS = {
@@ -113,17 +86,17 @@ TARGETS = {
     ),
     "Statements": Target(
         "contracts/escrow/Statements.sol",
-        _of_escrow("Challenge", "Dispute", "Retire", "Reversal"),
+        ("escrow",),
         (STATEMENTS,),
     ),
     "Claims": Target(
         "contracts/escrow/Claims.sol",
-        ("escrow/Claims.t.sol", "escrow/ClaimsPaid.t.sol"),
+        ("escrow",),
         (CLAIMS,),
     ),
     "PayableAmounts": Target(
         "contracts/escrow/PayableAmounts.sol",
-        PAYABLE_AMOUNTS_TESTS,
+        ("escrow",),
         (PAYABLE_AMOUNTS, ESCROW_LENS),
     ),
     "EscrowLens": Target("contracts/escrow/EscrowLens.sol", LENS_TESTS, (ESCROW_LENS,)),
@@ -142,7 +115,7 @@ TARGETS = {
     ),
     "GuardedRecord": Target(
         "contracts/escrow/GuardedRecord.sol",
-        RECORD_TESTS,
+        ("escrow",),
         (CLAIMS, PAYABLE_AMOUNTS, ESCROW, STATEMENTS),
     ),
     "OutcomeEscrow": _part("OutcomeEscrow"),
@@ -151,7 +124,7 @@ TARGETS = {
     "Openings": _part("Openings"),
     "Settlements": _part("Settlements"),
     "Disputes": _part("Disputes"),
-    "Vault": Target("contracts/escrow/Vault.sol", VAULT_TESTS, (ESCROW,)),
+    "Vault": Target("contracts/escrow/Vault.sol", ("escrow",), (ESCROW,)),
     "Exhibits": Target("contracts/evidence/Exhibits.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Payloads": Target("contracts/evidence/Payloads.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Terms": Target(

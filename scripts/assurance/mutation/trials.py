@@ -181,6 +181,27 @@ class Trials:
             answers += self._run(trials[at : at + SLOTS])
         return answers
 
+    def killed(self, wanted: Mapping[int, Calls]) -> set[int]:
+        """Return which mutants, by their numbers, their tests notice.
+
+        Behind others a suite may fail for what those have left, such as calls that are expected to
+        the end: so what notices a mutant must notice it alone.
+        """
+        seen = self.run([Trial(number, tests) for number, tests in wanted.items()])
+        failed = {n: noticed for n, noticed in zip(wanted, seen, strict=True) if noticed != {}}
+        killed = self._killed_alone({n: noticed or wanted[n] for n, noticed in failed.items()})
+        # What only failed behind others has not met the suites behind that.
+        return killed | self._killed_alone({n: wanted[n] for n in failed.keys() - killed})
+
+    def _killed_alone(self, wanted: Mapping[int, Calls]) -> set[int]:
+        alone = [
+            Trial(number, {name: calls})
+            for number, tests in wanted.items()
+            for name, calls in tests.items()
+        ]
+        seen = zip(alone, self.run(alone), strict=True)
+        return {trial.number for trial, noticed in seen if noticed != {}}
+
     def _run(self, trials: Sequence[Trial]) -> list[Calls | None]:
         for slot in range(SLOTS):
             trial = trials[slot] if slot < len(trials) else Trial(0, {})

@@ -1,13 +1,14 @@
 """assurance/mutation/trials: tests get inputs of their types, and what failed is read back."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from eth_abi.abi import decode
 
 from scripts.assurance.mutation import trials
-from scripts.assurance.mutation.trials import STEP, Suite, Trial, Trials
+from scripts.assurance.mutation.trials import STEP, Calls, Suite, Trial, Trials
 
 CALLS = (b"\1" * 4, b"\2" * 4, b"\3" * 4)
 
@@ -77,3 +78,38 @@ def test_failures_are_read(reason: str, noticed: dict[str, list[int]] | None) ->
     result = {"status": "Failure", "reason": reason}
     assert trials._noticed(result, {"OneTest": [0, 2]}) == noticed
     assert trials._noticed({"status": "Success", "reason": None}, {}) == {}
+
+
+class Behind(Trials):
+    """Trials in which suite B fails behind A, and each notices one mutant alone: A 1, B 2."""
+
+    def __init__(self) -> None:
+        pass
+
+    def run(self, trials: Sequence[Trial]) -> list[Calls | None]:
+        return [self._seen(trial) for trial in trials]
+
+    def _seen(self, trial: Trial) -> Calls | None:
+        if trial.number == 1 and "A" in trial.tests:
+            return {"A": [0]}
+        if trial.number == 3 and len(trial.tests) > 1:
+            return None
+        if "B" in trial.tests and ("A" in trial.tests or trial.number == 2):
+            return {"B": [0]}
+        return {}
+
+
+def test_what_notices_a_mutant_notices_it_alone() -> None:
+    both: Calls = {"A": [0], "B": [0]}
+    assert Behind().killed(dict.fromkeys(range(1, 5), both)) == {1, 2}
+    assert Behind().killed({}) == set()
+
+
+def test_what_failed_behind_others_meets_the_rest_too() -> None:
+    tests: Calls = {"A": [0], "B": [0], "C": [0]}
+
+    class Last(Behind):
+        def _seen(self, trial: Trial) -> Calls | None:
+            return {"C": [0]} if [*trial.tests] == ["C"] else super()._seen(trial)
+
+    assert Last().killed({4: tests}) == {4}
