@@ -224,8 +224,8 @@ class Place:
         """Have the parts use another cluster, which is started already."""
         self.stop_parts()
         self.server.kill()
-        # The disk is small, and has a cluster for each time.
-        shutil.rmtree(self.server.folder, ignore_errors=True)
+        # The disk is small. The program stays: later clusters run it from there.
+        shutil.rmtree(self.server.folder / "data", ignore_errors=True)
         self._exits.callback(server.stop)
         self.server = server
 
