@@ -119,6 +119,7 @@ def release_lease(
         if row.outcome == "handed":
             to = _there(lease).holder_key
             note = bodies.NewMessage(kind="handover", item=item, to=to, body=body.note or {})
+            # Not yet the end: a note that is refused undoes the handover.
             query, said = _sending(service, which, note)
             _check(_told(session.one(query, **said)).outcome, None)
     if row.outcome != "lost" or body.to is not None:
