@@ -43,7 +43,13 @@ from orchestrator.log.guard.mark import Guard, Mark
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
 from orchestrator.log.sequencer import Sequencer
-from orchestrator.runtime.connections import Bounds, Gate, allow_files, bounded_server
+from orchestrator.runtime.connections import (
+    BACKLOG,
+    Bounds,
+    Gate,
+    allow_files,
+    bounded_server,
+)
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.pulse import Figures, Heart, chain_figures, no_figures
 from orchestrator.settlement.pipeline import Pipeline
@@ -528,9 +534,25 @@ def refuse_other_log(session: Session, site: Site) -> None:
 
 
 def listen(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
-    """Return a bound socket; port 0 takes a free one. Raises ChainError if the address is taken.
+    """Return a listening socket; port 0 takes a free one. Raises ChainError if it is taken.
+
+    The kernel lets two processes bind an address until one of them listens. So it listens at once:
+    else the other would learn only from its server that the address is not its own.
+    """
+    sock = reserve(host, port, is_shared=is_shared)
+    try:
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise _taken(host, port, error) from None
+    return sock
+
+
+def reserve(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """Return a bound socket that does not listen; port 0 takes a free one.
 
     A shared address is one of several processes, among which the kernel shares the connections out.
+    Raises ChainError if the address is taken.
     """
     # With its protocol named, asyncio sees TCP and switches Nagle's delay off (40 ms an answer).
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -543,10 +565,12 @@ def listen(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
         sock.bind((host, port))
     except OSError as error:
         sock.close()
-        raise ChainError(
-            "address-taken", f"cannot listen on {host}:{port}: {error.strerror}"
-        ) from None
+        raise _taken(host, port, error) from None
     return sock
+
+
+def _taken(host: str, port: int, error: OSError) -> ChainError:
+    return ChainError("address-taken", f"cannot listen on {host}:{port}: {error.strerror}")
 
 
 @contextmanager

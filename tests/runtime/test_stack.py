@@ -142,6 +142,14 @@ def test_what_listens_is_known_as_tcp() -> None:
         assert listener.proto == socket.IPPROTO_TCP
 
 
+def test_an_address_is_taken_before_anything_is_served_there() -> None:
+    """Check that the second of two that start at once is told, and may do without."""
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(ChainError, match=f"cannot listen on 127.0.0.1:{port}"):
+            listen("127.0.0.1", port)
+
+
 def test_the_api_is_served_until_the_block_ends(sandbox: Sandbox, module_database_url: str) -> None:
     with open_stack(sandbox, module_database_url) as stack:
         with http_server(stack.app, listen("127.0.0.1", 0)) as url:

@@ -42,6 +42,7 @@ from orchestrator.core.world.requests import Genesis, OpenContract, Request
 from orchestrator.identity.registrar import Registrar
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
+from orchestrator.runtime.connections import PATIENCE
 from orchestrator.runtime.stack import sign_in_desk
 from orchestrator.storage.database import API, REGISTRAR, SEQUENCER, WORKER, Database, create_log
 from orchestrator.storage.trouble import Trouble
@@ -353,7 +354,15 @@ def serving(
 ) -> Iterator[None]:
     """Serve an application from a thread until the block ends."""
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="error", lifespan="auto", proxy_headers=False)
+        uvicorn.Config(
+            app,
+            log_level="error",
+            lifespan="auto",
+            proxy_headers=False,
+            # As the product: uvicorn's own five seconds are those after which clients think of a
+            # connection as ended, and one that is used just then is reset.
+            timeout_keep_alive=int(PATIENCE.idle_s),
+        )
     )
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()

@@ -25,7 +25,7 @@ from orchestrator.core.common.errors import ChainError
 from orchestrator.core.resource import ResourceGroup
 from orchestrator.runtime.processes.worker import Orders, Refusal, Told
 from orchestrator.runtime.settings import Settings
-from orchestrator.runtime.stack import listen
+from orchestrator.runtime.stack import reserve
 
 MOST_PROCESSES = 64
 START_S = 120.0
@@ -163,7 +163,7 @@ class Crew(ResourceGroup):
         self.servers: list[ApiProcess] = []
         with self._opening():
             # Bound alone, so that an address which is taken is told; then others may share it.
-            sock = self._exits.enter_context(listen(settings.host, settings.port))
+            sock = self._exits.enter_context(reserve(settings.host, settings.port))
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             host, port = sock.getsockname()[:2]
