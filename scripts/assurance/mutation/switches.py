@@ -16,7 +16,7 @@ from scripts.assurance.planted_faults import IMPORT, PRAGMA
 Json = dict[str, Any]
 
 _BLOCKS = ("Block", "UncheckedBlock")
-_ENDED = (  #  their places in the compiler's tree leave out the semicolon
+_ENDED = (  #  their places in the compiler's tree leave out the semicolon, or most of them do
     *("ExpressionStatement", "VariableDeclarationStatement", "Return", "EmitStatement"),
     *("RevertStatement", "PlaceholderStatement", "Break", "Continue"),
 )
@@ -63,7 +63,7 @@ def _statements(tree: Any, source: bytes, found: list[Statement]) -> None:
                     _statements(part, source, found)
             continue
         start, end = _place(node)
-        if kind in _ENDED:
+        if kind in _ENDED and source[end - 1 : end] != b";":  # it is within a bare `return;`
             end = source.index(b";", end) + 1
         value = _place(node["initialValue"]) if node.get("initialValue") else None
         statement = Statement(node, start, end, value)

@@ -75,3 +75,31 @@ def test_what_is_no_part_of_a_statement_is_compiled_alone(tmp_path: Path) -> Non
         switches = Switches(compiler.compile(SOURCE, tree=True)["tree"], SOURCE.encode())
     assert not switches.admits(edit(1, "TEN = 10", "TEN = 11"))
     assert not switches.admits(edit(2, "uint256 b =", "uint128 b ="))
+
+
+def test_what_follows_a_bare_return_is_a_statement_of_its_own(tmp_path: Path) -> None:
+    """Check that a mutant of it does not stand behind the return, where nothing would notice it."""
+    source = """\
+pragma solidity 0.8.37;
+contract One {
+    uint256 public sum;
+    modifier counted() { _; sum += 1; }
+    function f(uint256 a) external counted {
+        if (a > 5) return;
+        uint256 b = a + 1;
+        while (b > 0) { if (b == 3) break; --b; }
+        sum += b;
+    }
+}
+"""
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / FILE).write_text(source)
+    with workshop.Compiler(FILE, ROOTS, tmp_path) as compiler:
+        switches = Switches(compiler.compile(source, tree=True)["tree"], source.encode())
+    followers = ["sum += 1", "uint256 b = a + 1", "--b", "sum += b"]
+    places = [(source.index(old), source.index(old) + len(old)) for old in followers]
+    text, _ = switches.text([Edit(n, a, b, b"revert()") for n, (a, b) in enumerate(places)])
+    for before in ("_;", "return;", "break;"):
+        assert f"{before}\nrevert()" not in text
+    assert [text.count(f"planted({number})") for number in range(4)] == [1, 1, 1, 1]
+    assert "if (a > 5) return;\n        uint256 b; if (planted(1))" in text
