@@ -3,6 +3,15 @@ pragma solidity 0.8.37;
 
 import {Test} from "forge-std/Test.sol";
 
+/// Ends what a test leaves to the next one and no snapshot takes back. Of pranks Foundry ends those of
+/// the caller's depth alone: so this is called from where the tests are.
+contract Aftermath is Test {
+    function clear() external {
+        vm.stopPrank();
+        vm.clearMockedCalls();
+    }
+}
+
 /// Tries one mutant after another in a single run of forge, for scripts/assurance/mutation/trials.py. That has
 /// put each one's calls of tests into a file of its own, and adds a test for each below.
 contract Trials is Test {
@@ -41,6 +50,7 @@ contract Trials is Test {
         assembly ("memory-safe") {
             suite := create(0, add(code, 32), mload(code))
         }
+        Aftermath aftermath = new Aftermath();
         if (step.hasSetUp && !_succeeds(suite, abi.encodeWithSignature("setUp()"))) return "setUp";
         for (uint256 i = 0; i < step.calls.length; ++i) {
             uint256 before = vm.snapshotState();
@@ -49,6 +59,7 @@ contract Trials is Test {
                 if (!goesOn) return failed;
             }
             vm.revertToStateAndDelete(before);
+            aftermath.clear();
         }
     }
 

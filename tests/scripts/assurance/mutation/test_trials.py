@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from eth_abi.abi import decode
 
-from scripts.assurance.mutation import trials
+from scripts.assurance.mutation import trials, workshop
 from scripts.assurance.mutation.trials import STEP, Calls, Suite, Trial, Trials
+from scripts.assurance.tools import ROOT
+from tests.support.depth import deep_only
 
 CALLS = (b"\1" * 4, b"\2" * 4, b"\3" * 4)
 
@@ -113,3 +115,37 @@ def test_what_failed_behind_others_meets_the_rest_too() -> None:
             return {"C": [0]} if [*trial.tests] == ["C"] else super()._seen(trial)
 
     assert Last().killed({4: tests}) == {4}
+
+
+LEAVING = """\
+pragma solidity 0.8.37;
+import {Test} from "forge-std/Test.sol";
+contract LeavingTest is Test {
+    function test_a() external { vm.startPrank(address(1)); }
+    function test_b() external { vm.prank(address(2)); this.test_c(); }
+    function test_c() external {}
+    function test_d() external { revert(); }
+}
+"""
+
+
+@deep_only
+def test_what_a_test_leaves_behind_does_not_reach_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Try with forge tests of which the first leaves a prank, and the last fails by itself."""
+    for name, value in workshop.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    tests, runs = tmp_path / "tests_alone", tmp_path / "runs"
+    for folder in (tests, runs):
+        (folder / "contracts").mkdir(parents=True)
+        workshop.copy(folder, ())
+    (tests / "tests/contracts").mkdir(parents=True)
+    (tests / "tests/contracts/Leaving.t.sol").write_text(LEAVING)
+    trials.prepare(runs, ROOT)
+    for folder in (tests, runs):
+        workshop.forge(folder, "test", "--list")
+    suites = trials.suites_in(tests / workshop.OUT, [Path("Leaving.t.sol")], 1)
+    some = Trials(runs, workshop.OUT, suites, workshop.TIMEOUT_S)
+    some.write_code()
+    assert some.run([Trial(0, some.calls(), goes_on=True)]) == [{"LeavingTest": [3]}]
