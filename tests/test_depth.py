@@ -38,6 +38,15 @@ def test_a_deep_run_tries_more_and_says_how_to_repeat_it(monkeypatch: pytest.Mon
         assert tuple(each.max_examples for each in found) == counts
 
 
+def test_a_usual_run_has_the_cases_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for profile, found in (("default", ["c", "a"]), ("deep", ["a", "b", "c"])):
+        monkeypatch.setattr(depth, "PROFILE", profile)
+        assert depth.cases({"a": 1, "b": 2, "c": 3}, "c", "a") == found
+    for usual in (["d"], []):
+        with pytest.raises(ValueError, match="cases of a usual run"):
+            depth.cases("abc", *usual)
+
+
 def test_every_test_can_go_deeper() -> None:
     """A test's own number of examples would be the same in a deep run."""
     files = [file for file in TESTS.rglob("*.py") if not file.name.endswith("depth.py")]

@@ -368,17 +368,23 @@ def _has_counted(entries: list[Entry], rival: ContractRules, transition: int) ->
 
 
 def histories() -> list[History]:
-    """Return each writer's histories with the most outcomes or lies."""
-    found = []
+    """Return each writer's histories with the most outcomes or lies.
+
+    First come an honest one of each model and one of every liar, then the further liars and the
+    further honest ones.
+    """
+    honest = []
     for model in MODELS:
-        honest = [write("honest", model, seed) for seed in range(SEEDS)]
-        honest.sort(key=lambda history: -sum(r.entry.kind == "outcome" for r in history.records))
-        found += honest[:4]
-    for number, name in enumerate(MODEL_FREE_LIARS):
-        found.append(_with_most_lies(name, MODELS[number % 2]))
-    for name in LIARS:
-        found += [_with_most_lies(name, model) for model in MODELS]
-    return found
+        made = [write("honest", model, seed) for seed in range(SEEDS)]
+        made.sort(key=lambda history: -sum(r.entry.kind == "outcome" for r in history.records))
+        honest.append(made[:4])
+    liars = [
+        _with_most_lies(name, MODELS[number % 2])
+        for number, name in enumerate((*MODEL_FREE_LIARS, *LIARS))
+    ]
+    others = [_with_most_lies(name, MODELS[1 - number % 2]) for number, name in enumerate(LIARS)]
+    first, second = honest
+    return [first[0], second[0], *liars, *others, *first[1:], *second[1:]]
 
 
 def _with_most_lies(name: str, model: str) -> History:

@@ -85,6 +85,8 @@ def lines(_: object, value: object) -> bytes:
 # A stream has no end; its own tests try it.
 description = schemathesis.pytest.from_fixture("described").exclude(path="/v1/stream")
 drawn_description = schemathesis.pytest.from_fixture("drawn").exclude(path="/v1/stream")
+if PROFILE != "deep":  # what is read shows most
+    drawn_description = drawn_description.include(method="GET")
 
 
 # Random requests do not exhaust them.
@@ -228,7 +230,7 @@ MORE_THAN_A_SCHEMA_SAYS = {
 
 
 @description.parametrize()
-@settings(examples(2, deep=32), suppress_health_check=list(HealthCheck))
+@settings(examples(1, deep=32), suppress_health_check=list(HealthCheck))
 def test_answers_are_as_described(
     case: Case[Any],
     service: ApiService,

@@ -32,7 +32,7 @@ from tests.support.backtest_files import (
     TOUCH_HEADER,
     write_history,
 )
-from tests.support.depth import examples
+from tests.support.depth import cases, examples
 
 STATES = ["new", "trial", "paid"]
 EVENTS = ["signup", "buy", "refund", "noise"]
@@ -276,7 +276,7 @@ def history_of(rows: int) -> dict[str, str]:
     return {"events": "".join(events), "touches": "".join(touches)}
 
 
-@pytest.mark.parametrize("attribution", ["first_touch", "last_touch"])
+@pytest.mark.parametrize("attribution", cases(["first_touch", "last_touch"], "last_touch"))
 def test_memory_grows_with_leads_and_not_with_rows(tmp_path: Path, attribution: str) -> None:
     peaks = []
     few, many = 1_000, 4_000

@@ -42,6 +42,7 @@ from orchestrator.simulation.cdnow import POLICY as CDNOW
 from orchestrator.simulation.cdnow import read_purchases
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, key_of
 from tests.support.backtest_files import write_history
+from tests.support.depth import deep_only
 from tests.support.servers import server_folder
 
 POLICY = """
@@ -336,6 +337,7 @@ def given_back() -> tuple[str, ...]:
     )
 
 
+@deep_only
 def test_refunds_in_parts_of_real_orders_take_the_same_everywhere(tmp_path: Path) -> None:
     names = ("initial", "states", "transitions", "reversals", "attribution", "touches_per_lead")
     policy = json.dumps({name: CDNOW[name] for name in names})

@@ -347,7 +347,7 @@ def test_both_agree_after_every_step(
     seen: Counter[str] = Counter()
 
     # A seed that fails has no smaller one, and each try is a contract's whole life.
-    @settings(examples(18, deep=150), phases=[Phase.generate])
+    @settings(examples(8, deep=150), phases=[Phase.generate])
     @given(seeds)
     def run(random: Any) -> None:
         with opened(deployed, clock, deployment, **deal(random)) as pair:

@@ -14,6 +14,7 @@ from orchestrator.runtime.local_chain import LocalChainClock
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_bench import Bench, limited_to, rewritten
 from tests.support.chain_deal import open_contract
+from tests.support.depth import cases
 from tests.support.dialects import DIALECTS, Dialect, answering, failure, range_of
 from tests.support.rpc_proxy import Answer, Ask, Fault, Forward, RpcProxy
 
@@ -72,7 +73,9 @@ def test_every_event_is_read_of_every_kind_of_node(
     assert read_to_the_end(scan_of(bench, 2_000), bench.chain.block().number) == [Registered]
 
 
-@pytest.mark.parametrize("words", ["request rate limited", "limit exceeded"])
+@pytest.mark.parametrize(
+    "words", cases(["request rate limited", "limit exceeded"], "limit exceeded")
+)
 def test_one_refusal_for_the_rate_costs_next_to_nothing(bench: Bench, words: str) -> None:
     bench.clock.mine(1_500)
     latest = bench.chain.block().number

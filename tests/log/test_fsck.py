@@ -1,6 +1,7 @@
 """The checks of a stored log: whatever a superuser alters is found, and every bit that flips."""
 
 import re
+from itertools import cycle
 
 import psycopg
 import pytest
@@ -19,6 +20,7 @@ from orchestrator.log.fsck import Checks, Finding, compare_projections, findings
 from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.storage.database import queries
 from tests.support import worlds
+from tests.support.depth import PROFILE
 from tests.support.ledger import CONTRACT, OWNER_WORD, Ledger, alter, sign
 from tests.support.worlds import LEADS, OPERATORS, SURFACE, word
 
@@ -310,10 +312,14 @@ def flip_document(text: str) -> str:
 
 
 def test_a_bit_that_flips_in_any_column_is_found_and_located(everything: Ledger) -> None:
-    """By the catalogue: a column or a projection that is added is in this test at once."""
+    """By the catalogue: a column or a projection that is added is in this test at once.
+
+    A usual run flips every fourth, counted over all tables.
+    """
     log = everything
     assert first_finding(log) is None
     untried = set()
+    turns = cycle([PROFILE == "deep", PROFILE == "deep", PROFILE == "deep", True])
     with psycopg.connect(log.url, autocommit=True) as admin:
         for table in [*LOG_TABLES, *projections()]:
             columns = admin.execute(
@@ -335,6 +341,8 @@ def test_a_bit_that_flips_in_any_column_is_found_and_located(everything: Ledger)
                 ).fetchone()
                 if row is None:
                     untried.add(f"{table}.{column}")
+                    continue
+                if not next(turns):
                     continue
                 form = flipped(type_, column)
                 value = sql.SQL(form) if form else sql.Literal(flip_document(row[3]))

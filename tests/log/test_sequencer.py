@@ -71,7 +71,7 @@ from tests.support.worlds import (
 from tests.support.worlds import settings as surface_settings
 
 
-@settings(examples(10, deep=160), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(5, deep=160), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_the_stored_log_is_the_pure_fold_of_its_requests(data: st.DataObject, log: Ledger) -> None:
     """Any history, cut into any batches, with any cache: entries, proofs and projections agree.
@@ -244,7 +244,7 @@ def decided(log: Ledger, ids: Sequence[UUID]) -> list[bool]:
     return [result is not None and result.status != "waiting" for result in log.results(ids)]
 
 
-@settings(examples(6, deep=100), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(examples(3, deep=100), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_request_overtakes_another_of_its_surface(data: st.DataObject, log: Ledger) -> None:
     """Whoever floods, and however drains are cut: on a surface, and on none, order is receipt."""

@@ -33,6 +33,7 @@ from orchestrator.runtime.migration import prepare_schema
 from orchestrator.storage import database
 from orchestrator.storage.database import API, SEQUENCER, WORKER, DatabaseError
 from tests.support.database_clock import DatabaseClock
+from tests.support.depth import cases
 from tests.support.failpoints import DECIDING, WhileAhead
 from tests.support.ledger import (
     CONTRACT,
@@ -161,7 +162,7 @@ with Database(url, SEQUENCER) as database:
 """
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", cases(STEPS, "decided", "projections", "committed"))
 def test_a_sequencer_killed_after_any_step_loses_and_doubles_nothing(
     log: Ledger, uninterrupted: dict[str, Any], step: str
 ) -> None:
@@ -213,7 +214,7 @@ def check_thrown_away(log: Ledger, failpoint: WhileAhead, expected: type[Excepti
         assert compare_projections(log.writer, log.log_id) == []
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", cases(STEPS, "taken", "subtrees", "finished"))
 def test_an_error_at_any_step_of_two_batches_throws_both_away(
     log: Ledger, uninterrupted: dict[str, Any], step: str
 ) -> None:
@@ -476,7 +477,7 @@ def killable() -> Iterator[LocalPostgres]:
         yield server
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", cases(STEPS, "checkpoint", "committed"))
 def test_a_database_killed_after_any_step_comes_back_whole(
     killable: LocalPostgres, uninterrupted: dict[str, Any], step: str
 ) -> None:
@@ -500,7 +501,7 @@ def test_a_database_killed_after_any_step_comes_back_whole(
 
 
 def test_failpoints_are_all_of_a_drain(log: Ledger) -> None:
-    """Every step is tested above, and none that no longer exists."""
+    """Deep runs test every step above, and none that no longer exists."""
     prepared(log)
     seen: list[str] = []
     with log.sequencer(failpoint=seen.append) as sequencer:

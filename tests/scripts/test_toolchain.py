@@ -51,6 +51,7 @@ def solidity_project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@deep_only
 def test_failing_solidity_test_fails_the_step(solidity_project: Path) -> None:
     # Without forge-std, which takes longer to compile than all the rest.
     (solidity_project / "tests/contracts/One.t.sol").write_text(
@@ -67,6 +68,7 @@ def test_failing_solidity_test_fails_the_step(solidity_project: Path) -> None:
     assert failing.returncode != 0
 
 
+@deep_only
 def test_warning_in_a_contract_fails_the_analysis(solidity_project: Path) -> None:
     assert static_analysis.analyse(solidity_project) == []
     (solidity_project / "contracts/Two.sol").write_text(

@@ -1,12 +1,15 @@
 """Profiles of the tests: how many examples, if they are the same each time, what runs at all."""
 
 import os
+from collections.abc import Iterable
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 DEEPER = 10
+Case = TypeVar("Case")
 
 # A counterexample belongs in a test of its own, so a usual run tries the same examples everywhere.
 # The deep profile (scripts/test --deep) tries more, and others each time. Each sets every option,
@@ -17,6 +20,7 @@ settings.register_profile(
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
+    max_examples=25,
 )
 settings.register_profile(
     "deep",
@@ -37,6 +41,19 @@ def examples(usual: int, *, deep: int | None = None) -> settings:
     if PROFILE == "deep":
         usual = deep or usual * DEEPER
     return settings(max_examples=usual)
+
+
+def cases(every: Iterable[Case], *usual: Case) -> list[Case]:
+    """Return the cases that a test has: in a deep run all, in a usual one those named here.
+
+    It is for tests that take long and whose cases go one way: those that a usual run has should
+    differ most.
+    """
+    found = list(every)
+    missing = [one for one in usual if one not in found]
+    if missing or not usual:
+        raise ValueError(f"the cases of a usual run are among all, and there are some: {missing}")
+    return found if PROFILE == "deep" else list(usual)
 
 
 # For what takes long and tells little that a usual run does not: such as tests of tools that a deep

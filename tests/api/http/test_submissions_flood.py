@@ -26,6 +26,7 @@ from tests.support.api_service import (
     running_service,
     wallet,
 )
+from tests.support.depth import deep_only
 from tests.support.servers import hold_inbox_to
 
 HOSTILE = 10
@@ -90,6 +91,7 @@ def flood_proposals(hostile: httpx.Client, name: str, surface: str) -> int:
     raise AssertionError("a hundred proposals to one owner were taken")
 
 
+@deep_only
 def test_a_flood_holds_up_neither_an_owner_nor_the_pipeline(service: ApiService) -> None:
     owner = service.sign_in(wallet("owner"), "owner")
     surface = open_surface(owner, "quiet")

@@ -31,6 +31,7 @@ from tests.support.api_service import (
     touch,
     wallet,
 )
+from tests.support.depth import deep_only
 from tests.support.intake_payloads import captured, charge, refunded, track
 from tests.support.sources import MAPPING, SECRET, mapped_surface, send, send_by_stripe
 
@@ -172,6 +173,7 @@ def week(start_ms: int) -> list[Happening]:
     return sorted(found, key=lambda one: one.at_ms)
 
 
+@deep_only
 def test_a_week_pays_at_the_doors_what_its_files_pay_in_a_backtest(
     service: ApiService, owner: httpx.Client, operator: httpx.Client, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ from orchestrator.simulation.market.teams import FIRST_BPS
 from orchestrator.storage.local.files import read_key
 from tests.support import schema_client
 from tests.support.connecting import COMMAND, ROOT, Connector
+from tests.support.depth import deep_only
 from tests.support.schema_client import SchemaClient
 from tests.support.servers import server_folder
 
@@ -176,6 +177,7 @@ def resident_wallets(sandbox: Box) -> list[LocalAccount]:
     return [wallet(read_key(sandbox.keys / one.name)) for one in RESIDENTS]
 
 
+@deep_only
 def test_residents_are_hired_and_paid_beside_visitors(
     sandbox: Box, resident_wallets: list[LocalAccount]
 ) -> None:
@@ -191,6 +193,7 @@ def test_residents_are_hired_and_paid_beside_visitors(
             assert record["outcomes"]["count"] >= 1
 
 
+@deep_only
 def test_a_team_of_residents_works_by_leases(
     sandbox: Box, resident_wallets: list[LocalAccount]
 ) -> None:
@@ -200,6 +203,7 @@ def test_a_team_of_residents_works_by_leases(
     assert {"claim", "handover", "result"} <= {each["kind"] for each in messages}
 
 
+@deep_only
 def test_partners_among_the_residents_share_by_a_split(
     sandbox: Box, resident_wallets: list[LocalAccount]
 ) -> None:

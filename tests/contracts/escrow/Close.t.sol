@@ -100,7 +100,6 @@ contract CloseTest is GuardedFixture {
     }
 
     /// Fees are on all that was paid, before and by the close.
-    /// forge-config: default.fuzz.runs = 64
     function testFuzz_everyUnitGoesSomewhere(uint256 first, uint256 agreed, uint16 feeBps) public {
         (terms.feeBps, terms.revenueShareBps) = (uint16(bound(feeBps, 0, 10_000)), 1);
         terms.salt = "fuzz";

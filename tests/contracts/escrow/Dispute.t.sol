@@ -307,7 +307,6 @@ contract DisputeTest is GuardedFixture {
 
     /// At the extremes of 80 bits, and for any two statements and rulings: the net is what was
     /// ruled, and moves with what is stated.
-    /// forge-config: default.fuzz.runs = 64
     function testFuzz_rulings(uint256[6] memory seeds) public {
         uint256 limit = type(uint80).max;
         (terms.unitPrice, terms.budget, terms.salt) = (1, bound(seeds[0], 1, limit), "fuzz");

@@ -140,7 +140,6 @@ contract HoldbackTest is GuardedFixture {
 
     /// In any order of events: all is paid but the share of what is younger, and in the end all of
     /// it.
-    /// forge-config: default.fuzz.runs = 64
     function testFuzz_tranches(uint256[5] memory amounts, uint256[5] memory waits, uint16 bps)
         public
     {
@@ -270,7 +269,6 @@ contract HoldbackTest is GuardedFixture {
 
     /// Never earlier, and not much later either, whatever is reversed: nothing is paid of what has
     /// not been final for long enough, and in the end the net is.
-    /// forge-config: default.fuzz.runs = 64
     function testFuzz_reversalsNeverMakeMoneyOld(
         uint256[6] memory amounts,
         uint256[6] memory waits,

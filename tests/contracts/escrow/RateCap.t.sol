@@ -130,7 +130,6 @@ contract RateCapTest is GuardedFixture {
     // ------------------------------------------------------------ I6: the rolling window
 
     /// Whenever it is released and however often: no window of a period sees more than the cap.
-    /// forge-config: default.fuzz.runs = 64
     function testFuzz_noWindowSeesMoreThanTheCap(
         uint256[24] memory waits,
         uint256 cap,
@@ -156,7 +155,6 @@ contract RateCapTest is GuardedFixture {
     }
 
     /// New statements are no way around it.
-    /// forge-config: default.fuzz.runs = 64
     function testFuzz_norByStatements(uint256[12] memory waits, uint256[12] memory more) public {
         uint256[12] memory times;
         uint256[12] memory amounts;
@@ -192,7 +190,6 @@ contract RateCapTest is GuardedFixture {
 
     /// A release that pays loses less than one unit to rounding, and has paid at least one: a
     /// caller at the worst moments cannot even halve the rate.
-    /// forge-config: default.fuzz.runs = 64
     function testFuzz_theWorstMomentsDoNotHalveTheRate(uint256 cap, uint256 period) public {
         terms.rateCap = bound(cap, 2, 1e6);
         terms.ratePeriod = uint64(bound(period, 1, 100));
@@ -241,7 +238,6 @@ contract RateCapTest is GuardedFixture {
     // ------------------------------------------------------------ fees: splitting changes nothing
 
     // I11
-    /// forge-config: default.fuzz.runs = 64
     function testFuzz_splittingChangesNothing(uint256[10] memory waits, uint16 feeBps) public {
         terms.feeBps = uint16(bound(feeBps, 0, 10_000));
         _openAs("split");

@@ -202,7 +202,6 @@ contract ReserveTest is GuardedFixture {
 
     /// However often and whenever it is refunded: what becomes payable is paid in full, and every
     /// other unit is the owner's again.
-    /// forge-config: default.fuzz.runs = 64
     function testFuzz_refundsTakeNothingFromThePayee(
         uint256[4] memory waits,
         uint256 earned,

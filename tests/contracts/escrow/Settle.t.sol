@@ -138,7 +138,6 @@ contract SettleTest is Fixture {
 
     // I11: however the way from nothing to the last total is cut, payee and fee recipient get the
     // same.
-    /// forge-config: default.fuzz.runs = 64
     function testFuzz_splittingChangesNothing(uint256[6] memory cuts, uint16 feeBps, uint80 price)
         public
     {

@@ -60,7 +60,6 @@ contract MerkleLogTest is Test {
         }
     }
 
-    /// forge-config: default.fuzz.runs = 64
     /// forge-config: deep.fuzz.runs = 500
     function testFuzz_runsOfLargeTrees(uint256 filler, uint256 count, uint256 behind) public {
         filler = bound(filler, 0, LIMIT - 41);
@@ -75,7 +74,6 @@ contract MerkleLogTest is Test {
         harness.verifyRun(_entries(0, count), filler, size, proof, large.root(size));
     }
 
-    /// forge-config: default.fuzz.runs = 64
     /// forge-config: deep.fuzz.runs = 500
     function testFuzz_largeTreesExtend(uint256 filler, uint256 old, uint256 more) public {
         filler = bound(filler, 1, LIMIT - 41);

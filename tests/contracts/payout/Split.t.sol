@@ -212,7 +212,6 @@ contract SplitTest is SplitFixture {
 
     /// Whatever arrives, in whatever order payees are paid: each has its part, and all parts together
     /// are what arrived, but for fewer base units than there are payees.
-    /// forge-config: default.fuzz.runs = 64
     /// forge-config: deep.fuzz.runs = 1000
     function testFuzz_everySumIsExact(uint256 seed, uint8 count, uint96[8] memory arrivals) public {
         Share[] memory shares = _shares(_parts(seed, bound(count, 1, splits.MAX_PAYEES())));

@@ -28,6 +28,7 @@ from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, SimulatedCl
 from orchestrator.storage.database import SEQUENCER, WORKER, DatabaseUrls
 from orchestrator.verify.saved_log import SavedLog, save_log
 from tests.support.clusters import base_backup, cut_off, file_copy, promote, wait_for_replica
+from tests.support.depth import deep_only
 from tests.support.market import PLAIN, Market, Outcome
 from tests.support.servers import CHAIN_START_S, open_as, server_folder
 
@@ -249,6 +250,7 @@ def ask_to_settle(world: World, stack: Stack) -> None:
         submit(session, world.site.log_id, account, [Submission("next", Settle(), b"next")])
 
 
+@deep_only
 def test_a_replica_that_has_the_request_and_lacks_its_checkpoint_goes_on(world: World) -> None:
     """The last checkpoint alone is lost: the same requests make the same one again."""
     first_sale(world)
@@ -268,6 +270,7 @@ def test_a_replica_that_has_the_request_and_lacks_its_checkpoint_goes_on(world: 
         assert world.size_on(replica)[:2] == signed[:2]
 
 
+@deep_only
 def test_the_files_of_a_stopped_server_are_an_older_copy_too(world: World) -> None:
     """They lack one request and its checkpoint, whose place the next one would take."""
     first_sale(world)

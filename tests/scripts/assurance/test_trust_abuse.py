@@ -19,6 +19,7 @@ from scripts.assurance.trust_abuse import (
     own_leads_table,
     split,
 )
+from tests.support.depth import deep_only
 
 MEASURED = DOCUMENT.read_text().split(BEGIN)[1].split(END)[0]
 
@@ -29,6 +30,7 @@ def farmed(guess: Guess) -> Farmed:
     return farm(10, guess, 52)
 
 
+@deep_only
 def test_the_page_has_what_a_run_gives_now() -> None:
     """Run again what takes seconds; the rest of the page is of the same script."""
     assert own_leads_table(60) in MEASURED
