@@ -38,7 +38,7 @@ from tests.support.api_service import (
     touch,
     wallet,
 )
-from tests.support.depth import PROFILE, examples
+from tests.support.depth import PROFILE, deep_only, examples
 from tests.support.servers import open_as
 
 
@@ -85,8 +85,6 @@ def lines(_: object, value: object) -> bytes:
 # A stream has no end; its own tests try it.
 description = schemathesis.pytest.from_fixture("described").exclude(path="/v1/stream")
 drawn_description = schemathesis.pytest.from_fixture("drawn").exclude(path="/v1/stream")
-if PROFILE != "deep":  # what is read shows most
-    drawn_description = drawn_description.include(method="GET")
 
 
 # Random requests do not exhaust them.
@@ -328,6 +326,7 @@ def roles(service: ApiService) -> dict[str, httpx.Client]:
     return {role: client_of(service, role) for role in ROLES}
 
 
+@deep_only
 @drawn_description.parametrize()
 @settings(examples(1, deep=8), suppress_health_check=list(HealthCheck))
 def test_no_role_is_shown_another_tenants_data(

@@ -43,6 +43,7 @@ from orchestrator.runtime.stack import Keys
 from orchestrator.simulation import cdnow
 from orchestrator.simulation.sandbox import address_of, key_of
 from orchestrator.storage.database import API, LOGINS
+from tests.support.depth import deep_only
 from tests.support.servers import server_folder, urls_of
 
 COMMAND = str(Path(sys.executable).with_name("tallystick"))
@@ -195,6 +196,7 @@ def _reported_while_one_is_killed(
     return acknowledged
 
 
+@deep_only
 def test_its_own_servers_are_started_again_and_a_stop_waits_for_no_peer() -> None:
     with server_folder() as home:
         port = free_port()

@@ -16,6 +16,7 @@ from orchestrator.core.world.contract import rules_of
 from orchestrator.core.world.requests import OpenContract, RecordRuling
 from orchestrator.settlement import pipeline
 from orchestrator.simulation.sandbox import address_of, key_of
+from tests.support.depth import deep_only
 from tests.support.parties import settings_for
 from tests.support.single_contract import PRICE, SingleContract, second_stack, single_contract
 
@@ -145,6 +146,7 @@ def test_a_contract_that_both_parties_closed_counts_nothing_more(
 CROWD = ("ada", "bo", "cy", "dee", "eli")
 
 
+@deep_only
 def test_a_run_that_is_too_much_for_a_transaction_is_settled_in_parts(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +272,7 @@ def test_an_anchor_and_its_statements_are_one_transaction(database_url: str) -> 
         assert market.replay().contracts
 
 
+@deep_only
 def test_without_the_contract_for_it_there_are_two(database_url: str) -> None:
     with single_contract(database_url) as market:
         sandbox = market.sandbox

@@ -791,7 +791,7 @@ NAMES = {
 
 @pytest.fixture(scope="module")
 def unmoved(populated: Ledger) -> dict[str, tuple[Any, ...]]:
-    """What is in the database before the first of the attacks, which follow one another."""
+    """The database's contents before the first of the attacks, which follow one another."""
     return contents(populated)
 
 

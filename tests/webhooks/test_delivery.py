@@ -64,9 +64,9 @@ def test_one_that_is_down_for_a_day_misses_nothing_and_holds_little(
     webhook = site.register(receiver, events=ASKED)
     receiver.status = 503
     asked = site.request(*(f"early {n}" for n in range(20)))
-    tried = pass_time(site, DAY_MS // 2)
+    tried = pass_time(site, DAY_MS // 2, 3 * HOUR_MS)
     asked += site.request(*(f"late {n}" for n in range(20)))
-    tried += pass_time(site, DAY_MS // 2)
+    tried += pass_time(site, DAY_MS // 2, 3 * HOUR_MS)
     assert receiver.received == []
     # Neither what waits grows with what was asked, nor the tries with the time.
     assert site.rows(webhook, "deliveries") == MAX_WAITING
