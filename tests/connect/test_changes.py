@@ -26,6 +26,7 @@ from tests.support.api_service import (
     wallet,
 )
 from tests.support.connecting import Connector
+from tests.support.depth import cases
 from tests.support.http_server import send, serving
 from tests.support.mcp_client import ERAS, Era
 from tests.support.servers import fresh_database
@@ -122,7 +123,7 @@ class Ear:
                     return
 
 
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("era", cases(ERAS, "legacy"))
 def test_a_client_is_told_when_trust_comes_and_when_it_goes(
     service: ApiService, owner: httpx.Client, tmp_path: Path, era: Era
 ) -> None:

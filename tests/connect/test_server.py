@@ -13,13 +13,14 @@ from tests.support.api_service import (
     wallet,
 )
 from tests.support.connecting import Connector, answer_of
+from tests.support.depth import cases, deep_only
 from tests.support.mcp_client import ERAS, Era, text_of, text_of_content
 
 DEAL = {"outcome": "activated", "price": "8.00", "at_most": 5, "closes_in": "14 days"}
 CEILINGS = ("--outstanding", "100", "--a-day", "60", "--confirm", "never")
 
 
-@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("era", cases(ERAS, "2026-07-28"))
 def test_it_signs_in_and_passes_on_what_the_service_has(
     service: ApiService, surface: str, tmp_path: Path, era: Era
 ) -> None:
@@ -101,6 +102,7 @@ def test_the_model_chooses_neither_payee_nor_path(
         assert text.startswith(beginning)
 
 
+@deep_only
 def test_the_payee_is_that_of_the_configuration(
     service: ApiService, surface: str, tmp_path: Path
 ) -> None:

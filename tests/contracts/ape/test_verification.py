@@ -12,7 +12,7 @@ from ape.managers.chain import ChainManager
 from orchestrator.chain.abi import LIBRARIES
 from scripts import verification
 from scripts.verification import FACTS, INPUT, VerificationError, check, faults, write
-from tests.support.depth import PROFILE
+from tests.support.depth import PROFILE, deep_only
 
 Json = dict[str, Any]
 
@@ -91,6 +91,7 @@ def _set_fact(package: Path, **facts: object) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | facts))
 
 
+@deep_only
 def test_whatever_is_not_exactly_so_is_found(
     packages: Path, address_book: Json, chain: ChainManager, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import {Terms} from "contracts/terms/Terms.sol";
 /// Logs that are written by the rules, whatever happens in them, and strangers that show whatever
 /// they like: nothing is disproved. The rules of attribution are written down here once more,
 /// plainly and over the whole history.
-/// forge-config: default.fuzz.runs = 12
+/// forge-config: default.fuzz.runs = 8
 /// forge-config: deep.fuzz.runs = 300
 contract HonestTest is EvidenceFixture {
     /// A transition that may be taken back, as the rules have it.
