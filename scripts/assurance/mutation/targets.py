@@ -34,7 +34,8 @@ def _of_escrow(*names: str) -> tuple[str, ...]:
 
 
 def _part(name: str) -> Target:
-    return Target(f"contracts/escrow/{name}.sol", ("escrow",), (ESCROW,))
+    tests = ("escrow", "terms/OpenRules.t.sol")
+    return Target(f"contracts/escrow/{name}.sol", tests, (ESCROW,))
 
 
 def _test_of(folder: str, library: str) -> str:
@@ -124,7 +125,7 @@ TARGETS = {
     "Openings": _part("Openings"),
     "Settlements": _part("Settlements"),
     "Disputes": _part("Disputes"),
-    "Vault": Target("contracts/escrow/Vault.sol", ("escrow",), (ESCROW,)),
+    "Vault": _part("Vault"),
     "Exhibits": Target("contracts/evidence/Exhibits.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Payloads": Target("contracts/evidence/Payloads.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Terms": Target(
