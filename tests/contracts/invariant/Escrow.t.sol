@@ -18,7 +18,7 @@ import {Payments} from "contracts/escrow/Payments.sol";
 /// forge-config: default.invariant.include-storage = false
 /// forge-config: default.invariant.include-push-bytes = false
 /// forge-config: default.invariant.shrink-run-limit = 300
-/// forge-config: deep.invariant.runs = 60
+/// forge-config: deep.invariant.runs = 240
 /// forge-config: deep.invariant.depth = 200
 /// forge-config: deep.invariant.dictionary-weight = 0
 /// forge-config: deep.invariant.include-storage = false
