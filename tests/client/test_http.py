@@ -33,7 +33,7 @@ def test_a_server_that_answers_a_byte_at_a_time_is_left(byte: bytes) -> None:
         else:
             ended.put("finished")
 
-    with serving(drip) as url, Client(url, timeout_s=0.4) as client:
+    with serving(drip) as url, Client(url, timeout_s=1) as client:
         with pytest.raises(ServerError, match="sent too much, or too slowly"):
             client.get("/v1/log")
         assert ended.get(timeout=60) == "left"

@@ -26,7 +26,7 @@ from orchestrator.runtime.connections import (
 from orchestrator.runtime.stack import listen
 
 MANY = Bounds(50, 50)
-SHORT = Patience(head_s=0.3, body_s=0.3, idle_s=0.3, take_s=0.3, stop_s=1)
+SHORT = Patience(head_s=0.5, body_s=0.5, idle_s=0.5, take_s=0.5, stop_s=1)
 LONG = Patience(head_s=60, body_s=60, idle_s=60, take_s=60, stop_s=1)
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 HALF_HEAD = b"GET / HTTP/1.1\r\nHost: he"
@@ -167,8 +167,9 @@ def test_who_takes_nothing_of_an_answer_has_its_time_and_no_more(sent: bytes) ->
 
 @pytest.mark.parametrize("sent", [GET_LONG * 3, LAST_LONG])
 def test_who_takes_nothing_of_an_answer_gives_way(sent: bytes) -> None:
-    with serving(Bounds(1, 1)) as (gate, address), closing(connect(address, sent)):
-        until(lambda: gate.waits == 0 and len(gate) == 1)
+    with serving(Bounds(1, 1)) as (gate, address), closing(connect(address, sent)) as peer:
+        # It has begun, so that no peer is waited for but one that takes nothing.
+        assert peer.recv(1, socket.MSG_PEEK)
         until(lambda: gate.waits == 1)
         assert ask(address) == "empty"
 
@@ -176,14 +177,13 @@ def test_who_takes_nothing_of_an_answer_gives_way(sent: bytes) -> None:
 def test_who_takes_its_answer_slowly_gets_all_of_it() -> None:
     """As long as it takes some in its time, which is many times over here."""
     with (
-        serving(patience=SHORT._replace(take_s=0.1)) as (_, address),
+        serving(patience=SHORT._replace(take_s=1)) as (_, address),
         closing(connect(address, LAST_LONG)) as peer,
     ):
-        found, begun_s = 0, time.monotonic()
+        found, begun_s, waits = 0, time.monotonic(), threading.Event()
         while part := peer.recv(100_000):
             found += len(part)
-            while time.monotonic() - begun_s < found / (LONG_BYTES / 0.5):
-                pass
+            waits.wait(3 * found / LONG_BYTES - (time.monotonic() - begun_s))
         assert found > LONG_BYTES
 
 

@@ -44,15 +44,9 @@ from orchestrator.simulation import cdnow
 from orchestrator.simulation.sandbox import address_of, key_of
 from orchestrator.storage.database import API, LOGINS
 from tests.support.depth import deep_only
-from tests.support.servers import server_folder, urls_of
+from tests.support.servers import free_port, server_folder, urls_of
 
 COMMAND = str(Path(sys.executable).with_name("tallystick"))
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextmanager
@@ -171,28 +165,33 @@ def _reported_while_one_is_killed(
     acknowledged: list[str] = []
     killed = threading.Event()
 
-    def report(thread: int) -> None:
-        with OwnerClient(url, wallet(key_of("owner")), f"owner {thread}") as owner:
-            owner.sign_in()
-            for number in count():
-                key = f"{thread}-{number}"
-                event = EventReport(key, f"lead {key}", "purchase", "1.50", now_ms())
-                with suppress(ServerError):
-                    owner.report_event(surface, event, wait_s=10)
-                    acknowledged.append(key)
-                if killed.is_set() and number > 20:
-                    return
+    def report(thread: int, owner: OwnerClient) -> None:
+        for number in count():
+            key = f"{thread}-{number}"
+            event = EventReport(key, f"lead {key}", "purchase", "1.50", now_ms())
+            with suppress(ServerError):
+                owner.report_event(surface, event, wait_s=10)
+                acknowledged.append(key)
+            if killed.is_set() and number > 20:
+                return
 
-    threads = [threading.Thread(target=report, args=(number,)) for number in range(3)]
-    for thread in threads:
-        thread.start()
-    wait = threading.Event()
-    assert any(len(acknowledged) > 9 or wait.wait(0.1) for _ in range(600))
-    os.kill(process, signal.SIGKILL)
-    assert heard(output, "of the API had ended by itself")["level"] == "warning"
-    killed.set()
-    for thread in threads:
-        thread.join(60)
+    with ExitStack() as exits:
+        threads = []
+        # All have signed in before the kill: who is met by it while signing in has no answer.
+        for number in range(3):
+            client = OwnerClient(url, wallet(key_of("owner")), f"owner {number}")
+            owner = exits.enter_context(client)
+            owner.sign_in()
+            threads.append(threading.Thread(target=report, args=(number, owner)))
+        for thread in threads:
+            thread.start()
+        wait = threading.Event()
+        assert any(len(acknowledged) > 9 or wait.wait(0.1) for _ in range(600))
+        os.kill(process, signal.SIGKILL)
+        assert heard(output, "of the API had ended by itself")["level"] == "warning"
+        killed.set()
+        for thread in threads:
+            thread.join(60)
     return acknowledged
 
 
@@ -229,7 +228,7 @@ def test_its_own_servers_are_started_again_and_a_stop_waits_for_no_peer() -> Non
                 assert any(reports(owner, surface, event) or wait.wait(0.1) for _ in range(600))
                 assert any(is_ready(url) or wait.wait(0.1) for _ in range(600))
                 # Its chain, as its database, is as it was.
-                assert any(size() == anchored or wait.wait(0.1) for _ in range(600))
+                assert any(size() >= anchored or wait.wait(0.1) for _ in range(600))
             peer = exits.enter_context(socket.create_connection(("127.0.0.1", port)))
             peer.sendall(b"POST /v1/sign-in/nonce HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n")
             begun = time.monotonic()

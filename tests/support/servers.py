@@ -1,6 +1,8 @@
 """Folders, databases and the start of time for the servers that tests run."""
 
+import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,8 @@ CHAIN_START_S = 1_767_225_600
 TEMPLATE = "template_of_tests"
 
 _numbers = count(1)
+# Below those that the kernel hands out, which it could give to another before a server listens.
+_ports = count(20_000 + os.getpid() * 32 % 12_000)
 
 
 @contextmanager
@@ -49,6 +53,19 @@ def fresh_database(server: LocalPostgres, template: str = TEMPLATE) -> Iterator[
             yield server.url_of(name)
         finally:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def free_port() -> int:
+    """Return a port of loopback that nothing else is given meanwhile, for a server yet to start."""
+    for port in _ports:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("ports have no end")
 
 
 def urls_of(owner_url: str) -> DatabaseUrls:

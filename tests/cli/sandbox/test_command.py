@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,16 +44,10 @@ from tests.support import schema_client
 from tests.support.connecting import COMMAND, ROOT, Connector
 from tests.support.depth import deep_only
 from tests.support.schema_client import SchemaClient
-from tests.support.servers import server_folder
+from tests.support.servers import free_port, server_folder
 
 MOST_S = 180
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Box:
