@@ -47,7 +47,10 @@ class RpcProxy:
                 asks = asked if is_batch else [asked]
                 proxy.asks += asks
                 proxy.batches.append(len(asks) if is_batch else 0)
-                reply = proxy.fault(asks, proxy.forward)
+                try:
+                    reply = proxy.fault(asks, proxy.forward)
+                except (OSError, http.client.HTTPException):
+                    return  # the node is away, so nobody answers
                 if reply is None:
                     return
                 if isinstance(reply, list):

@@ -110,6 +110,9 @@ contract ClaimsPaidTest is GuardedFixture {
     function test_disputedFromT3ToT4() public {
         vm.warp(_t2(terms) + 1);
         _claimLead(terms, "ann");
+        // Days before T3, and in its second.
+        _expectNotInSecondHalf();
+        _disputeClaims(owner.addr);
         vm.warp(_t3(terms));
         _expectNotInSecondHalf();
         _disputeClaims(owner.addr);

@@ -64,5 +64,18 @@ contract EscrowLensTest is GuardedFixture {
         assertEq(s.budget, 3 * PRICE);
         assertEq(s.net, 3 * PRICE);
         assertEq(s.held | s.claims, 0);
+        assertEq(s.finalSince, 0, "nothing is held back");
+    }
+
+    /// A statement that waited long enough is the last final one, before anybody writes that down.
+    function test_aSnapshotNamesTheStatementThatIsFinalByNow() public {
+        Terms memory terms = _claimable();
+        bytes32 id = _open(terms);
+        uint64 position = _state(terms, PRICE, 0);
+        assertEq(lens.snapshotOf(_t(id)).lastFinal, 0);
+        vm.warp(lens.snapshotOf(_t(id)).resolvesAt + 1);
+        Snapshot memory s = lens.snapshotOf(_t(id));
+        assertEq(s.lastFinal, position);
+        assertEq(s.pendingPosition, 0);
     }
 }
