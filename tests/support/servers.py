@@ -23,7 +23,7 @@ TEMPLATE = "template_of_tests"
 
 _numbers = count(1)
 # Below those that the kernel hands out, which it could give to another before a server listens.
-_ports = count(20_000 + os.getpid() * 32 % 12_000)
+_ports = iter(range(20_000 + os.getpid() * 32 % 12_000, 32_768))
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
-    raise AssertionError("ports have no end")
+    raise AssertionError("no port below those that the kernel hands out is free")
 
 
 def urls_of(owner_url: str) -> DatabaseUrls:
