@@ -9,6 +9,7 @@ from starlette.routing import compile_path
 
 from api.context import ChainReads, Service, ServiceInfo
 from api.description.openapi import describe
+from api.gathering import Gathering
 from api.http import problems, submissions
 from api.http.middleware import CrossOrigin, RequestGuard, SourceGuard, Traced
 from api.mcp import server as mcp
@@ -92,6 +93,8 @@ def create_app(
         bell=Bell(database),
         streams=StreamPlaces(limits, holders),
         replaying=CapacityLimiter(limits.replays_at_once),
+        gathering=Gathering(submissions.MAX_GATHERED),
+        admissions=Gathering(submissions.MAX_GATHERED),
     )
     problems.install(app)
     app.add_middleware(CrossOrigin, origins=origins)

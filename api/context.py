@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
+from uuid import UUID
 
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from api.gathering import Gathering
 from api.places import ConcurrencyLimit, CountHolders, SourceLimit, StreamPlaces, count_alone
 from orchestrator.core.account.agent_card import CardKey
 from orchestrator.core.common.limits import Limits
@@ -16,6 +18,7 @@ from orchestrator.core.deals.site import Funds, TokenInfo
 from orchestrator.core.deals.terms import Domain, Terms
 from orchestrator.log.feed import Feed
 from orchestrator.log.reader import LogReader
+from orchestrator.storage.allowances import Admission
 from orchestrator.storage.database import Database
 from orchestrator.storage.listening import Bell
 from orchestrator.storage.traces import Tracer
@@ -116,6 +119,11 @@ class Service:
     # order in which they came, so that others find the processor and the database free.
     reads: CapacityLimiter
     touches: CapacityLimiter
+    # Requests that come one by one and are taken together: each becomes an id, and whether it waits
+    # since now.
+    gathering: Gathering[Any, tuple[UUID, bool]]
+    # Requests that are let in together.
+    admissions: Gathering[Any, Admission]
 
 
 # Not a plain function, which FastAPI would hand to a thread.

@@ -48,7 +48,7 @@ def costs_of(request: Request) -> Costs:
     """Return the costs of a request with a key; a bulk's lines are charged when they are read."""
     if request.method == "GET":
         return {"requests": 1, "rows": _rows_of(request)}
-    if request.url.path.endswith("/bulk"):
+    if request.scope["path"].endswith("/bulk"):
         return {"requests": 1}
     return {"requests": 1, act_of(request): 1}
 
@@ -176,7 +176,7 @@ def charge_read(service: Service, request: Request, source: Source) -> None:
     if path.endswith("/log/bundles"):
         rows = BUNDLE_ROWS
     else:
-        rows = ANSWER_ROWS if request.url.path.endswith("/why") else _rows_of(request)
+        rows = ANSWER_ROWS if request.scope["path"].endswith("/why") else _rows_of(request)
     _charge_source(service, request, source, {"reads": 1, "read-rows": rows})
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from starlette.concurrency import run_in_threadpool
 
 from api.context import Service, TheService
 from api.http.allowances import costs_of, note, occupy
@@ -31,6 +32,7 @@ from orchestrator.core.common.limits import limits_by_level
 from orchestrator.core.common.units import format_ms
 from orchestrator.core.log.entry import ZERO_WORD, address_word
 from orchestrator.storage import allowances
+from orchestrator.storage.allowances import Admission
 from orchestrator.storage.database import Asked, Row, Session
 
 KEY_PREFIX = "tsk_"
@@ -88,10 +90,17 @@ _bearer = HTTPBearer(
 BearerKey = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def _authenticate(
+async def _authenticate(
     service: TheService, request: Request, wanted: SecurityScopes, credentials: BearerKey
 ) -> Caller:
-    return caller_of(service, request, credentials, wanted.scopes)
+    """Return the caller as `caller_of` does; requests that come at one time are let in together."""
+    charge = _charge_of(request, _secret_in(credentials), wanted.scopes)
+
+    async def work(requests: Sequence[Charge]) -> list[Admission]:
+        return [await run_in_threadpool(charge.admission, service, len(requests))] * len(requests)
+
+    admitted = await service.admissions.act(charge, charge, work)
+    return _admitted(service, request, charge.secret, wanted.scopes, admitted)
 
 
 def caller_of(
@@ -101,6 +110,17 @@ def caller_of(
 
     Raises `Refusal` (401, 403 or 429).
     """
+    return admit(service, request, _secret_in(credentials), scopes)
+
+
+def admit(service: Service, request: Request, secret: bytes, scopes: Sequence[str]) -> Caller:
+    """Return the caller behind a key's secret as `caller_of` does."""
+    admitted = _charge_of(request, secret, scopes).admission(service)
+    return _admitted(service, request, secret, scopes, admitted)
+
+
+def _secret_in(credentials: BearerKey) -> bytes:
+    """Return the secret of the key that a request carries. Raises `Refusal` (401)."""
     if credentials is None:
         raise Refusal(
             401,
@@ -110,30 +130,60 @@ def caller_of(
         )
     if not _KEY.fullmatch(credentials.credentials):
         raise _bad_key("key-malformed", "this is no API key: tsk_ and 43 more characters")
-    return admit(service, request, secret_of(credentials.credentials), scopes)
+    return secret_of(credentials.credentials)
 
 
-def admit(service: Service, request: Request, secret: bytes, scopes: Sequence[str]) -> Caller:
-    """Return the caller behind a key's secret, charged for one request.
+class Charge(NamedTuple):
+    """The charge for a request: requests of one key that cost the same have equal ones.
+
+    `surface` and `scopes` are empty unless the key's account is charged by its level there.
+    """
+
+    secret: bytes
+    costs: tuple[tuple[str, int], ...]
+    surface: bytes | None
+    scopes: tuple[str, ...]
+
+    def admission(self, service: Service, requests: int = 1) -> Admission:
+        """Return the admission of so many requests at once, as `allowances.admit` does."""
+        limits = (service.limits, *(limits_by_level(service.limits) if self.scopes else ()))
+        return allowances.admit(
+            service.database,
+            self.secret,
+            dict(self.costs),
+            limits,
+            requests=requests,
+            log_id=service.log_id,
+            surface=self.surface,
+            scopes=list(self.scopes),
+        )
+
+
+def _charge_of(request: Request, secret: bytes, scopes: Sequence[str]) -> Charge:
+    """Return what a request costs the account of a key."""
+    surface = _surface_in(request)
+    # Where it acts as operator on a surface, by its level there.
+    of_level = tuple(each for each in scopes if each.startswith("operator:")) if surface else ()
+    costs = tuple(costs_of(request).items())
+    return Charge(secret, costs, surface if of_level else None, of_level)
+
+
+def _surface_in(request: Request) -> bytes | None:
+    """Return the surface that a path names, None for none; what is no id is refused later."""
+    surface = request.path_params.get("surface")
+    return bytes.fromhex(surface[2:]) if surface and _WORD.fullmatch(surface) else None
+
+
+def _admitted(
+    service: Service, request: Request, secret: bytes, scopes: Sequence[str], admitted: Admission
+) -> Caller:
+    """Return the caller of a request that was charged.
 
     Raises `Refusal` (401, 403 or 429) unless its key is live and has one of these scopes.
     """
-    surface = request.path_params.get("surface")
-    word = bytes.fromhex(surface[2:]) if surface and _WORD.fullmatch(surface) else None
-    # Where it acts as operator on a surface, by its level there.
-    of_level = [scope for scope in scopes if scope.startswith("operator:")] if word else []
-    key, spent, limits = allowances.admit(
-        service.database,
-        secret,
-        costs_of(request),
-        (service.limits, *limits_by_level(service.limits)) if of_level else (service.limits,),
-        log_id=service.log_id,
-        surface=word,
-        scopes=of_level,
-    )
-    caller = _caller(key, secret)
+    caller = _caller(admitted.key, secret)
     # Refusals from here on must not undo the charge, so its transaction has ended.
-    note(request, spent, limits)
+    note(request, admitted.spent, admitted.limits)
     occupy(service, request, caller.account)
     if not caller.scopes.intersection(scopes):
         raise Refusal(
@@ -143,9 +193,9 @@ def admit(service: Service, request: Request, secret: bytes, scopes: Sequence[st
             f"{', '.join(sorted(caller.scopes))}",
             headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope"'},
         )
-    if word is not None:
-        # Wherever a path names a surface; what is no id is refused later.
-        check_surface(caller, word)
+    surface = _surface_in(request)
+    if surface is not None:
+        check_surface(caller, surface)
     return caller
 
 

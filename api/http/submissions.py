@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from anyio import CapacityLimiter, sleep, to_thread
@@ -37,6 +37,7 @@ from orchestrator.core.world.requests import Request as Requested
 from orchestrator.log import inbox
 from orchestrator.log.inbox import EventAheadError, Result, Submission, Taken
 from orchestrator.storage.database import Session
+from orchestrator.storage.traces import followed
 
 Line = TypeVar("Line", bound=BulkLine)
 Body_co = TypeVar("Body_co", covariant=True)
@@ -44,6 +45,8 @@ Part = TypeVar("Part")
 
 MAX_WAIT_S = 10
 MAX_LINES = 5_000
+# The most requests that came one by one and are taken together.
+MAX_GATHERED = 32
 # How far ahead of the database's clock an event may be dated and is still waited for.
 MAX_AHEAD_S = 5
 _POLL_S = 0.05
@@ -103,6 +106,13 @@ class Item(Generic[Body_co]):
     body: Body_co
 
 
+class Entering(NamedTuple, Generic[Body_co]):
+    """One body, and as much of its request as the inbox must see before it lets it in."""
+
+    item: Item[Body_co]
+    request: Requested
+
+
 @dataclass(frozen=True)
 class Intake:
     """The intake of a caller's requests into the log's inbox, during one HTTP request."""
@@ -156,10 +166,12 @@ class Intake:
         log_id, account = self.service.log_id, self.caller.account
         return self._noted(inbox.submit_last(session, log_id, account, submission))
 
-    def take_last(self, session: Session, submission: Submission) -> list[UUID]:
-        """Take one request as `take` does, and end the session's transaction."""
+    def take_last(self, session: Session, submissions: Sequence[Submission]) -> list[UUID]:
+        """Take requests as `take` does; one alone ends the session's transaction too."""
+        if len(submissions) > 1:
+            return self.take(session, submissions)
         log_id, account = self.service.log_id, self.caller.account
-        return self._noted(inbox.take_last(session, log_id, account, submission))
+        return self._noted(inbox.take_last(session, log_id, account, *submissions))
 
     async def take_one(
         self, take: Callable[[Session], list[UUID]], entering: Sequence[Requested] = ()
@@ -168,7 +180,42 @@ class Intake:
 
         The transaction begins by entering for some requests, if they are known before it.
         """
-        (status,) = await self.wait_for(await self._take(take, entering))
+        return await self._taken(await self._take(take, entering))
+
+    async def take_gathered(
+        self,
+        what: str,
+        item: Item[Body_co],
+        entering: Requested,
+        take: Callable[[Session, Sequence[Entering[Body_co]]], list[UUID]],
+    ) -> RequestStatus:
+        """Take one request as `take_one` does, together with those that come with it.
+
+        These are of the same key, and are taken by the same `take`, which `what` names. If they
+        cannot be taken together, each is taken alone. Raises `Refusal`.
+        """
+
+        async def work(gathered: Sequence[Entering[Body_co]]) -> list[tuple[UUID, bool]]:
+            ids = await self._take_now(
+                lambda session: take(session, gathered), [each.request for each in gathered]
+            )
+            return [(each, each in self._fresh) for each in ids]
+
+        # What is stored with a trace of its own goes alone.
+        group, one = (what, self.caller.secret, followed()), Entering(item, entering)
+        try:
+            name, is_fresh = await self.service.gathering.act(group, one, work)
+        except EventAheadError:
+            # No others wait for its time.
+            return await self.take_one(lambda session: take(session, [one]), [entering])
+        self._fresh.clear()
+        if is_fresh:
+            self._fresh.add(name)
+        return await self._taken([name])
+
+    async def _taken(self, ids: Sequence[UUID]) -> RequestStatus:
+        """Return the status of one request that was taken. Raises `Refusal` if it was refused."""
+        (status,) = await self.wait_for(ids)
         if status.code is not None:
             raise Refusal(
                 problems.status_of_refused(status.code), status.code, status.detail or "refused"
@@ -222,20 +269,12 @@ class Intake:
         What is refused as dated too far ahead leaves nothing behind: its key is not used up. A wait
         holds one of the places that `Prefer` uses too, and no connection. Raises `Refusal`.
         """
-
-        begin = inbox.beginning(self.service.log_id, entering) if entering else None
-
-        def in_transaction() -> list[UUID]:
-            self._fresh.clear()
-            with acting(self.service, self.caller, lets_go_early=True, entering=begin) as session:
-                return take(session)
-
         # The database's clock may be a simulated one; patience is measured in real time.
         deadline, has_place = math.inf, False
         try:
             while True:
                 try:
-                    return await to_thread.run_sync(in_transaction, limiter=self.limiter)
+                    return await self._take_now(take, entering)
                 except EventAheadError as early:
                     wait_s, now_s = early.ahead_ms / 1000, time.monotonic()
                     deadline = min(deadline, now_s + MAX_AHEAD_S)
@@ -251,6 +290,19 @@ class Intake:
         finally:
             if has_place:
                 self.service.waiting.release(self.caller.account)
+
+    async def _take_now(
+        self, take: Callable[[Session], list[UUID]], entering: Sequence[Requested] = ()
+    ) -> list[UUID]:
+        """Take requests in a transaction. Raises `Refusal` or, for one ahead, `EventAheadError`."""
+        begin = inbox.beginning(self.service.log_id, entering) if entering else None
+
+        def in_transaction() -> list[UUID]:
+            self._fresh.clear()
+            with acting(self.service, self.caller, lets_go_early=True, entering=begin) as session:
+                return take(session)
+
+        return await to_thread.run_sync(in_transaction, limiter=self.limiter)
 
     async def wait_for(self, ids: Sequence[UUID]) -> list[RequestStatus]:
         """Return the statuses of requests after the wait that the caller prefers.

@@ -400,20 +400,26 @@ def pseudonyms_for(
     return {row.external_id: row.lead for row in rows}
 
 
-def own_pseudonym_for(
-    session: Session, log_id: bytes, surface: bytes, external_id: str, new_pseudonym: bytes
-) -> Row | None:
-    """Return the owner of a surface and the pseudonym of an identity there, as `pseudonyms_for`.
+def own_pseudonyms_for(
+    session: Session,
+    log_id: bytes,
+    surface: bytes,
+    external_ids: Sequence[str],
+    new_pseudonyms: Sequence[bytes],
+) -> list[Row]:
+    """Return the pseudonyms of a few identities as `pseudonyms_for`, each with the surface's owner.
 
-    It is None if there is no such surface.
+    There are no rows if there is no such surface.
     """
-    _check_external_id("lead", external_id)
-    return session.one(
-        "log.own_pseudonym",
+    for external_id in external_ids:
+        _check_external_id("lead", external_id)
+    offered = dict(zip(external_ids, new_pseudonyms, strict=True))
+    return session.all(
+        "log.own_pseudonyms",
         log_id=log_id,
         surface=surface,
-        external_id=external_id,
-        fresh=new_pseudonym,
+        external_ids=list(offered),
+        fresh=list(offered.values()),
     )
 
 

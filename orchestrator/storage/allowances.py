@@ -20,6 +20,14 @@ class Spent(NamedTuple):
         return left_us * self.rate.quota // self.rate.window_us
 
 
+class Admission(NamedTuple):
+    """What is known of a key, None for nothing; what its account was charged, by which limits."""
+
+    key: Row | None
+    spent: list[Spent]
+    limits: Limits
+
+
 def spend(session: Session, account: str, limits: Limits, costs: Mapping[str, int]) -> list[Spent]:
     """Spend from those allowances of an account that have enough; `costs` are by name of rate."""
     rows = session.all("api.spend_allowances", account=account, **_priced(costs, [limits]))
@@ -31,20 +39,32 @@ def admit(
     secret: bytes,
     costs: Mapping[str, int],
     limits: Sequence[Limits],
+    *,
+    requests: int = 1,
     **of: object,
-) -> tuple[Row | None, list[Spent], Limits]:
+) -> Admission:
     """Charge the account of the key that has this secret, in a transaction of its own.
+
+    `costs` are those of each of so many requests. Of several each is let in, or `DatabaseError` is
+    raised and nothing charged if the allowances have not enough for all.
 
     Return what is known of the key (None: nothing), what was spent if it is live, and by which of
     the limits: the first or, where the key has one of the scopes for the surface, those of its
     account's level there, which follow from level 0 on. `of` are `log_id`, `surface` and `scopes`.
     """
-    rows = database.ask("api.admit", secret=secret, **of, **_priced(costs, limits))
+    charged_costs = {name: units * requests for name, units in costs.items()}
+    rows = database.ask(
+        "api.admit",
+        secret=secret,
+        undivided=requests > 1,
+        **of,
+        **_priced(charged_costs, limits),
+    )
     if not rows:
-        return None, [], limits[0]
+        return Admission(None, [], limits[0])
     used = limits[rows[0].place]
     charged = [row for row in rows if row.bucket is not None]
-    return rows[0], _spent(charged, used, costs), used
+    return Admission(rows[0], _spent(charged, used, costs), used)
 
 
 def _priced(costs: Mapping[str, int], limits: Sequence[Limits]) -> dict[str, list[object]]:

@@ -19,7 +19,7 @@ import psycopg
 from psycopg import IsolationLevel, sql
 from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import namedtuple_row
+from psycopg.rows import RowFactory, RowMaker, namedtuple_row
 from psycopg.types.string import BytesBinaryDumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -239,13 +239,13 @@ class Session:
         """
         if not self._opening and len(queries) == 1:
             ((query, arguments),) = queries
-            return [self._raw.execute(statement(query), arguments)]
+            return [_execute(self._raw, query, arguments)]
         opening, self._opening = self._opening, ()
         sent: list[psycopg.Cursor[Row]] = []
         try:
             with self._raw.pipeline():
                 for query, arguments in (*opening, *queries):
-                    sent.append(self._raw.execute(statement(query), arguments))
+                    sent.append(_execute(self._raw, query, arguments))
         except DatabaseError:
             self._has_failed = True
             raise
@@ -257,7 +257,8 @@ class Session:
 
     def _look_at_key(self, presented: Sequence[psycopg.Cursor[Row]]) -> None:
         """Have the key judged, if the transaction came so far as to present it."""
-        rows = [row for cursor in presented if cursor.description for row in cursor.fetchall()]
+        results = (cursor for cursor in presented if cursor.pgresult and cursor.pgresult.ntuples)
+        rows = [row for cursor in results for row in cursor.fetchall()]
         if rows:
             self._key = rows[0] if rows[0].key is not None else None
             self._check(self._key)
@@ -412,7 +413,7 @@ class Database(Resource):
         It is for no account, and its limits are those that it sets itself.
         """
         with self._connection() as raw:
-            return raw.execute(statement(query), arguments).fetchall()
+            return _execute(raw, query, arguments).fetchall()
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Row]]:
@@ -769,7 +770,32 @@ def _checksum(text: str) -> bytes:
 
 # --- Named queries --------------------------------------------------------------------------------
 
+
 _HEAD = re.compile(r"^-- name: (\w+)\n-- (\S.*)\n", re.MULTILINE)
+
+
+def _execute(
+    raw: psycopg.Connection[Row], query: str, arguments: Mapping[str, object]
+) -> psycopg.Cursor[Row]:
+    """Execute a named query; return the cursor of its rows."""
+    cursor = raw.cursor(row_factory=_rows_of(query))
+    return cursor.execute(statement(query), arguments)
+
+
+# What makes the rows of a query, by its name and the number of its columns.
+_row_makers: dict[tuple[str, int], RowMaker[Row]] = {}
+
+
+def _rows_of(query: str) -> RowFactory[Row]:
+    """Return the row factory of a named query, which asks once what its columns are called."""
+
+    def factory(cursor: psycopg.Cursor[Any]) -> RowMaker[Row]:
+        of = query, cursor.pgresult.nfields if cursor.pgresult else 0
+        if of not in _row_makers:
+            _row_makers[of] = namedtuple_row(cursor)
+        return _row_makers[of]
+
+    return factory
 
 
 def statement(query: str) -> str:

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from orchestrator.core.common.limits import Limits
-from orchestrator.storage.allowances import Spent, spend
+from orchestrator.storage.allowances import Admission, Spent, admit, spend
 from orchestrator.storage.database import API, WORKER, Database
 from tests.support.keys import give_key, secret_of
 from tests.support.servers import open_as
@@ -63,3 +63,36 @@ def test_the_worker_counts_openings_of_any_owner_and_nothing_else(database_url: 
         assert [each.wait_us == 0 for each in found] == [True, True, False]
         with database.transaction(OTHER) as session, pytest.raises(psycopg.Error):
             spend(session, ACCOUNT, LIMITS, {"touches": 1})
+
+
+def admitted(database: Database, costs: dict[str, int], requests: int) -> Admission:
+    return admit(
+        database,
+        secret_of(ACCOUNT),
+        costs,
+        [LIMITS],
+        requests=requests,
+        log_id=b"",
+        surface=None,
+        scopes=[],
+    )
+
+
+def test_several_requests_are_charged_all_or_not_at_all(database_url: str) -> None:
+    costs = {"acts": 1, "touches": 1}
+    with api_of(database_url) as database:
+        assert [each.remaining for each in admitted(database, costs, 7).spent] == [993, 3]
+        with pytest.raises(psycopg.Error, match='"touches" has not enough'):
+            admitted(database, costs, 4)
+        assert [each.remaining for each in admitted(database, costs, 3).spent] == [990, 0]
+        # One alone takes from each that has enough, and is told which has not.
+        acts, touches = admitted(database, costs, 1).spent
+        assert (acts.remaining, acts.wait_us) == (989, 0)
+        assert touches.wait_us > 0
+
+
+def test_a_key_that_is_not_live_is_told_whatever_several_would_cost(database_url: str) -> None:
+    with api_of(database_url) as database, psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute("UPDATE api_keys SET revoked_ms = 1 WHERE account = %s", (ACCOUNT,))
+        found = admitted(database, {"touches": 1}, 99)
+        assert (found.key and found.key.state, found.spent) == ("revoked", [])

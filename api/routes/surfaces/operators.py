@@ -15,6 +15,7 @@ from api.http.json_input import StrictRoute, ndjson_body
 from api.http.problems import Fault, Refusal, documented, not_found
 from api.http.submissions import (
     MAX_LINES,
+    Entering,
     IdempotencyKey,
     Intake,
     Item,
@@ -122,18 +123,24 @@ async def touch(
 ) -> RequestStatus:
     """Record an action that you took on a lead."""
     item = Item[bodies.Touch](key, "body", body)
-    submission = _touch_submission(item, surface, intake.caller)
+    request = _touch_submission(item, surface, intake.caller).request
 
-    def take(session: Session) -> list[UUID]:
-        _check_touches(intake, session, surface, [item])
-        intake.enter(session, [submission.request])
+    def take(session: Session, gathered: Sequence[Entering[bodies.Touch]]) -> list[UUID]:
+        items = [each.item for each in gathered]
+        _check_touches(intake, session, surface, items)
+        intake.enter(session, [each.request for each in gathered])
+        submissions = [_touch_submission(each, surface, intake.caller) for each in items]
         if body.fence is None:
-            return intake.take_last(session, submission)
-        taken = intake.take(session, [submission])
+            return intake.take_last(session, submissions)
+        taken = intake.take(session, submissions)
         check_lease(intake, session, surface, body, taken)
         return taken
 
-    return await intake.take_one(take, [submission.request])
+    if body.fence is not None:
+        return await intake.take_one(
+            lambda session: take(session, [Entering(item, request)]), [request]
+        )
+    return await intake.take_gathered(f"touches of {surface}", item, request, take)
 
 
 @router.post(

@@ -21,6 +21,7 @@ from api.http.json_input import StrictRoute, ndjson_body
 from api.http.problems import Refusal, not_found
 from api.http.submissions import (
     MAX_LINES,
+    Entering,
     IdempotencyKey,
     Intake,
     Item,
@@ -226,9 +227,11 @@ async def report_event(
         return await intake.take_one(
             lambda session: submit_events(intake, session, surface, [item])
         )
-    lead, dated = body.lead, _dated(item, from_hex(surface))
-    return await intake.take_one(
-        lambda session: _submit_own(intake, session, surface, item, lead, dated), [dated]
+    return await intake.take_gathered(
+        f"own events of {surface}",
+        item,
+        _dated(item, from_hex(surface)),
+        lambda session, gathered: _submit_own(intake, session, surface, gathered),
     )
 
 
@@ -260,10 +263,7 @@ def submit_events(
     inbox.enter(session, service.log_id, [_dated(item, word) for item in items])
     named = [Named(item.body.lead, item.body.ref) for item in items]
     bound = bind(session, service.log_id, word, named, _new_word)
-    own_orders = [
-        OwnOrder(lead, item.body.order) if item.body.order is not None else None
-        for item, (lead, *_) in zip(items, bound, strict=True)
-    ]
+    own_orders = [_own_order(item, one.lead) for item, one in zip(items, bound, strict=True)]
     orders = _order_words(service, session, word, own_orders)
     return intake.take(
         session,
@@ -278,24 +278,34 @@ def _submit_own(
     intake: Intake,
     session: Session,
     surface: str,
-    item: Item[bodies.ProductEvent],
-    external_id: str,
-    dated: ProductEvent,
+    gathered: Sequence[Entering[bodies.ProductEvent]],
 ) -> list[UUID]:
-    """Submit one event that comes by the owner's own id alone; the transaction entered for it.
+    """Submit events that came by the owner's own ids alone; the transaction entered for them.
 
     It does what `submit_events` does for all others, in few round trips.
     """
     service, word = intake.service, from_hex(surface)
-    row = inbox.own_pseudonym_for(session, service.log_id, word, external_id, _new_word())
-    owned = _owned(row, intake.caller)
-    intake.enter(session, [dated])
-    order = ZERO_WORD
-    if item.body.order is not None:
-        named = OwnOrder(owned.lead, item.body.order)
-        order = _order_words(service, session, word, [named])[named]
-    bound = Bound(owned.lead, None)
-    return intake.take_last(session, _event_submission(item, surface, bound, order))
+    named = [(item, item.body.lead) for item, _ in gathered if item.body.lead is not None]
+    fresh = [_new_word() for _ in named]
+    rows = inbox.own_pseudonyms_for(
+        session, service.log_id, word, [lead for _, lead in named], fresh
+    )
+    _owned(rows[0] if rows else None, intake.caller)
+    intake.enter(session, [request for _, request in gathered])
+    leads = {row.external_id: row.lead for row in rows}
+    events = [(item, leads[lead]) for item, lead in named]
+    own_orders = [_own_order(item, lead) for item, lead in events]
+    orders = _order_words(service, session, word, own_orders)
+    submissions = [
+        _event_submission(item, surface, Bound(lead, None), orders[order] if order else ZERO_WORD)
+        for (item, lead), order in zip(events, own_orders, strict=True)
+    ]
+    return intake.take_last(session, submissions)
+
+
+def _own_order(item: Item[bodies.ProductEvent], lead: bytes) -> OwnOrder | None:
+    """Return the order that an event of a lead names."""
+    return OwnOrder(lead, item.body.order) if item.body.order is not None else None
 
 
 def _new_word() -> bytes:

@@ -62,14 +62,21 @@ BEGIN
     RETURN QUERY SELECT * FROM spend_allowances(of_account, buckets, costs_us, windows_us);
 END $$;
 
+CREATE FUNCTION refuse_division(bucket text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the allowance "%" has not enough for all', bucket
+        USING ERRCODE = 'configuration_limit_exceeded';
+END $$;
+
 -- Presents the secret of a key and, if it is live, charges its account. Where the request is about a
 -- surface and the key has one of these scopes, `costs_us` has as many further costs for each level of
--- trust from 0 on, and those of the account's own level there count; `place` says which did.
+-- trust from 0 on, and those of the account's own level there count; `place` says which did. Costs that are
+-- undivided are charged all or not at all: if an allowance has not enough, that is an error.
 -- (It charges the account of the key that it was shown, and no other, with the rights of its owner: so
 -- no policy has to look the key up again for each row.)
 CREATE FUNCTION admit(
     secret bytea, of_log bytea, on_surface bytea, of_scopes text[],
-    buckets text[], costs_us bigint[], windows_us bigint[]
+    buckets text[], costs_us bigint[], windows_us bigint[], undivided boolean
 ) RETURNS TABLE (
     account text, key bytea, name text, parent bytea, scopes text[], surfaces bytea[],
     expires_ms bigint, state text, place integer, bucket text, is_spent boolean, full_in_us bigint
@@ -102,10 +109,11 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT k.account, k.key, k.name, k.parent, k.scopes, k.surfaces, k.expires_ms, k.state, place, s.*
-    FROM spend_allowances(k.account, buckets, costs_us[place * n + 1:(place + 1) * n], windows_us) AS s;
+    FROM spend_allowances(k.account, buckets, costs_us[place * n + 1:(place + 1) * n], windows_us) AS s
+    WHERE CASE WHEN s.is_spent OR NOT undivided THEN true ELSE refuse_division(s.bucket) END;
 END $$;
 
-GRANT EXECUTE ON FUNCTION spend_allowances TO tallystick_definer;
+GRANT EXECUTE ON FUNCTION spend_allowances, refuse_division TO tallystick_definer;
 GRANT EXECUTE ON FUNCTION spend_for_caller TO tallystick_api, tallystick_worker;
 GRANT EXECUTE ON FUNCTION admit TO tallystick_api;
 GRANT SELECT, INSERT, UPDATE ON rate_limits TO tallystick_definer;

@@ -53,12 +53,12 @@ FROM requests r LEFT JOIN results s USING (log_id, seq)
 WHERE r.log_id = %(log_id)s AND r.request_id = ANY (%(request_ids)s)
 ORDER BY r.request_id, r.turn DESC;
 
--- name: own_pseudonym
--- A surface's owner, and the pseudonym of an identity there, made from the fresh one if it has none.
+-- name: own_pseudonyms
+-- A surface's owner, and the pseudonyms of identities there, made from the fresh ones for those without.
 SELECT s.owner, p.external_id, p.lead
 FROM surfaces s
 LEFT JOIN assign_pseudonyms(
-    %(log_id)s, %(surface)s, ARRAY[%(external_id)s::text], ARRAY[%(fresh)s::bytea]) AS p ON true
+    %(log_id)s, %(surface)s, %(external_ids)s::text[], %(fresh)s::bytea[]) AS p ON true
 WHERE s.log_id = %(log_id)s AND s.surface = %(surface)s;
 
 -- name: assign_pseudonyms

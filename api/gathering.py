@@ -1,0 +1,98 @@
+"""The gathering of work that comes one by one: what comes while some is under way goes together.
+
+Who comes alone waits for nothing. Under load a transaction's beginning and end, its flush to the
+disk and the way to another thread are paid once for many, and not once for each.
+"""
+
+from asyncio import CancelledError, Future, get_running_loop
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+# Does the work on items; the outcomes are in their order.
+Work = Callable[[Sequence[Item]], Awaitable[Sequence[Outcome]]]
+
+
+class _Place(Generic[Item, Outcome]):
+    """An item that waits: to be called to work on a batch, itself the first of it, or for its end.
+
+    `outcome` is empty if there is none, since others did not have it with theirs.
+    """
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.called: Future[list[_Place[Item, Outcome]]] = get_running_loop().create_future()
+        self.outcome: list[Outcome] = []
+
+
+class Gathering(Generic[Item, Outcome]):
+    """Groups of items, of each of which one batch at most is worked on at a time.
+
+    It is for one event loop, whose callers come with items of one kind for a group, and with
+    work that has the same effect whoever of them does it.
+    """
+
+    def __init__(self, most: int) -> None:
+        """`most` items make a batch."""
+        self._most = most
+        # Those who wait, by the groups that are worked on.
+        self._waiting: dict[Hashable, list[_Place[Item, Outcome]]] = {}
+
+    async def act(self, group: Hashable, item: Item, work: Work[Item, Outcome]) -> Outcome:
+        """Return the outcome of an item, which goes with others of its group if some wait.
+
+        Work on several that fails is done again for each of them alone, so it must be such that
+        what was done once may be done twice. Raises what `work` raises for the item alone.
+        """
+        place = _Place[Item, Outcome](item)
+        if group in self._waiting:
+            self._waiting[group].append(place)
+            batch = await self._call_of(group, place)
+        else:
+            self._waiting[group] = []
+            batch = [place]
+        if batch:
+            await self._do(group, batch, work)
+        return place.outcome[0] if place.outcome else (await work([item]))[0]
+
+    async def _call_of(
+        self, group: Hashable, place: _Place[Item, Outcome]
+    ) -> list[_Place[Item, Outcome]]:
+        """Wait until called, and return the batch to work on; none if another did."""
+        try:
+            return await place.called
+        except CancelledError:
+            # Who was called and goes away leaves the work to another.
+            if not place.called.cancelled() and (batch := place.called.result()):
+                self._call_next(group, batch[1:])
+            raise
+
+    async def _do(
+        self, group: Hashable, batch: list[_Place[Item, Outcome]], work: Work[Item, Outcome]
+    ) -> None:
+        """Work on a batch, tell those who wait for it, and call the next."""
+        try:
+            for each, outcome in zip(batch, await work([each.item for each in batch]), strict=True):
+                each.outcome.append(outcome)
+        except Exception:
+            if len(batch) == 1:
+                raise
+        finally:
+            for each in batch[1:]:
+                if not each.called.done():
+                    each.called.set_result([])
+            self._call_next(group, [])
+
+    def _call_next(self, group: Hashable, first: list[_Place[Item, Outcome]]) -> None:
+        """Call one of those who wait to work on as many as may go together; `first` before all.
+
+        Those who went away are passed over.
+        """
+        waiting = [each for each in (*first, *self._waiting[group]) if not each.called.done()]
+        batch, self._waiting[group] = waiting[: self._most], waiting[self._most :]
+        if batch:
+            batch[0].called.set_result(batch)
+        else:
+            del self._waiting[group]
