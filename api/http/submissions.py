@@ -11,7 +11,7 @@ refused.
 import math
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
@@ -107,10 +107,19 @@ class Item(Generic[Body_co]):
 
 
 class Entering(NamedTuple, Generic[Body_co]):
-    """One body, and as much of its request as the inbox must see before it lets it in."""
+    """One body about a surface, and as much of its request as the inbox lets it in by."""
 
+    surface: str
     item: Item[Body_co]
     request: Requested
+
+
+def by_surface(gathered: Iterable[Entering[Body_co]]) -> dict[str, list[Item[Body_co]]]:
+    """Return the bodies about each surface, in their order."""
+    found: dict[str, list[Item[Body_co]]] = {}
+    for each in gathered:
+        found.setdefault(each.surface, []).append(each.item)
+    return found
 
 
 @dataclass(frozen=True)
@@ -185,8 +194,7 @@ class Intake:
     async def take_gathered(
         self,
         what: str,
-        item: Item[Body_co],
-        entering: Requested,
+        entering: Entering[Body_co],
         take: Callable[[Session, Sequence[Entering[Body_co]]], list[UUID]],
     ) -> RequestStatus:
         """Take one request as `take_one` does, together with those that come with it.
@@ -202,12 +210,14 @@ class Intake:
             return [(each, each in self._fresh) for each in ids]
 
         # What is stored with a trace of its own goes alone.
-        group, one = (what, self.caller.secret, followed()), Entering(item, entering)
+        group = what, self.caller.secret, followed()
         try:
-            name, is_fresh = await self.service.gathering.act(group, one, work)
+            name, is_fresh = await self.service.gathering.act(group, entering, work)
         except EventAheadError:
             # No others wait for its time.
-            return await self.take_one(lambda session: take(session, [one]), [entering])
+            return await self.take_one(
+                lambda session: take(session, [entering]), [entering.request]
+            )
         self._fresh.clear()
         if is_fresh:
             self._fresh.add(name)

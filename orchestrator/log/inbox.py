@@ -401,25 +401,28 @@ def pseudonyms_for(
 
 
 def own_pseudonyms_for(
-    session: Session,
-    log_id: bytes,
-    surface: bytes,
-    external_ids: Sequence[str],
-    new_pseudonyms: Sequence[bytes],
-) -> list[Row]:
-    """Return the pseudonyms of a few identities as `pseudonyms_for`, each with the surface's owner.
+    session: Session, log_id: bytes, offered: Mapping[bytes, Mapping[str, bytes]]
+) -> list[list[Row]]:
+    """Return the pseudonyms of a few identities as `pseudonyms_for`, in one round trip.
 
-    There are no rows if there is no such surface.
+    `offered` has the random bytes by surface and identity. There are rows for each surface, with
+    its owner in each; none if there is no such surface.
     """
-    for external_id in external_ids:
+    for external_id in {each for fresh in offered.values() for each in fresh}:
         _check_external_id("lead", external_id)
-    offered = dict(zip(external_ids, new_pseudonyms, strict=True))
-    return session.all(
-        "log.own_pseudonyms",
-        log_id=log_id,
-        surface=surface,
-        external_ids=list(offered),
-        fresh=list(offered.values()),
+    return session.together(
+        *(
+            (
+                "log.own_pseudonyms",
+                {
+                    "log_id": log_id,
+                    "surface": surface,
+                    "external_ids": list(fresh),
+                    "fresh": list(fresh.values()),
+                },
+            )
+            for surface, fresh in offered.items()
+        )
     )
 
 

@@ -21,7 +21,7 @@ class Spent(NamedTuple):
 
 
 class Admission(NamedTuple):
-    """What is known of a key, None for nothing; what its account was charged, by which limits."""
+    """The facts of a key, None if it is unknown; what its account was charged, by which limits."""
 
     key: Row | None
     spent: list[Spent]

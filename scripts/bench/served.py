@@ -20,6 +20,7 @@ from orchestrator.core.common.limits import Limits
 from orchestrator.core.deals.site import Funds
 from orchestrator.core.deals.terms import Domain
 from orchestrator.core.log.entry import ZERO_ADDRESS
+from orchestrator.runtime.serve import settle_memory
 from orchestrator.runtime.stack import http_server, listen
 from orchestrator.storage.database import API, Database
 from scripts.bench.log import NOW_MS
@@ -66,6 +67,7 @@ def serve(service: Service, port: int, stop: Event) -> None:
             limits=service.limits,
         )
         with http_server(app, listen("127.0.0.1", port)):
+            settle_memory()
             stop.wait()
 
 

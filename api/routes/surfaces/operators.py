@@ -19,6 +19,7 @@ from api.http.submissions import (
     IdempotencyKey,
     Intake,
     Item,
+    by_surface,
     decided,
     intake_for,
 )
@@ -33,7 +34,7 @@ from orchestrator.core.surface.policy import parse
 from orchestrator.core.surface.surface_settings import SURFACE
 from orchestrator.core.world.requests import Touch
 from orchestrator.log.inbox import Submission
-from orchestrator.storage.database import Row, Session
+from orchestrator.storage.database import Asked, Row, Session
 
 TouchIntake = Annotated[Intake, intake_for("operator:touch")]
 
@@ -123,13 +124,14 @@ async def touch(
 ) -> RequestStatus:
     """Record an action that you took on a lead."""
     item = Item[bodies.Touch](key, "body", body)
-    request = _touch_submission(item, surface, intake.caller).request
+    one = Entering(surface, item, _touch_submission(item, surface, intake.caller).request)
 
     def take(session: Session, gathered: Sequence[Entering[bodies.Touch]]) -> list[UUID]:
-        items = [each.item for each in gathered]
-        _check_touches(intake, session, surface, items)
+        _check_touches(intake, session, by_surface(gathered))
         intake.enter(session, [each.request for each in gathered])
-        submissions = [_touch_submission(each, surface, intake.caller) for each in items]
+        submissions = [
+            _touch_submission(each.item, each.surface, intake.caller) for each in gathered
+        ]
         if body.fence is None:
             return intake.take_last(session, submissions)
         taken = intake.take(session, submissions)
@@ -137,10 +139,8 @@ async def touch(
         return taken
 
     if body.fence is not None:
-        return await intake.take_one(
-            lambda session: take(session, [Entering(item, request)]), [request]
-        )
-    return await intake.take_gathered(f"touches of {surface}", item, request, take)
+        return await intake.take_one(lambda session: take(session, [one]), [one.request])
+    return await intake.take_gathered("touches", one, take)
 
 
 @router.post(
@@ -207,32 +207,34 @@ def _submit_touches(
     """Submit touches: all of them, or none if one is refused."""
     submissions = [_touch_submission(item, surface, intake.caller) for item in items]
     # A bulk is looked through before others have to wait for the surface.
-    _check_touches(intake, session, surface, items)
+    _check_touches(intake, session, {surface: items})
     return intake.submit(session, submissions)
 
 
 def _check_touches(
-    intake: Intake, session: Session, surface: str, items: Sequence[Item[bodies.Touch]]
+    intake: Intake, session: Session, touches: Mapping[str, Sequence[Item[bodies.Touch]]]
 ) -> None:
-    """Raise `Refusal` for a touch that the surface does not offer, or shows no lead for.
+    """Raise `Refusal` for a touch that its surface does not offer, or shows no lead for.
 
     What it offers, and at which level, is told here already; the log decides it once more, at the
     position of each touch.
     """
-    service = intake.service
-    where = {"log_id": service.log_id, "surface": from_hex(surface)}
-    # One query for all leads of a bulk request.
-    wanted = list({from_hex(item.body.lead) for item in items})
-    here, leads = session.together(
-        ("api.surface_settings", where),
-        ("api.leads_on_surface", where | {"leads": wanted}),
-    )
-    if not here:
-        raise not_found("surface")
-    offered = here[0].settings["actions"] if here[0].settings else {}
-    known = {found.lead for found in leads}
-    for item in items:
-        _check_touch(item, known, offered)
+    queries: list[Asked] = []
+    for surface, items in touches.items():
+        where = {"log_id": intake.service.log_id, "surface": from_hex(surface)}
+        # One query for all leads of a bulk request.
+        wanted = list({from_hex(item.body.lead) for item in items})
+        queries.append(("api.surface_settings", where))
+        queries.append(("api.leads_on_surface", where | {"leads": wanted}))
+    found = iter(session.together(*queries))
+    for items in touches.values():
+        here, leads = next(found), next(found)
+        if not here:
+            raise not_found("surface")
+        offered = here[0].settings["actions"] if here[0].settings else {}
+        known = {each.lead for each in leads}
+        for item in items:
+            _check_touch(item, known, offered)
 
 
 def check_lease(

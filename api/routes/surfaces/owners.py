@@ -25,6 +25,7 @@ from api.http.submissions import (
     IdempotencyKey,
     Intake,
     Item,
+    by_surface,
     decided,
     in_bulks,
     intake_for,
@@ -228,10 +229,9 @@ async def report_event(
             lambda session: submit_events(intake, session, surface, [item])
         )
     return await intake.take_gathered(
-        f"own events of {surface}",
-        item,
-        _dated(item, from_hex(surface)),
-        lambda session, gathered: _submit_own(intake, session, surface, gathered),
+        "own events",
+        Entering(surface, item, _dated(item, from_hex(surface))),
+        lambda session, gathered: _submit_own(intake, session, gathered),
     )
 
 
@@ -275,31 +275,33 @@ def submit_events(
 
 
 def _submit_own(
-    intake: Intake,
-    session: Session,
-    surface: str,
-    gathered: Sequence[Entering[bodies.ProductEvent]],
+    intake: Intake, session: Session, gathered: Sequence[Entering[bodies.ProductEvent]]
 ) -> list[UUID]:
     """Submit events that came by the owner's own ids alone; the transaction entered for them.
 
     It does what `submit_events` does for all others, in few round trips.
     """
-    service, word = intake.service, from_hex(surface)
-    named = [(item, item.body.lead) for item, _ in gathered if item.body.lead is not None]
-    fresh = [_new_word() for _ in named]
-    rows = inbox.own_pseudonyms_for(
-        session, service.log_id, word, [lead for _, lead in named], fresh
-    )
-    _owned(rows[0] if rows else None, intake.caller)
-    intake.enter(session, [request for _, request in gathered])
-    leads = {row.external_id: row.lead for row in rows}
-    events = [(item, leads[lead]) for item, lead in named]
-    own_orders = [_own_order(item, lead) for item, lead in events]
-    orders = _order_words(service, session, word, own_orders)
-    submissions = [
-        _event_submission(item, surface, Bound(lead, None), orders[order] if order else ZERO_WORD)
-        for (item, lead), order in zip(events, own_orders, strict=True)
-    ]
+    service, here = intake.service, by_surface(gathered)
+    offered = {
+        from_hex(surface): {item.body.lead or "": _new_word() for item in items}
+        for surface, items in here.items()
+    }
+    found = inbox.own_pseudonyms_for(session, service.log_id, offered)
+    for rows in found:
+        _owned(rows[0] if rows else None, intake.caller)
+    intake.enter(session, [each.request for each in gathered])
+    leads: dict[str, dict[str | None, bytes]] = {}
+    orders: dict[str, dict[OwnOrder, bytes]] = {}
+    for (surface, items), rows in zip(here.items(), found, strict=True):
+        leads[surface] = {row.external_id: row.lead for row in rows}
+        named = [_own_order(item, leads[surface][item.body.lead]) for item in items]
+        orders[surface] = _order_words(service, session, from_hex(surface), named)
+    submissions = []
+    for surface, item, _ in gathered:
+        lead = leads[surface][item.body.lead]
+        order = _own_order(item, lead)
+        word = orders[surface][order] if order else ZERO_WORD
+        submissions.append(_event_submission(item, surface, Bound(lead, None), word))
     return intake.take_last(session, submissions)
 
 

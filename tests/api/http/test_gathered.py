@@ -87,16 +87,20 @@ def taken_by_transaction(service: ApiService, keys: str) -> list[int]:
 def test_events_that_come_together_are_taken_in_one_transaction(
     service: ApiService, owner: httpx.Client, send_together: Callable[[Send], list[httpx.Response]]
 ) -> None:
-    surface = open_surface(owner, "together")
-    answers = send_together(
-        lambda number: report(
-            owner, surface, f"together-{number}", event(f"lead {number // 2}", order=f"o{number}")
-        )
-    )
+    surfaces = [open_surface(owner, f"together {number}") for number in range(2)]
+
+    def send(number: int) -> httpx.Response:
+        body = event(f"lead {number // 3}", order=f"order {number}" if number % 3 else None)
+        return report(owner, surfaces[number % 2], f"with-others-{number}", body)
+
+    answers = send_together(send)
     assert [answer.status_code for answer in answers] == [200] * SENT
     assert len({answer.json()["request_id"] for answer in answers}) == SENT
-    assert taken_by_transaction(service, "%together-%") == [1, SENT - 1]
-    assert len(lead_ids(owner, surface)) == 4
+    assert taken_by_transaction(service, "%with-others-%") == [1, SENT - 1]
+    # The same id names a lead of each surface.
+    named = [lead_ids(owner, surface) for surface in surfaces]
+    assert [set(each) for each in named] == [{"lead 0", "lead 1", "lead 2"}, {"lead 0", "lead 1"}]
+    assert set(named[0].values()).isdisjoint(named[1].values())
     # Each stands in the log by itself, in the order in which it came.
     places = [answer.json()["first_position"] for answer in answers]
     assert places == sorted(places)
@@ -108,14 +112,20 @@ def test_touches_that_come_together_are_taken_in_one_transaction(
     operator: httpx.Client,
     send_together: Callable[[Send], list[httpx.Response]],
 ) -> None:
-    surface = open_surface(owner, "touched together")
+    surfaces = [open_surface(owner, f"touched together {number}") for number in range(2)]
+    for surface in surfaces:
+        give_level(service, surface, wallet("operator"))
     for number in range(SENT):
-        assert report(owner, surface, f"lead-{number}", event(f"lead {number}")).is_success
-    give_level(service, surface, wallet("operator"))
-    known = list(lead_ids(owner, surface).values())
-    answers = send_together(
-        lambda number: touch(operator, surface, f"of-{number}-at-once", known[number], "email")
-    )
+        assert report(
+            owner, surfaces[number % 2], f"lead-{number}", event(f"lead {number}")
+        ).is_success
+    known = [lead_ids(owner, surface) for surface in surfaces]
+
+    def send(number: int) -> httpx.Response:
+        lead = known[number % 2][f"lead {number}"]
+        return touch(operator, surfaces[number % 2], f"of-{number}-at-once", lead, "email")
+
+    answers = send_together(send)
     assert [answer.status_code for answer in answers] == [200] * SENT, answers[0].text
     assert taken_by_transaction(service, "%of-%-at-once") == [1, SENT - 1]
 
@@ -132,6 +142,20 @@ def test_one_that_is_refused_leaves_the_others_as_they_are(
     problem_of(answers.pop(3), 409, "idempotency-conflict")
     assert [answer.status_code for answer in answers] == [200] * (SENT - 1)
     assert sum(taken_by_transaction(service, "%refused-%")) == SENT
+
+
+def test_a_surface_of_another_is_refused_alone(
+    service: ApiService, owner: httpx.Client, send_together: Callable[[Send], list[httpx.Response]]
+) -> None:
+    own = open_surface(owner, "own")
+    of_another = open_surface(service.sign_in(wallet("another"), "owner"), "of another")
+    answers = send_together(
+        lambda number: report(
+            owner, of_another if number == 2 else own, f"own-{number}", event(f"lead {number}")
+        )
+    )
+    problem_of(answers.pop(2), 403, "not-the-owner")
+    assert [answer.status_code for answer in answers] == [200] * (SENT - 1)
 
 
 def test_one_request_sent_many_times_at_once_counts_once(

@@ -62,12 +62,6 @@ BEGIN
     RETURN QUERY SELECT * FROM spend_allowances(of_account, buckets, costs_us, windows_us);
 END $$;
 
-CREATE FUNCTION refuse_division(bucket text) RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-    RAISE EXCEPTION 'the allowance "%" has not enough for all', bucket
-        USING ERRCODE = 'configuration_limit_exceeded';
-END $$;
-
 -- Presents the secret of a key and, if it is live, charges its account. Where the request is about a
 -- surface and the key has one of these scopes, `costs_us` has as many further costs for each level of
 -- trust from 0 on, and those of the account's own level there count; `place` says which did. Costs that are
@@ -84,7 +78,6 @@ CREATE FUNCTION admit(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    k record;
     n CONSTANT integer := cardinality(buckets);
     -- To lose the charge in a crash costs nothing, so it does not wait for the disk.
     durability CONSTANT text := set_config('synchronous_commit', 'off', true);
@@ -92,28 +85,33 @@ DECLARE
     shown CONSTANT text := set_config('tallystick.presented', encode(secret, 'hex'), true);
 BEGIN
     place := 0;
-    SELECT * INTO k FROM key_presented;
+    SELECT * INTO account, key, name, parent, scopes, surfaces, expires_ms, state FROM key_presented;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    IF k.state <> 'live' THEN
-        RETURN QUERY SELECT k.account, k.key, k.name, k.parent, k.scopes, k.surfaces, k.expires_ms,
-            k.state, place, NULL::text, NULL::boolean, NULL::bigint;
+    IF state <> 'live' THEN
+        RETURN NEXT;
         RETURN;
     END IF;
-    IF on_surface IS NOT NULL AND of_scopes && k.scopes THEN
+    IF on_surface IS NOT NULL AND of_scopes && scopes THEN
         place := 1 + coalesce((
             SELECT s.level FROM standings s
             WHERE s.log_id = of_log AND s.surface = on_surface AND NOT s.is_suspended
-                AND s.operator = decode(repeat('0', 24) || substr(k.account, 3), 'hex')), 0);
+                AND s.operator = decode(repeat('0', 24) || substr(account, 3), 'hex')), 0);
     END IF;
-    RETURN QUERY
-    SELECT k.account, k.key, k.name, k.parent, k.scopes, k.surfaces, k.expires_ms, k.state, place, s.*
-    FROM spend_allowances(k.account, buckets, costs_us[place * n + 1:(place + 1) * n], windows_us) AS s
-    WHERE CASE WHEN s.is_spent OR NOT undivided THEN true ELSE refuse_division(s.bucket) END;
+    FOR bucket, is_spent, full_in_us IN
+        SELECT s.* FROM spend_allowances(
+            account, buckets, costs_us[place * n + 1:(place + 1) * n], windows_us) AS s
+    LOOP
+        IF undivided AND NOT is_spent THEN
+            RAISE EXCEPTION 'the allowance "%" has not enough for all', bucket
+                USING ERRCODE = 'configuration_limit_exceeded';
+        END IF;
+        RETURN NEXT;
+    END LOOP;
 END $$;
 
-GRANT EXECUTE ON FUNCTION spend_allowances, refuse_division TO tallystick_definer;
+GRANT EXECUTE ON FUNCTION spend_allowances TO tallystick_definer;
 GRANT EXECUTE ON FUNCTION spend_for_caller TO tallystick_api, tallystick_worker;
 GRANT EXECUTE ON FUNCTION admit TO tallystick_api;
 GRANT SELECT, INSERT, UPDATE ON rate_limits TO tallystick_definer;
