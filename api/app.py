@@ -145,12 +145,14 @@ def _name_allowed_methods(app: FastAPI) -> None:
         )
 
 
-# What is said of the routes is the same in all apps of a process, and takes a second to make.
-_described: dict[str, Any] = {}
+# What is said of the same routes is the same in all apps of a process, and takes a second to make.
+_described: dict[tuple[str, ...], Any] = {}
 
 
 def _describe(app: FastAPI) -> dict[str, Any]:
     """Return the app's OpenAPI description, made once."""
-    if not _described:
-        _described.update(describe(app))
-    return _described
+    routes = tuple(str(getattr(route, "path", "")) for route in app.routes)
+    if routes not in _described:
+        _described[routes] = describe(app)
+    described: dict[str, Any] = _described[routes]
+    return described

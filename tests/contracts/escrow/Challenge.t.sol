@@ -217,6 +217,10 @@ contract ChallengeTest is GuardedFixture {
 
     function test_theStatedNetIsWithinTheBudget() public {
         _refused(terms, BUDGET + PRICE, 0, "over_budget");
+        uint256 snapshot = vm.snapshotState();
+        vm.warp(_t2(terms)); // and to the last second
+        _refused(terms, BUDGET + PRICE, 0, "over_budget");
+        vm.revertToState(snapshot);
         _stateFinal(terms, BUDGET + PRICE, PRICE);
         assertEq(_release(id), BUDGET);
         assertEq(lens.statusOf(_t(id)), "paid_out");

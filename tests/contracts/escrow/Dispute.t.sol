@@ -199,10 +199,16 @@ contract DisputeTest is GuardedFixture {
         vm.prank(owner.addr);
         vm.expectRevert(_notPending(first, second));
         escrow.dispute(_t(id), first);
+        vm.prank(owner.addr);
+        vm.expectRevert(_notPending(second + 1, second));
+        escrow.dispute(_t(id), second + 1);
         _dispute(owner.addr, id);
         vm.prank(arbiter.addr);
         vm.expectRevert(_notPending(first, second));
         escrow.rule(_t(id), first, 5 * PRICE);
+        vm.prank(arbiter.addr);
+        vm.expectRevert(_notPending(second + 1, second));
+        escrow.rule(_t(id), second + 1, 5 * PRICE);
         vm.prank(arbiter.addr);
         vm.expectRevert(_notPending(0, second));
         escrow.rule(_t(id), 0, 5 * PRICE);

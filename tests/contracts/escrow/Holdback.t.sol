@@ -387,6 +387,23 @@ contract HoldbackTest is GuardedFixture {
         assertEq(_release(id), 15 * PRICE);
     }
 
+    /// Nor where the ruling takes off half of what was earned, the most that it can.
+    function test_aRulingThatHalvesWhatWasEarnedMakesNothingOld() public {
+        terms = _guarded();
+        (terms.holdbackBps, terms.holdbackPeriod, terms.salt) = (10_000, HOLDBACK, "half");
+        id = _open(terms);
+        _state(terms, 0, 0);
+        _dispute(operator.addr, id);
+        _rule(id, BUDGET);
+        uint256 due = lens.releasableAt(_t(id));
+        _stateFinal(terms, BUDGET, 0); // twice the budget, with what the ruling added
+        _state(terms, BUDGET, 0);
+        _dispute(owner.addr, id);
+        _rule(id, BUDGET); // which is what was stated
+        vm.warp(due);
+        assertEq(_release(id), 0, "what is new since is as much as there is");
+    }
+
     // ------------------------------------------------------------ after the end
 
     /// The last outcome is reported as late as can be, while another statement holds the slot for as

@@ -135,11 +135,13 @@ contract ReversalTest is GuardedFixture {
         _stateFinal(terms, 3 * PRICE, 0);
         Batch memory early = _signed(3 * PRICE, 0);
         uint64 first = _happens();
+        Batch memory between = _signed(3 * PRICE, PRICE);
         uint64 second = _happens();
         Batch memory late = _signed(4 * PRICE, 2 * PRICE);
         _record(second, SECOND, PRICE);
-        _record(first, FIRST, PRICE);
+        _record(first, FIRST, PRICE); // an earlier one, shown later
         assertEq(_settleForReason(early), "stale");
+        assertEq(_settleForReason(between), "stale");
         assertEq(lens.netOf(_t(id)), PRICE);
         assertEq(_settleForReason(late), 0);
         assertEq(lens.snapshotOf(_t(id)).pendingNet, 2 * PRICE);
@@ -305,6 +307,12 @@ contract ReversalTest is GuardedFixture {
         _record(happened, FIRST, PRICE);
         _record(happened, SECOND, PRICE);
         skip(30 days);
+        happened = _happens();
+        // It is older than what is old now by another outcome.
+        vm.expectRevert(
+            abi.encodeWithSelector(Statements.NotHeld.selector, FIRST, PRICE, 2 * PRICE)
+        );
+        _record(happened, FIRST, PRICE);
         assertEq(_release(id), PRICE);
     }
 
@@ -406,6 +414,18 @@ contract ReversalTest is GuardedFixture {
         assertEq(lens.netOf(_t(id)), 3 * PRICE);
         _record(_happens(), SECOND, PRICE / 2);
         assertEq(lens.netOf(_t(id)), 5 * PRICE / 2);
+    }
+
+    /// Owner and publisher can show more to be taken back than was earned. It leaves no more than what
+    /// is final, though a ruling had added to that.
+    function test_moreIsTakenBackThanWasEarned() public {
+        _state(terms, 2 * PRICE, 2 * PRICE);
+        _dispute(operator.addr, id);
+        _rule(id, PRICE);
+        assertEq(lens.reservedOf(_t(id)), PRICE);
+        _record(_happens(), FIRST, PRICE);
+        assertEq(lens.netOf(_t(id)), 0);
+        assertEq(lens.reservedOf(_t(id)), 0);
     }
 
     /// A ruling may go down to the net that proofs leave.
