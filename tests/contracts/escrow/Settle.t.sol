@@ -53,6 +53,19 @@ contract SettleTest is Fixture {
         assertEq(token.balanceOf(payee), 8 * PRICE * 975 / 1000);
     }
 
+    /// A statement is paid at once and for good, so it is told once; and of the totals only what was
+    /// earned can fall below what was paid.
+    function test_aPlainStatementIsPaidAndNoMore() public {
+        vm.recordLogs();
+        _settleTotals(terms, 6 * PRICE, 2 * PRICE);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i = 0; i < logs.length; ++i) {
+            assertNotEq(logs[i].topics[0], Payments.Final.selector, "nothing was pending");
+        }
+        _settleTotals(terms, 6 * PRICE, 0);
+        assertEq(lens.paidOf(_t(id)), 6 * PRICE, "the next may state less to be taken back");
+    }
+
     /// A payment stays paid: the next outcomes make up for a reversal.
     function test_aReversalOfWhatWasPaidIsNetted() public {
         _settleTotals(terms, 5 * PRICE, 0);
@@ -199,6 +212,10 @@ contract SettleTest is Fixture {
     function test_refused_wrongActor() public {
         Entry memory entry = _settlement(id, PRICE, 0);
         entry.actor = bytes32(uint256(uint160(operator.addr)));
+        _expectRefused(entry, "wrong_actor");
+        entry.actor = bytes32(uint256(uint160(verifier.addr)) - 1);
+        _expectRefused(entry, "wrong_actor");
+        entry.actor = bytes32(uint256(uint160(verifier.addr)) + 1);
         _expectRefused(entry, "wrong_actor");
         // The upper bytes of the word count too.
         entry.actor = bytes32(uint256(uint160(verifier.addr)) | 1 << 255);
