@@ -29,7 +29,7 @@ from orchestrator.core.common.limits import MOST, Limits
 from orchestrator.core.deals.terms import Domain
 from orchestrator.log.feed import Feed
 from orchestrator.log.reader import LogReader
-from orchestrator.storage.database import Database
+from orchestrator.storage.database import Database, is_unanswered
 from orchestrator.storage.listening import Bell
 
 VERSION = "1"
@@ -93,8 +93,8 @@ def create_app(
         bell=Bell(database),
         streams=StreamPlaces(limits, holders),
         replaying=CapacityLimiter(limits.replays_at_once),
-        gathering=Gathering(submissions.MAX_GATHERED),
-        admissions=Gathering(submissions.MAX_GATHERED),
+        gathering=Gathering(submissions.MAX_GATHERED, is_unanswered),
+        admissions=Gathering(submissions.MAX_GATHERED, is_unanswered),
     )
     problems.install(app)
     app.add_middleware(CrossOrigin, origins=origins)

@@ -15,6 +15,10 @@ Outcome = TypeVar("Outcome")
 Work = Callable[[Sequence[Item]], Awaitable[Sequence[Outcome]]]
 
 
+class NotTogetherError(Exception):
+    """Several items that work does not take together, and each of which it may take alone."""
+
+
 class _Place(Generic[Item, Outcome]):
     """An item that waits: to be called to work on a batch, itself the first of it, or for its end.
 
@@ -34,17 +38,18 @@ class Gathering(Generic[Item, Outcome]):
     work that has the same effect whoever of them does it.
     """
 
-    def __init__(self, most: int) -> None:
-        """`most` items make a batch."""
-        self._most = most
+    def __init__(self, most: int, is_everyones: Callable[[Exception], bool]) -> None:
+        """`most` items make a batch; `is_everyones` tells errors that are no single item's."""
+        self._most, self._is_everyones = most, is_everyones
         # Those who wait, by the groups that are worked on.
         self._waiting: dict[Hashable, list[_Place[Item, Outcome]]] = {}
 
     async def act(self, group: Hashable, item: Item, work: Work[Item, Outcome]) -> Outcome:
         """Return the outcome of an item, which goes with others of its group if some wait.
 
-        Work on several that fails is done again for each of them alone, so it must be such that
-        what was done once may be done twice. Raises what `work` raises for the item alone.
+        Work on several that fails by one of them is done again for each alone, so it must be such
+        that what was done once may be done twice. Raises what `work` raises for the item alone, or
+        for all that it went with if that is none of theirs.
         """
         place = _Place[Item, Outcome](item)
         if group in self._waiting:
@@ -76,9 +81,14 @@ class Gathering(Generic[Item, Outcome]):
         try:
             for each, outcome in zip(batch, await work([each.item for each in batch]), strict=True):
                 each.outcome.append(outcome)
-        except Exception:
-            if len(batch) == 1:
-                raise
+        except Exception as error:
+            if self._is_everyones(error):
+                for each in batch[1:]:
+                    if not each.called.done():
+                        each.called.set_exception(error)
+            elif len(batch) > 1:
+                return
+            raise
         finally:
             for each in batch[1:]:
                 if not each.called.done():

@@ -19,6 +19,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from starlette.concurrency import run_in_threadpool
 
 from api.context import Service, TheService
+from api.gathering import NotTogetherError
 from api.http.allowances import costs_of, note, occupy
 from api.http.fields import checksummed
 from api.http.problems import Refusal
@@ -97,7 +98,10 @@ async def _authenticate(
     charge = _charge_of(request, _secret_in(credentials), wanted.scopes)
 
     async def work(requests: Sequence[Charge]) -> list[Admission]:
-        return [await run_in_threadpool(charge.admission, service, len(requests))] * len(requests)
+        admitted = await run_in_threadpool(charge.admission, service, len(requests))
+        if admitted.is_short:
+            raise NotTogetherError
+        return [admitted] * len(requests)
 
     admitted = await service.admissions.act(charge, charge, work)
     return _admitted(service, request, charge.secret, wanted.scopes, admitted)

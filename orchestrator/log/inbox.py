@@ -75,6 +75,10 @@ class EventAheadError(RequestError):
         self.ahead_ms = ahead_ms
 
 
+class SurfacesBusyError(Exception):
+    """Requests about several surfaces, of which another transaction has one."""
+
+
 def enter(session: Session, log_id: bytes, requests: Sequence[Request]) -> None:
     """Wait for the surfaces that requests are about, to which the session then has sole access.
 
@@ -100,7 +104,8 @@ def entry_query(log_id: bytes, requests: Sequence[Request]) -> Asked:
 def beginning(log_id: bytes, requests: Sequence[Request]) -> Asked:
     """Return the query by which a transaction with a key begins and enters at once.
 
-    What it returns stands in the session's `key`, for `check_entered`.
+    What it returns stands in the session's `key`, for `check_entered`. It waits for one surface
+    alone: while a transaction waited with others in hand, all who want those would wait for it.
     """
     return "log.begin_entering", _entering(log_id, requests)
 
@@ -114,7 +119,9 @@ def _entering(log_id: bytes, requests: Sequence[Request]) -> dict[str, object]:
 
 
 def check_entered(row: Row, requests: Sequence[Request]) -> None:
-    """Raise as `enter` does, by the row of its query."""
+    """Raise as `enter` does, by the row of its query; `SurfacesBusyError` if it has not entered."""
+    if row.now_ms is None:
+        raise SurfacesBusyError
     counted = _counted(requests)
     if counted:
         _check_room(row, len(counted))

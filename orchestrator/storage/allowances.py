@@ -27,6 +27,11 @@ class Admission(NamedTuple):
     spent: list[Spent]
     limits: Limits
 
+    @property
+    def is_short(self) -> bool:
+        """True if several requests were not charged, since there was not enough for all."""
+        return self.key is not None and self.key.state == "live" and not self.spent
+
 
 def spend(session: Session, account: str, limits: Limits, costs: Mapping[str, int]) -> list[Spent]:
     """Spend from those allowances of an account that have enough; `costs` are by name of rate."""
@@ -45,8 +50,8 @@ def admit(
 ) -> Admission:
     """Charge the account of the key that has this secret, in a transaction of its own.
 
-    `costs` are those of each of so many requests. Of several each is let in, or `DatabaseError` is
-    raised and nothing charged if the allowances have not enough for all.
+    `costs` are those of each of so many requests. Several are charged all or, where an allowance
+    has not enough, not at all: then the admission is short.
 
     Return what is known of the key (None: nothing), what was spent if it is live, and by which of
     the limits: the first or, where the key has one of the scopes for the surface, those of its

@@ -60,6 +60,10 @@ _AWAY = {
 }
 
 
+# A lock, or the statement itself, took too long.
+_LATE = ("55P03", "57014")
+
+
 class DatabaseAway(psycopg.OperationalError):
     """A database that is not asked, since a moment ago it took no connection."""
 
@@ -67,6 +71,11 @@ class DatabaseAway(psycopg.OperationalError):
 def is_away(error: BaseException) -> bool:
     """Return whether an error says that the database takes nothing now, whatever it is asked."""
     return bool(_away_reason(error))
+
+
+def is_unanswered(error: BaseException) -> bool:
+    """Return whether the database gave no answer in time, or takes nothing now: no one's fault."""
+    return is_away(error) or (isinstance(error, psycopg.Error) and error.sqlstate in _LATE)
 
 
 def _away_reason(error: BaseException) -> str:

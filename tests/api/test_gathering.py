@@ -15,7 +15,8 @@ class Bench:
     """A gathering whose work waits until it is let go, and notes what it was given."""
 
     def __init__(self, most: int = 8, refused: frozenset[int] = frozenset()) -> None:
-        self.gathering = Gathering[int, str](most)
+        self.gathering = Gathering[int, str](most, lambda error: isinstance(error, OSError))
+        self.is_away = False
         self.refused = refused
         self.works: list[list[int]] = []
         self.under_way: list[asyncio.Event] = []
@@ -26,6 +27,8 @@ class Bench:
         go = asyncio.Event()
         self.under_way.append(go)
         await go.wait()
+        if self.is_away:
+            raise OSError("away")
         if refused := self.refused.intersection(items):
             raise ValueError(f"refused {sorted(refused)}")
         return [f"done {item}" for item in items]
@@ -110,6 +113,26 @@ def test_what_cannot_be_done_together_is_done_alone() -> None:
         first, second, third, fourth = await bench.finish()
         assert (first, second, fourth) == ("done 1", "done 2", "done 4")
         assert str(third) == "refused [3]"
+
+    run(test)
+
+
+def test_what_is_no_single_ones_fault_is_everyones_at_once() -> None:
+    async def test() -> None:
+        bench = Bench()
+        await bench.come(1)
+        _, third, _ = await bench.come(2, 3, 4)
+        await bench.let_go()
+        bench.is_away = True
+        third.cancel()
+        await quiet()
+        await bench.let_go()
+        first, second, _, fourth = await bench.finish()
+        assert bench.works == [[1], [2, 3, 4]]
+        assert (first, str(second), str(fourth)) == ("done 1", "away", "away")
+        bench.is_away = False
+        await bench.come(5)
+        assert (await bench.finish())[4] == "done 5"
 
     run(test)
 
@@ -236,4 +259,4 @@ def test_outcomes_are_as_many_as_items() -> None:
         return []
 
     with pytest.raises(ValueError, match="zip"):
-        asyncio.run(Gathering[int, str](2).act("one", 1, work))
+        asyncio.run(Gathering[int, str](2, lambda _: False).act("one", 1, work))

@@ -420,6 +420,9 @@ def _submit_erasure(
     service, owner = intake.service, intake.caller
     own_surface(service, session, owner, surface)
     key = f"erase:{surface}:{item.key}"
+    # Before any row is gone: who names a lead has the surface, and waits for such rows.
+    request = Erasure(from_hex(surface), ZERO_WORD, owner.word)
+    inbox.enter(session, service.log_id, [request])
     earlier = _earlier(intake, session, key)
     # The rows that would show if it is the same lead are gone, so the key alone decides.
     if earlier is not None:
@@ -433,5 +436,4 @@ def _submit_erasure(
     inbox.erase(session, service.log_id, from_hex(surface), lead)
     # Only the pseudonym: what is kept of this request must not say who was erased.
     body = canonical_json({"surface": surface, "lead": to_hex(lead)})
-    request = Erasure(from_hex(surface), lead, owner.word)
-    return intake.submit_last(session, Submission(key, request, body))
+    return intake.take_last(session, [Submission(key, request._replace(lead=lead), body)])

@@ -1,6 +1,7 @@
 """Requests that come at one time by one key: let in and taken together, each answered alone."""
 
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,9 +13,14 @@ import pytest
 
 from api.gathering import Gathering
 from api.http.auth import Charge
+from orchestrator.core.common.hexadecimal import from_hex
 from orchestrator.core.common.limits import Limits
+from orchestrator.core.world.requests import Erasure
+from orchestrator.log import inbox
 from tests.support.api_service import (
+    LOG_ID,
     ApiService,
+    erase,
     event,
     give_level,
     lead_ids,
@@ -46,16 +52,7 @@ def together(
     meanwhile: Callable[[], object] = lambda: None,
 ) -> list[httpx.Response]:
     """Send requests in turn, of which the first waits for a table until the last has come."""
-    came, act = threading.Semaphore(0), Gathering.act
-    are_let_in = table == "rate_limits"
-
-    async def counted(self: Any, group: Hashable, *how: Any) -> Any:
-        # In that turn of the event loop in which it is added to those who wait.
-        if isinstance(group, Charge) == are_let_in:
-            came.release()
-        return await act(self, group, *how)
-
-    monkeypatch.setattr(Gathering, "act", counted)
+    came = counter(monkeypatch, of_admissions=table == "rate_limits")
     with ThreadPoolExecutor(SENT) as pool, held(service, table):
         answers = []
         for number in range(SENT):
@@ -65,12 +62,47 @@ def together(
     return [answer.result() for answer in answers]
 
 
+def counter(monkeypatch: pytest.MonkeyPatch, *, of_admissions: bool = False) -> threading.Semaphore:
+    """Return what is released for each request that is added to those who wait."""
+    came, act = threading.Semaphore(0), Gathering.act
+
+    async def counted(self: Any, group: Hashable, *how: Any) -> Any:
+        # In that turn of the event loop in which it is added.
+        if isinstance(group, Charge) == of_admissions:
+            came.release()
+        return await act(self, group, *how)
+
+    monkeypatch.setattr(Gathering, "act", counted)
+    return came
+
+
 @contextmanager
 def held(service: ApiService, table: str) -> Iterator[None]:
     """Have all wait who write to a table."""
     with psycopg.connect(service.database_url) as admin:
         admin.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
         yield
+
+
+@contextmanager
+def surface_held(service: ApiService, surface: str) -> Iterator[Callable[[int], None]]:
+    """Hold a surface; what is given waits until so many transactions wait for it."""
+    with psycopg.connect(service.database_url) as holder, service.admin() as admin:
+        holder.execute("SELECT pg_advisory_xact_lock(%s)", (lock_of(surface),))
+        pid = holder.info.backend_pid
+
+        def wait_for(waiting: int) -> None:
+            count = "SELECT count(*) FROM pg_stat_activity WHERE %s = ANY (pg_blocking_pids(pid))"
+            deadline = time.monotonic() + 20
+            while admin.execute(count, (pid,)).fetchone() != (waiting,):
+                assert time.monotonic() < deadline, f"there are not {waiting} who wait"
+
+        yield wait_for
+
+
+def lock_of(surface: str) -> int:
+    (lock,) = inbox._locks(LOG_ID, [Erasure(from_hex(surface), bytes(32), bytes(32))])
+    return lock
 
 
 def taken_by_transaction(service: ApiService, keys: str) -> list[int]:
@@ -166,6 +198,54 @@ def test_one_request_sent_many_times_at_once_counts_once(
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.text for answer in answers}) == 1
     assert taken_by_transaction(service, "event:%:many-times") == [1]
+
+
+def test_nobody_waits_with_a_surface_of_another_in_hand(
+    service: ApiService, owner: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who holds its own surface for long would hold up the owner of any other."""
+    attacker = service.sign_in(wallet("attacker"), "owner")
+    first = open_surface(attacker, "first")
+    of_owner = open_surface(owner, "of its owner")
+    # Surfaces are taken in the order of their locks.
+    names = (open_surface(attacker, f"held {number}") for number in range(99))
+    own = next(name for name in names if lock_of(name) > lock_of(of_owner))
+    came = counter(monkeypatch)
+    with ThreadPoolExecutor(3) as pool, surface_held(service, own) as wait_for:
+        with surface_held(service, first):
+            sent = []
+            for number, surface in enumerate((first, own, of_owner)):
+                sent.append(pool.submit(report, attacker, surface, f"{number}", event("x")))
+                assert came.acquire(timeout=20)
+        wait_for(1)
+        assert report(owner, of_owner, "meanwhile", event("own")).status_code == 200
+        problem_of(sent[2].result(), 403, "not-the-owner")
+        assert not sent[1].done()
+    assert [sent[0].result().status_code, sent[1].result().status_code] == [200, 200]
+
+
+def test_an_erasure_waits_for_those_who_name_the_lead(
+    service: ApiService, owner: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surface, other = open_surface(owner, "erasing"), open_surface(owner, "beside it")
+    for lead in "ab":
+        assert report(owner, surface, f"known-{lead}", event(lead)).is_success
+    came = counter(monkeypatch)
+    with ThreadPoolExecutor(5) as pool:
+        with surface_held(service, surface) as wait_for:
+            with surface_held(service, other):
+                sent = [pool.submit(report, owner, other, "beside", event("x"))]
+                assert came.acquire(timeout=20)
+                for lead in "ab":
+                    sent.append(pool.submit(report, owner, surface, f"again-{lead}", event(lead)))
+                    assert came.acquire(timeout=20)
+            wait_for(1)
+            for waiting in (2, 3):
+                sent.append(pool.submit(erase, owner, surface, "erased", lead="a"))
+                wait_for(waiting)
+        assert [answer.result().status_code for answer in sent] == [200] * 5
+        assert sent[-1].result().json() == sent[-2].result().json()
+    assert "a" not in lead_ids(owner, surface)
 
 
 def test_requests_are_let_in_together_and_no_more_than_the_allowance_has(

@@ -671,6 +671,7 @@ DECLARE
     shown record;
     speaker bytea;
     may_report boolean;
+    known text[] := '{}';
 BEGIN
     SELECT k.account, k.scopes, k.surfaces INTO shown FROM key_presented AS k
         WHERE k.state = 'live' AND (k.surfaces IS NULL OR on_surface = ANY (k.surfaces));
@@ -684,14 +685,16 @@ BEGIN
         RAISE EXCEPTION 'at most 1000 pseudonyms are given at once'
             USING ERRCODE = 'program_limit_exceeded';
     END IF;
-    -- The frequent case is one that is known.
-    IF cardinality(external_ids) = 1 THEN
-        SELECT i.external_id, i.lead INTO external_id, lead FROM lead_identities i
-            WHERE i.log_id = of_log AND i.surface = on_surface AND i.external_id = external_ids[1];
-        IF FOUND THEN
-            RETURN NEXT;
-            RETURN;
-        END IF;
+    -- The frequent case is that all are known. Of these nothing is written: it would wait for whoever
+    -- removes one just now, and waits for us.
+    FOR external_id, lead IN SELECT i.external_id, i.lead FROM lead_identities i
+        WHERE i.log_id = of_log AND i.surface = on_surface AND i.external_id = ANY (external_ids)
+    LOOP
+        known := known || external_id;
+        RETURN NEXT;
+    END LOOP;
+    IF cardinality(known) = cardinality(external_ids) THEN
+        RETURN;
     END IF;
     INSERT INTO lead_identities (log_id, surface, external_id, lead)
         SELECT s.log_id, s.surface, offered.external_id,
@@ -701,11 +704,12 @@ BEGIN
             THEN offered.lead
             ELSE sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) END
         FROM surfaces s, unnest(external_ids, fresh) AS offered (external_id, lead)
-        WHERE s.log_id = of_log AND s.surface = on_surface
+        WHERE s.log_id = of_log AND s.surface = on_surface AND offered.external_id <> ALL (known)
         ORDER BY offered.external_id
         ON CONFLICT (log_id, surface, external_id) DO NOTHING;
     RETURN QUERY SELECT i.external_id, i.lead::bytea FROM lead_identities i
-        WHERE i.log_id = of_log AND i.surface = on_surface AND i.external_id = ANY (external_ids);
+        WHERE i.log_id = of_log AND i.surface = on_surface AND i.external_id = ANY (external_ids)
+            AND i.external_id <> ALL (known);
 END $$;
 
 -- The inbox is filled by `take_requests` and `take_request` alone.

@@ -135,8 +135,9 @@ BEGIN
     most := greatest(0, places - waiting) / share;
 END $$;
 
--- Takes these locks in their order, which the transaction keeps.
-CREATE FUNCTION take_locks(locks bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+-- Takes these locks in their order, which the transaction keeps, and returns true; one that does not wait
+-- returns false at the first that another has.
+CREATE FUNCTION take_locks(locks bigint[], may_wait boolean) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     lock_key bigint;
 BEGIN
@@ -144,8 +145,13 @@ BEGIN
         locks := ARRAY(SELECT k FROM unnest(locks) AS k ORDER BY k);
     END IF;
     FOREACH lock_key IN ARRAY locks LOOP
-        PERFORM pg_advisory_xact_lock(lock_key);
+        IF may_wait THEN
+            PERFORM pg_advisory_xact_lock(lock_key);
+        ELSIF NOT pg_try_advisory_xact_lock(lock_key) THEN
+            RETURN false;
+        END IF;
     END LOOP;
+    RETURN true;
 END $$;
 
 -- Waits for these locks, and returns the database's clock before, and what room there is for the account
@@ -157,14 +163,16 @@ CREATE FUNCTION enter_inbox(
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    PERFORM take_locks(locks);
+    PERFORM take_locks(locks, true);
     now_ms := clock_ms();
     SELECT r.waiting, r.own, r.most, r.bytes, r.most_bytes INTO waiting, own, most, bytes, most_bytes
         FROM room_of(of_log, current_account(), are_owners) AS r;
 END $$;
 
 -- Begins a transaction that is about to send requests, in one statement: its limits, the secret of a key,
--- and if that is live what `enter_inbox` does; what is known of the key, and what that returns.
+-- and if that is live what `enter_inbox` does; what is known of the key, and what that returns. It waits for
+-- one lock alone: who waits with others in hand, which need not even be of its own surfaces, holds up all who
+-- want those. If one of several is not free there is no time, and the transaction must not go on.
 CREATE FUNCTION begin_entering(
     secret bytea, durability text, of_log bytea, locks bigint[], are_owners boolean
 ) RETURNS TABLE (
@@ -183,8 +191,7 @@ DECLARE
     shown CONSTANT text := set_config('tallystick.presented', encode(secret, 'hex'), true);
 BEGIN
     SELECT * INTO account, key, name, parent, scopes, surfaces, expires_ms, state FROM key_presented;
-    IF state = 'live' THEN
-        PERFORM take_locks(locks);
+    IF state = 'live' AND take_locks(locks, cardinality(locks) <= 1) THEN
         now_ms := clock_ms();
         SELECT r.waiting, r.own, r.most, r.bytes, r.most_bytes
             INTO waiting, own, most, bytes, most_bytes FROM room_of(of_log, account, are_owners) AS r;

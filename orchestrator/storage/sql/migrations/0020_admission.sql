@@ -65,7 +65,7 @@ END $$;
 -- Presents the secret of a key and, if it is live, charges its account. Where the request is about a
 -- surface and the key has one of these scopes, `costs_us` has as many further costs for each level of
 -- trust from 0 on, and those of the account's own level there count; `place` says which did. Costs that are
--- undivided are charged all or not at all: if an allowance has not enough, that is an error.
+-- undivided are charged all or not at all: if an allowance has not enough, none is named.
 -- (It charges the account of the key that it was shown, and no other, with the rights of its owner: so
 -- no policy has to look the key up again for each row.)
 CREATE FUNCTION admit(
@@ -79,6 +79,8 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     n CONSTANT integer := cardinality(buckets);
+    charged text[];
+    full_in bigint[];
     -- To lose the charge in a crash costs nothing, so it does not wait for the disk.
     durability CONSTANT text := set_config('synchronous_commit', 'off', true);
     patience CONSTANT text := set_config('lock_timeout', '10s', true);
@@ -99,14 +101,32 @@ BEGIN
             WHERE s.log_id = of_log AND s.surface = on_surface AND NOT s.is_suspended
                 AND s.operator = decode(repeat('0', 24) || substr(account, 3), 'hex')), 0);
     END IF;
-    FOR bucket, is_spent, full_in_us IN
-        SELECT s.* FROM spend_allowances(
-            account, buckets, costs_us[place * n + 1:(place + 1) * n], windows_us) AS s
-    LOOP
-        IF undivided AND NOT is_spent THEN
-            RAISE EXCEPTION 'the allowance "%" has not enough for all', bucket
-                USING ERRCODE = 'configuration_limit_exceeded';
+    costs_us := costs_us[place * n + 1:(place + 1) * n];
+    IF NOT undivided THEN
+        FOR bucket, is_spent, full_in_us IN
+            SELECT s.* FROM spend_allowances(account, buckets, costs_us, windows_us) AS s
+        LOOP
+            RETURN NEXT;
+        END LOOP;
+        RETURN;
+    END IF;
+    -- What is raised is caught, and so undoes the charge without a line in the server's log.
+    BEGIN
+        SELECT array_agg(s.bucket), array_agg(s.full_in_us) INTO charged, full_in
+            FROM spend_allowances(account, buckets, costs_us, windows_us) AS s WHERE s.is_spent;
+        IF cardinality(charged) IS DISTINCT FROM n THEN
+            RAISE SQLSTATE '53400';
         END IF;
+    EXCEPTION WHEN SQLSTATE '53400' THEN
+        charged := '{}';
+    END;
+    IF charged = '{}' THEN
+        RETURN NEXT;
+    END IF;
+    FOR i IN 1 .. cardinality(charged) LOOP
+        bucket := charged[i];
+        is_spent := true;
+        full_in_us := full_in[i];
         RETURN NEXT;
     END LOOP;
 END $$;

@@ -77,7 +77,7 @@ FROM spend_for_caller(
 -- name: admit
 -- Let a request in by the secret of a key: what is known of the key, the place of the costs that count,
 -- and of each allowance what `spend_allowances` says; no row for an unknown key. Undivided costs are those of
--- several requests, which are charged all or not at all.
+-- several requests, which are charged all or, without a name of one, not at all.
 SELECT account, key, name, parent, scopes, surfaces, expires_ms, state,
     place, bucket, is_spent, full_in_us
 FROM admit(
