@@ -791,10 +791,11 @@ contract ReversalsTest is EvidenceFixture {
         uint256 timeMs = entries[happened].timeMs;
         bytes memory reason =
             abi.encodeWithSelector(Reversals.EventDoesNotReverse.selector, happened);
-        for (uint256 i = 0; i < 11; ++i) {
+        for (uint256 i = 0; i < 12; ++i) {
             uint256 snapshot = vm.snapshotState();
             EventOpening memory said = _eventOpening(happened);
             said.receivedMs = timeMs;
+            if (i == 11) said.receivedMs = 2 * timeMs;
             if (i == 0) said.receivedMs = timeMs - 1;
             if (i == 1) said.receivedMs = timeMs + 1000 * _terms().lateness + 1;
             if (i == 2) said.receivedMs = type(uint256).max;

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {EvidenceFixture} from "../support/EvidenceFixture.sol";
 import {Evidence} from "contracts/evidence/Evidence.sol";
+import {Exhibit} from "contracts/evidence/EvidenceTypes.sol";
 import {Exhibits} from "contracts/evidence/Exhibits.sol";
 import {Entry} from "contracts/log/MerkleLog.sol";
 import {Terms} from "contracts/terms/Terms.sol";
@@ -260,6 +261,12 @@ contract RivalTest is EvidenceFixture {
         _refuses(reason, "rival", _show(outcome, his, OPENED)); // nothing is known of it
         Terms memory rival = _repeatable(LAST);
         (rival.operator, rival.salt) = (bob, RIVAL);
+        Terms[] memory rivals = new Terms[](2);
+        (rivals[0], rivals[1]) = (rival, rival);
+        uint64 size = _size();
+        Exhibit[] memory shown = _exhibits(_show(outcome, his, OPENED));
+        vm.expectRevert(abi.encodeWithSelector(Evidence.RivalCount.selector, 2));
+        evidence.disprove(escrow, _t(MINE), "rival", size, shown, rivals);
         _remember(RIVAL, rival);
         reason = abi.encodeWithSignature("UnknownContract(bytes32)", RIVAL);
         _refuses(reason, "rival", _show(outcome, his, OPENED));
@@ -642,6 +649,7 @@ contract RivalTest is EvidenceFixture {
             rival.operator = bob;
             rival.opensAt = START + 2 days;
             _openBoth(_short(), rival);
+            _touch(bob, 1 days); // is not asked for: it is older still
             Entry memory before = _touchEntry(bob, LEAD, 2 days);
             before.timeMs -= 1 - i;
             uint256 old = _write(before);
@@ -663,10 +671,11 @@ contract RivalTest is EvidenceFixture {
 
     /// An entry below the rival's opening in the log is older than its opening.
     function test_rival_first_theOneBeforeStandsBelowItsOpening() public {
-        for (uint256 i = 0; i < 3; ++i) {
+        for (uint256 i = 0; i < 4; ++i) {
             uint256 snapshot = vm.snapshotState();
             _openContract(MINE, _short());
-            if (i < 2) _touch(bob, 1 days);
+            if (i != 2) _touch(bob, 1 days);
+            if (i == 3) _write(_touchEntry(bob, OTHER_LEAD, 1 days));
             Terms memory rival = _short();
             rival.operator = bob;
             rival.opensAt = START + 2 days;
@@ -675,14 +684,14 @@ contract RivalTest is EvidenceFixture {
             // The log may learn of it only after it has begun.
             Entry memory entry = _transitionEntry(LEAD, 2 days);
             (entry.kind, entry.subject) = ("contract.opened", RIVAL);
-            if (i == 0) entry.timeMs -= 1;
+            if (i == 0 || i == 3) entry.timeMs -= 1;
             entries.push(entry);
             _rebuild();
             if (i == 2) _touch(bob, 3 days);
             uint256 his = _touch(bob, 5 days);
             uint256 mine = _touch(ann, 5 days);
             uint256 outcome = _paid(_transition(5 days + 100), mine);
-            if (i == 0) {
+            if (i == 0 || i == 3) {
                 _proves("rival", _show(outcome, his, opened));
             } else {
                 bytes memory reason = _fails(Exhibits.MissingExhibit.selector, 3);
@@ -696,16 +705,16 @@ contract RivalTest is EvidenceFixture {
     function test_rival_first_everythingSinceItOpenedQualifies() public {
         Terms memory terms = _repeatable(FIRST);
         terms.attributionWindow = 5 days;
-        for (uint256 i = 0; i < 2; ++i) {
+        for (uint256 i = 0; i < 3; ++i) {
             uint256 snapshot = vm.snapshotState();
             _openBoth(terms);
             _touch(bob, 1 days);
             uint256 his = _touch(bob, 2 days);
             uint256 mine = _touch(ann, 2 days);
             Entry memory transition = _transitionEntry(LEAD, 5 days);
-            transition.timeMs += i;
+            transition.timeMs = transition.timeMs + i - 1;
             uint256 outcome = _paid(_write(transition), mine);
-            if (i == 0) {
+            if (i < 2) {
                 _proves("rival", _show(outcome, his, OPENED));
             } else {
                 bytes memory reason = _fails(Exhibits.MissingExhibit.selector, 3);
