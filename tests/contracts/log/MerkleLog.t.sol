@@ -46,6 +46,10 @@ contract MerkleLogTest is Test {
                         _entries(first, count), first, size, proof, tree.root(size)
                     );
                     assertEq(counted, count);
+                    counted = harness.verifyRunAgain(
+                        _entries(first, count), first, size, proof, tree.root(size)
+                    );
+                    assertEq(counted, count, "whatever lay in memory before");
                 }
             }
         }
@@ -174,6 +178,14 @@ contract MerkleLogTest is Test {
         harness.verifyInclusion(node, 0, 1, new bytes32[](0), root);
         vm.expectRevert(abi.encodeWithSelector(MerkleLog.EntriesNotWhole.selector, 64));
         harness.verifyRun(node, 0, 1, new bytes32[](0), root);
+    }
+
+    function test_aLongerEntryIsNone() public {
+        bytes memory entry = bytes.concat(_entry(0), hex"00");
+        bytes32[] memory path = tree.inclusionProof(0, LEAVES);
+        bytes32 root = tree.root(LEAVES);
+        vm.expectRevert(abi.encodeWithSelector(MerkleLog.EntriesNotWhole.selector, 257));
+        harness.verifyInclusion(entry, 0, LEAVES, path, root);
     }
 
     /// Polygon's Plasma bridge: one leaf, many encodings of its place. Every other position is

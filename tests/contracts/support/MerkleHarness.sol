@@ -24,6 +24,18 @@ contract MerkleHarness {
         return MerkleLog.verifyRun(entries, first, size, proof, root);
     }
 
+    /// Verifies a run in memory that has been used.
+    function verifyRunAgain(
+        bytes calldata entries,
+        uint256 first,
+        uint256 size,
+        bytes32[] calldata proof,
+        bytes32 root
+    ) external view returns (uint256) {
+        MerkleLog.verifyRun(entries, first, size, proof, root);
+        return MerkleLog.verifyRun(entries, first, size, proof, root);
+    }
+
     function verifyConsistency(
         uint256 oldSize,
         bytes32 oldRoot,
