@@ -426,6 +426,9 @@ contract ReversalTest is GuardedFixture {
         _record(_happens(), FIRST, PRICE);
         assertEq(lens.netOf(_t(id)), 0);
         assertEq(lens.reservedOf(_t(id)), 0);
+        vm.warp(_t2(terms) + 31 days);
+        escrow.refund(_t(id));
+        assertEq(token.balanceOf(owner.addr), 10 * BUDGET, "all of it");
     }
 
     /// A ruling may go down to the net that proofs leave.
