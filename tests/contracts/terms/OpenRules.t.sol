@@ -11,6 +11,33 @@ import {TermsRules} from "contracts/terms/TermsRules.sol";
 contract OpenRulesTest is Fixture {
     uint256 private constant LIMIT = type(uint80).max;
 
+    // ------------------------------------------------------------ what is accepted
+
+    /// What is the last that a rule allows, and what is far from its border.
+    function test_onABorderAndFarFromIt() public {
+        _fund(owner.addr, LIMIT);
+        for (uint256 i = 0; i < 11; ++i) {
+            uint256 snapshot = vm.snapshotState();
+            Terms memory terms = _terms();
+            if (i == 0) (terms.feeBps, terms.feeRecipient) = (0, address(0));
+            if (i == 1) terms.attribution = 0;
+            if (i == 2) terms.opensAt = START + 7 days;
+            if (i == 3) terms.deadline = terms.opensAt;
+            if (i == 4) {
+                terms.grace =
+                    type(uint40).max - terms.deadline - terms.attributionWindow - terms.lateness;
+            }
+            if (i == 5) (terms.holdbackPeriod, terms.grace) = (1, 50 days);
+            if (i == 6) (terms.claimPeriod, terms.arbiter) = (50 days, stranger);
+            if (i == 7) terms.budget = LIMIT;
+            if (i == 8) terms.unitPrice = LIMIT;
+            if (i == 9) terms.feeBps = 10_000;
+            if (i == 10) terms.revenueShareBps = 10_000;
+            assertEq(_open(terms), _contractId(terms));
+            vm.revertToState(snapshot);
+        }
+    }
+
     // ------------------------------------------------------------ parties
 
     function test_revertIf_aPartyIsZero() public {

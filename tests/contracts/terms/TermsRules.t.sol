@@ -32,29 +32,6 @@ contract TermsRulesTest is Test {
         );
     }
 
-    /// What is the last of its kind, and what is far from a border, is accepted.
-    function test_acceptedOnABorderAndFarFromIt() public view {
-        for (uint256 i = 0; i < 12; ++i) {
-            Terms memory terms = _near(0);
-            if (i == 0) (terms.feeBps, terms.feeRecipient) = (0, address(0));
-            if (i == 1) terms.attribution = 0;
-            if (i == 2) terms.attribution = 1;
-            if (i == 3) terms.opensAt = NOW + 7 days;
-            if (i == 4) terms.deadline = terms.opensAt;
-            if (i == 5) {
-                // all other periods together are 21 days
-                terms.deadline = type(uint40).max - 21 days;
-            }
-            if (i == 6) terms.grace = 50 days;
-            if (i == 7) terms.claimPeriod = 50 days;
-            if (i == 8) terms.budget = type(uint80).max;
-            if (i == 9) terms.unitPrice = type(uint80).max;
-            if (i == 10) terms.feeBps = 10_000;
-            if (i == 11) (terms.claimPeriod, terms.arbiter) = (0, address(0));
-            this.check(terms);
-        }
-    }
-
     // ------------------------------------------------------------ the rules in other words
 
     function _partiesAreRight(Terms memory t) private view returns (bool) {
