@@ -128,9 +128,7 @@ TARGETS = {
     "Vault": _part("Vault"),
     "Exhibits": Target("contracts/evidence/Exhibits.sol", EVIDENCE_TESTS, (EVIDENCE,)),
     "Payloads": Target("contracts/evidence/Payloads.sol", EVIDENCE_TESTS, (EVIDENCE,)),
-    "Terms": Target(
-        "contracts/terms/Terms.sol", TERMS_TESTS, (ESCROW, EVENT_LOG, _test_of("terms", "Terms"))
-    ),
+    "Terms": Target("contracts/terms/Terms.sol", TERMS_TESTS, (ESCROW, EVENT_LOG)),
     "TermsRules": Target(
         "contracts/terms/TermsRules.sol",
         RULES_TESTS,
