@@ -22,7 +22,8 @@ def defined_tests() -> set[str]:
 def missing_from(text: str, folder: Path, names: set[str]) -> list[str]:
     """Return what a page names and nothing is: paths, tests by name or prefix, relative links."""
     paths = re.findall(rf"`((?:{FOLDERS})/[\w./-]+\.\w+|(?:{FOLDERS})/[\w/-]+/)`", text)
-    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
+    # What stands between two backticks each is code, in which such brackets are no link.
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", re.sub(r"``.+?``", "", text))
     tests = re.findall(r"`((?:test|check|invariant)_\w+)`", text)
     return [
         *(path for path in paths if not (ROOT / path).exists()),
@@ -40,6 +41,7 @@ def test_what_a_page_names_is_there(page: Path) -> None:
 def test_what_is_not_there_is_found() -> None:
     text = (
         "`tests/none.py` `docs/` `test_of_nothing_at_all` [x](nowhere.md) [y](https://a.b) [z](#c)"
+        " `` new bytes32[](count) ``"
     )
     assert missing_from(text, ROOT / "docs", defined_tests()) == [
         "tests/none.py",
