@@ -47,12 +47,16 @@ class Away(NamedTuple):
         return report(self.owner, self.surface, key, event(lead=key, **how))
 
     def end_connections(self) -> None:
-        """Have the server end all connections of the API."""
+        """Have the server end all connections of the API, and wait until they have ended.
+
+        One that is told to end still takes a statement or two, and then answers in other words.
+        """
         with self.admin() as admin:
-            admin.execute(
+            while admin.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s",
                 ("tallystick_api",),
-            )
+            ).fetchall():
+                pass
 
     def is_back(self) -> None:
         """Wait until the API answers, and for as long as it takes to say so."""
