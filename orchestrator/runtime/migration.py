@@ -14,13 +14,8 @@ from orchestrator.core.common.limits import Limits
 from orchestrator.core.deals.site import Site
 from orchestrator.runtime.settings import Settings, read_limits_file, read_site
 from orchestrator.runtime.stack import refuse_other_log
-from orchestrator.storage.database import (
-    DatabaseUrls,
-    connect_as_owner,
-    create_log,
-    migrate,
-    secure_logins,
-)
+from orchestrator.storage.database import DatabaseUrls, connect_as_owner
+from orchestrator.storage.schema import create_log, migrate, secure_logins
 
 
 def migrate_deployment(settings: Settings, report_progress: Callable[[str], None]) -> None:

@@ -62,8 +62,8 @@ from orchestrator.storage.database import (
     Database,
     DatabaseUrls,
     Session,
-    inbox_limits_of,
 )
+from orchestrator.storage.schema import inbox_limits_of
 from orchestrator.storage.traces import Tracer
 from orchestrator.storage.trouble import Trouble
 from orchestrator.verify.anchors import Anchors

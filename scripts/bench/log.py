@@ -52,9 +52,9 @@ from orchestrator.storage.database import (
     Database,
     DatabaseUrls,
     connect_as_owner,
-    create_log,
     set_clock,
 )
+from orchestrator.storage.schema import create_log
 
 # The database's clock stands still there, so that events and touches are of one time.
 NOW_MS = 1_767_225_600_000

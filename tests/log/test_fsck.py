@@ -18,7 +18,7 @@ from orchestrator.core.world.requests import (
 )
 from orchestrator.log.fsck import Checks, Finding, compare_projections, findings, fsck
 from orchestrator.log.guard.known_root import KnownRoot
-from orchestrator.storage.database import queries
+from orchestrator.storage.queries import queries
 from tests.support import worlds
 from tests.support.depth import PROFILE
 from tests.support.ledger import CONTRACT, OWNER_WORD, Ledger, alter, sign

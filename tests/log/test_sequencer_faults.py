@@ -30,8 +30,8 @@ from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.runtime.migration import prepare_schema
-from orchestrator.storage import database
 from orchestrator.storage.database import API, SEQUENCER, WORKER, DatabaseError
+from orchestrator.storage.queries import queries
 from tests.support.database_clock import DatabaseClock
 from tests.support.depth import cases
 from tests.support.failpoints import DECIDING, WhileAhead
@@ -300,7 +300,7 @@ def test_documents_are_stored_before_the_next_batch_is_decided(
 
 def test_both_connections_are_of_one_server(log: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared(log)
-    monkeypatch.setitem(database.queries(), "database.server", "SELECT random() AS began")
+    monkeypatch.setitem(queries(), "database.server", "SELECT random() AS began")
     with pytest.raises(LogError) as refusal:
         log.sequencer().open()
     assert refusal.value.code == "servers-two"
@@ -328,7 +328,7 @@ def test_two_sequencers_without_the_lock_still_write_one_log(
 ) -> None:
     """The checkpoint row alone keeps a second writer out, should the lock ever fail."""
     prepared(log)
-    monkeypatch.setitem(database.queries(), "log.lock", "SELECT true AS taken, %(key)s AS key")
+    monkeypatch.setitem(queries(), "log.lock", "SELECT true AS taken, %(key)s AS key")
     refusals: list[Exception] = []
 
     def drain(sequencer: Any) -> None:

@@ -21,7 +21,8 @@ from orchestrator.core.world.requests import (
 )
 from orchestrator.log.projections import Sources, load_leads, load_world
 from orchestrator.log.stored_records import StoredRecords, search
-from orchestrator.storage.database import Session, statement
+from orchestrator.storage.database import Session
+from orchestrator.storage.queries import statement
 from tests.support.ledger import CONTRACT, OWNER_WORD, Ledger, journey
 from tests.support.why_source import MemorySource
 from tests.support.worlds import LEADS, OPERATORS, SURFACE, word

@@ -20,16 +20,8 @@ from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.runtime.migration import begin_log, migrate_deployment, prepare_schema
 from orchestrator.runtime.serve import now_ms
 from orchestrator.runtime.settings import read_settings
-from orchestrator.storage.database import (
-    API,
-    LOGINS,
-    SEQUENCER,
-    WORKER,
-    Database,
-    DatabaseUrls,
-    migrate,
-    secure_logins,
-)
+from orchestrator.storage.database import API, LOGINS, SEQUENCER, WORKER, Database, DatabaseUrls
+from orchestrator.storage.schema import migrate, secure_logins
 from tests.support.keys import give_key
 from tests.support.servers import fresh_database, server_folder
 from tests.support.worlds import LEADS, SURFACE, word

@@ -18,7 +18,8 @@ from orchestrator.simulation.sandbox import (
     address_of,
     key_of,
 )
-from orchestrator.storage.database import WORKER, create_log
+from orchestrator.storage.database import WORKER
+from orchestrator.storage.schema import create_log
 from tests.support.sandboxes import running_sandbox
 from tests.support.servers import CHAIN_START_S, open_as
 

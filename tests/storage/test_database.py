@@ -1,4 +1,4 @@
-"""The schema's promises: migrations, roles, tenants, and tables that only grow."""
+"""The database's promises: roles, tenants, and tables that only grow."""
 
 import json
 import re
@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import psycopg
@@ -18,16 +17,10 @@ from orchestrator.core.log.entry import address_word
 from orchestrator.core.surface.fields import write_fields
 from orchestrator.core.world.requests import Touch
 from orchestrator.runtime.local_servers import LocalPostgres
-from orchestrator.storage import database as database_module
-from orchestrator.storage.database import (
-    API,
-    LOGINS,
-    WORKER,
-    Database,
-    create_log,
-    migrate,
-    queries,
-)
+from orchestrator.storage import queries as queries_module
+from orchestrator.storage.database import API, LOGINS, WORKER, Database
+from orchestrator.storage.queries import queries
+from orchestrator.storage.schema import create_log, migrate
 from tests.support.keys import give_key, secret_of
 from tests.support.ledger import OPERATOR, OWNER, STRANGER, Ledger, genesis, ledger
 from tests.support.servers import fresh_database, open_as, urls_of
@@ -155,7 +148,7 @@ def test_a_statement_that_takes_too_long_is_ended(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = queries() | {"database.begin": queries()["database.begin"].replace("'60s'", "'50ms'")}
-    monkeypatch.setattr(database_module, "queries", lambda: short)
+    monkeypatch.setattr(queries_module, "queries", lambda: short)
     with (
         open_as(database_url, API) as database,
         pytest.raises(psycopg.errors.QueryCanceled),
@@ -168,81 +161,6 @@ def limits(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
     names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
     rows = [connection.execute(f"SHOW {name}".encode()).fetchone() for name in names]
     return tuple(row[0] for row in rows if row is not None)
-
-
-# --- Migrations -----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def empty_url(postgres: LocalPostgres) -> Iterator[str]:
-    """A database that was never migrated."""
-    with fresh_database(postgres, template="template1") as url:
-        yield url
-
-
-def test_migrations_are_applied_once_and_in_order(empty_url: str) -> None:
-    applied = migrate(empty_url)
-    assert applied == sorted(applied)
-    assert applied[0] == "0001_log"
-    assert migrate(empty_url) == []
-
-
-def test_two_programs_may_migrate_at_once(empty_url: str) -> None:
-    applied: list[list[str]] = []
-    threads = [Thread(target=lambda: applied.append(migrate(empty_url))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(map(len, applied)) == [0, len(database_module._migrations())]
-
-
-def test_a_changed_unknown_or_skipped_migration_is_refused(
-    empty_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    known = {"0001_a": "CREATE TABLE a ()", "0003_c": "CREATE TABLE c ()"}
-    for migrations, code in (
-        (known, None),
-        ({**known, "0001_a": "CREATE TABLE b ()"}, "migration-changed"),
-        ({"0001_a": known["0001_a"]}, "migration-unknown"),
-        ({**known, "0002_b": "CREATE TABLE b ()"}, "migration-skipped"),
-        (known, None),
-    ):
-        ordered = dict(sorted(migrations.items()))
-        monkeypatch.setattr(database_module, "_migrations", lambda found=ordered: found)
-        if code is None:
-            migrate(empty_url)
-        else:
-            with pytest.raises(LogError) as refusal:
-                migrate(empty_url)
-            assert refusal.value.code == code
-
-
-def test_a_migration_that_fails_leaves_nothing(
-    empty_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken = {"0001_a": "CREATE TABLE a (); SELECT 1 / 0"}
-    monkeypatch.setattr(database_module, "_migrations", lambda: broken)
-    with pytest.raises(psycopg.errors.DivisionByZero):
-        migrate(empty_url)
-    with psycopg.connect(empty_url) as admin:
-        assert admin.execute("SELECT to_regclass('a')").fetchone() == (None,)
-        assert admin.execute("TABLE migrations").fetchall() == []
-
-
-def test_a_log_is_begun_once_and_cannot_be_redefined(database_url: str) -> None:
-    facts = {
-        "log_id": word("log"),
-        "origin": "log.example/1",
-        "chain_id": 31337,
-        "event_log": "0x" + "A" * 40,
-        "escrow": "0x" + "2" * 40,
-        "publisher": "0x" + "3" * 40,
-    }
-    assert create_log(database_url, **facts)  # type: ignore[arg-type]
-    assert not create_log(database_url, **facts)  # type: ignore[arg-type]
-    with pytest.raises(LogError, match="log 0x"):
-        create_log(database_url, **{**facts, "chain_id": 1})  # type: ignore[arg-type]
 
 
 # --- Roles ----------------------------------------------------------------------------------------
@@ -378,7 +296,7 @@ def test_a_named_query_fits_the_schema(module_database_url: str, name: str) -> N
 
 
 def test_every_file_of_queries_names_and_describes_each() -> None:
-    folder = Path(database_module.__file__).parent / "sql/queries"
+    folder = Path(queries_module.__file__).parent / "sql/queries"
     for file in folder.glob("*.sql"):
         text = file.read_text()
         named = [name for name in queries() if name.startswith(f"{file.stem}.")]

@@ -44,7 +44,8 @@ from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.connections import PATIENCE
 from orchestrator.runtime.stack import sign_in_desk
-from orchestrator.storage.database import API, REGISTRAR, SEQUENCER, WORKER, Database, create_log
+from orchestrator.storage.database import API, REGISTRAR, SEQUENCER, WORKER, Database
+from orchestrator.storage.schema import create_log
 from orchestrator.storage.trouble import Trouble
 from tests.support.database_clock import DatabaseClock
 from tests.support.described import check_described

@@ -33,7 +33,8 @@ from orchestrator.log.inbox import (
 from orchestrator.log.reader import LogReader, StoredEntry
 from orchestrator.log.sequencer import Sequencer
 from orchestrator.runtime.serve import now_ms
-from orchestrator.storage.database import API, SEQUENCER, WORKER, Database, Session, create_log
+from orchestrator.storage.database import API, SEQUENCER, WORKER, Database, Session
+from orchestrator.storage.schema import create_log
 from tests.support import worlds
 from tests.support.database_clock import DatabaseClock
 from tests.support.keys import give_key, secret_of

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.common.document import canonical_json
 from orchestrator.core.entries.kinds import decode
-from orchestrator.storage.database import statement
+from orchestrator.storage.queries import statement
 from tests.support.api_service import (
     NDJSON,
     ApiService,
