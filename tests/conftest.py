@@ -28,7 +28,7 @@ LONGEST = (
     "connect/test_server.py",
     "backtest",
     "log/test_fsck.py",
-    "log/test_sequencer_faults.py",
+    "log/sequencing/test_sequencer_faults.py",
     "runtime/recovery",
     "test_examples.py",
     "test_rights.py",

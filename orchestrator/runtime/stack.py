@@ -42,7 +42,7 @@ from orchestrator.log.feed import Feed
 from orchestrator.log.guard.mark import Guard, Mark
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
-from orchestrator.log.sequencer import Sequencer
+from orchestrator.log.sequencing.sequencer import Sequencer
 from orchestrator.runtime.connections import (
     BACKLOG,
     Bounds,

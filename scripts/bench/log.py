@@ -42,7 +42,7 @@ from orchestrator.core.world.requests import (
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import LogReader
-from orchestrator.log.sequencer import Sequencer
+from orchestrator.log.sequencing.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.runtime.migration import prepare_schema
 from orchestrator.storage.database import (

@@ -39,7 +39,7 @@ from orchestrator.core.world.requests import (
 )
 from orchestrator.core.world.world import World, pair_of
 from orchestrator.log.projections import StoredStandings
-from orchestrator.log.sequencer import Sequencer
+from orchestrator.log.sequencing.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.runtime.migration import prepare_schema
 from orchestrator.storage.database import (

@@ -15,7 +15,7 @@ from orchestrator.core.deals.site import Addresses, Site
 from orchestrator.core.log.entry import ZERO_ADDRESS, address_word
 from orchestrator.core.world.requests import Genesis, Touch
 from orchestrator.log.inbox import Submission, results_of, submit
-from orchestrator.log.sequencer import Sequencer
+from orchestrator.log.sequencing.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.runtime.migration import begin_log, migrate_deployment, prepare_schema
 from orchestrator.runtime.serve import now_ms

@@ -41,7 +41,7 @@ from orchestrator.core.world.contract import ContractRules
 from orchestrator.core.world.requests import Genesis, OpenContract, Request
 from orchestrator.identity.registrar import Registrar
 from orchestrator.log.inbox import Submission, submit
-from orchestrator.log.sequencer import Sequencer
+from orchestrator.log.sequencing.sequencer import Sequencer
 from orchestrator.runtime.connections import PATIENCE
 from orchestrator.runtime.stack import sign_in_desk
 from orchestrator.storage.database import API, REGISTRAR, SEQUENCER, WORKER, Database

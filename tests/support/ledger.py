@@ -31,7 +31,7 @@ from orchestrator.log.inbox import (
     submit_last,
 )
 from orchestrator.log.reader import LogReader, StoredEntry
-from orchestrator.log.sequencer import Sequencer
+from orchestrator.log.sequencing.sequencer import Sequencer
 from orchestrator.runtime.serve import now_ms
 from orchestrator.storage.database import API, SEQUENCER, WORKER, Database, Session
 from orchestrator.storage.schema import create_log

@@ -10,7 +10,8 @@ from orchestrator.core.surface.surface_settings import SurfaceSettings
 from orchestrator.core.world.contract import ContractRules
 from orchestrator.core.world.world import World
 from orchestrator.log.projections import Sources, load_leads, load_world
-from orchestrator.log.sequencer import CODES_IN_MEMORY, STANDINGS_IN_MEMORY, Batch
+from orchestrator.log.sequencing.batch import Batch
+from orchestrator.log.sequencing.sequencer import CODES_IN_MEMORY, STANDINGS_IN_MEMORY
 from orchestrator.storage.database import Session
 from orchestrator.storage.statements import Statements
 

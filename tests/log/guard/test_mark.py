@@ -11,7 +11,7 @@ from orchestrator.core.log.merkle import EMPTY_ROOT
 from orchestrator.core.world.requests import Touch
 from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.log.guard.mark import Guard, Mark, Signed
-from orchestrator.log.sequencer import Sequencer
+from orchestrator.log.sequencing.sequencer import Sequencer
 from tests.support.ledger import Ledger, alter, genesis, open_market, sign
 from tests.support.worlds import LEADS, OPERATORS, SURFACE
 

@@ -21,7 +21,7 @@ from orchestrator.core.common.errors import DomainError
 from orchestrator.core.world.requests import Touch
 from orchestrator.log.fsck import compare_projections, fsck
 from orchestrator.log.guard.mark import Guard, Mark
-from orchestrator.log.sequencer import Sequencer
+from orchestrator.log.sequencing.sequencer import Sequencer
 from orchestrator.storage.database import SEQUENCER, Database, DatabaseError
 from tests.support.ledger import Ledger, sign
 from tests.support.servers import server_folder, urls_of

@@ -21,49 +21,32 @@ Both are of one database. That it is still the same one, and has all that was si
 is compared with what is known elsewhere (`log.guard`), before anything is written.
 """
 
-import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from threading import Thread
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from orchestrator.core.common.document import CACHED_BYTES
-from orchestrator.core.common.errors import DomainError, LogError, RequestError
+from orchestrator.core.common.errors import DomainError, LogError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.units import MAX_AHEAD_MS, format_ms
-from orchestrator.core.decisions.decide import decide
-from orchestrator.core.entries.kinds import decode, encode, kind_of
-from orchestrator.core.log.entry import CLICK
-from orchestrator.core.log.merkle import CompactRange, leaf_hash
-from orchestrator.core.log.opening import Record, ReportedTouchOpening, encode_opening
+from orchestrator.core.log.merkle import CompactRange
 from orchestrator.core.resource import Resource
-from orchestrator.core.world.codec import decode_request, request_kind
-from orchestrator.core.world.requests import PublishPolicy, PublishSettings, Request, Settle
-from orchestrator.core.world.rights import Sender, check_right
+from orchestrator.core.world.requests import PublishPolicy, PublishSettings, Request
 from orchestrator.core.world.world import World, pair_of
 from orchestrator.log.guard.known_root import stored_nodes
 from orchestrator.log.guard.mark import NO_GUARD, Guard, Signed
-from orchestrator.log.projections import (
-    Changes,
-    Click,
-    Sources,
-    load_leads,
-    load_world,
-    write_actions,
-    write_codes,
-    write_leads,
-    write_rest,
-    write_standings,
-    write_tallies,
-)
+from orchestrator.log.projections import Sources, load_leads, load_world
 from orchestrator.log.reader import read_entries
+from orchestrator.log.sequencing.batch import Batch, UnfoldableError, decide_batch, read_requests
+from orchestrator.log.sequencing.decision_traces import follow_contracts, tell_decisions
 from orchestrator.log.tree import Checkpoint, checkpoint_of, stored_checkpoint, tree_of
 from orchestrator.storage.database import Connection, Database, Row, Session, array
 from orchestrator.storage.statements import Statements
@@ -80,31 +63,16 @@ BATCH_DOCUMENTS = 64
 LEADS_IN_MEMORY = 100_000
 # The standings kept from drain to drain, of operators on surfaces.
 STANDINGS_IN_MEMORY = 50_000
+# The codes kept from drain to drain.
+CODES_IN_MEMORY = 50_000
 # How long the thread that writes waits at most for the interpreter while another one computes. It
 # waits some fifty times a batch; at Python's own five milliseconds that alone would take longer
 # than deciding does.
 SWITCH_S = 0.001
-# The spans of one drain: of a full one the first decisions are told.
-MOST_TOLD = 500
-# The traces that a contract keeps of what counted since its last statement, and links of a span.
-MOST_TRACES = 32
-# The kinds of entries that count for the contract which their first word names.
-_COUNTING = ("outcome", "outcome.reversed")
-_SETTLE = request_kind(Settle)
-# The codes kept from drain to drain.
-CODES_IN_MEMORY = 50_000
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class _UnfoldableError(Exception):
-    """A request at which the fold itself failed, and may have left the world half moved."""
-
-    def __init__(self, row: Row, error: Exception) -> None:
-        super().__init__(f"{type(error).__name__}: {error}")
-        self.row = row
 
 
 @dataclass(slots=True)
@@ -128,78 +96,6 @@ class _WriterState:
 
 def _no_failpoint(_: str) -> None:
     pass
-
-
-@dataclass(slots=True)
-class Batch:
-    """The rows of one drain, and the projections that they change."""
-
-    # position, entry, opening, and the word of its kind where the log lists that
-    entries: list[tuple[int, bytes, bytes | None, bytes | None]] = field(default_factory=list)
-    # seq, first position, count, and a refusal's code and message
-    results: list[tuple[int, int, int, str | None, str | None]] = field(default_factory=list)
-    changes: Changes = field(default_factory=Changes)
-    # what is said of requested actions
-    actions: list[tuple[int, Record]] = field(default_factory=list)
-    clicks: list[Click] = field(default_factory=list)
-    # the lead that the last record registers, and the position of the code by which it came
-    registered: tuple[bytes, int] | None = None
-
-    def add_all(self, world: World, first: int, records: Iterable[Record]) -> None:
-        """Add the rows of records, which the fold has moved past."""
-        for position, record in enumerate(records, first):
-            self.add(position, record)
-            entry, opening = record
-            if isinstance(opening, ReportedTouchOpening) and entry.label == CLICK:
-                code = world.causes[opening.cause]
-                is_new_lead = self.registered == (entry.subject, opening.cause)
-                click = Click(code.code, position, entry.subject, entry.time_ms, is_new_lead)
-                self.clicks.append(click)
-            is_registration = entry.kind == "lead.registered"
-            self.registered = (entry.subject, entry.value) if is_registration else None
-
-    def add(self, position: int, record: Record) -> None:
-        """Add the rows of a record that the fold has moved past."""
-        entry, opening = record
-        kind = kind_of(entry)
-        opened = None if opening is None else encode_opening(opening)
-        listed = kind.word if kind.listed else None
-        self.entries.append((position, encode(entry), opened, listed))
-        self.changes.add(kind, entry)
-        if kind.moves_action:
-            self.actions.append((position, record))
-
-    def write_entries(self, statements: Statements, log_id: bytes, tree: CompactRange) -> None:
-        """Append the entries, extend the tree, and append the subtrees that it completes."""
-        statements.copy(
-            "log.append_entries",
-            ("bytea", "int8", "bytea", "bytea", "bytea"),
-            ((log_id, *row) for row in self.entries),
-        )
-        statements.reach("entries")
-        completed = tree.extend([leaf_hash(data) for _, data, *_ in self.entries])
-        if completed:
-            statements.copy(
-                "log.append_subtrees",
-                ("bytea", "int2", "int8", "bytea"),
-                ((log_id, *subtree) for subtree in completed),
-            )
-        statements.reach("subtrees")
-
-    def write_projections(self, statements: Statements, log_id: bytes, world: World) -> None:
-        """Bring the projections up to date with what was added, which the fold has moved past."""
-        write_leads(statements, log_id, world, self.changes)
-        statements.reach("leads")
-        write_rest(statements, log_id, world, self.changes)
-        write_standings(statements, log_id, world)
-        write_codes(statements, log_id, world, self.clicks)
-        write_actions(statements, log_id, self.actions)
-        write_tallies(statements, log_id, world)
-        statements.reach("projections")
-
-    def refuse(self, row: Row, position: int, code: str, message: str) -> None:
-        """Add the result of a request for which no entry is written at this position."""
-        self.results.append((row.seq, position, 0, code, message))
 
 
 class Decided(NamedTuple):
@@ -364,7 +260,7 @@ class Sequencer(Resource):
         # ahead of what is stored: it is loaded again, never rolled back.
         try:
             return drain(self._opened(), limit)
-        except _UnfoldableError as error:
+        except UnfoldableError as error:
             self.close()
             return self._refuse(error)
         except BaseException:
@@ -458,11 +354,11 @@ class Sequencer(Resource):
             return None
         began_ns = time.time_ns()
         self._check_receipts(rows)
-        requests = [_decoded(row.kind, body) for row, body in zip(rows, _bodies(rows), strict=True)]
+        requests = read_requests(rows)
         with writer.deciding.transaction() as session:
             self._load_sources(session, writer, requests, ahead.unstored if ahead else ())
             self._failpoint("taken")
-            batch = _decide(writer, rows, requests)
+            batch = decide_batch(writer.world, writer.publisher, rows, requests)
             self._failpoint("decided")
             is_full = len(rows) == limit
             has_documents = any(
@@ -509,13 +405,13 @@ class Sequencer(Resource):
                 checkpoint = self._append(session, decided)
             self._record_results(session, batch, decided.rank)
             if self.tracer is not None:
-                _follow_contracts(session, self._log_id, decided.rows, batch)
+                follow_contracts(session, self._log_id, decided.rows, batch)
             self._failpoint("finished")
         self._failpoint("committed")
         # Only what is committed is the last checkpoint: before this line a failure reloads it.
         writer.checkpoint = checkpoint
         if self.tracer is not None:
-            _tell_decisions(self.tracer, decided.began_ns, decided.rows, batch)
+            tell_decisions(self.tracer, decided.began_ns, decided.rows, batch)
         return checkpoint
 
     def _received(self, writer: _WriterState, limit: int, ahead: Decided | None) -> list[Row]:
@@ -675,7 +571,7 @@ class Sequencer(Resource):
         if done != len(seqs):
             raise LogError("inbox-changed", f"{len(seqs)} requests were decided, {done} waited")
 
-    def _refuse(self, error: _UnfoldableError) -> Checkpoint | None:
+    def _refuse(self, error: UnfoldableError) -> Checkpoint | None:
         """Refuse a request at which the fold failed, so that it does not stop all others.
 
         Nothing else of its drain is decided: the next one decides the rest by a fold loaded anew.
@@ -687,10 +583,6 @@ class Sequencer(Resource):
         with writer.connection.transaction() as session:
             self._record_results(session, batch, error.row.rank)
         return writer.checkpoint
-
-
-# Errors by which a mistake in the fold shows itself. `RequestError` and `LogError` are no mistakes.
-_MISTAKES = (ArithmeticError, AttributeError, DomainError, LookupError, TypeError, ValueError)
 
 
 def _in_a_thread(work: Callable[[], T]) -> Future[T]:
@@ -705,111 +597,3 @@ def _in_a_thread(work: Callable[[], T]) -> Future[T]:
 
     Thread(target=act, name="write", daemon=True).start()
     return done
-
-
-def _bodies(rows: Sequence[Row]) -> list[Any]:
-    """Return the bodies of requests, None for one that cannot be read.
-
-    Each is JSON already, because its column is: so one parse reads all. But PostgreSQL takes
-    numbers of more digits, and deeper lists, than Python reads.
-    """
-    try:
-        found: list[Any] = json.loads(f"[{','.join(row.body for row in rows)}]")
-    except (ValueError, RecursionError):
-        return [None] if len(rows) == 1 else [body for row in rows for body in _bodies([row])]
-    return found
-
-
-def _decoded(kind: str, body: object) -> Request | DomainError:
-    try:
-        return decode_request(kind, body)
-    except DomainError as error:
-        return error
-
-
-# A batch is of few accounts.
-@lru_cache(maxsize=1024)
-def _sender_of(login: str, account: str) -> Sender:
-    return Sender(login.removeprefix("tallystick_"), account)
-
-
-def _decide(
-    writer: _WriterState, rows: Sequence[Row], requests: Sequence[Request | DomainError]
-) -> Batch:
-    batch, world = Batch(), writer.world
-    for row, request in zip(rows, requests, strict=True):
-        first = world.size
-        if isinstance(request, DomainError):
-            batch.refuse(row, first, request.code, request.message)
-            continue
-        try:
-            sender = _sender_of(row.sender, row.account)
-            check_right(world, request, sender, writer.publisher)
-            records = decide(world, request, row.received_ms)
-            batch.add_all(world, first, records)
-        except RequestError as error:
-            batch.refuse(row, first, error.code, error.message)
-        except LogError:
-            raise
-        except _MISTAKES as error:
-            raise _UnfoldableError(row, error) from error
-        else:
-            batch.results.append((row.seq, first, len(records), None, None))
-    return batch
-
-
-def _follow_contracts(session: Session, log_id: bytes, rows: Sequence[Row], batch: Batch) -> None:
-    """Keep with contracts, and with their statements, the traces of what counted for them last."""
-    counted, stated, positions = _Counted(), _Counted(), dict[bytes, int]()
-    base = batch.entries[0][0] if batch.entries else 0
-    for row, result in zip(rows, batch.results, strict=True):
-        if row.trace is None and row.kind != _SETTLE:
-            continue
-        first, count = result[1], result[2]
-        for position, data, *_ in batch.entries[first - base : first - base + count]:
-            entry = decode(data)
-            if entry.kind == "settlement":
-                positions[entry.subject] = position
-                stated[entry.subject] = counted.pop(entry.subject, [])
-            elif entry.kind in _COUNTING and row.trace is not None:
-                counted.add(entry.actor, row.trace)
-    if positions:
-        session.run(
-            "log.follow_statements",
-            log_id=log_id,
-            contracts=list(positions),
-            positions=array(positions.values()),
-            **stated.as_arguments(),
-        )
-    if counted:
-        session.run("log.follow_contracts", log_id=log_id, **counted.as_arguments())
-
-
-class _Counted(dict[bytes, list[str]]):
-    """By contract the traces of what counted for it, each once, the newest last."""
-
-    def add(self, contract: bytes, trace: str) -> None:
-        traces = self.setdefault(contract, [])
-        # A bulk has one trace and many lines.
-        if trace in traces:
-            traces.remove(trace)
-        traces.append(trace)
-        del traces[:-MOST_TRACES]
-
-    def as_arguments(self) -> dict[str, list[Any]]:
-        """Return a contract and a trace for each of them."""
-        pairs = [(contract, trace) for contract, traces in self.items() for trace in traces]
-        return {"counted": [one for one, _ in pairs], "traces": [trace for _, trace in pairs]}
-
-
-def _tell_decisions(tracer: Tracer, since_ns: int, rows: Sequence[Row], batch: Batch) -> None:
-    """Tell of the requests that came with a trace what was decided, in the time of their drain."""
-    results = {seq: result for seq, *result in batch.results}
-    for row in [row for row in rows if row.trace is not None][:MOST_TOLD]:
-        first, count, code, _ = results[row.seq]
-        facts = {"tallystick.request.kind": row.kind, "tallystick.entries": count}
-        if count:
-            facts["tallystick.position"] = first
-        if code is not None:
-            facts["tallystick.refusal"] = code
-        tracer.begin(parent=row.trace, since_ns=since_ns).end(f"decide {row.kind}", facts)

@@ -25,9 +25,9 @@ from orchestrator.core.world.requests import (
     Settle,
     Touch,
 )
-from orchestrator.log import sequencer as sequencer_module
 from orchestrator.log.fsck import compare_projections, fsck
-from orchestrator.log.sequencer import Sequencer
+from orchestrator.log.sequencing import sequencer as sequencer_module
+from orchestrator.log.sequencing.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.runtime.migration import prepare_schema
 from orchestrator.storage.database import API, SEQUENCER, WORKER, DatabaseError
@@ -149,7 +149,7 @@ def check_whole(log: Ledger, uninterrupted: dict[str, Any]) -> None:
 CHILD = """
 import os, signal, sys
 from orchestrator.storage.database import SEQUENCER, Database
-from orchestrator.log.sequencer import Sequencer
+from orchestrator.log.sequencing.sequencer import Sequencer
 from tests.support.failpoints import DECIDING, WhileAhead
 
 url, log_id, step = sys.argv[1:]
@@ -170,7 +170,7 @@ def test_a_sequencer_killed_after_any_step_loses_and_doubles_nothing(
     prepared(log)
     done = subprocess.run(
         [sys.executable, "-c", CHILD, urls_of(log.url).sequencer or "", log.log_id.hex(), step],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         check=False,
     )
     assert done.returncode == -signal.SIGKILL

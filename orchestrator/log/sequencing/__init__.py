@@ -1,0 +1,1 @@
+"""The sequencer: the one writer, which turns requests into entries batch by batch."""
