@@ -239,12 +239,12 @@ def _observe(
     """Count what an event's records say, and return the line for their outcome, if there is one."""
     seen.event(row.lead)
     motion = ""
-    for entry, opening in records:
+    for place, (entry, opening) in enumerate(records):
         if entry.kind == "lead.transition" and isinstance(opening, TransitionOpening):
             motion = seen.move(row.lead, event, opening.from_state, entry.label, entry.value)
         elif entry.kind == "product.event" and isinstance(opening, EventOpening):
             seen.refund(
-                _refunded_contract(world, row.lead.encode(), opening.of),
+                _refunded_contract(world, row.lead.encode(), opening.of, records[place + 1 :]),
                 opening.refunded_after_units - opening.refunded_before_units,
             )
     line = _outcome_line(world, records)
@@ -261,8 +261,16 @@ def _observe(
     return line
 
 
-def _refunded_contract(world: World, lead: bytes, position: int) -> str | None:
-    """Return the contract that paid for a purchase, if one did and the fold still knows it."""
+def _refunded_contract(
+    world: World, lead: bytes, position: int, following: Sequence[Record]
+) -> str | None:
+    """Return the contract that paid for a purchase, if one did, by the records behind its refund.
+
+    Of a purchase that is spent the fold knows nothing more; its outcome is reversed right there.
+    """
+    for entry, _ in following[:1]:
+        if entry.kind == "outcome.reversed":
+            return entry.actor.decode()
     for purchase in world.leads[lead].purchases:
         if purchase.position == position and purchase.outcome is not None:
             return purchase.outcome.contract_id.decode()

@@ -57,6 +57,9 @@ def judge(
     verdicts = {"accepted": 0, "refused": 0, "ignored": 0}
     turned_away = {"order-unknown": 0, "order-taken": 0, "order-ambiguous": 0}
     reversible = {r["of"] for r in policy["reversals"]}
+    selling = {t["on"] for t in policy["transitions"] if t["to"] in reversible}
+    sold_into = {t["to"] for t in policy["transitions"] if t["on"] in selling}
+    unfounded: dict[str, list[str]] = {}
     over = {c["id"]: 0 for c in contracts}
 
     for place, row in enumerate(rows):
@@ -72,21 +75,24 @@ def judge(
         if not undone and not named:
             verdicts["ignored"] += 1
             continue
+        entered = moves[0]["to"] if moves else named[0]["to"] if named else None
         if not undone and not moves:
             verdicts["refused"] += 1
+            if order and entered in sold_into:
+                unfounded.setdefault(lead, []).append(order)
             continue
         ordered = [b for b in bought if b.lead == lead and order and b.order == order]
         if undone and order and moves and moves[0]["to"] in reversible:
             turned_away["order-ambiguous"] += 1
             continue
-        if undone and order and not ordered:
+        if undone and order and not ordered and order not in unfounded.get(lead, [])[-100:]:
             turned_away["order-unknown"] += 1
             continue
         if not undone and moves[0]["to"] in reversible and ordered:
             turned_away["order-taken"] += 1
             continue
         verdicts["accepted"] += 1
-        if undone and order and ordered[0].state in undone:
+        if undone and ordered and ordered[0].state in undone:
             ordered[0].give_back(now, value)
         for of in [] if order else undone:
             alive = [b for b in bought if b.lead == lead and b.state == of and b.paid]
@@ -97,6 +103,8 @@ def judge(
             continue
         value = value or 0
         state[lead] = to = moves[0]["to"]
+        if order and to in sold_into - reversible:
+            unfounded.setdefault(lead, []).append(order)
         if to in reversible:
             bought.append(Bought(lead, to, value, None if undone else order))
         claims = []

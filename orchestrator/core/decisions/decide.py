@@ -132,7 +132,7 @@ def _check_order(here: Surface, order: bytes, name: bytes, lead: Lead | None, st
             "be of both; report the two as two events, or without an order",
         )
     if step.reverses:
-        if founded is None:
+        if founded is None and not (lead and order in lead.unfounded):
             raise RequestError(
                 "order-unknown",
                 f"no purchase of lead 0x{name.hex()} in the log names this order; send the event "

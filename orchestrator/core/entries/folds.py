@@ -36,6 +36,7 @@ from orchestrator.core.surface.surface_settings import SurfaceSettings
 from orchestrator.core.surface.trust import PendingForecast
 from orchestrator.core.world.contract import Contract, ContractRules
 from orchestrator.core.world.purchase import (
+    MAX_UNFOUNDED,
     PaidOutcome,
     Purchase,
     forget_needless,
@@ -163,6 +164,7 @@ def transition(world: World, position: int, record: Record) -> None:
     lead.state, lead.since_ms = entry.label, entry.time_ms
     world.reporting = None
     if not here.policy.is_reversible(entry.label):
+        _note_unfounded(here, lead, entry, opening.order)
         return
     # An order is founded once: an event that takes back something founds none.
     order = opening.order
@@ -176,6 +178,19 @@ def transition(world: World, position: int, record: Record) -> None:
         horizon_ms = here.received_ms - here.policy.lateness_s * 1000
         lead.purchases[:-1] = forget_needless(lead.purchases[:-1], horizon_ms)
         lead.sweep_at = next_sweep(len(lead.purchases))
+
+
+def refusal(world: World, _position: int, record: Record) -> None:
+    entry = record.entry
+    here, lead = world.surfaces[entry.surface], world.leads[entry.subject]
+    _note_unfounded(here, lead, entry, _opened(record, TransitionOpening).order)
+
+
+def _note_unfounded(here: Surface, lead: Lead, entry: Entry, order: bytes) -> None:
+    """Remember the order of a purchase that founds none, so that a refund of it is understood."""
+    if order != ZERO_WORD and here.policy.is_of_purchase(entry.label):
+        others = (one for one in lead.unfounded if one != order)
+        lead.unfounded = (*others, order)[-MAX_UNFOUNDED:]
 
 
 def taking_event(world: World, position: int, record: Record) -> None:

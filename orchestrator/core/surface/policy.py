@@ -108,6 +108,7 @@ class Policy:
     _steps: Mapping[str, Mapping[str, str]]
     _reverses: Mapping[str, tuple[str, ...]]
     _reversible: frozenset[str]
+    _of_purchases: frozenset[str]
     _short_names: Mapping[str, str]
 
     def short_name(self, event: str) -> str:
@@ -162,6 +163,13 @@ class Policy:
         """Return whether any event can take back an outcome into `state`."""
         return state in self._reversible
 
+    def is_of_purchase(self, state: str) -> bool:
+        """Return whether an event that leads into `state` leads elsewhere into a reversible one.
+
+        It is the same thing for the product then, such as a customer's first purchase and the next.
+        """
+        return state in self._of_purchases
+
     def document(self) -> dict[str, object]:
         """Return the canonical document whose hash is `hash`."""
         return _document(self)
@@ -211,6 +219,7 @@ def parse(document: object) -> Policy:
     reverses: dict[str, tuple[str, ...]] = {}
     for reversal in reversals:
         reverses[reversal.on] = (*reverses.get(reversal.on, ()), reversal.of)
+    reversible = frozenset(reversal.of for reversal in reversals)
     events = _events(table.get("events") or {}, steps.keys() | reverses.keys())
 
     policy = Policy(
@@ -226,7 +235,13 @@ def parse(document: object) -> Policy:
         document_bytes=0,
         _steps=steps,
         _reverses=reverses,
-        _reversible=frozenset(reversal.of for reversal in reversals),
+        _reversible=reversible,
+        _of_purchases=frozenset(
+            to
+            for moves in steps.values()
+            if not reversible.isdisjoint(moves.values())
+            for to in moves.values()
+        ),
         _short_names=events,
     )
     # The hash is over the parsed policy, so that documents that mean the same have the same hash.

@@ -97,6 +97,7 @@ def encode_lead(lead: Lead) -> dict[str, Any]:
         "counted_at": lead.counted_at,
         "purchases": [_encode_purchase(purchase) for purchase in lead.purchases],
         "sweep_at": lead.sweep_at,
+        "unfounded": [order.hex() for order in lead.unfounded],
         "stay_ms": lead.stay_ms,
         "errands": [
             [errand.position, errand.operator.hex(), *errand[2:]] for errand in lead.errands
@@ -121,6 +122,7 @@ def decode_lead(surface: bytes, state: str, since_ms: int, document: Mapping[str
             counted_at=dict(document["counted_at"]),
             purchases=[_decode_purchase(*words) for words in document["purchases"]],
             sweep_at=document["sweep_at"],
+            unfounded=tuple(bytes.fromhex(order) for order in document["unfounded"]),
             stay_ms=document["stay_ms"],
             errands=[
                 Errand(position, bytes.fromhex(operator), *rest)

@@ -5,8 +5,9 @@ order founds the order: refunds that name it take back from this purchase, in pa
 The same rules hold here, in the escrow's evidence and in a stranger's replay:
 
 * A refund that names an order takes back its value from the order's purchase, or all that is left
-  where it has no value. One that names none takes all that is left of the lead's latest purchase
-  into that state that was paid for.
+  where it has no value. It takes nothing of an order whose purchase the policy refused, or which
+  led where nothing is taken back. One that names none takes all that is left of the lead's latest
+  purchase into that state that was paid for.
 * Of an outcome that paid `amount` for a purchase of `value`, f(r) is taken back in all once r of
   the value was given back: ⌊r x revenue share⌋ for r < value, and the whole amount for r = value.
   So it does not matter in how many parts a refund comes; the unit price goes with the last.
@@ -25,6 +26,8 @@ from orchestrator.core.world.contract import ContractRules
 # The most purchases that a lead has in memory with an order, and as many without. They are looked
 # through at each of its refunds, and written with the lead.
 MAX_ORDERS = MAX_WITHOUT_ORDER = 1_000
+# The most orders of a lead that are remembered without a purchase, the latest ones.
+MAX_UNFOUNDED = 100
 
 
 class PaidOutcome(NamedTuple):

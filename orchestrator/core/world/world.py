@@ -52,7 +52,8 @@ class Lead:
     by the log's own. `touches` holds each
     operator's, `counted` the contracts that may not count this lead again, `counted_at` the
     position of the last outcome into each state, of whichever contract, paid or over its budget.
-    `purchases` are the transitions that an event can still take back, and all that founded orders.
+    `purchases` are the transitions that an event can still take back, and all that founded orders;
+    `unfounded` are orders of purchases that the policy refused or cannot reverse, the newest last.
     `errands` are those that wait for the owner, and those that it has taken since the lead moved.
     """
 
@@ -66,6 +67,7 @@ class Lead:
     purchases: list[Purchase] = field(default_factory=list)
     # Purchases are swept when they reach this length, so that sweeping costs O(1) a purchase.
     sweep_at: int = 8
+    unfounded: tuple[bytes, ...] = ()
     errands: list[Errand] = field(default_factory=list)
 
     @property

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.core.decisions.decide import decide
 from orchestrator.core.log.opening import EventOpening
-from orchestrator.core.world.purchase import MAX_ORDERS, MAX_WITHOUT_ORDER
+from orchestrator.core.world.purchase import MAX_ORDERS, MAX_UNFOUNDED, MAX_WITHOUT_ORDER
 from orchestrator.core.world.requests import ProductEvent, Request
 from tests.support.decisions import (
     FIRST,
@@ -234,3 +234,69 @@ def test_an_order_of_what_no_event_takes_back_founds_nothing() -> None:
     world, _ = begin(FIRST)
     run(world, (0, about("o", event("signup", 0))), sold("o", 1, 5))
     assert [one.order for one in world.leads[X].purchases] == [word("o")]
+
+
+# --- Orders of purchases that found none ----------------------------------------------------------
+
+# A first purchase makes a customer, which nothing takes back; what comes after that can be.
+SHOP = policy(
+    states=["new", "placed", "customer", "repeat"],
+    transitions=[
+        {"on": "place", "from": ["new"], "to": "placed", "motion": "acquisition"},
+        {"on": "buy", "from": ["placed"], "to": "customer", "motion": "conversion"},
+        {"on": "buy", "from": ["customer", "repeat"], "to": "repeat", "motion": "expansion"},
+    ],
+    reversals=[{"on": "refund", "of": "repeat"}],
+)
+
+
+def placed(order: str, at: int) -> tuple[int, Request]:
+    return at, about(order, event("place", at))
+
+
+@pytest.mark.parametrize(
+    ("steps", "answer"),
+    [
+        # What cannot be reversed, and what the policy refused, has nothing to give back.
+        ([placed("n", 0), sold("o", 1, 100)], ["product.event"]),
+        ([sold("o", 1, 100)], ["product.event"]),
+        ([sold("o", 1, 100), sold("o", 2, 100)], ["product.event"]),
+        # An order that was only placed is paid by an event that may still come.
+        ([placed("o", 0)], "order-unknown"),
+        ([placed("n", 0), sold("p", 1, 100)], "order-unknown"),
+        # A purchase under the same order founds it after all.
+        (
+            [sold("o", 1, 100), placed("n", 2), sold("m", 2, 5), (3, touch()), sold("o", 4, 100)],
+            ["product.event", "outcome.reversed"],
+        ),
+        (
+            [placed("o", 0), sold("m", 1, 5), (1, touch()), sold("o", 2, 100)],
+            ["product.event", "outcome.reversed"],
+        ),
+        (
+            [placed("n", 0), sold("o", 1, 5), (1, touch()), sold("o", 2, 100)],
+            ["product.event", "outcome.reversed"],
+        ),
+    ],
+)
+def test_a_refund_of_what_was_never_to_be_paid_takes_nothing(
+    steps: list[tuple[int, Request]], answer: object
+) -> None:
+    terms = rules("a", SHOP, outcome="repeat", holdback_period_ms=9000)
+    world, _ = begin(SHOP, terms)
+    run(world, *steps)
+    at, request = refund("o", 9, None)
+    if isinstance(answer, str):
+        assert refused(world, at, request) == answer
+    else:
+        assert kinds_of(run(world, (at, request))) == answer
+
+
+def test_such_an_order_is_remembered_for_its_own_lead_and_the_latest_alone() -> None:
+    world, _ = begin(SHOP, rules("a", SHOP, outcome="repeat"))
+    run(world, *(sold(f"o{n}", 1, 5) for n in range(MAX_UNFOUNDED + 1)), sold("o1", 1, 5))
+    assert len(world.leads[X].unfounded) == MAX_UNFOUNDED
+    assert refused(world, 2, about("o1", event("refund", 2, 5, lead=Y))) == "order-unknown"
+    assert refused(world, *refund("o0", 2, 5)) == "order-unknown"
+    for kept in ("o1", "o2", f"o{MAX_UNFOUNDED}"):
+        assert kinds_of(run(world, refund(kept, 2, 5))) == ["product.event"]

@@ -146,7 +146,7 @@ MOVES = [
     entry("contract.closed", subject=A, value=5),
     entry("operator.registered", subject=word("carl")),
     entry("policy.published", subject=GOVERNING.hash, value=2),
-    entry("lead.refused", moved_by()),
+    entry("lead.refused", moved_by(word("order"))),
     entry("product.event", taking(PURCHASE, 40)),
     entry("payout", subject=A),
     entry("dispute.opened", subject=A, label="owner"),

@@ -77,6 +77,25 @@ def test_a_contract_has_its_cost_its_revenue_and_its_waits() -> None:
     assert sum(one.by_period) == 2
 
 
+@pytest.mark.parametrize(
+    ("order", "value", "days", "refunded_units"),
+    [
+        ("", None, 2, 10_000_000),
+        ("o", None, 2, 10_000_000),
+        ("o", 3_000_000, 2, 3_000_000),
+        # Later than the holdback it counts for nothing.
+        ("o", None, 40, 0),
+        ("", None, 40, 0),
+    ],
+)
+def test_what_was_refunded_is_of_the_contract_that_paid(
+    order: str, value: int | None, days: int, refunded_units: int
+) -> None:
+    back = EventRow(days * DAY_NS, "x", "refund", value, order)
+    (one,) = report([touch(0, "x"), buy(1, "x", order=order), back]).contracts
+    assert one.refunded_units == refunded_units
+
+
 def test_the_baseline_is_that_of_untouched_leads() -> None:
     found = report(HISTORY)
     lift = found.contracts[0].lift

@@ -136,6 +136,18 @@ def test_is_reversible() -> None:
     assert found == {"new": False, "trial": False, "paid": True}
 
 
+def test_a_state_is_of_a_purchase_if_its_event_leads_elsewhere_into_a_reversible_one() -> None:
+    moves = [("place", "new", "placed"), ("buy", "placed", "first"), ("buy", "first", "paid")]
+    shop = policy(
+        states=["new", "placed", "first", "paid", "gone"],
+        transitions=[
+            {"on": on, "from": [state], "to": to, "motion": "conversion"}
+            for on, state, to in [*moves, ("leave", "paid", "gone")]
+        ],
+    )
+    assert [state for state in shop.states if shop.is_of_purchase(state)] == ["first", "paid"]
+
+
 def test_an_event_says_which_states_it_takes_back() -> None:
     governing = policy(reversals=[{"on": "refund", "of": "trial"}, {"on": "refund", "of": "paid"}])
     found = {name: governing.reverses(name) for name in ("refund", "buy", "noise")}

@@ -173,6 +173,7 @@ def test_a_lead_is_read_as_it_was_written() -> None:
             Purchase(8, "paid", 5, word("o"), PaidOutcome(word("a"), 9, 7, 8), 2, 11, True, 3),
         ],
         sweep_at=16,
+        unfounded=(word("placed"), word("again")),
         stay_ms=6,
         errands=[Errand(7, OPERATORS[0], "letter", 5, 9, is_taken=True)],
     )
