@@ -56,9 +56,9 @@ _ELSE = "(others)"
 # The characters of an array that one read takes.
 _READ_CHARS = 1_048_576
 
-# (time_ns, place, lead, event, value_units, order): `marshal` knows its parts, and it sorts as it
-# stands, since no two have one place.
-_Row = tuple[int, int, str, str, int | None, str]
+# (time_ns, place, lead, event, value_units, order, whether it had an id): `marshal` knows its
+# parts, and it sorts as it stands, since no two have one place.
+_Row = tuple[int, int, str, str, int | None, str, bool]
 Progress = Callable[[str], None]
 
 # Names by which exports call what a mapping asks for, to suggest one.
@@ -95,7 +95,10 @@ class Faults:
 
 @dataclass(slots=True)
 class ExportCounts:
-    """The rows of one file: each was taken, left out, refused or had been told before."""
+    """The rows of one file: each was taken, left out, refused or had been told before.
+
+    Of those that were taken, `equal` had no id and said what a row before them says.
+    """
 
     source: str
     path: str
@@ -105,6 +108,7 @@ class ExportCounts:
     skipped: Counter[str] = field(default_factory=Counter)  # by the reason
     refused: dict[str, Faults] = field(default_factory=dict)  # by the rule
     repeated: Faults = field(default_factory=Faults)
+    equal: Faults = field(default_factory=Faults)
 
     @property
     def refusals(self) -> int:
@@ -138,6 +142,7 @@ class ExportCounts:
                 for code, one in sorted(self.refused.items())
             },
             "repeated": {"rows": self.repeated.count, "first_lines": self.repeated.lines},
+            "equal": {"rows": self.equal.count, "first_lines": self.equal.lines},
         }
 
 
@@ -210,15 +215,33 @@ class ExportReader:
                 raise InputError(error.code, f"{each.path}: {error.message}") from None
 
     def rows(self) -> Iterator[EventRow]:
-        """Read all files, sort their rows, and yield them in order of time.
+        """Read all files and sort their rows; return them in order of time.
 
         Of one time those of the file that was named first come first, then by their lines. They
-        are sorted by the time that the source knew, and yielded at that of the log, which knows
+        are sorted by the time that the source knew, and are at that of the log, which knows
         milliseconds.
         """
-        for time_ns, place, lead, event, value_units, order in sorted_rows(self._all()):
+        return self._at_log_times(sorted_rows(self._all()))
+
+    def _at_log_times(self, rows: Iterable[_Row]) -> Iterator[EventRow]:
+        last_ns, at_that_time = -1, set[int]()
+        for time_ns, place, lead, event, value_units, order, has_id in rows:
+            if not has_id:
+                if time_ns != last_ns:
+                    last_ns = time_ns
+                    at_that_time.clear()
+                digest = hash((lead, event, value_units, order)) & _MASK
+                if digest in at_that_time:
+                    number, line = _file_and_line(place)
+                    self.counts[number].equal.add(line, "")
+                at_that_time.add(digest)
             at_ns = time_ns - time_ns % NS_PER_MS
             yield EventRow(at_ns, lead, event, value_units, order, place=place)
+
+    def place_of_id(self, row_id: str) -> str:
+        """Return the file and line of the row that has an id; empty if none of those read has."""
+        found = self._by_id.get(row_id)
+        return "" if found is None else self.place_name(found >> 64)
 
     def mapped_events(self) -> set[str]:
         """Return the events, by the mappings of these exports, that a row may become."""
@@ -230,7 +253,7 @@ class ExportReader:
 
     def place_name(self, place: int) -> str:
         """Return the file and line of a row."""
-        number, line = divmod(place, 1 << _LINE_BITS)
+        number, line = _file_and_line(place)
         return f"{self._exports[number].path}, line {line}"
 
     def _all(self) -> Iterator[_Row]:
@@ -265,6 +288,7 @@ class ExportReader:
                         found.event,
                         found.value_units,
                         found.order,
+                        bool(found.id),
                     )
 
     def _is_to_count(self, found: FoundEvent, place: int, counts: ExportCounts, line: int) -> bool:
@@ -297,7 +321,7 @@ class ExportReader:
 
 
 def sorted_rows(rows: Iterable[_Row], chunk_rows: int = CHUNK_ROWS) -> Iterator[_Row]:
-    """Yield rows in order, holding no more than a chunk of them in memory: the others are on disk.
+    """Read all rows and return them in order: a chunk of them is in memory, the others on disk.
 
     The files have no name, and are gone with the process.
     """
@@ -310,14 +334,16 @@ def sorted_rows(rows: Iterable[_Row], chunk_rows: int = CHUNK_ROWS) -> Iterator[
             runs.append(_write_run(chunk))
             chunk = []
     chunk.sort(key=_order_of)
-    if not runs:
-        yield from chunk
-        return
-    yield from merge(*(_read_run(run) for run in runs), chunk, key=_order_of)
+    return merge(*(_read_run(run) for run in runs), chunk, key=_order_of) if runs else iter(chunk)
 
 
 def _order_of(row: _Row) -> tuple[int, int]:
     return row[0], row[1]
+
+
+def _file_and_line(place: int) -> tuple[int, int]:
+    """Return the number of the file that a row stands in, and its line."""
+    return divmod(place, 1 << _LINE_BITS)
 
 
 _BLOCK_ROWS = 2_000

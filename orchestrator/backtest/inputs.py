@@ -141,8 +141,14 @@ def merge_rows(*sorted_rows: Iterable[EventRow | TouchRow]) -> Iterator[EventRow
     return merge(*sorted_rows, key=lambda row: row.time_ns)
 
 
-def read_events(path: Path, counts: RowCounts) -> Iterator[EventRow]:
-    """Read the product events of E.csv, whose order must be that of time."""
+def read_events(
+    path: Path, counts: RowCounts, place_elsewhere: Callable[[str], str] = lambda _: ""
+) -> Iterator[EventRow]:
+    """Read the product events of E.csv, whose order must be that of time.
+
+    `place_elsewhere` returns where an id stands in another file, empty for nowhere: as in the live
+    log, it is one event then, which only one of them may tell.
+    """
     seen = _SeenRows(path, counts)
     for line, time_ns, (lead, event, value), (order, ref, row_id) in _timed_rows(
         path, EVENT_COLUMNS, (ORDER_COLUMN, REF_COLUMN, ID_COLUMN)
@@ -154,6 +160,12 @@ def read_events(path: Path, counts: RowCounts) -> Iterator[EventRow]:
         except ValueError as error:
             raise InputError("value-invalid", f"{path}, line {line}: value {error}") from None
         by = _name(path, line, "ref", ref, _operator) if ref else ""
+        if row_id and (elsewhere := place_elsewhere(row_id)):
+            raise InputError(
+                "id-elsewhere",
+                f"{path}, line {line}: id {names.escaped(row_id)} stands in {elsewhere} too, and "
+                f"would count once; tell each event in one of the files",
+            )
         row = EventRow(time_ns, lead, event_name, value_units, order_id, by)
         if seen.is_to_count(line, row_id, row, ""):
             yield row

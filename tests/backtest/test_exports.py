@@ -18,7 +18,7 @@ from orchestrator.backtest.exports import (
     read_intake,
     sorted_rows,
 )
-from orchestrator.backtest.inputs import EventRow
+from orchestrator.backtest.inputs import EventRow, RowCounts, read_events
 from orchestrator.core.common.errors import InputError
 from orchestrator.core.intake.found import SkippedError
 from orchestrator.core.intake.mapping import parse_intake
@@ -113,6 +113,36 @@ def test_one_id_counts_once_across_files(tmp_path: Path) -> None:
     assert len(list(reader.rows())) == 1
     assert [one.repeated.count for one in reader.counts] == [0, 1]
     assert reader.place_name(1 << 40 | 7) == f"{tmp_path}/two, line 7"
+
+
+def test_equal_rows_without_an_id_count_and_are_told(tmp_path: Path) -> None:
+    bare = {name: value for name, value in ORDER.items() if name != "messageId"}
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(
+            lines(bare, ORDER | {"messageId": name}, bare | {"userId": "u2"})
+        )
+    exports = [Export("segment", tmp_path / name) for name in ("one", "two")]
+    reader = ExportReader(exports, SETTINGS)
+    assert len(list(reader.rows())) == 6
+    assert [one.to_json()["equal"] for one in reader.counts] == [
+        {"rows": 0, "first_lines": []},
+        {"rows": 2, "first_lines": [1, 3]},
+    ]
+
+
+def test_an_id_is_told_by_one_of_the_files(tmp_path: Path) -> None:
+    (tmp_path / "export").write_text(lines(SIGNUP))
+    reader = ExportReader([Export("segment", tmp_path / "export")], SETTINGS)
+    exported = reader.rows()
+    (tmp_path / "E.csv").write_text(
+        f"time,lead,event,value,id\n{AT},u2,signup,,other\n{AT},u1,signup,,{SIGNUP['messageId']}\n"
+    )
+    rows = read_events(tmp_path / "E.csv", RowCounts(), reader.place_of_id)
+    assert next(rows).lead == "u2"
+    with pytest.raises(InputError, match=r"line 3: .* stands in .*export, line 1 too") as refused:
+        next(rows)
+    assert refused.value.code == "id-elsewhere"
+    assert len(list(exported)) == 1
 
 
 def test_stripe_events_of_a_page_of_its_api(path: Path) -> None:

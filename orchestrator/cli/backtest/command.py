@@ -185,13 +185,16 @@ def _history(
         parts: list[Rows] = []
         if touches is not None:
             parts.append(read_touches(touches, counts))
-        if events is not None:
-            parts.append(read_events(events, counts))
         reader = None
         write = progress_writer()
+        exported: list[Rows] = []
         if intake is not None:
             reader = ExportReader(found, intake, write)
-            parts.append(iter(reader.rows()))
+            exported.append(reader.rows())
+        if events is not None:
+            place_of = reader.place_of_id if reader is not None else lambda _: ""
+            parts.append(read_events(events, counts, place_of))
+        parts += exported
         return _told(merge_rows(*parts), write), reader
 
     return _History(open_files)

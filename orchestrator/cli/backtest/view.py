@@ -115,6 +115,12 @@ def input_lines(reader: ExportReader) -> list[str]:
             said.append(
                 f"{one.path}: told before under the same id: {one.repeated.count:,} (lines {lines})"
             )
+        if one.equal.count:
+            lines = ", ".join(map(str, one.equal.lines))
+            said.append(
+                f"{one.path}: without an id, equal to a row before them, and counted: "
+                f"{one.equal.count:,} (lines {lines}); if they were exported twice, map their id"
+            )
     return said
 
 

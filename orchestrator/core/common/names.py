@@ -92,6 +92,17 @@ def short_name(text: str) -> str:
     return text
 
 
+def visible(text: str) -> str:
+    """Return what is seen of an event's name that breaks the rule; empty for one beyond bounds."""
+    if len(text) > MOST_PARTS * MAX_EVENT_BYTES:
+        return ""
+    shown = "".join(each for each in text if is_seen(each)).strip(" ")
+    try:
+        return _normalised(shown)
+    except ValueError:
+        return ""
+
+
 def is_seen(character: str) -> bool:
     """Return whether a character shows something; the plain space counts as well."""
     return character.isprintable() and _UNSEEN.fullmatch(character) is None

@@ -82,8 +82,12 @@ def ignored_names(mapping: SourceMapping) -> Callable[[object], str | None]:
         if type(sort) is not str:
             return None
         name = payload.get(key) if sort == "track" else f"${sort}"
-        # A text that is none, or that stands elsewhere, is looked at as any other.
-        return None if type(name) is not str or not name or name in events else name
+        # A text that is none, that stands elsewhere or may be written in another way is looked at
+        # as any other.
+        if type(name) is not str or not name or name in events:
+            return None
+        is_plain = name.isascii() and name.isprintable() and " " not in (name[0], name[-1])
+        return name if is_plain else None
 
     return ignored
 

@@ -89,8 +89,19 @@ class SourceMapping:
     takes_tests: bool = False
 
     def mapped(self, name: str) -> MappedEvent:
-        """Return what stands for one of the source's events. Raises `SkippedError` if nothing."""
-        found = self.events.get(name) or self.events.get(ANY_EVENT)
+        """Return what stands for one of the source's events.
+
+        Raises `SkippedError` if nothing does, and `IntakeError` for a name that is no name and
+        looks like one that is mapped.
+        """
+        found = self.events.get(name)
+        if found is None:
+            try:
+                found = self.events.get(names.event_name(name))
+            except ValueError as error:
+                if names.visible(name) in self.events:
+                    raise IntakeError("name-invalid", f"event {error}") from None
+            found = found or self.events.get(ANY_EVENT)
         if found is None:
             raise SkippedError("event-unmapped", name)
         return found
@@ -317,7 +328,15 @@ def _events(value: object, where: str, defaults: FieldPaths, source: str) -> dic
             }
             paths = defaults._replace(**changed)
         event = item["event"] if isinstance(item, Mapping) else item
-        found[name] = MappedEvent(_event_name(event, here), paths)
+        try:
+            own_name = names.event_name(name)
+        except ValueError as error:
+            raise DocumentError("name-invalid", f"{here}: the name {error}") from None
+        if own_name in found:
+            raise DocumentError(
+                "event-twice", f"{here} stands twice, written in two ways; keep one of them"
+            )
+        found[own_name] = MappedEvent(_event_name(event, here), paths)
     return found
 
 

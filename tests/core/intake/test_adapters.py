@@ -55,6 +55,8 @@ def test_other_calls_of_segment_go_by_their_type() -> None:
         {"type": "track", "event": 5},
         {"type": 5, "event": "Unmapped"},
         {"type": "track"},
+        {"type": "track", "event": "Unmapp\u00e9d"},
+        {"type": "track", "event": " Unmapped"},
         ["Unmapped"],
     ],
 )

@@ -96,6 +96,32 @@ def test_two_spellings_of_a_lead_are_one() -> None:
     assert event_id("evt_1") == "evt_1"
 
 
+@pytest.mark.parametrize("mapped", ["Achat Termin\u00e9", "Achat Termine\u0301"])
+@pytest.mark.parametrize("every", [{}, {"*": "other"}])
+def test_two_spellings_of_a_source_s_event_are_one(mapped: str, every: dict[str, str]) -> None:
+    named = {"sources": {"segment": {"events": {mapped: "buy"} | every}}}
+    mapping = parse_intake(named).mapping("segment")
+    for name in ("Achat Termin\u00e9", "Achat Termine\u0301"):
+        assert mapping.mapped(name).event == "buy"
+    # What only looks like it is told, and not taken for another event.
+    for name in ("Achat Termin\u00e9 ", "\u200bAchat Termine\u0301", "Achat\u00ad Termin\u00e9"):
+        with pytest.raises(IntakeError) as caught:
+            mapping.mapped(name)
+        assert caught.value.code == "name-invalid"
+    for name in (
+        "Achat",
+        "Achat \u200b",
+        "Achat Termin\u00e9" + "\u0301" * 5_000,
+        "x" * 5_000,
+        " ",
+    ):
+        if every:
+            assert mapping.mapped(name).event == "other"
+        else:
+            with pytest.raises(SkippedError):
+                mapping.mapped(name)
+
+
 def events(**more: object) -> dict[str, object]:
     return {"events": {"a": "b"}} | more
 
@@ -111,6 +137,9 @@ def events(**more: object) -> dict[str, object]:
         ({"segment": {"events": {f"e{n}": "x" for n in range(501)}}}, "list-too-long"),
         ({"segment": {"events": {"a": ""}}}, "name-invalid"),
         ({"segment": {"events": {"a": 5}}}, "name-invalid"),
+        ({"segment": {"events": {"a ": "b"}}}, "name-invalid"),
+        ({"segment": {"events": {"a\u200b": "b"}}}, "name-invalid"),
+        ({"segment": {"events": {"\u00e9": "b", "e\u0301": "c"}}}, "event-twice"),
         ({"segment": {"events": {"a": {"value": "x"}}}}, "key-missing"),
         ({"segment": {"events": {"a": {"event": "x", "lead": "y"}}}}, "key-unknown"),
         ({"segment": events(lead="")}, "path-invalid"),
