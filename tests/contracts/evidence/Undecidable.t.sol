@@ -526,6 +526,36 @@ contract UndecidableTest is Lies {
         _assertRuled(owner.addr, 0);
     }
 
+    /// The same, once the statement is final: no statement is pending that could be disputed, and what
+    /// was held back is paid.
+    function test_undecidable_aRefundThatIsMissing_ofWhatIsFinal() public {
+        Terms memory terms = _judged();
+        (terms.holdbackBps, terms.holdbackPeriod) = (10_000, 4 days);
+        _begin(terms);
+        uint256 outcome = _outcomeByLog();
+        _state();
+        vm.warp(START + 1 days + 1);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 0, "all is held back");
+        uint256 snapshot = vm.snapshotState();
+        _assertNothingShows();
+        vm.prank(owner.addr);
+        vm.expectPartialRevert(Statements.NotPending.selector);
+        escrow.dispute(_t(mine), uint64(stated));
+        vm.warp(START + 1 days + terms.holdbackPeriod + terms.lateness);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), PRICE);
+        vm.revertToState(snapshot);
+
+        // Written down, it is shown by anyone, and nothing is paid.
+        uint256 refund = _refund(1 days);
+        _publish();
+        _proveReversal(outcome, refund);
+        vm.warp(START + 1 days + terms.holdbackPeriod + terms.lateness);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), 0);
+    }
+
     /// The owner's product reports a refund that it never made: what a contract holds back is as good
     /// as its owner's word, until it is paid.
     function test_undecidable_aRefundThatWasNeverMade() public {
