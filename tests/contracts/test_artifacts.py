@@ -17,6 +17,10 @@ from tests.support.depth import PROFILE
 EIP_170_BYTES = 24_576
 
 
+# Room for what the escrow may still have to learn.
+MOST_OF_ESCROW = EIP_170_BYTES * 85 // 100
+
+
 def committed(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((compiler.ARTIFACTS / f"{name}.json").read_text())
     return found
@@ -84,7 +88,7 @@ def test_artifact_is_complete(name: str) -> None:
     assert artifact["contractName"] == name
     assert artifact["compilerVersion"].startswith("0.8.37+commit.")
     code = bytes.fromhex(artifact["deployedBytecode"].removeprefix("0x"))
-    assert 0 < len(code) <= EIP_170_BYTES
+    assert 0 < len(code) <= (MOST_OF_ESCROW if name == "OutcomeEscrow" else EIP_170_BYTES)
     assert code in bytes.fromhex(artifact["bytecode"].removeprefix("0x"))
     sources = artifact["standardJsonInput"]["sources"]
     assert artifact["sourceName"] in sources
