@@ -121,7 +121,19 @@ def test_every_call_of_the_guide_does_what_it_says(database_url: str) -> None:
         proof = {"message": message, "signature": signed(ann, message)}
         key = guide.call(service.http, "POST /v1/sign-in", proof)["key"]
         operator = service.client(key)
-        for walk in (deals, codes, looks, acts, actions, own_things, sources, directory, keys):
+        walks = (
+            deals,
+            codes,
+            looks,
+            acts,
+            actions,
+            own_things,
+            own_events,
+            sources,
+            directory,
+            keys,
+        )
+        for walk in walks:
             walk(guide, owner, operator)
         assert guide.made == routes_of(PAGE.read_text())
 
@@ -248,6 +260,28 @@ def own_things(guide: Caller, owner: httpx.Client, operator: httpx.Client) -> No
     assert [each["body"] for each in read["messages"]] == [{"replied": True}]
     hook = {"url": "http://127.0.0.1:9/hook", "audience": "owner"}
     assert guide.call(owner, "POST /v1/webhooks", hook)["secret"].startswith("whsec_")
+
+
+def own_events(guide: Caller, owner: httpx.Client, operator: httpx.Client) -> None:
+    """Report the purchase and the refund of the page, the refund first."""
+    chapter = PAGE.read_text().partition("\n## Events of your own product\n")[2]
+    (example,) = re.findall(r"```json\n(.*?)```", chapter.partition("\n## ")[0], re.DOTALL)
+    bought, given_back = map(json.loads, example.splitlines())
+    names = {"purchase": "subscribe", "refund": "refund"}
+    for line in (bought, given_back):
+        line |= {"event": names[line["event"]], "time": format_ms(guide.service.clock())}
+    for before in ("signup", "activate"):
+        told = event(bought["lead"], before, time=bought["time"])
+        report(owner, guide.ids["surface"], before, told).raise_for_status()
+    early = report(owner, guide.ids["surface"], "given-back", given_back)
+    assert (early.status_code, early.json()["code"], early.json()["retry"]) == (
+        409,
+        "order-unknown",
+        True,
+    )
+    assert guide.call(owner, "POST …/events", bought)["verdict"] == "accepted"
+    again = report(owner, guide.ids["surface"], "given-back", given_back)
+    assert again.json()["verdict"] == "accepted"
 
 
 def sources(guide: Caller, owner: httpx.Client, operator: httpx.Client) -> None:

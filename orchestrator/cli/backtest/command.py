@@ -69,7 +69,8 @@ class _History(NamedTuple):
 def backtest(
     policy: Annotated[Path, typer.Option(help="The surface's policy (YAML).")],
     events: Annotated[
-        Path | None, typer.Option(help="Product events: time,lead,event,value (CSV).")
+        Path | None,
+        typer.Option(help="Product events: time,lead,event,value; also order, ref, id (CSV)."),
     ] = None,
     exports: Annotated[
         list[str] | None,
@@ -84,7 +85,7 @@ def backtest(
         typer.Option(help="How exports are read: a surface's settings, or their sources (YAML)."),
     ] = None,
     touches: Annotated[
-        Path | None, typer.Option(help="Touches: time,lead,operator,action (CSV).")
+        Path | None, typer.Option(help="Touches: time,lead,operator,action; also id (CSV).")
     ] = None,
     contracts: Annotated[
         Path | None, typer.Option(help="The contracts in opening order (YAML).")
