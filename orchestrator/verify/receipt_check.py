@@ -10,17 +10,21 @@ from orchestrator.core.common.units import DAY_S, format_second
 from orchestrator.core.deals.site import Addresses
 from orchestrator.core.deals.terms import checkpoint_digest, recover
 from orchestrator.core.entries import receipt as receipts
+from orchestrator.core.entries.kinds import kind_of
 from orchestrator.core.entries.receipt import Receipt
-from orchestrator.core.log.entry import address_word
 from orchestrator.verify.pinned import Named, Pinned
 
 NOTHING_PINNED = Pinned()
 
 
 class CheckedReceipt(NamedTuple):
-    """A receipt in which nothing is false: what was shown, what was not, and what is to come."""
+    """A receipt in which nothing is false: what was shown, what was not, and what is to come.
+
+    `not_checked` is what this receipt, or a check without a node, says nothing of.
+    """
 
     shown: list[str]
+    not_checked: list[str]
     on_trust: list[str]
     pending: list[str]
 
@@ -54,17 +58,18 @@ def check_receipt(
         f"the {role}, entry {position}, is not anchored yet; ask for the receipt again later"
         for role, position in receipt.pending.items()
     ]
+    not_checked = list(_left_open(receipt))
     if chain is None:
         on_trust.append(
             "that this root is the log's own, and its signature the publisher's; give --rpc to ask "
             "the chain"
         )
-        return CheckedReceipt(shown, on_trust, pending)
+        return CheckedReceipt(shown, [*_on_chain_alone(receipt), *not_checked], on_trust, pending)
     shown += _check_on_chain(receipt, chain)
     terms = chain.terms_of(receipt.contract_id)
     on_trust += pinned.check_verifiers([terms.verifier])
     on_trust.append(f"that {chain.node.name} tells what the chain holds")
-    return CheckedReceipt(shown, on_trust, pending)
+    return CheckedReceipt(shown, not_checked, on_trust, pending)
 
 
 def receipt_chain(document: object, rpc_url: str) -> Chain:
@@ -103,13 +108,10 @@ def _check_on_chain(receipt: Receipt, chain: Chain) -> Iterator[str]:
         )
     terms = chain.terms_of(receipt.contract_id)
     receipts.check_terms(receipt, terms)
-    yield f"the signed terms of contract {to_hex(receipt.contract_id)} pay for it at this amount"
+    named = f"the signed terms of contract {to_hex(receipt.contract_id)}"
+    yield f"{named} {', and '.join(_given_by_terms(receipt))}"
     payout = receipt.entries.get("payout")
     if payout is not None:
-        if payout.entry.actor != address_word(terms.payee):
-            raise ProofError(
-                "receipt-payee", "the payout went to another payee than the signed one"
-            )
         # The chain keeps sums, not single payouts: less than this one was paid if it is made up.
         paid = chain.paid_of(receipt.contract_id)
         if paid < payout.entry.value:
@@ -117,6 +119,44 @@ def _check_on_chain(receipt: Receipt, chain: Chain) -> Iterator[str]:
                 "receipt-unpaid", f"the escrow has paid {paid} units, less than the payout says"
             )
         yield f"the escrow has paid: transaction {to_hex(payout.entry.payload)}"
+
+
+def _given_by_terms(receipt: Receipt) -> Iterator[str]:
+    """Yield what `check_terms` has shown of this receipt's entries."""
+    for role, given in (
+        ("touch", "credit this touch"),
+        ("outcome", "pay for the outcome at this amount"),
+        ("reversal", "take back this amount for the event"),
+        ("settlement", "name the verifier of the settlement"),
+        ("payout", "name the payee of the payout"),
+    ):
+        if role in receipt.entries:
+            yield given
+
+
+def _on_chain_alone(receipt: Receipt) -> Iterator[str]:
+    """Yield what a check without a node says nothing of."""
+    yield (
+        f"what the signed terms of contract {to_hex(receipt.contract_id)} give: they stand on the "
+        f"chain; give --rpc to ask it"
+    )
+    if "payout" in receipt.entries:
+        yield "that the escrow has paid; give --rpc to ask the chain"
+
+
+def _left_open(receipt: Receipt) -> Iterator[str]:
+    """Yield what no check of this receipt says anything of."""
+    kind = kind_of(receipt.entries[receipt.subject].entry)
+    if receipt.subject == "reversal":
+        outcome = receipt.entries["outcome"].position
+        yield f"the touch that earned the outcome: it is in the receipt of entry {outcome}"
+    for role in kind.receipt.others if kind.receipt else ():
+        if role not in receipt.entries and role not in receipt.pending:
+            yield f"a {role}: the receipt has none"
+    yield (
+        "that the log's rules give these entries and no others instead; `tallystick replay` judges "
+        "the whole log"
+    )
 
 
 def _check_root(receipt: Receipt, chain: Chain) -> None:

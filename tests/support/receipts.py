@@ -4,25 +4,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.entries.kinds import encode
+from orchestrator.core.entries.kinds import KINDS, ROLES, encode, kind_of
 from orchestrator.core.entries.receipt import FORMAT
 from orchestrator.core.log.merkle import inclusion_proof, leaf_hash, node_hash, root_of
 from orchestrator.core.log.opening import Record, opening_json
 from tests.support.terms import PLAIN
 from tests.support.worlds import word
 
-ROLES = {
-    "touch": "touch",
-    "lead.transition": "transition",
-    "outcome": "outcome",
-    "settlement": "settlement",
-}
+# The kinds of entries that have receipts.
+KINDS_WITH_RECEIPTS = [kind.name for kind in KINDS.values() if kind.receipt is not None]
 
 
 def receipt_of(
-    records: Sequence[Record], contract_id: bytes, outcome: str = "paid", signature: bytes = b""
+    records: Sequence[Record],
+    contract_id: bytes,
+    kind: str = "outcome",
+    outcome: str = "paid",
+    signature: bytes = b"",
 ) -> dict[str, Any]:
-    """Return the receipt of the only outcome in a log, with its payout where there is one."""
+    """Return the receipt of a log's last entry of a kind, with the last entries of its roles.
+
+    A transition is the last one into the state `outcome`.
+    """
     leaves = [leaf_hash(encode(record.entry)) for record in records]
 
     def read(level: int, position: int) -> bytes:
@@ -31,25 +34,30 @@ def receipt_of(
             nodes = [node_hash(*nodes[i : i + 2]) for i in range(0, len(nodes), 2)]
         return nodes[0]
 
-    roles = {**ROLES, "payout": "payout", "product.event": "event", "outcome.reversed": "reversal"}
+    shape = KINDS[kind].receipt
+    assert shape is not None
+    places: dict[str, int] = {}
+    for position, (entry, _) in enumerate(records):
+        role = kind_of(entry).role
+        is_other = role == "transition" and entry.label != outcome
+        if role in (*shape.always, *shape.others) and not is_other:
+            places[role] = position
     entries = []
-    for position, (entry, opening) in enumerate(records):
-        is_other = entry.kind == "lead.transition" and entry.label != outcome
-        if entry.kind not in roles or is_other:
-            continue
+    for role, position in sorted(places.items(), key=lambda item: item[1]):
+        entry, opening = records[position]
         path = inclusion_proof(position, len(leaves), read)
         entries.append(
             {
                 "position": position,
                 "entry": to_hex(encode(entry)),
                 "opening": None if opening is None else opening_json(opening),
-                "role": roles[entry.kind],
+                "role": role,
                 "path": [to_hex(node) for node in path],
             }
         )
     return {
         "format": FORMAT,
-        "position": next(item["position"] for item in entries if item["role"] == "outcome"),
+        "position": places[KINDS[kind].role],
         "log_id": to_hex(word("log")),
         "origin": "growth.example/log",
         "chain_id": 31337,
@@ -64,3 +72,10 @@ def receipt_of(
         "entries": entries,
         "pending": [],
     }
+
+
+def without(document: dict[str, Any], *roles: str) -> dict[str, Any]:
+    """Return a receipt from which the entries with these roles were left out."""
+    assert {*roles} <= {item["role"] for item in document["entries"]} <= ROLES.keys()
+    kept = [item for item in document["entries"] if item["role"] not in roles]
+    return {**document, "entries": kept}

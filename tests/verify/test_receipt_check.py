@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.core.common.errors import ChainError, PendingError, ProofError
+from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.deals.terms import address_of, checkpoint_digest, sign_digest
 from orchestrator.verify.pinned import Pinned
 from orchestrator.verify.receipt_check import check_receipt, receipt_chain
@@ -19,7 +20,7 @@ from tests.support.public_log import (
     public_records,
     root_at,
 )
-from tests.support.receipts import receipt_of
+from tests.support.receipts import KINDS_WITH_RECEIPTS, receipt_of, without
 from tests.support.terms import LOG_DOMAIN, OWNER
 
 KEY = b"\5" * 32
@@ -27,10 +28,15 @@ RECORDS = public_records()
 SIZE = len(RECORDS)
 
 
-def receipt() -> dict[str, Any]:
-    """Return a receipt under a checkpoint that the publisher has signed."""
+def signed(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a receipt of the whole log under a checkpoint that the publisher has signed."""
     digest = checkpoint_digest(LOG_DOMAIN, LOG_ID, SIZE, root_at(RECORDS, SIZE))
-    return receipt_of(RECORDS, CONTRACT_ID, signature=sign_digest(digest, KEY))
+    document["checkpoint"]["signature"] = to_hex(sign_digest(digest, KEY))
+    return document
+
+
+def receipt() -> dict[str, Any]:
+    return signed(receipt_of(RECORDS, CONTRACT_ID))
 
 
 def chain() -> PublicChain:
@@ -39,10 +45,22 @@ def chain() -> PublicChain:
     return found
 
 
+REPLAY = (
+    "that the log's rules give these entries and no others instead; `tallystick replay` judges the "
+    "whole log"
+)
+
+
 def test_without_a_chain_it_says_what_was_not_checked() -> None:
     checked = check_receipt(receipt(), None)
     assert checked.shown[0].startswith(f"5 entries stand in the tree of size {SIZE} with root 0x")
     assert "give --rpc to ask the chain" in checked.on_trust[-1]
+    terms, payout, replay = checked.not_checked
+    assert terms.startswith(f"what the signed terms of contract {receipt()['contract_id']} give")
+    assert payout == "that the escrow has paid; give --rpc to ask the chain"
+    assert replay == REPLAY
+    unpaid = check_receipt(without(receipt(), "payout"), None).not_checked
+    assert unpaid == [terms, "a payout: the receipt has none", REPLAY]
 
 
 def test_what_the_chain_confirms_is_shown_line_by_line() -> None:
@@ -50,7 +68,33 @@ def test_what_the_chain_confirms_is_shown_line_by_line() -> None:
     assert len(shown) == 6
     assert "touch 7" in shown[1]
     assert address_of(KEY) in shown[3]
+    assert shown[4].endswith(
+        " credit this touch, and pay for the outcome at this amount, and name the verifier of the "
+        "settlement, and name the payee of the payout"
+    )
     assert shown[-1].startswith("the escrow has paid: transaction 0x")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS_WITH_RECEIPTS if "." not in kind])
+def test_no_more_is_called_checked_than_the_receipt_has(kind: str) -> None:
+    document = signed(receipt_of(RECORDS, CONTRACT_ID, kind))
+    checked = check_receipt(document, cast(Chain, chain()))
+    assert checked.not_checked == [REPLAY]
+    (given,) = [line for line in checked.shown if line.startswith("the signed terms")]
+    assert ("pay for the outcome" in given) == ("credit this touch" in given) == (kind == "outcome")
+
+
+@pytest.mark.parametrize("roles", [("touch",), ("transition",), ("touch", "transition")])
+def test_terms_are_not_said_to_pay_for_what_was_left_out(roles: tuple[str, ...]) -> None:
+    dearer = chain()
+    dearer.terms = dataclasses.replace(TERMS, unit_price_units=TERMS.unit_price_units + 1)
+    for document, code in (
+        (receipt(), "receipt-mismatch"),
+        (without(receipt(), *roles), "receipt-incomplete"),
+    ):
+        with pytest.raises(ProofError) as refused:
+            check_receipt(document, cast(Chain, dearer))
+        assert refused.value.code == code
 
 
 def signature_refused(document: dict[str, Any], on: PublicChain) -> str:

@@ -184,7 +184,7 @@ def _news(newest: Sequence[StoredEntry]) -> Html:
 def _told(stored: StoredEntry) -> Html:
     kind = KINDS[stored.entry.kind]
     path = f"/v1/log/entries?start={stored.position}&limit=1"
-    if kind.has_receipt:
+    if kind.receipt is not None:
         path = f"/v1/receipts/{stored.position}"
     return _link(path, kind.news or kind.name)
 

@@ -79,7 +79,7 @@ def receipt(
     checked = check_receipt(document, None, pinned, position)
     typer.echo(json.dumps(document, indent=None if json_out else 2))
     if not json_out:
-        for line in _aside(checked.on_trust, checked.pending):
+        for line in _aside(checked.on_trust, checked.not_checked, checked.pending):
             typer.echo(line, err=True)
 
 
@@ -167,13 +167,18 @@ def _read_receipt(path: Path) -> object:
 
 def _print_checked(checked: "CheckedReceipt") -> None:
     _print_lines([f"  {line}" for line in checked.shown])
-    _print_lines(_aside(checked.on_trust, checked.pending))
+    _print_lines(_aside(checked.on_trust, checked.not_checked, checked.pending))
 
 
-def _aside(on_trust: Sequence[str], pending: Sequence[str] = ()) -> list[str]:
+def _aside(
+    on_trust: Sequence[str], not_checked: Sequence[str] = (), pending: Sequence[str] = ()
+) -> list[str]:
     """Return the lines about what was not shown."""
-    lines = [f"  taken on trust: {line}" for line in on_trust]
-    return lines + [f"  still to come: {line}" for line in pending]
+    return [
+        *(f"  taken on trust: {line}" for line in on_trust),
+        *(f"  not checked: {line}" for line in not_checked),
+        *(f"  still to come: {line}" for line in pending),
+    ]
 
 
 def _print_lines(lines: Sequence[str]) -> None:

@@ -101,6 +101,16 @@ class Words(NamedTuple):
     payload: str
 
 
+class ReceiptRoles(NamedTuple):
+    """The roles in the receipt of one kind of entry: those that are always there, and the others.
+
+    The others are there where the log has them.
+    """
+
+    always: tuple[str, ...]
+    others: tuple[str, ...]
+
+
 Fold = Callable[[World, int, Record], None]
 # Any request that `decide` takes, those that only a replay makes among them; None where nothing
 # gives cause for the entry.
@@ -117,12 +127,12 @@ class Kind:
     """One kind of entry.
 
     `replay` gives the request that the entry was written for; without one, the entry is lawful only
-    where it follows from those before it. `role` names it in receipts. Entries of a kind that is
-    `listed` are found by their kind; a kind of which there are as many as leads, or more, is not:
-    its entries are found by their subject. `topic` says what is answered of its entries. One that
-    `moves_action` says what has become of a requested action. `told_to` are the sides of a surface
-    whose webhooks are told of such entries. `news` is what the front page says of one; of a kind
-    without, its name.
+    where it follows from those before it. `role` names it in receipts, and `receipt` the roles in
+    its own; None where it has none. Entries of a kind that is `listed` are found by their kind; a
+    kind of which there are as many as leads, or more, is not: its entries are found by their
+    subject. `topic` says what is answered of its entries. One that `moves_action` says what has
+    become of a requested action. `told_to` are the sides of a surface whose webhooks are told of
+    such entries. `news` is what the front page says of one; of a kind without, its name.
     """
 
     name: str
@@ -133,6 +143,7 @@ class Kind:
     opening: type[Opening] | None = None
     changes: tuple[Change, ...] = ()
     role: str = ""
+    receipt: ReceiptRoles | None = None
     listed: bool = True
     topic: Topic | None = None
     moves_action: bool = False
@@ -159,11 +170,6 @@ class Kind:
     def is_of_contract(self) -> bool:
         """True of entries about a contract."""
         return self.field_of("contract id") is not None
-
-    @property
-    def has_receipt(self) -> bool:
-        """True of entries whose money a receipt proves: those that have a part in one."""
-        return bool(self.role) and self.is_of_contract
 
     def fits(self, entry: Entry, opening: Opening | None) -> bool:
         """Return whether an entry of this kind commits to this opening, or to none."""
@@ -441,6 +447,7 @@ _TABLE = (
         None,
         changes=(_LEAD, _CONTRACT_OF_OUTCOME),
         role="outcome",
+        receipt=ReceiptRoles(("touch", "transition", "outcome"), ("settlement", "payout")),
         listed=False,
         topic=Topic.OUTCOME,
         news="an outcome was earned",
@@ -476,6 +483,9 @@ _TABLE = (
         None,
         changes=(_CONTRACT_OF_OUTCOME,),
         role="reversal",
+        receipt=ReceiptRoles(
+            ("transition", "outcome", "event", "reversal"), ("settlement", "payout")
+        ),
         listed=False,
         topic=Topic.OUTCOME,
         news="an outcome was taken back",
@@ -494,6 +504,7 @@ _TABLE = (
         replay_rules.settlement,
         changes=(_CONTRACT,),
         role="settlement",
+        receipt=ReceiptRoles(("settlement",), ("payout",)),
         topic=Topic.CONTRACT,
         news="a contract's earnings were stated",
     ),
@@ -507,6 +518,7 @@ _TABLE = (
         replay_rules.payout,
         changes=(_CONTRACT,),
         role="payout",
+        receipt=ReceiptRoles(("payout",), ("settlement",)),
         topic=Topic.CONTRACT,
         told_to=_BOTH,
         news="an agent was paid",

@@ -3,7 +3,8 @@
 Four questions, asked in order, each function raising `ProofError` at the first false answer:
 
 1. `read_text`        is this text written in the one form of its document?
-2. `parse`            is this a receipt: its members and no others, in order, every word canonical?
+2. `parse`            is this a receipt: its members and no others, in order, every word canonical,
+                      with the entries and openings that its kind always has?
 3. `check`            do the entries stand in the checkpoint's tree, and do they tell one story?
 4. `check_terms`      is that story what the contract's signed terms pay for?
 
@@ -14,13 +15,19 @@ contract holds for that size. Offline, a receipt proves only what its root is wo
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from orchestrator.core.common.errors import EntryError, ProofError
 from orchestrator.core.common.keccak import to_checksum_address
 from orchestrator.core.deals.terms import Terms
 from orchestrator.core.entries.kinds import ROLES, decode, kind_of
-from orchestrator.core.log.entry import Entry, unpack_outcome, unpack_reversal, unpack_settlement
+from orchestrator.core.log.entry import (
+    Entry,
+    address_word,
+    unpack_outcome,
+    unpack_reversal,
+    unpack_settlement,
+)
 from orchestrator.core.log.merkle import leaf_hash, verify_inclusion
 from orchestrator.core.log.opening import (
     EventOpening,
@@ -62,10 +69,12 @@ class Proven(NamedTuple):
 class Receipt(NamedTuple):
     """A parsed receipt. Addresses are as written in it: compare them with those you trust.
 
-    `pending` are the positions, by role, of what the log has and no anchor covers yet.
+    It is of the entry with the role `subject`, which decides what other roles there are. `pending`
+    are the positions, by role, of what the log has and no anchor covers yet.
     """
 
     position: int
+    subject: str
     log_id: bytes
     origin: str
     chain_id: int
@@ -132,25 +141,24 @@ def parse(document: object) -> Receipt:
     both = entries.keys() & pending.keys()
     if both:
         raise ProofError("receipt-role", f"role {min(both)!r} is both proven and pending")
-    receipt = Receipt(
-        position=_whole(table, "position"),
+    position = _whole(table, "position")
+    size = _whole(checkpoint, "size")
+    _check_anchored(pending, size)
+    return Receipt(
+        position=position,
+        subject=_subject(entries, pending, position),
         log_id=_bytes(table, "log_id", 32),
         origin=_text(table, "origin"),
         chain_id=_whole(table, "chain_id"),
         event_log=_address(table, "event_log"),
         escrow=_address(table, "escrow"),
         contract_id=_bytes(table, "contract_id", 32),
-        size=_whole(checkpoint, "size"),
+        size=size,
         root=_bytes(checkpoint, "root", 32),
         signature=_bytes(checkpoint, "signature", None),
         entries=entries,
         pending=pending,
     )
-    if receipt.position not in (proven.position for proven in entries.values()):
-        raise ProofError(
-            "receipt-position", f"no entry of the receipt is at its position, {receipt.position}"
-        )
-    return receipt
 
 
 def check(receipt: Receipt) -> None:
@@ -178,83 +186,90 @@ def check(receipt: Receipt) -> None:
 
 
 def check_terms(receipt: Receipt, terms: Terms) -> None:
-    """Check that the outcome is one that these terms pay for, at this amount, by this touch."""
+    """Check that these terms are of this log, and give what the receipt's entries say of money.
+
+    Of an outcome: its amount, by this touch where the receipt has it. Of a reversal: what it takes
+    back. Of a settlement and a payout: whose they are; their sums are those of the whole log.
+    """
     rules = rules_of(terms, receipt.contract_id)
     _same("terms", "log", terms.log_id, receipt.log_id)
-    outcome = receipt.entries.get("outcome")
-    if outcome is not None:
-        _same("outcome", "state", outcome.entry.label, rules.outcome)
-        _same("outcome", "surface", outcome.entry.surface, rules.surface)
-        _check_taken(receipt, outcome.entry, rules)
-    transition, touch = receipt.entries.get("transition"), receipt.entries.get("touch")
-    if outcome is None or transition is None or touch is None:
-        return
+    for role, proven in receipt.entries.items():
+        if kind_of(proven.entry).is_of_contract:
+            _same(role, "surface", proven.entry.surface, rules.surface)
+            # A payout's label says how it was paid.
+            if role != "payout":
+                _same(role, "state", proven.entry.label, rules.outcome)
+    if "outcome" in receipt.entries:
+        _check_earned(receipt, rules)
+    if "reversal" in receipt.entries:
+        _check_taken(receipt, rules)
+    settlement, payout = receipt.entries.get("settlement"), receipt.entries.get("payout")
+    if settlement is not None:
+        _same("settlement", "verifier", settlement.entry.actor, rules.verifier)
+    if payout is not None and payout.entry.actor != address_word(terms.payee):
+        raise ProofError("receipt-payee", "the payout went to another payee than the signed one")
+
+
+def _check_earned(receipt: Receipt, rules: ContractRules) -> None:
+    """Check that the outcome earned what these rules give for its transition, and when."""
+    outcome, transition = receipt.entries["outcome"], receipt.entries["transition"]
     amount = rules.amount_units(transition.entry.value)
     _same("outcome", "amount by the signed price", outcome.entry.value, amount)
-    _same("touch", "operator", touch.entry.actor, rules.operator)
-    at_ms, touched_ms = transition.entry.time_ms, touch.entry.time_ms
+    at_ms, touch = transition.entry.time_ms, receipt.entries.get("touch")
+    touched_ms = at_ms if touch is None else touch.entry.time_ms
     if not rules.opens_at_ms <= touched_ms <= at_ms <= rules.deadline_ms:
         raise ProofError("receipt-times", "the touch or the transition is outside the contract")
+    if touch is not None:
+        _same("touch", "operator", touch.entry.actor, rules.operator)
     if at_ms - touched_ms > rules.attribution_window_ms:
         raise ProofError("receipt-window", "the touch is older than the attribution window")
 
 
+def _check_taken(receipt: Receipt, rules: ContractRules) -> None:
+    """Check that the reversal takes back what the terms give for the refund."""
+    outcome, event = receipt.entries["outcome"].entry, receipt.entries["event"]
+    told = cast(EventOpening, event.opening)
+    value = receipt.entries["transition"].entry.value
+    after = taken_units(rules, outcome.value, value, told.refunded_after_units)
+    amount = after - rules.share_units(told.refunded_before_units)
+    reversal = receipt.entries["reversal"].entry
+    _same("reversal", "amount by the signed price", reversal.value, amount)
+    if event.entry.time_ms - outcome.time_ms > rules.holdback_period_ms:
+        raise ProofError("receipt-late", "the event comes after the holdback period")
+
+
 def _check_outcome(receipt: Receipt) -> None:
-    outcome = receipt.entries["outcome"]
+    outcome, transition = receipt.entries["outcome"], receipt.entries["transition"]
     facts = unpack_outcome(outcome.entry.payload)
     _same("outcome", "contract", outcome.entry.actor, receipt.contract_id)
-    transition, touch = receipt.entries.get("transition"), receipt.entries.get("touch")
-    if transition is not None:
-        _same("outcome", "transition's position", facts.transition, transition.position)
-        _same("transition", "lead", transition.entry.subject, outcome.entry.subject)
-        _same("transition", "surface", transition.entry.surface, outcome.entry.surface)
-        _same("transition", "state", transition.entry.label, outcome.entry.label)
-        _same("transition", "time", transition.entry.time_ms, outcome.entry.time_ms)
+    _same("outcome", "transition's position", facts.transition, transition.position)
+    _same("transition", "lead", transition.entry.subject, outcome.entry.subject)
+    _same("transition", "surface", transition.entry.surface, outcome.entry.surface)
+    _same("transition", "state", transition.entry.label, outcome.entry.label)
+    _same("transition", "time", transition.entry.time_ms, outcome.entry.time_ms)
+    touch = receipt.entries.get("touch")
     if touch is not None:
         _same("outcome", "touch's position", facts.touch, touch.position)
         _same("touch", "lead", touch.entry.subject, outcome.entry.subject)
         _same("touch", "surface", touch.entry.surface, outcome.entry.surface)
-        if not touch.position < facts.transition < outcome.position:
-            raise ProofError("receipt-order", "the touch does not come before the transition")
+    if not facts.touch < facts.transition < outcome.position:
+        raise ProofError("receipt-order", "the touch does not come before the transition")
 
 
 def _check_reversal(receipt: Receipt) -> None:
-    reversal = receipt.entries["reversal"]
+    reversal, outcome, event = (receipt.entries[role] for role in ("reversal", "outcome", "event"))
     facts = unpack_reversal(reversal.entry.payload)
     _same("reversal", "contract", reversal.entry.actor, receipt.contract_id)
-    outcome, event = receipt.entries.get("outcome"), receipt.entries.get("event")
-    if outcome is not None:
-        _same("reversal", "outcome's position", facts.outcome, outcome.position)
-        if reversal.entry.value > outcome.entry.value:
-            raise ProofError("receipt-amount", "the reversal takes back more than was paid")
-        _same("reversal", "lead", reversal.entry.subject, outcome.entry.subject)
-    if event is not None:
-        _same("reversal", "event's position", facts.event, event.position)
-        _same("event", "lead", event.entry.subject, reversal.entry.subject)
-        _same("event", "time", event.entry.time_ms, reversal.entry.time_ms)
-    if outcome is not None and event is not None and isinstance(event.opening, EventOpening):
-        bought = unpack_outcome(outcome.entry.payload).transition
-        _same("event", "transition that it takes back from", event.opening.of, bought)
-
-
-def _check_taken(receipt: Receipt, outcome: Entry, rules: ContractRules) -> None:
-    """Check that the reversal takes back what the terms give for the refund."""
-    shown = [receipt.entries.get(role) for role in ("reversal", "event", "transition")]
-    reversal, event, transition = shown
-    if reversal is None or event is None or transition is None:
-        return
-    opening = event.opening
-    if not isinstance(opening, EventOpening):
-        raise ProofError(
-            "receipt-opening", "the event's opening, which says what was refunded, is missing"
-        )
-    value = transition.entry.value
-    after = taken_units(rules, outcome.value, value, opening.refunded_after_units)
-    amount = after - rules.share_units(opening.refunded_before_units)
-    _same("reversal", "amount by the signed price", reversal.entry.value, amount)
-    late_ms = event.entry.time_ms - outcome.time_ms
-    if late_ms > rules.holdback_period_ms:
-        raise ProofError("receipt-late", "the event comes after the holdback period")
+    _same("reversal", "outcome's position", facts.outcome, outcome.position)
+    if reversal.entry.value > outcome.entry.value:
+        raise ProofError("receipt-amount", "the reversal takes back more than was paid")
+    _same("reversal", "lead", reversal.entry.subject, outcome.entry.subject)
+    _same("reversal", "event's position", facts.event, event.position)
+    _same("event", "lead", event.entry.subject, reversal.entry.subject)
+    _same("event", "surface", event.entry.surface, reversal.entry.surface)
+    _same("event", "time", event.entry.time_ms, reversal.entry.time_ms)
+    told, bought = cast(EventOpening, event.opening), unpack_outcome(outcome.entry.payload)
+    _same("event", "transition that it takes back from", told.of, bought.transition)
 
 
 def _check_settlement(receipt: Receipt) -> None:
@@ -273,10 +288,12 @@ def _check_settlement(receipt: Receipt) -> None:
         covered = reversal.position <= facts.last_reversal < settlement.position
         if not covered or taken > facts.reversed:
             raise ProofError("receipt-uncovered", "the settlement does not cover the reversal")
+    if receipt.subject == "payout" and settlement.position > receipt.position:
+        raise ProofError("receipt-order", "the settlement does not come before the payout")
 
 
 def _check_opening(role: str, proven: Proven) -> None:
-    if proven.opening is not None and not kind_of(proven.entry).fits(proven.entry, proven.opening):
+    if not kind_of(proven.entry).fits(proven.entry, proven.opening):
         raise ProofError("receipt-opening", f"the opening of the {role} does not match it")
 
 
@@ -311,10 +328,14 @@ def _proven(item: Mapping[str, object], role: str) -> Proven:
 
 def _opening(value: object, role: str, opened: type[Opening] | None) -> Opening | None:
     """Return an entry's opening, in the one form in which it is written."""
-    if value is None:
-        return None
     if opened is None:
+        if value is None:
+            return None
         raise ProofError("receipt-opening", f"a {role} has no opening")
+    if value is None:
+        raise ProofError(
+            "receipt-opening", f"the opening of the {role} is missing; a receipt always has it"
+        )
     table = _table(value, "an opening")
     try:
         found = read_opening(opened, table)
@@ -344,6 +365,57 @@ def _by_role(
             raise ProofError("receipt-role", f"role {role!r:.60} is unknown or stands twice")
         found[role] = item
     return found
+
+
+def _subject(entries: Mapping[str, Proven], pending: Mapping[str, int], position: int) -> str:
+    """Return the role of the entry that a receipt is of.
+
+    Raises ProofError unless the receipt has the roles that its kind always has, and no others than
+    its kind may have.
+    """
+    role = next((role for role, one in entries.items() if one.position == position), None)
+    if role is None:
+        raise ProofError(
+            "receipt-position", f"no entry of the receipt is at its position, {position}"
+        )
+    kind = kind_of(entries[role].entry)
+    if kind.receipt is None:
+        raise ProofError(
+            "receipt-position",
+            f"the entry at the receipt's position, {position}, is a {kind.name}, of which there "
+            f"are no receipts",
+        )
+    always, others = kind.receipt
+    for wanted in always:
+        if wanted not in entries:
+            raise ProofError(
+                "receipt-incomplete",
+                f"the {wanted} is missing; the receipt of an entry of kind {kind.name} always has "
+                f"{', '.join(always)}",
+            )
+    found = entries.keys() | pending.keys()
+    for one in sorted(found.difference(always, others)):
+        raise ProofError(
+            "receipt-role",
+            f"the {one} has no part in the receipt of an entry of kind {kind.name}",
+        )
+    # Which payout a receipt names follows from what the settlement states.
+    if "settlement" not in found and "payout" in found.difference(always):
+        raise ProofError(
+            "receipt-incomplete", "the settlement is missing, by which the payout was made"
+        )
+    return role
+
+
+def _check_anchored(pending: Mapping[str, int], size: int) -> None:
+    """Raise ProofError for an entry that the checkpoint covers and the receipt does not prove."""
+    for role, position in pending.items():
+        if position < size:
+            raise ProofError(
+                "receipt-pending",
+                f"the {role}, entry {position}, is called pending, and the checkpoint of size "
+                f"{size} covers it",
+            )
 
 
 def _check_members(table: Mapping[str, object], members: Sequence[str], what: str) -> None:

@@ -28,6 +28,7 @@ def test_verify_says_what_it_takes_on_trust(run: Run, file: str) -> None:
     assert (done.code, done.stderr) == (cli.OK, "")
     assert done.stdout.count("taken on trust: ") == 5
     assert "taken on trust: chain" not in done.stdout
+    assert done.stdout.count("not checked: ") == 3
     assert done.stdout.endswith("the receipt holds\n")
 
 
@@ -35,6 +36,7 @@ def test_verify_tells_the_same_as_a_document(run: Run, file: str) -> None:
     document = json.loads(run(["verify", file, "--json"], "").stdout)
     assert (document["valid"], document["on_chain"], document["pending"]) == (True, False, [])
     assert len(document["shown"]) == 2
+    assert len(document["not_checked"]) == 3
     assert len(document["on_trust"]) == 6
 
 
@@ -63,6 +65,7 @@ def test_a_receipt_is_fetched_checked_and_printed(run: Run) -> None:
         told = run(["receipt", str(position), "--api", url], "")
         assert json.loads(told.stdout) == DOCUMENT
         assert told.stderr.count("taken on trust") == 6
+        assert told.stderr.count("not checked") == 3
 
 
 def test_a_receipt_that_is_not_anchored_yet_has_an_exit_code_of_its_own(run: Run) -> None:

@@ -48,6 +48,16 @@ def test_every_projection_is_changed_by_a_kind_and_every_opening_had_by_one() ->
     }  # fmt: skip
 
 
+def test_what_is_about_money_has_a_receipt_of_roles_that_there_are() -> None:
+    for kind in KINDS.values():
+        assert (kind.receipt is not None) == bool(kind.role and kind.is_of_contract), kind.name
+        if kind.receipt is not None:
+            roles = [*kind.receipt.always, *kind.receipt.others]
+            assert len(set(roles)) == len(roles)
+            assert kind.role in kind.receipt.always
+            assert set(roles) <= ROLES.keys()
+
+
 @pytest.mark.parametrize(
     "name", ["forecast.voided", "dispute.settled", "outcome.refused", "", "TOUCH"]
 )
@@ -254,4 +264,4 @@ def test_a_kind_is_frozen() -> None:
     """A row that could be changed at run time would be a second place that says what a kind is."""
     with pytest.raises(AttributeError):
         KINDS["touch"].listed = True  # type: ignore[misc]
-    assert len(fields(Kind)) == 13
+    assert len(fields(Kind)) == 14

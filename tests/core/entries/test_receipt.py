@@ -13,15 +13,24 @@ from orchestrator.core.common.errors import ProofError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.deals.terms import Terms
 from orchestrator.core.decisions.decide import decide
+from orchestrator.core.entries.kinds import KINDS
 from orchestrator.core.entries.receipt import _check_reversal, check, check_terms, parse, read_text
+from orchestrator.core.log.entry import address_word
 from orchestrator.core.log.opening import EventOpening, Record, payload_of
 from orchestrator.core.world.contract import rules_of
-from orchestrator.core.world.requests import OpenContract, ProductEvent, Settle, Touch
-from tests.support.receipts import ROLES, receipt_of
+from orchestrator.core.world.requests import (
+    OpenContract,
+    ProductEvent,
+    RecordPayout,
+    Settle,
+    Touch,
+)
+from tests.support.receipts import KINDS_WITH_RECEIPTS, receipt_of, without
 from tests.support.terms import PLAIN
 from tests.support.worlds import LEADS, OWNER, SURFACE, begin, policy, word
 
 CONTRACT = word("contract")
+ROLES = ("touch", "transition", "outcome", "settlement")
 GOVERNING = policy()
 TERMS: Terms = dataclasses.replace(
     PLAIN,
@@ -59,7 +68,7 @@ def test_a_true_receipt_holds() -> None:
     found = parse(receipt())
     check(found)
     check_terms(found, TERMS)
-    assert set(found.entries) == set(ROLES.values())
+    assert tuple(found.entries) == ROLES
 
 
 def entry_of(document: dict[str, Any], role: str) -> dict[str, Any]:
@@ -103,6 +112,11 @@ def set_(role: str, name: str, value: object) -> Callable[[dict[str, Any]], None
         ("receipt-role", set_("settlement", "role", "outcome")),
         ("receipt-role", set_("touch", "role", "witness")),
         ("receipt-position", lambda document: document.update(position=0)),
+        # Of a touch there are no receipts, though it has a part in some.
+        (
+            "receipt-position",
+            lambda document: document.update(position=document["entries"][0]["position"]),
+        ),
         ("receipt-mismatch", set_("touch", "role", "payout")),
         ("receipt-path", set_("touch", "path", "0x")),
         ("receipt-malformed", set_("touch", "opening", {"request_hash": "0x", "commitment": "0x"})),
@@ -149,7 +163,7 @@ def test_what_is_no_json_is_a_value_error(text: str) -> None:
         read_text(text)
 
 
-@pytest.mark.parametrize("role", list(ROLES.values()))
+@pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("word_number", [1, 2, 3, 5, 6, 7])
 def test_any_changed_word_is_refused(role: str, word_number: int) -> None:
     document = copy.deepcopy(receipt())
@@ -228,12 +242,7 @@ def refunded() -> list[Record]:
 
 def reversal_receipt() -> dict[str, Any]:
     """Return the receipt of the second reversal."""
-    document = copy.deepcopy(receipt_of(refunded(), CONTRACT))
-    items: list[dict[str, Any]] = document["entries"]
-    # Of the two events and reversals, the last of each.
-    document["entries"] = list({item["role"]: item for item in items}.values())
-    document["position"] = entry_of(document, "reversal")["position"]
-    return document
+    return receipt_of(refunded(), CONTRACT, "outcome.reversed")
 
 
 def test_a_true_receipt_of_a_reversal_holds() -> None:
@@ -289,9 +298,152 @@ def test_an_event_that_tells_another_refund_is_refused(code: str, changes: dict[
     assert refused.value.code == code
 
 
-def test_a_reversal_is_not_judged_without_the_events_opening() -> None:
-    found = parse(reversal_receipt())
-    event = found.entries["event"]._replace(opening=None)
+# --- What a receipt of each kind has --------------------------------------------------------------
+
+
+@cache
+def paid() -> list[Record]:
+    """A purchase that was paid, refunded in part, and stated and paid again."""
+    world, records = begin(GOVERNING)
+    rules = rules_of(SHARED, CONTRACT)._replace(owner=OWNER)
+    order, payee = word("order"), address_word(SHARED.payee)
+    for now_ms, request in (
+        (1000, OpenContract(rules, word("transaction"))),
+        (2000, Touch(SURFACE, LEADS[0], rules.operator, "email")),
+        (2500, ProductEvent(SURFACE, LEADS[0], "signup", 0, 2500)),
+        (3000, ProductEvent(SURFACE, LEADS[0], "buy", 500, 3000, order=order)),
+        (3500, ProductEvent(SURFACE, LEADS[0], "refund", 100, 3500, order=order, whole=False)),
+        (4500, Settle()),
+        (5000, RecordPayout(CONTRACT, payee, "paid", 40, word("payout"))),
+    ):
+        records += decide(world, request, now_ms)
+    return records
+
+
+def receipt_of_kind(kind: str) -> dict[str, Any]:
+    return copy.deepcopy(receipt_of(paid(), CONTRACT, kind))
+
+
+ALWAYS = [
+    (kind, role)
+    for kind in KINDS_WITH_RECEIPTS
+    for role in KINDS[kind].receipt.always  # type: ignore[union-attr]
+]
+OTHERS = [
+    (kind, role)
+    for kind in KINDS_WITH_RECEIPTS
+    for role in KINDS[kind].receipt.others  # type: ignore[union-attr]
+]
+
+
+def parse_refused(document: dict[str, Any], code: str, *words: str) -> None:
     with pytest.raises(ProofError) as refused:
-        check_terms(found._replace(entries={**found.entries, "event": event}), SHARED)
-    assert refused.value.code == "receipt-opening"
+        parse(document)
+    assert refused.value.code == code
+    assert all(one in refused.value.message for one in words), refused.value.message
+
+
+@pytest.mark.parametrize("kind", KINDS_WITH_RECEIPTS)
+def test_a_receipt_of_each_kind_holds_with_all_its_roles(kind: str) -> None:
+    found = parse(receipt_of_kind(kind))
+    shape = KINDS[kind].receipt
+    assert shape is not None
+    assert (found.subject, set(found.entries)) == (KINDS[kind].role, {*shape.always, *shape.others})
+    check(found)
+    check_terms(found, SHARED)
+
+
+@pytest.mark.parametrize(("kind", "role"), ALWAYS)
+def test_a_role_that_a_kind_always_has_may_be_neither_left_out_nor_pending(
+    kind: str, role: str
+) -> None:
+    document = receipt_of_kind(kind)
+    cut = without(document, role)
+    # Without the entry that it is of, it is the receipt of nothing.
+    is_subject = role == KINDS[kind].role
+    code, words = ("receipt-position", "no entry") if is_subject else ("receipt-incomplete", role)
+    parse_refused(cut, code, words)
+    ahead = document["checkpoint"]["size"]
+    parse_refused({**cut, "pending": [{"role": role, "position": ahead}]}, code, words)
+
+
+@pytest.mark.parametrize(("kind", "role"), OTHERS)
+def test_a_role_that_a_kind_may_have_can_be_pending(kind: str, role: str) -> None:
+    document = receipt_of_kind(kind)
+    ahead = document["checkpoint"]["size"]
+    cut = {**without(document, role), "pending": [{"role": role, "position": ahead}]}
+    found = parse(cut)
+    assert found.pending == {role: ahead}
+    check(found)
+    check_terms(found, SHARED)
+    # What the checkpoint covers is proven, or it is not the receipt that the log gives.
+    covered = entry_of(document, role)["position"]
+    parse_refused({**cut, "pending": [{"role": role, "position": covered}]}, "receipt-pending")
+
+
+@pytest.mark.parametrize("kind", KINDS_WITH_RECEIPTS)
+def test_a_role_of_another_kind_is_refused(kind: str) -> None:
+    document = receipt_of_kind(kind)
+    here = {item["role"] for item in document["entries"]}
+    all_of_them = [
+        entry_of(receipt_of_kind(other), role)
+        for other, role in (("outcome", "touch"), ("outcome.reversed", "event"))
+        if role not in here
+    ]
+    assert all_of_them
+    for item in all_of_them:
+        entries = sorted([*document["entries"], item], key=lambda one: one["position"])
+        parse_refused({**document, "entries": entries}, "receipt-role", item["role"])
+        ahead = [{"role": item["role"], "position": document["checkpoint"]["size"]}]
+        parse_refused({**document, "pending": ahead}, "receipt-role", item["role"])
+
+
+@pytest.mark.parametrize("kind", ["outcome", "outcome.reversed"])
+def test_a_payout_is_of_a_settlement(kind: str) -> None:
+    document = receipt_of_kind(kind)
+    parse_refused(without(document, "settlement"), "receipt-incomplete", "the settlement")
+    check(parse(without(document, "settlement", "payout")))
+    check(parse(without(document, "payout")))
+
+
+def test_a_payout_may_be_of_no_settlement() -> None:
+    check(parse(without(receipt_of_kind("payout"), "settlement")))
+
+
+@pytest.mark.parametrize("kind", KINDS_WITH_RECEIPTS)
+def test_an_opening_may_not_be_left_out(kind: str) -> None:
+    document = receipt_of_kind(kind)
+    opened = [item["role"] for item in document["entries"] if item["opening"] is not None]
+    assert (kind in ("settlement", "payout")) == (opened == [])
+    for role in opened:
+        cut = copy.deepcopy(document)
+        set_(role, "opening", None)(cut)
+        parse_refused(cut, "receipt-opening", f"the opening of the {role} is missing")
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "changes"),
+    [
+        ("outcome.reversed", "receipt-mismatch", {"revenue_share_bps": 1100}),
+        ("outcome.reversed", "receipt-times", {"deadline_s": 2}),
+        ("settlement", "receipt-mismatch", {"verifier": PLAIN.owner}),
+        ("settlement", "receipt-mismatch", {"outcome": "trial"}),
+        ("settlement", "receipt-mismatch", {"surface": word("elsewhere")}),
+        ("payout", "receipt-payee", {"payee": PLAIN.owner}),
+        ("payout", "receipt-mismatch", {"surface": word("elsewhere")}),
+    ],
+)
+def test_terms_that_give_something_else_are_refused(
+    kind: str, code: str, changes: dict[str, Any]
+) -> None:
+    found = parse(receipt_of_kind(kind))
+    with pytest.raises(ProofError) as refused:
+        check_terms(found, dataclasses.replace(SHARED, **changes))
+    assert refused.value.code == code
+
+
+def test_a_settlement_after_the_payout_is_not_what_was_paid() -> None:
+    document = receipt_of([*paid(), paid()[-2]], CONTRACT, "payout")
+    with pytest.raises(ProofError) as refused:
+        check(parse(document))
+    assert refused.value.code == "receipt-order"
