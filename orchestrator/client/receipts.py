@@ -21,12 +21,14 @@ def served_document(client: Client, position: int) -> object:
 def served_receipt(client: Client, pins: Pins, position: int) -> Receipt:
     """Return the receipt of the entry at a position, whose proofs hold and tell one story.
 
-    That its root is the log's own only the chain says: `tallystick verify RECEIPT --rpc URL`.
+    A key has signed its checkpoint. Whether that is the publisher's, and its root the log's own,
+    only the chain says: `tallystick verify RECEIPT --rpc URL`.
     Raises ProofError for one that is false, or of another log or deployment than the pinned,
     PendingError for an entry that is not anchored yet.
     """
     receipt = receipts.parse(served_document(client, position))
     receipts.check(receipt)
+    receipts.signer_of(receipt)
     named = (receipt.chain_id, receipt.event_log, receipt.escrow, to_hex(receipt.log_id))
     pinned = (pins.chain_id, pins.event_log, pins.escrow, pins.log_id)
     if named != pinned or receipt.position != position:

@@ -110,13 +110,19 @@ class Connected(NamedTuple):
 def connect(client: Client, rpc_url: str, pinned: Pinned = NOTHING_PINNED) -> Connected:
     """Return the chain that a server's log is anchored on, once it is what is pinned.
 
-    Raises ProofError for a server that names another deployment or log than the pinned.
+    Raises ProofError for a server that names another deployment or log than the pinned, and for a
+    log whose publisher by the chain is none of the pinned.
     """
     addresses, log_id = served_deployment(client)
     origin = served_origin(client)
     named = Named(addresses.chain_id, addresses.event_log, addresses.escrow, log_id, origin)
     on_trust = pinned.compare(named, client.server)
     chain = checked_chain(rpc_url, addresses)
+    try:
+        pinned.check_publisher(chain.publisher_of(log_id), "the log's publisher is")
+    except BaseException:
+        chain.close()
+        raise
     on_trust.append(f"that {chain.node.name} tells what the chain holds")
     return Connected(chain, log_id, on_trust)
 

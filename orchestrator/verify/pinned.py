@@ -12,7 +12,7 @@ from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.common.keccak import is_checksum_address
 from orchestrator.core.log.entry import WORD_BYTES
 
-MAX_VERIFIERS = 100
+MAX_ACCOUNTS = 100
 
 
 class Named(NamedTuple):
@@ -26,7 +26,10 @@ class Named(NamedTuple):
 
 
 class Pinned(NamedTuple):
-    """The facts that a reader knows; None where they are not known. No verifiers: any will do."""
+    """The facts that a reader knows; None where they are not known.
+
+    Without verifiers, or publishers, any will do.
+    """
 
     chain_id: int | None = None
     event_log: str | None = None
@@ -34,6 +37,7 @@ class Pinned(NamedTuple):
     log_id: bytes | None = None
     origin: str | None = None
     verifiers: tuple[str, ...] = ()
+    publishers: tuple[str, ...] = ()
 
     def compare(self, named: Named, source: str) -> list[str]:
         """Return a line for each fact that is taken on the word of `source`.
@@ -70,6 +74,18 @@ class Pinned(NamedTuple):
                     f"{', '.join(self.verifiers)}",
                 )
         return lines
+
+    def check_publisher(self, publisher: str | None, where: str) -> None:
+        """Raise ProofError `pin-differs` unless this account is a pinned publisher, if any is.
+
+        It is the one that `where` names, None where that names none.
+        """
+        if self.publishers and publisher not in self.publishers:
+            raise ProofError(
+                "pin-differs",
+                f"{where} {publisher or 'nobody'}, which is none of the pinned publishers: "
+                f"{', '.join(self.publishers)}",
+            )
 
     def completed(self, other: "Pinned") -> "Pinned":
         """Return these facts, with those of another where one is missing here."""
@@ -123,8 +139,8 @@ def _text(name: str, value: object) -> str:
 
 
 def _addresses(name: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not 1 <= len(value) <= MAX_VERIFIERS:
-        raise _garbled(name, value, f"a list of 1 to {MAX_VERIFIERS} addresses")
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_ACCOUNTS:
+        raise _garbled(name, value, f"a list of 1 to {MAX_ACCOUNTS} addresses")
     return tuple(_address(f"{name}[{number}]", each) for number, each in enumerate(value))
 
 
@@ -135,6 +151,7 @@ _READERS = {
     "log_id": _word,
     "origin": _text,
     "verifiers": _addresses,
+    "publishers": _addresses,
 }
 
 

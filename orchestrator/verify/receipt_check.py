@@ -60,12 +60,21 @@ def check_receipt(
     ]
     not_checked = list(_left_open(receipt))
     if chain is None:
-        on_trust.append(
-            "that this root is the log's own, and its signature the publisher's; give --rpc to ask "
-            "the chain"
+        signer = receipts.signer_of(receipt)
+        pinned.check_publisher(
+            signer,
+            "without a node, which alone can tell of a contract's signature (ERC-1271), the "
+            "checkpoint is signed by",
         )
+        shown.append(f"the checkpoint is signed by {signer}")
+        if not pinned.publishers:
+            on_trust.append(
+                f"publisher {signer}, whose signature it is; pin it by --publisher, or give --rpc "
+                f"to ask the chain"
+            )
+        on_trust.append("that this root is the log's own; give --rpc to ask the chain")
         return CheckedReceipt(shown, [*_on_chain_alone(receipt), *not_checked], on_trust, pending)
-    shown += _check_on_chain(receipt, chain)
+    shown += _check_on_chain(receipt, chain, pinned)
     terms = chain.terms_of(receipt.contract_id)
     on_trust += pinned.check_verifiers([terms.verifier])
     on_trust.append(f"that {chain.node.name} tells what the chain holds")
@@ -95,11 +104,13 @@ def _named(receipt: Receipt) -> Named:
     )
 
 
-def _check_on_chain(receipt: Receipt, chain: Chain) -> Iterator[str]:
+def _check_on_chain(receipt: Receipt, chain: Chain, pinned: Pinned) -> Iterator[str]:
     """Yield what the chain confirms. Raises ProofError for what it contradicts."""
     _check_root(receipt, chain)
     yield f"the chain holds this root: {chain.addresses.event_log} on chain {receipt.chain_id}"
-    yield f"the checkpoint is signed by {_signer(receipt, chain)}"
+    office, signer = _signer(receipt, chain)
+    pinned.check_publisher(signer, f"the checkpoint is signed by {office},")
+    yield f"the checkpoint is signed by {office}, {signer}"
     forked_at_s = chain.forked_at(receipt.log_id)
     if forked_at_s is not None:
         yield (
@@ -137,8 +148,8 @@ def _given_by_terms(receipt: Receipt) -> Iterator[str]:
 def _on_chain_alone(receipt: Receipt) -> Iterator[str]:
     """Yield what a check without a node says nothing of."""
     yield (
-        f"what the signed terms of contract {to_hex(receipt.contract_id)} give: they stand on the "
-        f"chain; give --rpc to ask it"
+        f"what the signed terms of contract {to_hex(receipt.contract_id)} give, and which verifier "
+        f"they name: they stand on the chain; give --rpc to ask it"
     )
     if "payout" in receipt.entries:
         yield "that the escrow has paid; give --rpc to ask the chain"
@@ -184,7 +195,14 @@ def _check_root(receipt: Receipt, chain: Chain) -> None:
     )
 
 
-def _signer(receipt: Receipt, chain: Chain) -> str:
+class _Signer(NamedTuple):
+    """The account that signed a checkpoint, and what the chain says it is."""
+
+    office: str
+    account: str
+
+
+def _signer(receipt: Receipt, chain: Chain) -> _Signer:
     """Return who signed the checkpoint: the log's publisher, or one that has handed it over since.
 
     Raises ProofError for a signature of any other, or of no key at all.
@@ -192,12 +210,12 @@ def _signer(receipt: Receipt, chain: Chain) -> str:
     digest = checkpoint_digest(chain.event_log_domain, receipt.log_id, receipt.size, receipt.root)
     publisher = chain.publisher_of(receipt.log_id)
     if publisher is not None and chain.is_signed(publisher, digest, receipt.signature):
-        return f"the log's publisher, {publisher}"
+        return _Signer("the log's publisher", publisher)
     # A clock of a product may be a day ahead or behind; more events than needed do no harm.
     times_ms = [proven.entry.time_ms for proven in receipt.entries.values()]
     for before in chain.publishers_replaced(receipt.log_id, min(times_ms) // 1000 - DAY_S):
         if chain.is_signed(before, digest, receipt.signature):
-            return f"the log's publisher of then, {before}"
+            return _Signer("the log's publisher of then", before)
     try:
         signer = f"it is of {recover(digest, receipt.signature)}"
     except TermsError as error:

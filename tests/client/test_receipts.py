@@ -52,8 +52,9 @@ def test_a_receipt_that_holds_is_returned() -> None:
         changed(lambda one: one["entries"].pop(2)),
         changed(lambda one: one["checkpoint"].update(root="0x" + "00" * 32)),
         changed(lambda one: one["entries"][0].update(position=9)),
+        changed(lambda one: one["checkpoint"].update(signature="0x" + "00" * 65)),
     ],
-    ids=["null", "list", "part", "root", "place"],
+    ids=["null", "list", "part", "root", "place", "signature"],
 )
 def test_one_that_does_not_hold_is_refused(document: Any) -> None:
     with pytest.raises(ProofError):

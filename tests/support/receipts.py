@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.deals.terms import address_of, checkpoint_digest, sign_digest
 from orchestrator.core.entries.kinds import KINDS, ROLES, encode, kind_of
 from orchestrator.core.entries.receipt import FORMAT
 from orchestrator.core.log.merkle import inclusion_proof, leaf_hash, node_hash, root_of
 from orchestrator.core.log.opening import Record, opening_json
-from tests.support.terms import PLAIN
+from tests.support.terms import DOMAIN, LOG_DOMAIN
 from tests.support.worlds import word
 
+PUBLISHER_KEY = b"\5" * 32
+PUBLISHER = address_of(PUBLISHER_KEY)
 # The kinds of entries that have receipts.
 KINDS_WITH_RECEIPTS = [kind.name for kind in KINDS.values() if kind.receipt is not None]
 
@@ -20,11 +23,10 @@ def receipt_of(
     contract_id: bytes,
     kind: str = "outcome",
     outcome: str = "paid",
-    signature: bytes = b"",
 ) -> dict[str, Any]:
     """Return the receipt of a log's last entry of a kind, with the last entries of its roles.
 
-    A transition is the last one into the state `outcome`.
+    A transition is the last one into the state `outcome`. The publisher has signed the checkpoint.
     """
     leaves = [leaf_hash(encode(record.entry)) for record in records]
 
@@ -55,19 +57,21 @@ def receipt_of(
                 "path": [to_hex(node) for node in path],
             }
         )
+    size, root = len(leaves), root_of(leaves)
+    digest = checkpoint_digest(LOG_DOMAIN, word("log"), size, root)
     return {
         "format": FORMAT,
         "position": places[KINDS[kind].role],
         "log_id": to_hex(word("log")),
         "origin": "growth.example/log",
         "chain_id": 31337,
-        "event_log": PLAIN.verifier,
-        "escrow": PLAIN.payee,
+        "event_log": LOG_DOMAIN.verifying_contract,
+        "escrow": DOMAIN.verifying_contract,
         "contract_id": to_hex(contract_id),
         "checkpoint": {
-            "size": len(leaves),
-            "root": to_hex(root_of(leaves)),
-            "signature": to_hex(signature),
+            "size": size,
+            "root": to_hex(root),
+            "signature": to_hex(sign_digest(digest, PUBLISHER_KEY)),
         },
         "entries": entries,
         "pending": [],

@@ -11,11 +11,12 @@ from tests.support.terms import OWNER, VERIFIER
 from tests.support.worlds import word
 
 NAMED = Named(31337, OWNER, VERIFIER, word("log"), "growth.example/log")
-PINNED = Pinned(*NAMED, verifiers=(VERIFIER,))
+PINNED = Pinned(*NAMED, verifiers=(VERIFIER,), publishers=(OWNER,))
 DOCUMENT: dict[str, Any] = {
     **NAMED._asdict(),
     "log_id": to_hex(NAMED.log_id),
     "verifiers": [VERIFIER],
+    "publishers": [OWNER],
 }
 
 
@@ -49,6 +50,16 @@ def test_verifiers_are_compared_or_taken_on_trust() -> None:
         PINNED.check_verifiers([VERIFIER, OWNER])
 
 
+def test_a_publisher_is_compared_where_any_is_pinned() -> None:
+    PINNED.check_publisher(OWNER, "the log's publisher is")
+    Pinned().check_publisher(VERIFIER, "the log's publisher is")
+    for other in (VERIFIER, None):
+        with pytest.raises(ProofError, match="none of the pinned publishers") as refused:
+            PINNED.check_publisher(other, "the log's publisher is")
+        assert refused.value.code == "pin-differs"
+        assert f"the log's publisher is {other or 'nobody'}, " in refused.value.message
+
+
 def test_a_trust_file_gives_all_of_them() -> None:
     assert read_pinned(DOCUMENT) == PINNED
     assert read_pinned({}) == Pinned()
@@ -71,6 +82,10 @@ def test_a_trust_file_gives_all_of_them() -> None:
         ("verifiers", []),
         ("verifiers", [1]),
         ("verifier", VERIFIER),
+        ("publishers", OWNER),
+        ("publishers", []),
+        ("publishers", [OWNER.lower()]),
+        ("publisher", OWNER),
     ],
 )
 def test_a_garbled_trust_file_is_refused_by_its_member(name: str, value: object) -> None:

@@ -9,7 +9,6 @@ import pytest
 from orchestrator.chain.deployment import Chain
 from orchestrator.core.common.errors import ChainError, PendingError, ProofError
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.deals.terms import address_of, checkpoint_digest, sign_digest
 from orchestrator.verify.pinned import Pinned
 from orchestrator.verify.receipt_check import check_receipt, receipt_chain
 from tests.support.public_log import (
@@ -18,30 +17,21 @@ from tests.support.public_log import (
     TERMS,
     PublicChain,
     public_records,
-    root_at,
 )
-from tests.support.receipts import KINDS_WITH_RECEIPTS, receipt_of, without
-from tests.support.terms import LOG_DOMAIN, OWNER
+from tests.support.receipts import KINDS_WITH_RECEIPTS, PUBLISHER, receipt_of, without
+from tests.support.terms import OWNER
 
-KEY = b"\5" * 32
 RECORDS = public_records()
 SIZE = len(RECORDS)
 
 
-def signed(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a receipt of the whole log under a checkpoint that the publisher has signed."""
-    digest = checkpoint_digest(LOG_DOMAIN, LOG_ID, SIZE, root_at(RECORDS, SIZE))
-    document["checkpoint"]["signature"] = to_hex(sign_digest(digest, KEY))
-    return document
-
-
 def receipt() -> dict[str, Any]:
-    return signed(receipt_of(RECORDS, CONTRACT_ID))
+    return receipt_of(RECORDS, CONTRACT_ID)
 
 
 def chain() -> PublicChain:
     found = PublicChain(RECORDS)
-    found.publisher = address_of(KEY)
+    found.publisher = PUBLISHER
     return found
 
 
@@ -67,7 +57,7 @@ def test_what_the_chain_confirms_is_shown_line_by_line() -> None:
     shown = check_receipt(receipt(), cast(Chain, chain())).shown
     assert len(shown) == 6
     assert "touch 7" in shown[1]
-    assert address_of(KEY) in shown[3]
+    assert PUBLISHER in shown[3]
     assert shown[4].endswith(
         " credit this touch, and pay for the outcome at this amount, and name the verifier of the "
         "settlement, and name the payee of the payout"
@@ -77,7 +67,7 @@ def test_what_the_chain_confirms_is_shown_line_by_line() -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS_WITH_RECEIPTS if "." not in kind])
 def test_no_more_is_called_checked_than_the_receipt_has(kind: str) -> None:
-    document = signed(receipt_of(RECORDS, CONTRACT_ID, kind))
+    document = receipt_of(RECORDS, CONTRACT_ID, kind)
     checked = check_receipt(document, cast(Chain, chain()))
     assert checked.not_checked == [REPLAY]
     (given,) = [line for line in checked.shown if line.startswith("the signed terms")]
@@ -97,40 +87,102 @@ def test_terms_are_not_said_to_pay_for_what_was_left_out(roles: tuple[str, ...])
         assert refused.value.code == code
 
 
-def signature_refused(document: dict[str, Any], on: PublicChain) -> str:
+# --- The signature --------------------------------------------------------------------------------
+
+TRUE = bytes.fromhex(receipt()["checkpoint"]["signature"][2:])
+ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
+HIGH_S = TRUE[:32] + (ORDER - int.from_bytes(TRUE[32:64])).to_bytes(32) + bytes([55 - TRUE[64]])
+# Of the shapes that no key signs in, or not in its one form.
+SHAPES = {
+    "empty": b"",
+    "zero": bytes(65),
+    "all ones": b"\xff" * 65,
+    "short": TRUE[:64],
+    "long": TRUE + b"\0",
+    "v of 0 or 1": TRUE[:64] + bytes([TRUE[64] - 27]),
+    "v of 31": TRUE[:64] + b"\x1f",
+    "high s": HIGH_S,
+    "r of zero": bytes(32) + TRUE[32:],
+    "s of zero": TRUE[:32] + bytes(32) + TRUE[64:],
+    "r of the order": ORDER.to_bytes(32) + TRUE[32:],
+    # No point of the curve has this x.
+    "r of no point": (5).to_bytes(32) + TRUE[32:],
+}
+
+
+def with_signature(signature: bytes) -> dict[str, Any]:
+    document = receipt()
+    document["checkpoint"]["signature"] = to_hex(signature)
+    return document
+
+
+def signature_refused(document: dict[str, Any], on: PublicChain | None) -> str:
     with pytest.raises(ProofError) as refused:
         check_receipt(document, cast(Chain, on))
     assert refused.value.code == "receipt-signature"
     return refused.value.message
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_signature_that_is_no_keys_is_false_with_a_chain_and_without(shape: str) -> None:
+    document = with_signature(SHAPES[shape])
+    signature_refused(document, chain())
+    assert "ERC-1271" in signature_refused(document, None)
+
+
+def test_a_contracts_signature_is_for_the_chain_to_tell() -> None:
+    by_contract = chain()
+    by_contract.publisher, by_contract.wallets = OWNER, {OWNER: b"\x12" * 96}
+    document = with_signature(b"\x12" * 96)
+    shown = check_receipt(document, cast(Chain, by_contract)).shown
+    assert f"the log's publisher, {OWNER}" in shown[3]
+    assert "the chain alone could tell: tallystick verify" in signature_refused(document, None)
+
+
 def test_another_accounts_signature_is_false() -> None:
     other = chain()
     other.publisher = OWNER
-    assert address_of(KEY) in signature_refused(receipt(), other)
+    assert PUBLISHER in signature_refused(receipt(), other)
 
 
 @pytest.mark.parametrize("at", [0, 31, 32, 63, 64])
-def test_a_signature_with_one_flipped_bit_is_false(at: int) -> None:
-    document = receipt()
-    data = bytearray.fromhex(document["checkpoint"]["signature"][2:])
+def test_a_signature_with_one_flipped_bit_is_false_or_of_another(at: int) -> None:
+    data = bytearray(TRUE)
     data[at] ^= 1
-    document["checkpoint"]["signature"] = "0x" + data.hex()
+    document = with_signature(bytes(data))
     signature_refused(document, chain())
+    # Without a chain, only a pin tells the publisher from whoever signed.
+    with pytest.raises(ProofError) as refused:
+        check_receipt(document, None, Pinned(publishers=(PUBLISHER,)))
+    assert refused.value.code in ("receipt-signature", "pin-differs")
 
 
-@pytest.mark.parametrize("signature", ["0x", "0x" + "00" * 65, "0x" + "ff" * 65, "0x" + "12" * 64])
-def test_a_signature_that_is_none_is_false(signature: str) -> None:
-    document = receipt()
-    document["checkpoint"]["signature"] = signature
-    signature_refused(document, chain())
+def test_without_a_chain_the_signer_is_taken_on_trust_or_compared_with_the_pinned() -> None:
+    checked = check_receipt(receipt(), None)
+    assert f"the checkpoint is signed by {PUBLISHER}" in checked.shown
+    (line,) = [line for line in checked.on_trust if line.startswith("publisher ")]
+    assert line.startswith(f"publisher {PUBLISHER}, whose signature it is; pin it by --publisher")
+    pinned = check_receipt(receipt(), None, Pinned(publishers=(OWNER, PUBLISHER)))
+    assert f"the checkpoint is signed by {PUBLISHER}" in pinned.shown
+    assert not [line for line in pinned.on_trust if "publisher" in line]
+
+
+@pytest.mark.parametrize("on", [None, chain()])
+def test_another_publisher_than_the_pinned_is_false(on: PublicChain | None) -> None:
+    with pytest.raises(ProofError) as refused:
+        check_receipt(receipt(), cast(Chain, on), Pinned(publishers=(OWNER,)))
+    assert refused.value.code == "pin-differs"
+    assert f"{PUBLISHER}, which is none of the pinned publishers: {OWNER}" in refused.value.message
 
 
 def test_the_signature_of_a_publisher_that_handed_the_log_over_since_is_shown() -> None:
     other = chain()
-    other.publisher, other.replaced = OWNER, [address_of(KEY)]
-    shown = check_receipt(receipt(), cast(Chain, other)).shown
-    assert f"the log's publisher of then, {address_of(KEY)}" in shown[3]
+    other.publisher, other.replaced = OWNER, [PUBLISHER]
+    for pinned in (Pinned(), Pinned(publishers=(PUBLISHER,))):
+        shown = check_receipt(receipt(), cast(Chain, other), pinned).shown
+        assert f"the log's publisher of then, {PUBLISHER}" in shown[3]
+    with pytest.raises(ProofError, match="publisher of then"):
+        check_receipt(receipt(), cast(Chain, other), Pinned(publishers=(OWNER,)))
 
 
 def test_a_checkpoint_that_the_chain_has_not_come_to_is_pending_and_not_false() -> None:
@@ -158,7 +210,9 @@ def test_what_is_pinned_is_not_taken_on_trust() -> None:
     document = receipt()
     pinned = Pinned(
         *(document["chain_id"], document["event_log"], document["escrow"]),
-        *(LOG_ID, document["origin"], (TERMS.verifier,)),
+        *(LOG_ID, document["origin"]),
+        verifiers=(TERMS.verifier,),
+        publishers=(PUBLISHER,),
     )
     assert check_receipt(document, cast(Chain, chain()), pinned).on_trust == [
         "that the node of this test tells what the chain holds"

@@ -13,10 +13,12 @@ from orchestrator.chain.deployment import Chain
 from orchestrator.client.http import Client
 from orchestrator.core.common.errors import DomainError, ProofError
 from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.keccak import to_checksum_address
 from orchestrator.core.deals.terms import checkpoint_digest, recover
 from orchestrator.verify.served_anchors import ServedAnchor, check_anchor, served_anchors
 from tests.support.http_server import serving_json
-from tests.support.market import DONE, PLAIN, Market
+from tests.support.market import DONE, FALSE, PLAIN, Market
+from tests.support.terms import OWNER
 from tests.support.worlds import word
 
 PAGE = Path(__file__).parents[2].joinpath("docs/checking.md").read_text()
@@ -155,3 +157,9 @@ def test_the_walk_of_the_page_finds_the_numbers_of_a_receipt(market: Market) -> 
     listed = market._run(["anchors", *where, "--log-id", log_id, "--json"], "")
     assert listed.code == DONE, listed
     assert json.loads(listed.stdout)["anchors"] == told
+    named = to_checksum_address(publisher[-20:])
+    assert market._run(["anchors", *where, "--publisher", named], "").code == DONE
+    for command in ("anchors", "replay"):
+        other = market._run([command, *where, "--publisher", OWNER], "")
+        assert (other.code, other.stdout) == (FALSE, "")
+        assert f"the log's publisher is {named}, which is none of the pinned" in other.stderr

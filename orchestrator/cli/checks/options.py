@@ -30,6 +30,10 @@ Verifier = Annotated[
     list[str] | None,
     address_option(help_text="The key that must verify statements; may be repeated."),
 ]
+Publisher = Annotated[
+    list[str] | None,
+    address_option(help_text="The publisher of the log; may be repeated, for one that was before."),
+]
 
 
 def checking_command(command: Callable[..., None]) -> Callable[..., None]:
@@ -53,13 +57,15 @@ def read_options(
     log_id: LogId = None,
     origin: Origin = None,
     verifier: Verifier = None,
+    publisher: Publisher = None,
 ) -> Pinned:
     """Return the facts of these options, completed from the trust file.
 
     Raises InputError for a file that is none.
     """
     verifiers = tuple(parse_address(one) for one in verifier or ())
-    named = Pinned(chain_id, event_log, escrow, log_id, origin, verifiers)
+    publishers = tuple(parse_address(one) for one in publisher or ())
+    named = Pinned(chain_id, event_log, escrow, log_id, origin, verifiers, publishers)
     return named if trust is None else named.completed(_read_file(trust))
 
 

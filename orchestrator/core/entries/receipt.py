@@ -9,7 +9,8 @@ Four questions, asked in order, each function raising `ProofError` at the first 
 4. `check_terms`      is that story what the contract's signed terms pay for?
 
 Whether the checkpoint is the log's own is for the chain to say: compare it with what the event log
-contract holds for that size. Offline, a receipt proves only what its root is worth.
+contract holds for that size. Offline, a receipt proves only what its root is worth; `signer_of`
+says who vouches for it.
 """
 
 import json
@@ -17,9 +18,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, cast
 
-from orchestrator.core.common.errors import EntryError, ProofError
+from orchestrator.core.common.errors import EntryError, ProofError, TermsError
 from orchestrator.core.common.keccak import to_checksum_address
-from orchestrator.core.deals.terms import Terms
+from orchestrator.core.deals.terms import Domain, Terms, checkpoint_digest, recover
 from orchestrator.core.entries.kinds import ROLES, decode, kind_of
 from orchestrator.core.log.entry import (
     Entry,
@@ -183,6 +184,24 @@ def check(receipt: Receipt) -> None:
     payout = receipt.entries.get("payout")
     if payout is not None:
         _same("payout", "contract", payout.entry.subject, receipt.contract_id)
+
+
+def signer_of(receipt: Receipt) -> str:
+    """Return the account whose key signed the checkpoint for the event log that is named.
+
+    Raises ProofError for what no key signed, or is not in the one form of a key's signature. A
+    contract that publishes may sign in any form (ERC-1271), of which the chain alone can tell.
+    """
+    domain = Domain("Tallystick EventLog", "1", receipt.chain_id, receipt.event_log)
+    digest = checkpoint_digest(domain, receipt.log_id, receipt.size, receipt.root)
+    try:
+        return recover(digest, receipt.signature)
+    except TermsError as error:
+        raise ProofError(
+            "receipt-signature",
+            f"the checkpoint's signature is that of no key: {error.message}; were the publisher a "
+            f"contract (ERC-1271), the chain alone could tell: tallystick verify RECEIPT --rpc URL",
+        ) from None
 
 
 def check_terms(receipt: Receipt, terms: Terms) -> None:

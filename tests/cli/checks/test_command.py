@@ -9,10 +9,11 @@ from orchestrator.cli import main as cli
 from tests.support.http_server import Refusal, serving_json
 from tests.support.market import Run
 from tests.support.public_log import CONTRACT_ID, public_records
-from tests.support.receipts import receipt_of
+from tests.support.receipts import PUBLISHER, receipt_of
 from tests.support.terms import OWNER
 
 DOCUMENT = receipt_of(public_records(), CONTRACT_ID)
+SIGNATURE = DOCUMENT["checkpoint"]["signature"]
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def file(tmp_path: Path) -> str:
 def test_verify_says_what_it_takes_on_trust(run: Run, file: str) -> None:
     done = run(["verify", file, "--chain-id", "31337"], "")
     assert (done.code, done.stderr) == (cli.OK, "")
-    assert done.stdout.count("taken on trust: ") == 5
+    assert done.stdout.count("taken on trust: ") == 6
     assert "taken on trust: chain" not in done.stdout
     assert done.stdout.count("not checked: ") == 3
     assert done.stdout.endswith("the receipt holds\n")
@@ -35,9 +36,9 @@ def test_verify_says_what_it_takes_on_trust(run: Run, file: str) -> None:
 def test_verify_tells_the_same_as_a_document(run: Run, file: str) -> None:
     document = json.loads(run(["verify", file, "--json"], "").stdout)
     assert (document["valid"], document["on_chain"], document["pending"]) == (True, False, [])
-    assert len(document["shown"]) == 2
+    assert len(document["shown"]) == 3
     assert len(document["not_checked"]) == 3
-    assert len(document["on_trust"]) == 6
+    assert len(document["on_trust"]) == 7
 
 
 def test_a_receipt_of_another_deployment_than_the_pinned_is_false(run: Run, file: str) -> None:
@@ -47,10 +48,21 @@ def test_a_receipt_of_another_deployment_than_the_pinned_is_false(run: Run, file
     assert (error["code"], error["exit_code"]) == ("pin-differs", cli.FALSE_CLAIM)
 
 
+def test_a_publisher_is_pinned_without_a_node(run: Run, file: str) -> None:
+    done = run(["verify", file, "--publisher", OWNER, "--publisher", PUBLISHER], "")
+    assert done.code == cli.OK
+    assert f"the checkpoint is signed by {PUBLISHER}\n" in done.stdout
+    assert "taken on trust: publisher" not in done.stdout
+    other = run(["verify", file, "--publisher", OWNER, "--json"], "")
+    assert other.code == cli.FALSE_CLAIM
+    assert json.loads(other.stdout)["error"]["code"] == "pin-differs"
+
+
 def test_verify_reads_stdin(run: Run) -> None:
     for text, code in (
         (json.dumps(DOCUMENT), cli.OK),
         (json.dumps({**DOCUMENT, "note": 1}), cli.FALSE_CLAIM),
+        (json.dumps(DOCUMENT).replace(SIGNATURE, "0x" + "00" * 65), cli.FALSE_CLAIM),
         ("{", cli.BAD_INPUT),
         (" " * 2**20 + "{}", cli.BAD_INPUT),
     ):
@@ -64,7 +76,7 @@ def test_a_receipt_is_fetched_checked_and_printed(run: Run) -> None:
         assert (done.code, json.loads(done.stdout)) == (cli.OK, DOCUMENT)
         told = run(["receipt", str(position), "--api", url], "")
         assert json.loads(told.stdout) == DOCUMENT
-        assert told.stderr.count("taken on trust") == 6
+        assert told.stderr.count("taken on trust") == 7
         assert told.stderr.count("not checked") == 3
 
 

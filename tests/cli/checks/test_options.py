@@ -89,11 +89,17 @@ def test_a_variable_is_a_setting_and_honoured_wherever_its_option_is() -> None:
 
 def test_options_win_over_the_trust_file(tmp_path: Path) -> None:
     trust = tmp_path / "trust.json"
-    trust.write_text(json.dumps({"chain_id": 1, "origin": "a", "verifiers": [OWNER]}))
+    file = {"chain_id": 1, "origin": "a", "verifiers": [OWNER], "publishers": [OWNER]}
+    trust.write_text(json.dumps(file))
     assert read_options() == Pinned()
-    assert read_options(trust) == Pinned(chain_id=1, origin="a", verifiers=(OWNER,))
+    assert read_options(trust) == Pinned(
+        chain_id=1, origin="a", verifiers=(OWNER,), publishers=(OWNER,)
+    )
     assert read_options(trust, chain_id=2, verifier=[VERIFIER]) == Pinned(
-        chain_id=2, origin="a", verifiers=(VERIFIER,)
+        chain_id=2, origin="a", verifiers=(VERIFIER,), publishers=(OWNER,)
+    )
+    assert read_options(trust, publisher=[VERIFIER, OWNER]) == Pinned(
+        chain_id=1, origin="a", verifiers=(OWNER,), publishers=(VERIFIER, OWNER)
     )
 
 
