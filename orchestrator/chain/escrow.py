@@ -8,7 +8,15 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from orchestrator.chain.abi import Call, Opened
+from orchestrator.chain.abi import (
+    Call,
+    ChainEvent,
+    Credited,
+    Event,
+    Opened,
+    Paid,
+    Settled,
+)
 from orchestrator.chain.caller import Caller, contract_at, is_mismatch, token_at
 from orchestrator.chain.event_scan import EventScan
 from orchestrator.chain.rpc import NodeError, Tag
@@ -148,6 +156,29 @@ class Progress(NamedTuple):
     reserved_units: int
 
 
+class Payout(NamedTuple):
+    """A payout as the chain tells it: the amount with the fee, and its label in the log.
+
+    What is credited could not be transferred, and is left for the payee to withdraw.
+    """
+
+    transaction: bytes
+    gross_units: int
+    label: str
+
+
+class MoneyEvents(NamedTuple):
+    """The events about a contract's money that a node shows, in the chain's order.
+
+    `statements` are those that the escrow took: earned and reversed, by position. The escrow has
+    paid `hidden_units` more than the payouts that the node shows.
+    """
+
+    payouts: list[Payout]
+    statements: dict[int, tuple[int, int]]
+    hidden_units: int
+
+
 # The views of the lens that make a `Progress`, in the order of its fields.
 _LENS_VIEWS = ("statusOf", "owed", "releasable", "releasableAt", "reservedOf")
 
@@ -281,16 +312,21 @@ class EscrowCaller(Caller):
         missing = [one for one in contract_ids if one not in self._terms]
         if not missing:
             return
-        scan = EventScan(self, [self._escrow.address], _ALL_BLOCKS, missing, [Opened])
-        first, last = self.addresses.start_block, self.block().number
-        while first <= last:
-            page = scan.page(first, last)
-            for raw in page.events:
-                event = raw.decode().event
-                if isinstance(event, Opened):
-                    self.remember(event.contract_id, event.terms)
+        for found in self._events_about(missing, [Opened], self.block().number):
+            if isinstance(found.event, Opened):
+                self.remember(found.event.contract_id, found.event.terms)
             if all(one in self._terms for one in missing):
                 return
+
+    def _events_about(
+        self, contract_ids: Sequence[bytes], kinds: Sequence[type[Event]], last: int
+    ) -> Iterator[ChainEvent]:
+        """Yield the escrow's events of these kinds about contracts, in order, up to a block."""
+        scan = EventScan(self, [self._escrow.address], _ALL_BLOCKS, contract_ids, kinds)
+        first = self.addresses.start_block
+        while first <= last:
+            page = scan.page(first, last)
+            yield from [raw.decode() for raw in page.events]
             first = page.last + 1
 
     # --- Several outcome contracts at once --------------------------------------------------------
@@ -407,6 +443,44 @@ class EscrowCaller(Caller):
     def paid_of(self, contract_id: bytes, block: Tag = "latest") -> int:
         """Return the contract's payouts so far, fees included."""
         return self.snapshot_of(contract_id, block).paid_units
+
+    def money_events_of(self, contract_id: bytes) -> MoneyEvents:
+        """Return the events about a contract's money up to the latest block.
+
+        Raises NodeError where the node shows more payouts than the escrow has made.
+        """
+        # All of it as of one block, so that a payment in between is not taken for a hidden one.
+        block, payee = self.block().number, self.terms_of(contract_id).payee
+        paid_units = self.paid_of(contract_id, block)
+        found = list(self._events_about([contract_id], [Paid, Credited, Settled], block))
+        # What is credited beside the payee's is the owner's, of a refund.
+        credited = {
+            one.tx_hash
+            for one in found
+            if isinstance(one.event, Credited) and one.event.account == payee
+        }
+        payouts = [
+            Payout(
+                one.tx_hash,
+                one.event.gross_units,
+                "credited" if one.tx_hash in credited else "paid",
+            )
+            for one in found
+            if isinstance(one.event, Paid)
+        ]
+        hidden_units = paid_units - sum(one.gross_units for one in payouts)
+        if hidden_units < 0:
+            raise NodeError(
+                "node-unreadable",
+                f"{self.node.name} shows payouts of contract {to_hex(contract_id)} of "
+                f"{-hidden_units} units more than the escrow has paid",
+            )
+        statements = {
+            one.event.position: (one.event.earned_units, one.event.reversed_units)
+            for one in found
+            if isinstance(one.event, Settled)
+        }
+        return MoneyEvents(payouts, statements, hidden_units)
 
     def credit_of(self, token: str, account: str, block: Tag = "latest") -> int:
         """Return the amount that a failed transfer left for the account to withdraw."""

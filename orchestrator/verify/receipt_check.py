@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from orchestrator.chain.deployment import Chain
+from orchestrator.chain.escrow import MoneyEvents, Payout
+from orchestrator.chain.rpc import NodeError
 from orchestrator.core.common.errors import PendingError, ProofError, TermsError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.units import DAY_S, format_second
@@ -11,7 +13,8 @@ from orchestrator.core.deals.site import Addresses
 from orchestrator.core.deals.terms import checkpoint_digest, recover
 from orchestrator.core.entries import receipt as receipts
 from orchestrator.core.entries.kinds import kind_of
-from orchestrator.core.entries.receipt import Receipt
+from orchestrator.core.entries.receipt import Proven, Receipt
+from orchestrator.core.log.entry import unpack_settlement
 from orchestrator.verify.pinned import Named, Pinned
 
 NOTHING_PINNED = Pinned()
@@ -40,7 +43,8 @@ def check_receipt(
     It must be of the entry at `position`, where that is given.
 
     Raises `ProofError` at the first thing that is false, `PendingError` for a checkpoint that the
-    chain has not come to yet.
+    chain has not come to yet, `NodeError` `payouts-hidden` where all else holds and the node has
+    forgotten what the escrow paid.
     """
     receipt = receipts.parse(document)
     on_trust = pinned.compare(_named(receipt), "the receipt")
@@ -75,10 +79,12 @@ def check_receipt(
         on_trust.append("that this root is the log's own; give --rpc to ask the chain")
         return CheckedReceipt(shown, [*_on_chain_alone(receipt), *not_checked], on_trust, pending)
     shown += _check_on_chain(receipt, chain, pinned)
+    shown_of_money, open_of_money = _check_money(receipt, chain)
+    shown += shown_of_money
     terms = chain.terms_of(receipt.contract_id)
     on_trust += pinned.check_verifiers([terms.verifier])
     on_trust.append(f"that {chain.node.name} tells what the chain holds")
-    return CheckedReceipt(shown, not_checked, on_trust, pending)
+    return CheckedReceipt(shown, [*open_of_money, *not_checked], on_trust, pending)
 
 
 def receipt_chain(document: object, rpc_url: str) -> Chain:
@@ -121,15 +127,96 @@ def _check_on_chain(receipt: Receipt, chain: Chain, pinned: Pinned) -> Iterator[
     receipts.check_terms(receipt, terms)
     named = f"the signed terms of contract {to_hex(receipt.contract_id)}"
     yield f"{named} {', and '.join(_given_by_terms(receipt))}"
-    payout = receipt.entries.get("payout")
+
+
+def _check_money(receipt: Receipt, chain: Chain) -> tuple[list[str], list[str]]:
+    """Return what the escrow's events show of the settlement and the payout, and what they do not.
+
+    Raises ProofError for what they contradict.
+    """
+    settlement, payout = (receipt.entries.get(role) for role in ("settlement", "payout"))
+    if settlement is None and payout is None:
+        return [], []
+    events = chain.money_events_of(receipt.contract_id)
+    shown, unseen = [], []
     if payout is not None:
-        # The chain keeps sums, not single payouts: less than this one was paid if it is made up.
-        paid = chain.paid_of(receipt.contract_id)
-        if paid < payout.entry.value:
-            raise ProofError(
-                "receipt-unpaid", f"the escrow has paid {paid} units, less than the payout says"
+        places = _places_of(payout, events, chain)
+        transaction = to_hex(payout.entry.payload)
+        shown.append(
+            f"the escrow has paid: {payout.entry.value} units, fee included, were "
+            f"{payout.entry.label} to the payee by transaction {transaction}"
+        )
+        if settlement is not None and events.hidden_units:
+            unseen.append(
+                f"that this payout completes what the settlement states: {chain.node.name} shows "
+                f"not all that the contract has paid"
             )
-        yield f"the escrow has paid: transaction {to_hex(payout.entry.payload)}"
+        elif settlement is not None:
+            _check_completes(receipt, [one.gross_units for one in events.payouts], places)
+            shown.append("with this payout the contract had paid what the settlement states")
+    if settlement is not None:
+        stated = unpack_settlement(settlement.entry.payload)
+        taken = events.statements.get(settlement.position)
+        if taken is None:
+            unseen.append(
+                f"that the escrow took the settlement, entry {settlement.position}: "
+                f"{chain.node.name} shows no event of it"
+            )
+        elif taken != (stated.earned, stated.reversed):
+            raise ProofError(
+                "receipt-settlement",
+                f"the escrow took other sums by entry {settlement.position} than the settlement "
+                f"states: earned {taken[0]} and reversed {taken[1]} units",
+            )
+        else:
+            shown.append(f"the escrow took the settlement, entry {settlement.position}")
+    return shown, unseen
+
+
+def _places_of(payout: Proven, events: MoneyEvents, chain: Chain) -> list[int]:
+    """Return the places, among the contract's payouts on chain, of those that the entry can mean.
+
+    Raises ProofError where there is none, NodeError where the node may have forgotten it.
+    """
+    entry = payout.entry
+    said = Payout(entry.payload, entry.value, entry.label)
+    places = [place for place, one in enumerate(events.payouts) if one == said]
+    if places:
+        return places
+    transaction = to_hex(entry.payload)
+    there = [one for one in events.payouts if one.transaction == entry.payload]
+    if not there and events.hidden_units:
+        raise NodeError(
+            "payouts-hidden",
+            f"all else holds, but the payout was not checked: {chain.node.name} shows no payout of "
+            f"the contract in transaction {transaction}, nor of {events.hidden_units} of the units "
+            f"that it has paid; ask a node that has the whole history",
+        )
+    told = ", ".join(f"{one.gross_units} units {one.label}" for one in there)
+    raise ProofError(
+        "receipt-unpaid",
+        f"the payout says {entry.value} units {entry.label} by transaction {transaction}; by the "
+        f"chain, what the contract paid there is: {told or 'nothing'}",
+    )
+
+
+def _check_completes(receipt: Receipt, gross_units: list[int], places: list[int]) -> None:
+    """Raise ProofError unless a payout at one of these places paid what the settlement states.
+
+    In the receipt of a payout, all that was paid with it is what the settlement states; in others
+    it is the first with which so much was paid.
+    """
+    stated = receipt.entries["settlement"].entry.value
+    for place in places:
+        before = sum(gross_units[:place])
+        after = before + gross_units[place]
+        if after == stated or (receipt.subject != "payout" and before < stated < after):
+            return
+    raise ProofError(
+        "receipt-uncovered",
+        f"the payout is not the one with which the contract had paid the {stated} units that the "
+        f"settlement states",
+    )
 
 
 def _given_by_terms(receipt: Receipt) -> Iterator[str]:

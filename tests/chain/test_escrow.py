@@ -17,6 +17,7 @@ from orchestrator.chain.abi import (
 )
 from orchestrator.chain.caller import contract_at
 from orchestrator.chain.deployment import Chain
+from orchestrator.chain.escrow import MoneyEvents, Payout
 from orchestrator.chain.indexer import Indexer
 from orchestrator.chain.wallet import quote
 from orchestrator.core.common.errors import EscrowError
@@ -107,6 +108,33 @@ def test_one_deal_from_opening_to_refund(
         assert event.time_s == chain.block(event.block_number).time_s
 
 
+def test_the_events_about_money_are_read_by_transaction_and_position(
+    chain: Chain, log: AnchoredLog, terms: Terms, module_anvil: LocalAnvil
+) -> None:
+    contract = open_contract(chain, terms)
+    other = open_contract(chain, dataclasses.replace(terms, outcome="paid"))
+    sent = []
+    for earned, reversed_units in ((16, 0), (40, 8)):
+        position = log.state(contract, earned * USD, reversed_units * USD)
+        send(chain, DEPLOYER, log.publish())
+        sent.append(send(chain, STRANGER_KEY, log.settle(terms, position, 1)))
+    payouts = [Payout(one, 16 * USD, "paid") for one in sent]
+    statements = {1: (16 * USD, 0), 2: (40 * USD, 8 * USD)}
+    assert chain.money_events_of(contract) == MoneyEvents(payouts, statements, 0)
+    assert chain.money_events_of(other) == MoneyEvents([], {}, 0)
+
+    with RpcProxy(module_anvil.rpc_url) as proxy, Chain(proxy.url, chain.addresses) as pruned:
+        assert pruned.terms_of(contract) == terms
+        proxy.fault = rewritten("eth_getLogs", lambda logs: logs[2:])
+        assert pruned.money_events_of(contract) == MoneyEvents(
+            payouts[1:], {2: statements[2]}, 16 * USD
+        )
+        proxy.fault = rewritten("eth_getLogs", lambda logs: logs * 2)
+        refused("node-unreadable", lambda: pruned.money_events_of(contract))
+        proxy.fault = limited_to(2)
+        assert pruned.money_events_of(contract) == MoneyEvents(payouts, statements, 0)
+
+
 def test_the_owner_may_open_without_a_signature(chain: Chain, terms: Terms) -> None:
     assert chain.terms_of(open_contract(chain, terms, by_owner=True)) == terms
 
@@ -131,6 +159,8 @@ def test_a_transfer_that_fails_becomes_a_credit(
     assert paid.event == Paid(contract, 7_800_000, 200_000)
     assert credited.event == Credited(contract, PAYEE, 7_800_000)
     assert (credited.tx_hash, credited.log_index) == (paid.tx_hash, paid.log_index + 1)
+    told = chain.money_events_of(contract)
+    assert told.payouts == [Payout(paid.tx_hash, 8 * USD, "credited")]
 
 
 def test_unknown_contract(chain: Chain) -> None:

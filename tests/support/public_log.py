@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
 
 from orchestrator.chain.deployment import Anchor
+from orchestrator.chain.escrow import MoneyEvents, Payout
 from orchestrator.core.common.errors import TermsError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.deals.terms import Terms, contract_id, recover
@@ -88,7 +89,16 @@ class PublicChain:
         self.records = records
         self.anchored = len(records) if anchored is None else anchored
         self.terms = terms
-        self.paid_units = 8_000_000
+        # What the escrow did by the log's only settlement, in the transaction of its payout.
+        self.money = MoneyEvents(
+            [Payout(word("payout"), 8_000_000, "paid")],
+            {
+                position: (record.entry.value, 0)
+                for position, record in enumerate(records)
+                if record.entry.kind == "settlement"
+            },
+            0,
+        )
         self.publisher: str | None = None
         self.replaced: list[str] = []
         # Contracts, and what each of them says is its signature (ERC-1271).
@@ -127,8 +137,8 @@ class PublicChain:
             is_own = False
         return is_own or self.wallets.get(account) == signature
 
-    def paid_of(self, _: bytes) -> int:
-        return self.paid_units
+    def money_events_of(self, _: bytes) -> MoneyEvents:
+        return self.money
 
 
 def bundled(records: Iterable[Record]) -> list[tuple[bytes, bytes]]:

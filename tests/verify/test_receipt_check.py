@@ -7,6 +7,8 @@ from typing import Any, cast
 import pytest
 
 from orchestrator.chain.deployment import Chain
+from orchestrator.chain.escrow import MoneyEvents, Payout
+from orchestrator.chain.rpc import NodeError
 from orchestrator.core.common.errors import ChainError, PendingError, ProofError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.verify.pinned import Pinned
@@ -20,6 +22,7 @@ from tests.support.public_log import (
 )
 from tests.support.receipts import KINDS_WITH_RECEIPTS, PUBLISHER, receipt_of, without
 from tests.support.terms import OWNER
+from tests.support.worlds import word
 
 RECORDS = public_records()
 SIZE = len(RECORDS)
@@ -55,14 +58,19 @@ def test_without_a_chain_it_says_what_was_not_checked() -> None:
 
 def test_what_the_chain_confirms_is_shown_line_by_line() -> None:
     shown = check_receipt(receipt(), cast(Chain, chain())).shown
-    assert len(shown) == 6
+    assert len(shown) == 8
     assert "touch 7" in shown[1]
     assert PUBLISHER in shown[3]
     assert shown[4].endswith(
         " credit this touch, and pay for the outcome at this amount, and name the verifier of the "
         "settlement, and name the payee of the payout"
     )
-    assert shown[-1].startswith("the escrow has paid: transaction 0x")
+    assert shown[5] == (
+        "the escrow has paid: 8000000 units, fee included, were paid to the payee by transaction "
+        + to_hex(word("payout"))
+    )
+    assert shown[6] == "with this payout the contract had paid what the settlement states"
+    assert shown[7] == f"the escrow took the settlement, entry {SIZE - 2}"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS_WITH_RECEIPTS if "." not in kind])
@@ -238,7 +246,6 @@ def test_what_is_pinned_is_not_taken_on_trust() -> None:
             lambda chain: setattr(chain, "terms", dataclasses.replace(TERMS, payee=OWNER)),
             "receipt-payee",
         ),
-        (lambda chain: setattr(chain, "paid_units", 7_999_999), "receipt-unpaid"),
     ],
 )
 def test_what_the_chain_contradicts_is_refused(
@@ -249,6 +256,93 @@ def test_what_the_chain_contradicts_is_refused(
     with pytest.raises(ProofError) as refused:
         check_receipt(receipt(), cast(Chain, contradicting))
     assert refused.value.code == code
+
+
+# --- The payout -----------------------------------------------------------------------------------
+
+PAID = Payout(word("payout"), 8_000_000, "paid")
+EARLIER = Payout(word("earlier"), 5, "paid")
+
+
+def told_by(payouts: list[Payout], hidden_units: int = 0) -> PublicChain:
+    """Return a chain whose node shows these payouts of the contract."""
+    told = chain()
+    told.money = told.money._replace(payouts=payouts, hidden_units=hidden_units)
+    return told
+
+
+@pytest.mark.parametrize("kind", ["outcome", "settlement", "payout"])
+@pytest.mark.parametrize(
+    ("payouts", "code"),
+    [
+        # The transaction is made up, or another contract's.
+        ([], "receipt-unpaid"),
+        ([PAID._replace(transaction=word("other"))], "receipt-unpaid"),
+        # It paid another amount, or could not pay.
+        ([PAID._replace(gross_units=7_999_999)], "receipt-unpaid"),
+        ([PAID._replace(label="credited")], "receipt-unpaid"),
+        # It is a payout, and not the one by which the settlement was paid.
+        ([PAID._replace(transaction=word("first")), PAID], "receipt-uncovered"),
+    ],
+)
+def test_a_payout_that_the_chain_does_not_tell_of_is_false(
+    kind: str, payouts: list[Payout], code: str
+) -> None:
+    with pytest.raises(ProofError) as refused:
+        check_receipt(receipt_of(RECORDS, CONTRACT_ID, kind), cast(Chain, told_by(payouts)))
+    assert refused.value.code == code
+    assert code != "receipt-unpaid" or to_hex(word("payout")) in refused.value.message
+
+
+def test_a_payout_that_paid_more_than_was_stated_is_of_an_earlier_statement() -> None:
+    """All but the payout's own receipt name the first with which so much was paid."""
+    more = cast(Chain, told_by([EARLIER, PAID]))
+    assert check_receipt(receipt(), more).not_checked == [REPLAY]
+    with pytest.raises(ProofError) as refused:
+        check_receipt(receipt_of(RECORDS, CONTRACT_ID, "payout"), more)
+    assert refused.value.code == "receipt-uncovered"
+
+
+def test_a_payout_that_a_node_has_forgotten_is_not_checked_and_not_false() -> None:
+    forgotten = cast(Chain, told_by([], 8_000_000))
+    with pytest.raises(NodeError, match="the payout was not checked") as unchecked:
+        check_receipt(receipt(), forgotten)
+    assert unchecked.value.code == "payouts-hidden"
+    # What the node does show of the transaction counts.
+    with pytest.raises(ProofError) as refused:
+        check_receipt(receipt(), cast(Chain, told_by([PAID._replace(gross_units=1)], 7_999_999)))
+    assert refused.value.code == "receipt-unpaid"
+    partly = check_receipt(receipt(), cast(Chain, told_by([PAID], 5)))
+    assert not [line for line in partly.shown if line.startswith("with this payout")]
+    assert partly.not_checked[0].startswith("that this payout completes what the settlement states")
+
+
+def test_a_settlement_that_the_escrow_took_otherwise_is_false() -> None:
+    other, unseen = chain(), chain()
+    other.money = other.money._replace(statements={SIZE - 2: (8_000_001, 1)})
+    with pytest.raises(ProofError) as refused:
+        check_receipt(receipt(), cast(Chain, other))
+    assert refused.value.code == "receipt-settlement"
+    unseen.money = unseen.money._replace(statements={})
+    checked = check_receipt(receipt(), cast(Chain, unseen))
+    assert checked.not_checked == [
+        (
+            f"that the escrow took the settlement, entry {SIZE - 2}: the node of this test shows "
+            f"no event of it"
+        ),
+        REPLAY,
+    ]
+
+
+def test_what_has_no_settlement_and_no_payout_asks_for_no_events() -> None:
+    silent = chain()
+    silent.money = cast(MoneyEvents, None)
+    bare = without(receipt(), "settlement", "payout")
+    assert check_receipt(bare, cast(Chain, silent)).not_checked == [
+        "a settlement: the receipt has none",
+        "a payout: the receipt has none",
+        REPLAY,
+    ]
 
 
 def test_a_chain_that_does_not_answer_is_closed_and_refused() -> None:

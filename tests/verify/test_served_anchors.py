@@ -150,8 +150,17 @@ def test_the_walk_of_the_page_finds_the_numbers_of_a_receipt(market: Market) -> 
     assert number(statement[:10]) - number(statement[10:20]) == number(data["settlement"][160:192])
     paid = node.logs(escrow, "Paid(bytes32,uint256,uint256)", contract_id)
     at = [transaction for transaction, _ in paid].index(to_hex(data["payout"][-32:]))
-    sum_units = sum(number(words[:32]) for _, words in paid[: at + 1])
-    assert sum_units >= number(data["payout"][160:192]) > 0
+    gross_units = [number(words[:32]) + number(words[32:64]) for _, words in paid[: at + 1]]
+    assert gross_units[-1] == number(data["payout"][160:192]) > 0
+    assert sum(gross_units[:-1]) < number(data["settlement"][160:192]) <= sum(gross_units)
+
+    checked = market._run(
+        ["verify", "-", "--rpc", market.sandbox.rpc_url, "--json"], json.dumps(receipt)
+    )
+    assert checked.code == DONE, checked
+    shown, transaction = json.loads(checked.stdout)["shown"], to_hex(data["payout"][-32:])
+    assert [line for line in shown if line.endswith(f"to the payee by transaction {transaction}")]
+    assert len(json.loads(checked.stdout)["not_checked"]) == 1
 
     where = ("--api", market.sandbox.url, "--rpc", market.sandbox.rpc_url)
     listed = market._run(["anchors", *where, "--log-id", log_id, "--json"], "")

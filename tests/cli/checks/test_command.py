@@ -1,14 +1,16 @@
 """The commands that check: their output, their exit codes, what they read."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from orchestrator.cli import main as cli
+from orchestrator.verify import receipt_check
 from tests.support.http_server import Refusal, serving_json
 from tests.support.market import Run
-from tests.support.public_log import CONTRACT_ID, public_records
+from tests.support.public_log import CONTRACT_ID, PublicChain, public_records
 from tests.support.receipts import PUBLISHER, receipt_of
 from tests.support.terms import OWNER
 
@@ -56,6 +58,21 @@ def test_a_publisher_is_pinned_without_a_node(run: Run, file: str) -> None:
     other = run(["verify", file, "--publisher", OWNER, "--json"], "")
     assert other.code == cli.FALSE_CLAIM
     assert json.loads(other.stdout)["error"]["code"] == "pin-differs"
+
+
+def test_a_payout_that_could_not_be_checked_has_an_exit_code_of_its_own(
+    run: Run, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = PublicChain(public_records())
+    chain.publisher = PUBLISHER
+    monkeypatch.setattr(receipt_check, "receipt_chain", lambda *_: nullcontext(chain))
+    assert run(["verify", file, "--rpc", "http://node"], "").code == cli.OK
+    chain.money = chain.money._replace(payouts=[], hidden_units=8_000_000)
+    done = run(["verify", file, "--rpc", "http://node", "--json"], "")
+    assert done.code == cli.MISSING == 3
+    assert json.loads(done.stdout)["error"]["code"] == "payouts-hidden"
+    chain.money = chain.money._replace(hidden_units=0)
+    assert run(["verify", file, "--rpc", "http://node"], "").code == cli.FALSE_CLAIM
 
 
 def test_verify_reads_stdin(run: Run) -> None:
