@@ -19,6 +19,8 @@ from orchestrator.core.log.entry import address_word
 from orchestrator.core.log.opening import EventOpening, Record, payload_of
 from orchestrator.core.world.contract import rules_of
 from orchestrator.core.world.requests import (
+    Arrival,
+    IssueCode,
     OpenContract,
     ProductEvent,
     RecordPayout,
@@ -351,6 +353,26 @@ def test_a_receipt_of_each_kind_holds_with_all_its_roles(kind: str) -> None:
     assert (found.subject, set(found.entries)) == (KINDS[kind].role, {*shape.always, *shape.others})
     check(found)
     check_terms(found, SHARED)
+
+
+def test_a_receipt_of_an_outcome_by_a_code_holds_and_needs_the_clicks_opening() -> None:
+    terms = dataclasses.replace(TERMS, outcome="trial")
+    world, records = begin(GOVERNING)
+    rules = rules_of(terms, CONTRACT)._replace(owner=OWNER)
+    code, asked = word("code"), (word("request"), word("commitment"))
+    for now_ms, request in (
+        (1000, OpenContract(rules, word("transaction"))),
+        (2000, IssueCode(SURFACE, code, rules.operator, 2, 50_000, *asked)),
+        (4000, Arrival(SURFACE, LEADS[0], code, False, False, "signup", 0, 3000, *asked)),
+    ):
+        records += decide(world, request, now_ms)
+    document = receipt_of(records, CONTRACT, outcome="trial")
+    found = parse(document)
+    check(found)
+    check_terms(found, terms)
+    assert found.entries["touch"].entry.kind == "touch.reported"
+    set_("touch", "opening", None)(document)
+    parse_refused(document, "receipt-opening", "the touch")
 
 
 @pytest.mark.parametrize(("kind", "role"), ALWAYS)

@@ -6,10 +6,12 @@ import pytest
 
 from orchestrator.core.common.errors import ProofError
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.deals.terms import checkpoint_digest, recover
 from orchestrator.core.entries import receipt
+from orchestrator.core.entries.kinds import KINDS
+from orchestrator.verify.pinned import Pinned
+from orchestrator.verify.receipt_check import check_receipt
 from tests.support.anchors import checkpoints_beyond, note_anchor
-from tests.support.api_service import EVENT_LOG, LOG_ID, PUBLISHER, ApiService
+from tests.support.api_service import PUBLISHER, ApiService
 from tests.support.settled_contract import SettledContract
 
 ROLES = {
@@ -35,6 +37,10 @@ def anchored(service: ApiService, settled: SettledContract) -> SettledContract:
     return settled
 
 
+def test_every_kind_that_has_a_receipt_is_tried() -> None:
+    assert {kind.name for kind in KINDS.values() if kind.receipt is not None} == set(ROLES)
+
+
 @pytest.mark.parametrize("kind", ROLES)
 def test_a_receipt_can_be_checked_by_a_stranger_alone(
     service: ApiService, anchored: SettledContract, kind: str
@@ -46,8 +52,9 @@ def test_a_receipt_can_be_checked_by_a_stranger_alone(
     assert (to_hex(parsed.contract_id), parsed.pending) == (anchored.hex_id, {})
     receipt.check(parsed)
     receipt.check_terms(parsed, anchored.terms)
-    digest = checkpoint_digest(EVENT_LOG, LOG_ID, parsed.size, parsed.root)
-    assert recover(digest, parsed.signature) == PUBLISHER.address
+    assert receipt.signer_of(parsed) == PUBLISHER.address
+    checked = check_receipt(document, None, Pinned(publishers=(PUBLISHER.address,)))
+    assert (len(checked.shown), checked.pending) == (3, [])
 
 
 def test_a_forged_receipt_fails(service: ApiService, anchored: SettledContract) -> None:
