@@ -19,6 +19,7 @@ from orchestrator.core.health import PARTS, Pulse, Vitals
 from orchestrator.runtime import serve
 from orchestrator.runtime.connections import PATIENCE, Bounds, Gate
 from orchestrator.runtime.health.metrics import Metrics
+from orchestrator.runtime.processes.crew import MOST_PROCESSES
 from orchestrator.runtime.settings import NAMES, read_settings
 from tests.support.health import ALL, FIGURES, OneProcess
 
@@ -122,6 +123,34 @@ def test_a_unit_names_what_there_is(unit: Path) -> None:
             assert int(value) >= serve.STOP_S + PATIENCE.stop_s + 10
 
 
+def test_each_part_runs_as_a_user_of_its_own() -> None:
+    """systemd names a dynamic user by the unit's prefix, so all of one template would be one user.
+
+    That one could read the keys of each part in its processes' folders of /proc.
+    """
+    for unit in DEPLOY.rglob("*.service"):
+        found = {name: value for _, name, value in assignments(unit)}
+        assert found["DynamicUser"] == "yes"
+        if "@" in unit.name:
+            assert "%i" in found["User"]
+
+
+def test_no_unit_needs_its_user_to_have_a_home() -> None:
+    for unit in DEPLOY.rglob("*.service"):
+        given = [value for _, name, value in assignments(unit) if name == "Environment"]
+        assert any(value.startswith("TALLYSTICK_HOME=") for value in given)
+
+
+def test_a_unit_has_room_for_the_threads_of_an_api_of_most_processes() -> None:
+    (most,) = (
+        int(value)
+        for _, name, value in assignments(DEPLOY / "systemd/tallystick@.service")
+        if name == "TasksMax"
+    )
+    # anyio runs forty at a time in each, beside those that are always there.
+    assert most >= 60 * MOST_PROCESSES
+
+
 def test_a_part_is_given_its_own_keys() -> None:
     for part, keys in serve.PARTS.items():
         drop_in = DEPLOY / f"systemd/tallystick@{part}.service.d/keys.conf"
@@ -192,12 +221,34 @@ def test_containers_have_time_to_stop_and_files_to_open(
         assert "/healthz" in services[name]["healthcheck"]["test"][-1]
 
 
+def test_a_database_that_is_still_set_up_is_not_taken_for_ready(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    """Its image runs a first server on the Unix socket alone, and ends it before the real one."""
+    assert "--host=127.0.0.1" in services["database"]["healthcheck"]["test"]
+
+
+def test_what_an_operator_puts_beside_the_containers_is_in_no_commit_and_in_no_image(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    mounted = [volume for service in services.values() for volume in service.get("volumes", ())]
+    own = {volume.split(":")[0].split("/")[1] for volume in mounted if volume.startswith("./")}
+    ignored = (DEPLOY.parent / ".gitignore").read_text().splitlines()
+    assert {f"/deploy/{name}" for name in (*own, "database-password")} <= {
+        line.rstrip("/") for line in ignored
+    }
+    assert (DEPLOY.parent / ".dockerignore").read_text().splitlines()[0] == "*"
+
+
 def test_the_image_is_made_of_files_that_there_are() -> None:
     lines = (DEPLOY / "Dockerfile").read_text().splitlines()
     copied = [line.split()[1:-1] for line in lines if line.startswith("COPY") and "--" not in line]
     sources = [source for each in copied for source in each]
     assert sources
     assert all((DEPLOY.parent / source).exists() for source in sources)
+    # The builder is given these and nothing else: no key, no password, no environment of ours.
+    given = (DEPLOY.parent / ".dockerignore").read_text().splitlines()
+    assert {line.removeprefix("!") for line in given if line.startswith("!")} == {*sources}
     assert 'ENTRYPOINT ["tallystick"]' in lines
 
 

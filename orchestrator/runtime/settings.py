@@ -138,7 +138,10 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             "setting-unknown", f"{unknown[0]} is no setting; there are {', '.join(NAMES)}"
         )
     values = {name: environment[name] for name in NAMES if environment.get(name)}
-    home = Path(values.get("TALLYSTICK_HOME", "~/.tallystick")).expanduser().absolute()
+    try:
+        home = Path(values.get("TALLYSTICK_HOME", "~/.tallystick")).expanduser().absolute()
+    except RuntimeError:
+        raise InputError("setting-home", "this user has no home: set TALLYSTICK_HOME") from None
     listen = values.get("TALLYSTICK_LISTEN", "127.0.0.1:8700")
     host, port = _address("TALLYSTICK_LISTEN", listen)
     every = values.get("TALLYSTICK_SETTLE_EVERY_S", "60")

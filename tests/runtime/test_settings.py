@@ -2,6 +2,7 @@
 
 from ipaddress import ip_network
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -140,6 +141,20 @@ def test_a_setting_that_cannot_be_right_is_refused(name: str, value: str, code: 
         read_settings({name: value})
     assert refused.value.code == code
     assert name in refused.value.message
+
+
+def test_a_user_without_a_home_is_asked_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user whom systemd makes may have none: not where its module for names is not installed."""
+
+    def unknown(_: int) -> NoReturn:
+        raise KeyError
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(InputError, match="TALLYSTICK_HOME") as refused:
+        read_settings({})
+    assert refused.value.code == "setting-home"
+    assert read_settings({"TALLYSTICK_HOME": "/srv"}).home == Path("/srv")
 
 
 def test_the_bounds_themselves_are_taken() -> None:
