@@ -1,15 +1,19 @@
 """The command's entry point: its output, exit codes, one-line errors, files and memory."""
 
+import ast
 import errno
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
 
 from orchestrator.cli import main as cli
 from orchestrator.cli.options import NOTHING_DONE
@@ -279,3 +283,58 @@ def test_a_full_disk_is_one_line_and_exit_code_3(tmp_path: Path) -> None:
         )
     assert done.stderr == "tallystick: the system says: No space left on device\n"
     assert done.returncode == cli.MISSING
+
+
+# --- What messages and documents say of the command -----------------------------------------------
+
+ROOT = Path(__file__).parents[2]
+# From the command's name to the end of its line, sentence or code span.
+MENTION = re.compile(r"tallystick ([a-z](?:[^`;|()#\n\\]|\\\n)*)")
+OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+
+
+def literals(source: str) -> Iterator[str]:
+    """Yield the strings of a Python source, with a letter for each value that is filled in."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "x" for part in node.values
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def told_texts() -> Iterator[tuple[Path, str]]:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        yield page, page.read_text()
+    for package in ("orchestrator", "api", "scripts"):
+        for file in ROOT.glob(f"{package}/**/*.py"):
+            yield from ((file, text) for text in literals(file.read_text()))
+
+
+def untrue_mentions(text: str) -> list[str]:
+    """Return the options that a text gives to commands that have none such."""
+    untrue = []
+    for mention in MENTION.findall(text):
+        command, words = cli._command(), mention.split()
+        while words and isinstance(command, TyperGroup) and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        known = {"--help", *(name for part in command.params for name in part.opts)}
+        untrue += [
+            f"{command.name} {option}" for option in OPTION.findall(mention) if option not in known
+        ]
+    return untrue
+
+
+def test_an_option_that_is_told_is_one_of_its_command() -> None:
+    found = [
+        (str(place), untrue) for place, text in told_texts() if (untrue := untrue_mentions(text))
+    ]
+    assert found == []
+
+
+def test_an_option_of_no_command_is_found() -> None:
+    source = "say(f'run tallystick restore --from {url}' ' or --source ', 'tallystick demo --keep')"
+    assert ["restore --from"] in [untrue_mentions(text) for text in literals(source)]
+    assert untrue_mentions("`tallystick keys new NAME --scope X` and --none of it") == []
+    assert untrue_mentions("tallystick why ID \\\n  --no-such FILE") == ["why --no-such"]

@@ -16,7 +16,7 @@ from orchestrator.storage.database import Session
 
 _RECOVER = (
     "nothing is written, so that the log does not fork; stop all parts and run tallystick restore "
-    "--from a server or a saved copy of the log (docs/operating.md, Recovery of the database)"
+    "--source a server or a saved copy of the log (docs/operating.md, Recovery of the database)"
 )
 
 
