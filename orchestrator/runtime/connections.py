@@ -9,7 +9,6 @@ that has waited longest for its peer gives way to the next one. A stop is bounde
 import asyncio
 import resource
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from api.places import CountHolders, SourcePlaces, count_alone
 from orchestrator.core.account.sources import Source, source_of_host
 from orchestrator.core.common.errors import ChainError
 from orchestrator.core.common.limits import Limits
+from orchestrator.log.interpreter import give_way_within
 
 START_S = 30
 SWITCH_S = 0.0005
@@ -295,7 +295,7 @@ def bounded_server(
     """
     # A thread that renders a long answer gives way sooner than after Python's own 5 ms: another
     # request has a dozen steps, and would wait for it at each.
-    sys.setswitchinterval(SWITCH_S)
+    give_way_within(SWITCH_S)
     server = uvicorn.Server(
         uvicorn.Config(
             app,

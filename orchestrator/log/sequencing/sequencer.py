@@ -22,7 +22,6 @@ is compared with what is known elsewhere (`log.guard`), before anything is writt
 """
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
@@ -43,6 +42,7 @@ from orchestrator.core.world.requests import PublishPolicy, PublishSettings, Req
 from orchestrator.core.world.world import World, pair_of
 from orchestrator.log.guard.known_root import stored_nodes
 from orchestrator.log.guard.mark import NO_GUARD, Guard, Signed
+from orchestrator.log.interpreter import give_way_within
 from orchestrator.log.projections import Sources, load_leads, load_world
 from orchestrator.log.reader import read_entries
 from orchestrator.log.sequencing.batch import Batch, UnfoldableError, decide_batch, read_requests
@@ -285,7 +285,7 @@ class Sequencer(Resource):
         self, writer: _WriterState, decided: Decided, limit: int
     ) -> tuple[Checkpoint | None, Decided | None]:
         """Write a batch, and meanwhile decide the next."""
-        sys.setswitchinterval(SWITCH_S)  # of the process; others only gain by it
+        give_way_within(SWITCH_S)
         writing = _in_a_thread(partial(self._write, writer, decided))
         try:
             following = self._decide_next(writer, limit, decided)
