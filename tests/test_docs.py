@@ -1,6 +1,7 @@
-"""The documents: every path, test and link that they name is there."""
+"""The documents: what they name is there, and the line of packages is that of the imports."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,47 @@ def test_what_is_not_there_is_found() -> None:
         "nowhere.md",
         "test_of_nothing_at_all",
     ]
+
+
+# --- The line of packages -------------------------------------------------------------------------
+
+
+def layers_of(container: str | None) -> list[set[str]]:
+    """Return the lines of the import rule of all packages, or of the parts of one."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (rule,) = (
+        rule
+        for rule in settings["contracts"]
+        if rule["type"] == "layers"
+        and rule.get("containers") == (None if container is None else [container])
+    )
+    return [
+        {name.strip().removeprefix("orchestrator.") for name in line.split("|")}
+        for line in rule["layers"]
+    ]
+
+
+def drawn_line(page: str) -> list[set[str]]:
+    """Return the line of packages that a page draws."""
+    (line,) = re.findall(r"^    (cli → .*)$", (ROOT / page).read_text(), re.MULTILINE)
+    return [set(re.findall(r"\w+", names)) for names in line.split("→")]
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_a_page_draws_the_line_by_which_packages_import(page: str) -> None:
+    assert drawn_line(page) == layers_of(None)
+
+
+def test_the_row_of_the_core_has_its_parts_in_their_order() -> None:
+    (row,) = re.findall(
+        r"^\| `core/` .*$", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE
+    )
+    told = [name for name in re.findall(r"`(\w+)/`", row) if name != "core"]
+    order = layers_of("orchestrator.core")
+    folders = [
+        {part for part in line if (ROOT / "orchestrator/core" / part).is_dir()} for line in order
+    ]
+    for line in filter(None, folders):
+        assert set(told[: len(line)]) == line
+        told = told[len(line) :]
+    assert told == []
