@@ -306,12 +306,12 @@ class Relayer:
             for intent in started
             if (intent.nonce or 0) >= view.latest_nonce
         ]
-        trials = [call.from_account(self.sender) for call in work.calls.values()]
+        candidate_calls = [call.from_account(self.sender) for call in work.calls.values()]
         replies = self._chain.batch(
             [
                 *[("eth_getTransactionReceipt", [to_hex(tx_hash)]) for tx_hash in spent],
                 *[("eth_getTransactionByHash", [to_hex(tx_hash)]) for tx_hash in unspent],
-                *[("eth_estimateGas", [trial, "pending"]) for trial in trials],
+                *[("eth_estimateGas", [call, "pending"]) for call in candidate_calls],
             ]
         )
         receipts, rest = replies[: len(spent)], replies[len(spent) :]

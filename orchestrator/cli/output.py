@@ -11,7 +11,7 @@ EVERY_S = 2.0
 
 
 class Progress:
-    """A teller of how far work is: on a terminal, or where it was asked for; else it says nothing.
+    """The lines that say how far work is: on a terminal, or where they were asked for.
 
     The first line comes after two seconds, so that short work says nothing at all.
     """

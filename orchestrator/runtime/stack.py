@@ -77,7 +77,7 @@ from orchestrator.webhooks.worker import WebhookWorker
 SILENT_MS = 30_000
 MAX_TRANSACTIONS = 10_000
 # How long a registrar waits for a sign-in before it looks whether it shall stop.
-_DESK_S = 0.2
+_ATTEND_S = 0.2
 
 _log = logging.getLogger(__name__)
 
@@ -574,7 +574,7 @@ def _taken(host: str, port: int, error: OSError) -> ChainError:
 
 
 @contextmanager
-def sign_in_desk(registrar: Registrar) -> Iterator[None]:
+def registrar_thread(registrar: Registrar) -> Iterator[None]:
     """Have a registrar decide sign-ins from a thread until the block ends.
 
     What it fails with is raised at the end of the block.
@@ -584,7 +584,7 @@ def sign_in_desk(registrar: Registrar) -> Iterator[None]:
     def attend() -> None:
         try:
             while not stop.is_set():
-                registrar.attend(_DESK_S)
+                registrar.attend(_ATTEND_S)
         except Exception as error:  # noqa: BLE001 - raised when the block ends
             failures.append(error)
 

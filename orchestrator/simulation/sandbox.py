@@ -29,7 +29,14 @@ from orchestrator.runtime.local_chain import (
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.migration import begin_log, prepare_schema
 from orchestrator.runtime.serve import Progress
-from orchestrator.runtime.stack import Keys, Stack, Surroundings, http_server, listen, sign_in_desk
+from orchestrator.runtime.stack import (
+    Keys,
+    Stack,
+    Surroundings,
+    http_server,
+    listen,
+    registrar_thread,
+)
 from orchestrator.storage.database import NO_URLS, DatabaseUrls, connect_as_owner, set_clock
 from orchestrator.storage.traces import Tracer
 
@@ -198,7 +205,7 @@ class Sandbox(ResourceGroup):
             )
         )
         self.stack.drain()
-        self._exits.enter_context(sign_in_desk(self.stack.registrar))
+        self._exits.enter_context(registrar_thread(self.stack.registrar))
         self.url = self._exits.enter_context(http_server(self.stack.app, sock))
 
     def send(self, name: str, call: Call) -> int:

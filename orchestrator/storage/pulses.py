@@ -1,4 +1,4 @@
-"""Signs of life in the database: a part notes its own, and a watcher reads them all."""
+"""Signs of life in the database: a part notes its own, and whoever watches reads them all."""
 
 import json
 from collections.abc import Mapping

@@ -32,7 +32,7 @@ class Span(Protocol):
 
 
 class Tracer(Protocol):
-    """A teller of spans to a collector. It never waits: one that is away costs spans alone."""
+    """The way of spans to a collector. It never waits: one that is away costs spans alone."""
 
     def begin(
         self,

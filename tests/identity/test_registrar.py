@@ -31,7 +31,7 @@ TTL_MS = 600_000
 MONTH_MS = 30 * 86_400_000
 
 
-class Desk:
+class Bench:
     """A registrar, the API's side of it, and the wallets' contracts."""
 
     def __init__(self, api: Database, clock: DatabaseClock, admin: Any) -> None:
@@ -79,173 +79,173 @@ def signed(text: str) -> bytes:
 
 
 @pytest.fixture
-def desk(database_url: str) -> Iterator[Desk]:
+def bench(database_url: str) -> Iterator[Bench]:
     with (
         open_as(database_url, API) as api,
         DatabaseClock(database_url, START_MS) as clock,
         psycopg.connect(database_url, autocommit=True) as admin,
     ):
-        yield Desk(api, clock, admin)
+        yield Bench(api, clock, admin)
 
 
 @pytest.fixture
-def registrar(desk: Desk, database_url: str) -> Iterator[Registrar]:
+def registrar(bench: Bench, database_url: str) -> Iterator[Registrar]:
     with (
         open_as(database_url, REGISTRAR) as database,
-        Registrar(database, AUDIENCE, lambda *asked: desk.accepts(*asked)) as registrar,  # noqa: PLW0108 - a test sets it later
+        Registrar(database, AUDIENCE, lambda *asked: bench.accepts(*asked)) as registrar,  # noqa: PLW0108 - a test sets it later
     ):
         yield registrar
 
 
-def test_a_wallet_gets_the_key_whose_message_it_signed(desk: Desk, registrar: Registrar) -> None:
-    message = desk.message(desk.nonce())
-    desk.ask(message, signed(message))
-    assert desk.answer() == "waiting"
+def test_a_wallet_gets_the_key_whose_message_it_signed(bench: Bench, registrar: Registrar) -> None:
+    message = bench.message(bench.nonce())
+    bench.ask(message, signed(message))
+    assert bench.answer() == "waiting"
     assert registrar.decide_waiting() == 1
-    assert desk.answer() == WALLET.address.lower()
-    with desk.api.transaction(secret=secret("key")) as session:
+    assert bench.answer() == WALLET.address.lower()
+    with bench.api.transaction(secret=secret("key")) as session:
         assert session.key is not None
         assert session.key.scopes == ["owner:read"]
         assert session.key.parent is None
-        assert session.key.expires_ms == desk.clock.now_ms + MONTH_MS
-    assert desk.admin.execute("SELECT count(*) FROM sign_ins").fetchone() == (0,)
+        assert session.key.expires_ms == bench.clock.now_ms + MONTH_MS
+    assert bench.admin.execute("SELECT count(*) FROM sign_ins").fetchone() == (0,)
 
 
-def test_what_the_wallet_did_not_sign_is_not_granted(desk: Desk, registrar: Registrar) -> None:
-    message = desk.message(desk.nonce())
+def test_what_the_wallet_did_not_sign_is_not_granted(bench: Bench, registrar: Registrar) -> None:
+    message = bench.message(bench.nonce())
     wider = message.replace("owner:read", "owner:erase")
-    desk.ask(wider, signed(message), "wider")
-    desk.ask(message.replace("api.example", "api.other"), signed(message), "other")
-    desk.ask(message, b"\1" * 65, "forged")
-    desk.ask(message, b"", "empty")
+    bench.ask(wider, signed(message), "wider")
+    bench.ask(message.replace("api.example", "api.other"), signed(message), "other")
+    bench.ask(message, b"\1" * 65, "forged")
+    bench.ask(message, b"", "empty")
     assert registrar.decide_waiting() == 4
-    answers = [desk.answer(key) for key in ("wider", "other", "forged", "empty")]
+    answers = [bench.answer(key) for key in ("wider", "other", "forged", "empty")]
     assert answers == ["signature-invalid", "domain-differs", *["signature-invalid"] * 2]
     # None of them has used up the nonce.
-    desk.ask(message, signed(message))
+    bench.ask(message, signed(message))
     registrar.decide_waiting()
-    assert desk.answer() == WALLET.address.lower()
+    assert bench.answer() == WALLET.address.lower()
 
 
 def test_a_message_is_granted_once_even_if_its_nonce_is_given_out_again(
-    desk: Desk, registrar: Registrar
+    bench: Bench, registrar: Registrar
 ) -> None:
     """A thief of the API's database login who saw a message mints no key of its own by it."""
-    message = desk.message(desk.nonce())
-    desk.ask(message, signed(message))
+    message = bench.message(bench.nonce())
+    bench.ask(message, signed(message))
     registrar.decide_waiting()
     with pytest.raises(psycopg.errors.UniqueViolation):
-        desk.nonce()
-    desk.ask(message, signed(message), "replayed")
+        bench.nonce()
+    bench.ask(message, signed(message), "replayed")
     registrar.decide_waiting()
-    assert desk.answer("replayed") == "nonce-unknown"
+    assert bench.answer("replayed") == "nonce-unknown"
 
 
-def test_a_nonce_must_outlive_its_message(desk: Desk, registrar: Registrar) -> None:
+def test_a_nonce_must_outlive_its_message(bench: Bench, registrar: Registrar) -> None:
     """Else it could be swept, given out again, and the message be granted a second time."""
-    message = desk.message(desk.nonce(ttl_ms=TTL_MS - 1))
-    desk.ask(message, signed(message))
+    message = bench.message(bench.nonce(ttl_ms=TTL_MS - 1))
+    bench.ask(message, signed(message))
     registrar.decide_waiting()
-    assert desk.answer() == "nonce-unknown"
+    assert bench.answer() == "nonce-unknown"
 
 
-def test_a_key_lives_for_a_month_at_most(desk: Desk, registrar: Registrar) -> None:
-    message = desk.message(desk.nonce())
-    desk.ask(message, signed(message), ttl_ms=100 * MONTH_MS)
+def test_a_key_lives_for_a_month_at_most(bench: Bench, registrar: Registrar) -> None:
+    message = bench.message(bench.nonce())
+    bench.ask(message, signed(message), ttl_ms=100 * MONTH_MS)
     registrar.decide_waiting()
-    with desk.api.transaction(secret=secret("key")) as session:
+    with bench.api.transaction(secret=secret("key")) as session:
         assert session.key is not None
-        assert session.key.expires_ms == desk.clock.now_ms + MONTH_MS
+        assert session.key.expires_ms == bench.clock.now_ms + MONTH_MS
 
 
-def test_a_key_that_cannot_be_holds_up_no_other(desk: Desk, registrar: Registrar) -> None:
+def test_a_key_that_cannot_be_holds_up_no_other(bench: Bench, registrar: Registrar) -> None:
     """The API's login chooses when a key expires, and its secret: both can be of no key."""
-    first = desk.message(desk.nonce())
-    desk.ask(first, signed(first), "known")
+    first = bench.message(bench.nonce())
+    bench.ask(first, signed(first), "known")
     registrar.decide_waiting()
-    again, expired, good = (desk.message(desk.nonce(letter * 16)) for letter in "bcd")
-    desk.admin.execute(
+    again, expired, good = (bench.message(bench.nonce(letter * 16)) for letter in "bcd")
+    bench.admin.execute(
         "INSERT INTO sign_ins VALUES (sha256(%s), %s, %s, 'n', clock_ms(), 0)",
         (secret("expired"), expired, signed(expired)),
     )
-    desk.admin.execute(
+    bench.admin.execute(
         "INSERT INTO sign_ins VALUES (sha256(%s), %s, %s, 'n', clock_ms(), %s)",
         (secret("known"), again, signed(again), START_MS + MONTH_MS),
     )
-    desk.ask(good, signed(good), "good")
+    bench.ask(good, signed(good), "good")
     assert registrar.decide_waiting() == 3
-    assert desk.answer("expired") == "key-impossible"
-    assert desk.answer("good") == WALLET.address.lower()
+    assert bench.answer("expired") == "key-impossible"
+    assert bench.answer("good") == WALLET.address.lower()
 
 
-def test_a_sign_in_that_waited_too_long_is_not_granted(desk: Desk, registrar: Registrar) -> None:
-    message = desk.message(desk.nonce())
-    desk.ask(message, signed(message))
-    desk.clock.now_ms += PATIENCE_MS
+def test_a_sign_in_that_waited_too_long_is_not_granted(bench: Bench, registrar: Registrar) -> None:
+    message = bench.message(bench.nonce())
+    bench.ask(message, signed(message))
+    bench.clock.now_ms += PATIENCE_MS
     assert registrar.decide_waiting() == 0
-    assert desk.answer() == "waiting"
-    desk.clock.now_ms += 60_000
+    assert bench.answer() == "waiting"
+    bench.clock.now_ms += 60_000
     registrar.decide_waiting()
-    assert desk.admin.execute("SELECT count(*) FROM sign_ins").fetchone() == (0,)
+    assert bench.admin.execute("SELECT count(*) FROM sign_ins").fetchone() == (0,)
 
 
-def test_a_contract_answers_for_its_own_signature(desk: Desk, registrar: Registrar) -> None:
-    message = desk.message(desk.nonce(), SAFE)
-    desk.accepts = lambda *asked: asked == (SAFE, message_digest(message), b"")
-    desk.ask(message, b"no", "refused")
-    desk.ask(message, b"", "granted")
+def test_a_contract_answers_for_its_own_signature(bench: Bench, registrar: Registrar) -> None:
+    message = bench.message(bench.nonce(), SAFE)
+    bench.accepts = lambda *asked: asked == (SAFE, message_digest(message), b"")
+    bench.ask(message, b"no", "refused")
+    bench.ask(message, b"", "granted")
     registrar.decide_waiting()
-    assert desk.answer("refused") == "signature-invalid"
-    assert desk.answer("granted") == SAFE.lower()
+    assert bench.answer("refused") == "signature-invalid"
+    assert bench.answer("granted") == SAFE.lower()
 
 
 def test_a_wallet_that_answers_slowly_keeps_keys_waiting_for_one_answer(
-    desk: Desk, registrar: Registrar
+    bench: Bench, registrar: Registrar
 ) -> None:
-    slow = desk.message(desk.nonce("s" * 16), SAFE)
+    slow = bench.message(bench.nonce("s" * 16), SAFE)
     for number in range(3):
-        desk.ask(slow, b"", f"slow {number}")
-    quick = desk.message(desk.nonce("q" * 16))
+        bench.ask(slow, b"", f"slow {number}")
+    quick = bench.message(bench.nonce("q" * 16))
     seen: list[str] = []
 
     def answer(*_: object) -> bool:
         if not seen:
-            desk.ask(quick, signed(quick), "quick")
-        seen.append(desk.answer("quick"))
+            bench.ask(quick, signed(quick), "quick")
+        seen.append(bench.answer("quick"))
         return False
 
-    desk.accepts = answer
+    bench.accepts = answer
     registrar.decide_waiting()
     assert seen == ["waiting", *[WALLET.address.lower()] * 2]
 
 
 def test_without_the_chain_a_wallet_is_refused_and_keys_are_not(
-    desk: Desk, registrar: Registrar
+    bench: Bench, registrar: Registrar
 ) -> None:
     def fail(*_: object) -> bool:
         raise ChainError("node-unreachable", "the node at http://secret is down")
 
-    desk.accepts = fail
-    desk.ask(desk.message(desk.nonce("s" * 16), SAFE), b"", "safe")
-    message = desk.message(desk.nonce())
-    desk.ask(message, signed(message))
+    bench.accepts = fail
+    bench.ask(bench.message(bench.nonce("s" * 16), SAFE), b"", "safe")
+    message = bench.message(bench.nonce())
+    bench.ask(message, signed(message))
     registrar.decide_waiting()
-    assert desk.answer("safe") == "wallet-unasked"
-    assert desk.answer() == WALLET.address.lower()
+    assert bench.answer("safe") == "wallet-unasked"
+    assert bench.answer() == WALLET.address.lower()
 
 
-def test_a_wallet_always_gets_in(desk: Desk, registrar: Registrar) -> None:
+def test_a_wallet_always_gets_in(bench: Bench, registrar: Registrar) -> None:
     """Beyond 100 live keys, a new one ends the one that would expire first."""
     for number in range(102):
-        message = desk.message(desk.nonce(f"{number:016}"))
-        desk.ask(message, signed(message), f"key {number}", ttl_ms=MONTH_MS - 200 + number)
+        message = bench.message(bench.nonce(f"{number:016}"))
+        bench.ask(message, signed(message), f"key {number}", ttl_ms=MONTH_MS - 200 + number)
     registrar.decide_waiting()
-    live = desk.admin.execute("SELECT count(*) FROM api_keys WHERE revoked_ms IS NULL").fetchone()
+    live = bench.admin.execute("SELECT count(*) FROM api_keys WHERE revoked_ms IS NULL").fetchone()
     assert live == (100,)
-    with desk.api.transaction(secret=secret("key 1")) as session:
+    with bench.api.transaction(secret=secret("key 1")) as session:
         assert session.key is not None
         assert session.key.state == "revoked"
-    with desk.api.transaction(secret=secret("key 2")) as session:
+    with bench.api.transaction(secret=secret("key 2")) as session:
         assert session.key is not None
         assert session.key.state == "live"
 
@@ -270,58 +270,58 @@ def test_a_wallet_always_gets_in(desk: Desk, registrar: Registrar) -> None:
     ],
 )
 def test_the_registrar_makes_keys_of_wallets_and_nothing_else(
-    desk: Desk, registrar: Registrar, change: str
+    bench: Bench, registrar: Registrar, change: str
 ) -> None:
-    message = desk.message(desk.nonce())
-    desk.ask(message, signed(message))
+    message = bench.message(bench.nonce())
+    bench.ask(message, signed(message))
     registrar.decide_waiting()
-    desk.admin.execute(f"SET ROLE {REGISTRAR}")
+    bench.admin.execute(f"SET ROLE {REGISTRAR}")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        desk.admin.execute(change)
+        bench.admin.execute(change)
 
 
-def test_it_is_told_of_a_sign_in_at_once(desk: Desk, registrar: Registrar) -> None:
+def test_it_is_told_of_a_sign_in_at_once(bench: Bench, registrar: Registrar) -> None:
     registrar.attend(0)
-    message = desk.message(desk.nonce())
-    desk.ask(message, signed(message))
+    message = bench.message(bench.nonce())
+    bench.ask(message, signed(message))
     # It would wait for ten minutes if it were not told.
     assert registrar.attend(600) == 1
-    assert desk.answer() == WALLET.address.lower()
+    assert bench.answer() == WALLET.address.lower()
 
 
 def test_a_message_that_names_a_client_mints_a_delegates_key(
-    desk: Desk, registrar: Registrar
+    bench: Bench, registrar: Registrar
 ) -> None:
     client = Client("https://client.example/id.json", "client.example", "0" * 32)
-    message = desk.message(desk.nonce(), client=client)
-    desk.ask(message.replace(client.request, "1" * 32), signed(message), "another request")
-    desk.ask(message.replace("Request ID: " + "0" * 32 + "\n", ""), signed(message), "no request")
-    desk.ask(message, signed(message))
+    message = bench.message(bench.nonce(), client=client)
+    bench.ask(message.replace(client.request, "1" * 32), signed(message), "another request")
+    bench.ask(message.replace("Request ID: " + "0" * 32 + "\n", ""), signed(message), "no request")
+    bench.ask(message, signed(message))
     registrar.decide_waiting()
-    assert desk.answer("another request") == "signature-invalid"
-    assert desk.answer("no request") == "statement-differs"
-    with desk.api.transaction(secret=secret("key")) as session:
+    assert bench.answer("another request") == "signature-invalid"
+    assert bench.answer("no request") == "statement-differs"
+    with bench.api.transaction(secret=secret("key")) as session:
         assert session.key is not None
         assert session.key.scopes == ["owner:read"]
         # It can make no keys and end no others; its parent's secret is not to be had.
         assert [row.key for row in session.all("api.key_page", after_ms=0, after=b"", limit=9)] == [
             session.key.key
         ]
-    parents = desk.admin.execute("SELECT count(*) FROM api_keys WHERE parent IS NULL").fetchone()
+    parents = bench.admin.execute("SELECT count(*) FROM api_keys WHERE parent IS NULL").fetchone()
     assert parents == (1,)
 
 
-def test_an_account_with_too_many_delegates_is_told(desk: Desk, registrar: Registrar) -> None:
-    message = desk.message(desk.nonce())
-    desk.ask(message, signed(message))
+def test_an_account_with_too_many_delegates_is_told(bench: Bench, registrar: Registrar) -> None:
+    message = bench.message(bench.nonce())
+    bench.ask(message, signed(message))
     registrar.decide_waiting()
-    desk.admin.execute(
+    bench.admin.execute(
         "INSERT INTO api_keys"
         " (key, account, secret_hash, parent, name, scopes, created_ms, expires_ms)"
         " SELECT sha256(n::text::bytea), account, sha256(n::text::bytea), key, 'n', scopes,"
         " created_ms, expires_ms FROM api_keys, generate_series(1, 100) AS n"
     )
-    message = desk.message(desk.nonce("b" * 16), client=Client("c", "client.example", "0" * 32))
-    desk.ask(message, signed(message), "client")
+    message = bench.message(bench.nonce("b" * 16), client=Client("c", "client.example", "0" * 32))
+    bench.ask(message, signed(message), "client")
     registrar.decide_waiting()
-    assert desk.answer("client") == "keys-too-many"
+    assert bench.answer("client") == "keys-too-many"

@@ -43,7 +43,7 @@ from orchestrator.identity.registrar import Registrar
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencing.sequencer import Sequencer
 from orchestrator.runtime.connections import PATIENCE
-from orchestrator.runtime.stack import sign_in_desk
+from orchestrator.runtime.stack import registrar_thread
 from orchestrator.storage.database import API, REGISTRAR, SEQUENCER, WORKER, Database
 from orchestrator.storage.schema import create_log
 from orchestrator.storage.trouble import Trouble
@@ -283,7 +283,7 @@ def running_registrar(service: ApiService) -> Iterator[Registrar]:
     with (
         open_as(service.database_url, REGISTRAR) as database,
         Registrar(database, audience, accepts) as registrar,
-        sign_in_desk(registrar),
+        registrar_thread(registrar),
     ):
         yield registrar
 

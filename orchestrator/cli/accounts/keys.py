@@ -32,12 +32,12 @@ def list_keys(
 ) -> None:
     """List the keys of the account, those that have ended too."""
 
-    def run(desk: "_Desk") -> object:
-        with desk.signed_in(("owner:read",)) as client:
+    def run(session: "_KeySession") -> object:
+        with session.signed_in(("owner:read",)) as client:
             found = client.keys()
             client.revoke("current")
         for key in found:
-            desk.printer.print_line(_line(key))
+            session.printer.print_line(_line(key))
         return {"keys": found}
 
     _run(api, key_file, yes, json_out, run)
@@ -65,11 +65,11 @@ def new(
 ) -> None:
     """Make a delegate's key with these scopes, and print it once."""
 
-    def run(desk: "_Desk") -> object:
+    def run(session: "_KeySession") -> object:
         scopes = parse_scopes(scope)
-        with desk.signed_in(scopes) as client:
+        with session.signed_in(scopes) as client:
             made = client.new_key(name, scopes, surface or None)
-        return desk.shown(made)
+        return session.shown(made)
 
     _run(api, key_file, yes, json_out, run)
 
@@ -87,13 +87,13 @@ def rotate(
 ) -> None:
     """Make a new key in a delegate's place, and print it once; the old one ends."""
 
-    def run(desk: "_Desk") -> object:
-        with desk.signed_in(("owner:read",)) as client:
+    def run(session: "_KeySession") -> object:
+        with session.signed_in(("owner:read",)) as client:
             scopes = client.key(key)["scopes"]
             client.revoke("current")
-        with desk.signed_in(scopes) as client:
+        with session.signed_in(scopes) as client:
             made = client.rotate(key, overlap)
-        return desk.shown(made)
+        return session.shown(made)
 
     _run(api, key_file, yes, json_out, run)
 
@@ -111,14 +111,14 @@ def revoke(
     if everything == (key is not None):
         raise InputError("key-unnamed", "name the key to revoke, or give --all")
 
-    def run(desk: "_Desk") -> object:
-        with desk.signed_in(("owner:read",)) as client:
+    def run(session: "_KeySession") -> object:
+        with session.signed_in(("owner:read",)) as client:
             if key is None:
                 client.revoke_all()
             else:
                 client.revoke(key)
                 client.revoke("current")
-        desk.printer.print_line("all keys are revoked" if key is None else f"{key} is revoked")
+        session.printer.print_line("all keys are revoked" if key is None else f"{key} is revoked")
         return {"revoked": key or "all"}
 
     _run(api, key_file, yes, json_out, run)
@@ -135,8 +135,8 @@ def parse_scopes(names: Sequence[str]) -> list[Scope]:
     return scopes_of([known[known.index(name)] for name in names])
 
 
-class _Desk:
-    """The place where one run signs in and prints."""
+class _KeySession:
+    """One run of a key command: it signs in, and prints."""
 
     def __init__(self, api: str, wallet_key: bytes, options: Any) -> None:
         from orchestrator.cli.session import Printer
@@ -173,7 +173,7 @@ def _run(
     key_file: Any,
     yes: bool,
     json_out: bool,
-    act: Callable[[_Desk], object],
+    act: Callable[[_KeySession], object],
 ) -> None:
     from orchestrator.cli.session import RunOptions, read_signing_key
     from orchestrator.runtime.settings import read_settings
@@ -183,8 +183,8 @@ def _run(
     wallet_key = read_signing_key(options)
     if wallet_key is None:
         raise InputError("key-missing", "there is no wallet to sign in with: give --key-file")
-    desk = _Desk(api or settings.public_url, wallet_key, options)
-    desk.printer.print_json(act(desk))
+    session = _KeySession(api or settings.public_url, wallet_key, options)
+    session.printer.print_json(act(session))
 
 
 def _line(key: Any) -> str:

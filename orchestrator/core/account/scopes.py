@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal, get_args
 
-# Each is named by its audience and its deed. The row policies ask for them by these names.
+# Each is named by its audience and the act. The row policies ask for them by these names.
 Scope = Literal[
     "operator:coordinate",
     "operator:forecast",

@@ -56,7 +56,7 @@ def open_tracer() -> Iterator[Tracer]:
 
 
 class _OtlpTracer:
-    """A teller of spans through the SDK."""
+    """The way of spans to a collector, through the SDK."""
 
     def __init__(self, tracer: "otel.Tracer") -> None:
         self._tracer = tracer

@@ -26,7 +26,7 @@ abstract contract Look is World {
             _break("I7", "another statement is the last");
         }
         if (_isRetired(book.id) != book.retired) _break("I14", "retired or not");
-        _lookAtDues(book);
+        _lookAtPayableAmounts(book);
         bytes32 status = lens.statusOf(book.terms);
         if (status != book.status() || !_isLegal(book.lastStatus, status)) {
             _break("I8", string.concat(_text(book.lastStatus), " to ", _text(status)));
@@ -34,7 +34,7 @@ abstract contract Look is World {
         (book.lastPaid, book.previousFinal, book.lastStatus) = (paid, lastFinal, status);
     }
 
-    function _lookAtDues(Book storage book) private {
+    function _lookAtPayableAmounts(Book storage book) private {
         if (lens.owed(book.terms) != book.payable_() - book.paid()) {
             _break("I7", "another amount is owed");
         }
