@@ -1,4 +1,4 @@
-"""docs/glossary.md: no retired word is in a name, and every noun of the core is defined."""
+"""docs/glossary.md: retired words are in no name and no comment; nouns of the core are defined."""
 
 import ast
 import io
@@ -15,7 +15,9 @@ PAGE = (ROOT / "docs/glossary.md").read_text()
 HUMPS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 # Comments and literals of Solidity and SQL are not names.
-NOT_NAMES = re.compile(r"//.*|--.*|/\*.*?\*/|\"[^\"\n]*\"|'[^'\n]*'", re.DOTALL | re.MULTILINE)
+NOT_NAMES = re.compile(
+    r"(//.*?$|--.*?$|/\*.*?\*/)|\"[^\"\n]*\"|'[^'\n]*'", re.DOTALL | re.MULTILINE
+)
 
 
 def section(heading: str) -> str:
@@ -51,6 +53,19 @@ def names(path: Path) -> Iterator[str]:
         yield from IDENTIFIER.findall(NOT_NAMES.sub(" ", text))
 
 
+def remarks(path: Path) -> Iterator[str]:
+    """Yield the comments and the docstrings of a source file."""
+    text = (ROOT / path).read_text()
+    if path.suffix == ".py":
+        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+        yield from (token.string for token in tokens if token.type == tokenize.COMMENT)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                yield ast.get_docstring(node) or ""
+    else:
+        yield from (found[1] for found in NOT_NAMES.finditer(text) if found[1])
+
+
 def sources() -> list[Path]:
     listed = subprocess.run(
         ["git", "ls-files", "*.py", "*.sol", "*.sql", "*.md"],
@@ -66,6 +81,12 @@ def retired_in(found: Iterator[str]) -> set[str]:
     return {name for name in found if parts(name) & RETIRED}
 
 
+def retired_in_prose(remark: str) -> set[str]:
+    """Return the words of a remark that are retired, or the plural of one that is."""
+    words = set(re.findall(r"[a-z]+", remark.lower()))
+    return {word for word in words if {word, word.removesuffix("s")} & RETIRED}
+
+
 @pytest.mark.parametrize("folder", ["orchestrator", "api", "contracts", "scripts", "tests"])
 def test_no_retired_word_is_in_a_name(folder: str) -> None:
     files = [path for path in sources() if path.parts[0] == folder and path.suffix != ".md"]
@@ -74,6 +95,18 @@ def test_no_retired_word_is_in_a_name(folder: str) -> None:
         f"{path}: {', '.join(sorted(retired))}"
         for path in files
         if (retired := retired_in(names(path)))
+    }
+    assert not found, "\n".join(sorted(found))
+
+
+@pytest.mark.parametrize("folder", ["orchestrator", "api", "contracts", "scripts", "tests"])
+def test_no_retired_word_is_in_a_comment_or_a_docstring(folder: str) -> None:
+    found = {
+        f"{path}: {', '.join(sorted(retired))}"
+        for path in sources()
+        if path.parts[0] == folder and path.suffix != ".md" and path.name != Path(__file__).name
+        for remark in remarks(path)
+        if (retired := retired_in_prose(remark))
     }
     assert not found, "\n".join(sorted(found))
 
@@ -97,6 +130,8 @@ def test_every_noun_of_the_core_and_the_contracts_is_defined() -> None:
             if isinstance(node, ast.ClassDef):
                 nouns |= parts(node.name)
     for file in (ROOT / "contracts").rglob("*.sol"):
+        if file.parent.name in ("interfaces", "local"):
+            continue  # the words of the standards
         text = NOT_NAMES.sub(" ", file.read_text())
         for name in re.findall(r"\b(?:contract|library|interface|struct|enum) (\w+)", text):
             nouns |= parts(name)
@@ -118,4 +153,13 @@ def test_the_check_finds_what_it_looks_for(tmp_path: Path) -> None:
         "LogCasebook",
         "scene_of",
     }
+    assert list(remarks(source)) == ["# dues", ""]
+    assert NOT_NAMES.sub(" ", "// one\ncontract Two {} /* three */ 'four'").split() == [
+        "contract",
+        "Two",
+        "{}",
+    ]
+    source = tmp_path / "one.sql"
+    source.write_text("-- Two deeds.\nSELECT 'docket' /* of scenes\n */ FROM scene")
+    assert [retired_in_prose(remark) for remark in remarks(source)] == [{"deeds"}, {"scenes"}]
     assert parts("claimsEIP712Of_T2") >= {"claims", "eip", "712", "of", "t", "2"}
