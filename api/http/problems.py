@@ -32,13 +32,12 @@ from orchestrator.core.common.errors import (
 from orchestrator.core.intake.found import IntakeError
 from orchestrator.core.world.requests import RETRYABLE
 from orchestrator.storage.database import DatabaseError, Unreachable, is_away
+from orchestrator.storage.sql.sqlstates import ACCOUNT_FULL, ALL_FULL
 
 MEDIA_TYPE = "application/problem+json"
 MAX_FAULTS = 20
 RETRY_S = 2
 _UNAVAILABLE = 503
-# The states of errors by which the database takes no more, of an account and of all.
-_ACCOUNT_FULL, _ALL_FULL = "54000", "53100"
 # Where a response has its codes until the API is described.
 CODES = "x-codes"
 
@@ -252,10 +251,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(DatabaseError)
     def unkept(request: Request, error: DatabaseError) -> Response:
         """Answer what the database keeps no more of; the rest is a failure of ours."""
-        if error.sqlstate == _ACCOUNT_FULL:
+        if error.sqlstate == ACCOUNT_FULL:
             detail = "as much of this is kept of your account as may be"
             return response(403, "storage-limit", detail)
-        if error.sqlstate != _ALL_FULL and not is_away(error):
+        if error.sqlstate != ALL_FULL and not is_away(error):
             raise error
         return unreachable(request, error)
 

@@ -26,6 +26,7 @@ from orchestrator.storage.database import (
     Row,
     Session,
 )
+from orchestrator.storage.sql.sqlstates import ACCOUNT_FULL, RULE_BROKEN
 
 # (address, digest, signature) → True if the wallet at that address accepts it.
 SignatureCheck = Callable[[str, bytes, bytes], bool]
@@ -37,10 +38,6 @@ PATIENCE_MS = 15_000
 KEPT_MS = 60_000
 MAX_AT_ONCE = 100
 MAX_ROUNDS = 100
-# What a trigger of the table of keys raises beyond 100 live delegates.
-_LIMIT_EXCEEDED = "54000"
-# Of errors that a row breaks a rule of its table.
-_NOT_A_KEY = "23"
 
 
 class Registrar(Resource):
@@ -154,12 +151,12 @@ class Registrar(Resource):
         except SignInError as error:
             self._refuse(row, error)
         except DatabaseError as error:
-            if error.sqlstate == _LIMIT_EXCEEDED:
+            if error.sqlstate == ACCOUNT_FULL:
                 refusal = SignInError(
                     "keys-too-many",
                     f"{asked.address} has 100 live delegates; revoke one of them first",
                 )
-            elif (error.sqlstate or "").startswith(_NOT_A_KEY):
+            elif (error.sqlstate or "").startswith(RULE_BROKEN):
                 # The API asks for none such; one that does must not hold up all others.
                 refusal = SignInError(
                     "key-impossible", "there can be no key like the one asked for"

@@ -20,6 +20,7 @@ from orchestrator.core.world.codec import commitment, encode_request, json_text,
 from orchestrator.core.world.requests import RETRYABLE, Arrival, ProductEvent, Request
 from orchestrator.core.world.rights import API, RIGHTS, Right
 from orchestrator.storage.database import Asked, DatabaseError, Row, Session, array
+from orchestrator.storage.sql.sqlstates import ACCOUNT_FULL, NO_PLACE, OTHER_REQUEST
 from orchestrator.storage.traces import trace_query
 
 # The most requests, results or pseudonyms of one call: one statement and one transaction for all.
@@ -28,8 +29,6 @@ MAX_BULK = 1_000
 MAX_BODY_BYTES = 65_536
 # The longest key; it stands in a unique index, whose rows are bounded.
 _MAX_KEY_CHARS = 255
-# The rules by which the database takes no requests, by the state of its error.
-_FULL, _TOO_MUCH, _DIFFERS = "53400", "54000", "23000"
 
 
 class Submission(NamedTuple):
@@ -290,17 +289,17 @@ def _refusals(idempotency_key: str = "") -> Iterator[None]:
         yield
     except DatabaseError as error:
         # There was room a moment ago: another request of the account has it.
-        if error.sqlstate == _FULL:
+        if error.sqlstate == NO_PLACE:
             raise RequestError(
                 "inbox-full", "as many of your requests wait as may now; try again later"
             ) from None
-        if error.sqlstate == _TOO_MUCH:
+        if error.sqlstate == ACCOUNT_FULL:
             raise RequestError(
                 "storage-limit",
                 "with these, more is kept of what this account has sent than may be; ask those who "
                 "run this service for more",
             ) from None
-        if error.sqlstate == _DIFFERS:
+        if error.sqlstate == OTHER_REQUEST:
             raise _conflict(idempotency_key) from None
         raise
 

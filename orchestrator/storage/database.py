@@ -22,6 +22,14 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from orchestrator.core.common.errors import InputError, LogError
 from orchestrator.core.resource import Resource
 from orchestrator.storage.queries import statement
+from orchestrator.storage.sql.sqlstates import (
+    CONNECTION_LOST,
+    CONNECTIONS_FULL,
+    LOCK_LATE,
+    READ_ONLY,
+    STATEMENT_LATE,
+    STOPPING,
+)
 from orchestrator.storage.trouble import Reach, Trouble
 
 # Any refusal by PostgreSQL or by the connection to it; `sqlstate` names the reason.
@@ -37,23 +45,22 @@ LOGINS = (SEQUENCER, WORKER, API, REGISTRAR)
 
 CONNECT_S = 10
 SILENCE_S = 60
-# Who waits for a connection looks as often whether there can be one.
+# A caller that waits for a connection looks this often whether one can be made at all.
 _LOOK_S = 0.5
 
 Row = Any
 
-# What a database says that takes nothing now, whatever it is asked, by the states of its errors.
-# One without a state is the driver's: the connection is lost, or there is none.
+# The states of errors by which the database takes nothing now, whatever it is asked, each with its
+# words. An error without a state is the driver's: the connection is lost, or there is none.
 _AWAY = {
-    "08": "a connection was lost",
-    "57P": "it is stopping or starting",
-    "53300": "it has no connection left for us",
-    "25006": "it takes no writes, as a replica does",
+    CONNECTION_LOST: "a connection was lost",
+    STOPPING: "it is stopping or starting",
+    CONNECTIONS_FULL: "it has no connection left for us",
+    READ_ONLY: "it takes no writes, as a replica does",
 }
 
-
 # A lock, or the statement itself, took too long.
-_LATE = ("55P03", "57014")
+_LATE = (LOCK_LATE, STATEMENT_LATE)
 
 
 class DatabaseAway(psycopg.OperationalError):
@@ -81,7 +88,7 @@ def _away_reason(error: BaseException) -> str:
         return "the database has no connection free for us in time"
     state = error.sqlstate
     if state is None and isinstance(error, psycopg.OperationalError):
-        return f"the database does not answer: {_AWAY['08']}"
+        return f"the database does not answer: {_AWAY[CONNECTION_LOST]}"
     found = (words for start, words in _AWAY.items() if (state or "").startswith(start))
     return "".join(f"the database does not answer: {words}" for words in found)
 
@@ -509,7 +516,7 @@ class _Pooled(psycopg.Connection[Row]):
         except psycopg.Error as error:
             # The server's refusals have no state here.
             is_full = "too many" in str(error) or "connection slots" in str(error)
-            words = _AWAY["53300"] if is_full else "it takes no connection"
+            words = _AWAY[CONNECTIONS_FULL] if is_full else "it takes no connection"
             reach.closed(f"the database does not answer: {words}")
             raise
         reach.opened()

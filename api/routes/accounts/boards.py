@@ -39,6 +39,7 @@ from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.common.units import format_ms
 from orchestrator.storage.database import Asked, DatabaseError, Row, Session
 from orchestrator.storage.listening import LOOK_S
+from orchestrator.storage.sql.sqlstates import REFERENCE_MISSING
 
 # An operator, or the owner of a contract: which of them a board is for, the database knows.
 Member = Annotated[Caller, needs("operator:coordinate", "owner:review")]
@@ -49,8 +50,6 @@ _LEASE = joined(rules(409, "board-closed lease-lost"), rules(423, "lease-held"))
 
 router = APIRouter(prefix="/v1", tags=["boards"], route_class=StrictRoute)
 
-# A lead that has no identity.
-_REFERENCE_MISSING = "23503"
 # The verdicts that refuse: status, code, and what to do.
 _REFUSALS = {
     "unknown": (
@@ -302,7 +301,8 @@ def _acting_on(service: Service, member: Caller) -> Iterator[Session]:
         with acting(service, member) as session:
             yield session
     except DatabaseError as error:
-        if error.sqlstate != _REFERENCE_MISSING:
+        # A lead that has no identity.
+        if error.sqlstate != REFERENCE_MISSING:
             raise
         raise Refusal(
             404, "lead-unknown", "the item: this surface has no such lead, or it was erased"

@@ -23,11 +23,9 @@ from orchestrator.core.account.scopes import SCOPES, scopes_of
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.common.units import format_ms
 from orchestrator.storage.database import DatabaseError, Row, Session
+from orchestrator.storage.sql.sqlstates import ACCOUNT_FULL
 
 router = APIRouter(prefix="/v1", tags=["accounts"], route_class=StrictRoute)
-
-# What a trigger of the table raises beyond 100 live delegates.
-_LIMIT_EXCEEDED = "54000"
 
 
 class _Delegate(NamedTuple):
@@ -198,7 +196,7 @@ def _made(
                 session.run("api.end_key", key=replaced, overlap_ms=overlap_ms)
             return answers.FreshKey(key=key, **_info(_known_key(session, caller, to_hex(id_))))
     except DatabaseError as error:
-        if error.sqlstate != _LIMIT_EXCEEDED:
+        if error.sqlstate != ACCOUNT_FULL:
             raise
         raise Refusal(
             409, "keys-too-many", "this account has 100 live delegates; revoke one of them first"

@@ -26,13 +26,11 @@ from api.rules import rules
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.common.limits import Limits
 from orchestrator.storage.database import DatabaseError, Row, Session
+from orchestrator.storage.sql.sqlstates import REFERENCE_MISSING
 
 Rememberer = Annotated[Caller, needs("operator:memory")]
 
 router = APIRouter(prefix="/v1", tags=["operator"], route_class=StrictRoute)
-
-# An entry that names a lead without an identity.
-_REFERENCE_MISSING = "23503"
 
 
 @router.put(
@@ -75,7 +73,8 @@ def remember(
             session.run("api.remember", **which, value=value, bytes=size, lead=lead)
             return _entry(session.one("api.memory", **which))
     except DatabaseError as error:
-        if error.sqlstate != _REFERENCE_MISSING:
+        # A lead that has no identity.
+        if error.sqlstate != REFERENCE_MISSING:
             raise
         raise Refusal(
             404, "lead-unknown", "body/lead: this surface has no such lead, or it was erased"

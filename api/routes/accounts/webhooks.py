@@ -30,11 +30,10 @@ from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.entries.kinds import Side
 from orchestrator.core.entries.webhook import events_of, message_id, position_in
 from orchestrator.storage.database import DatabaseError, Row, Session
+from orchestrator.storage.sql.sqlstates import ACCOUNT_FULL
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - it is public
 SECRET_BYTES = 32
-# What a trigger of the table raises beyond ten webhooks.
-_LIMIT_EXCEEDED = "54000"
 
 router = APIRouter(prefix="/v1", tags=["accounts"], route_class=StrictRoute)
 
@@ -77,7 +76,7 @@ def add_webhook(
             session.run("webhooks.add_secret", webhook=webhook, secret=secret)
             return _fresh(service, session, webhook, secret)
     except DatabaseError as error:
-        if error.sqlstate != _LIMIT_EXCEEDED:
+        if error.sqlstate != ACCOUNT_FULL:
             raise
         raise Refusal(
             409,

@@ -48,11 +48,10 @@ from orchestrator.core.deals.terms import (
     recover,
 )
 from orchestrator.storage.database import DatabaseError, Row, Session
+from orchestrator.storage.sql.sqlstates import UNBOUND
 
 # A deal may say a term by another key.
 _SAME = {"opens_in": "opens_at", "closes_in": "closes_at", "at_most": "budget"}
-# What the database says of a proposal that what it answers, or its offer, does not admit.
-_UNBOUND = "TS409"
 
 Proposer = Annotated[Caller, needs("operator:propose")]
 Reviewer = Annotated[Caller, needs("owner:review")]
@@ -234,7 +233,7 @@ def binding() -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        if error.sqlstate != _UNBOUND:
+        if error.sqlstate != UNBOUND:
             raise
         code, reason = error.diag.message_primary, error.diag.message_detail
         raise Refusal(409, str(code), str(reason)) from None
