@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable
 
 from orchestrator.core.account.sign_in import (
+    MOST_KEYS,
     Audience,
     SignIn,
     is_signed_by_key,
@@ -154,7 +155,7 @@ class Registrar(Resource):
             if error.sqlstate == ACCOUNT_FULL:
                 refusal = SignInError(
                     "keys-too-many",
-                    f"{asked.address} has 100 live delegates; revoke one of them first",
+                    f"{asked.address} has {MOST_KEYS} live delegates; revoke one of them first",
                 )
             elif (error.sqlstate or "").startswith(RULE_BROKEN):
                 # The API asks for none such; one that does must not hold up all others.

@@ -14,14 +14,13 @@ from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.entries.kinds import decode
 from orchestrator.settlement.runs import Run
 from orchestrator.storage.database import Database, array
-from orchestrator.storage.traces import Facts, Tracer, following
+from orchestrator.storage.traces import MOST_TRACES, Facts, Tracer, following
 
 # What was refused or reverted six times will not come right by itself.
 MAX_NUMBER = 5
 DEFERRED = "deferred"
-# The most traces that the span of a settlement goes on with or links to, and the most contracts
-# that it names.
-MOST_TRACES = 32
+# The most contracts that the span of a settlement names.
+MOST_CONTRACTS = 32
 
 
 class NumberedIntent(NamedTuple):
@@ -147,6 +146,6 @@ class SettlementTraces:
             facts: Facts = {
                 "tallystick.position": positions[0],
                 "tallystick.statements": len(contracts),
-                "tallystick.contracts": [to_hex(name) for name in contracts[:MOST_TRACES]],
+                "tallystick.contracts": [to_hex(name) for name in contracts[:MOST_CONTRACTS]],
             }
             span.end("sign statements", facts, failed=not is_done)

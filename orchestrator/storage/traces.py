@@ -15,6 +15,9 @@ from orchestrator.storage.database import Asked
 # Version 00 alone: of a later one it is not known how long it is.
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
+# The most traces that are kept of what led to one thing, and links of a span.
+MOST_TRACES = 32
+
 # Facts of a span: routes, kinds, positions, ids and numbers, never what a caller wrote.
 Facts = Mapping[str, str | int | Sequence[str]]
 

@@ -20,6 +20,7 @@ from api.http.problems import Refusal, documented, not_found
 from api.routes.accounts import answers, bodies
 from api.rules import rules
 from orchestrator.core.account.scopes import SCOPES, scopes_of
+from orchestrator.core.account.sign_in import MOST_KEYS
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.common.units import format_ms
 from orchestrator.storage.database import DatabaseError, Row, Session
@@ -199,7 +200,9 @@ def _made(
         if error.sqlstate != ACCOUNT_FULL:
             raise
         raise Refusal(
-            409, "keys-too-many", "this account has 100 live delegates; revoke one of them first"
+            409,
+            "keys-too-many",
+            f"this account has {MOST_KEYS} live delegates; revoke one of them first",
         ) from None
 
 

@@ -17,6 +17,8 @@ from orchestrator.core.deals.terms import recover
 MAX_MESSAGE_BYTES = 4_096
 # A signature of a contract's wallet may carry others, or the wallet's own making (ERC-6492).
 MAX_SIGNATURE_BYTES = 16_384
+# The live keys that a wallet has of its own, and as many delegates of them.
+MOST_KEYS = 100
 SCOPE_PREFIX = "urn:tallystick:scope:"
 
 _MESSAGE = re.compile(

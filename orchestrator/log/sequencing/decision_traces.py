@@ -8,12 +8,10 @@ from orchestrator.core.world.codec import request_kind
 from orchestrator.core.world.requests import Settle
 from orchestrator.log.sequencing.batch import Batch
 from orchestrator.storage.database import Row, Session, array
-from orchestrator.storage.traces import Tracer
+from orchestrator.storage.traces import MOST_TRACES, Tracer
 
 # The spans of one drain: of a full one the first decisions are told.
 MOST_TOLD = 500
-# The traces that a contract keeps of what counted since its last statement, and links of a span.
-MOST_TRACES = 32
 # The kinds of entries that count for the contract which their first word names.
 _COUNTING = ("outcome", "outcome.reversed")
 _SETTLE = request_kind(Settle)
