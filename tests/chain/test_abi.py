@@ -11,6 +11,7 @@ from orchestrator.chain.abi import (
     Credited,
     Event,
     Paid,
+    Published,
     Settled,
     artifact,
     decode_event,
@@ -18,6 +19,7 @@ from orchestrator.chain.abi import (
     event_topics,
 )
 from orchestrator.chain.rpc import NodeError
+from orchestrator.core.deals.terms import ANCHOR_TOPIC
 from tests.support.chain_deal import WORD
 
 
@@ -54,6 +56,10 @@ def test_a_statement_is_unpacked_to_its_last_bit(place: int) -> None:
     position, earned, taken_back = facts
     data = (earned << 176 | taken_back << 96 | position).to_bytes(32)
     assert decode_event([topic, WORD], data) == Settled(WORD, *facts)
+
+
+def test_the_topic_of_an_anchor_is_that_of_the_contract() -> None:
+    assert event_topics(Published) == [ANCHOR_TOPIC]
 
 
 def test_malformed_events_are_refused() -> None:

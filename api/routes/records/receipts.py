@@ -11,7 +11,8 @@ from api.context import Service
 from api.http.problems import Refusal, not_found
 from api.routes.records import answers
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.common.keccak import keccak
+from orchestrator.core.deals.terms import ANCHOR_TOPIC
+from orchestrator.core.entries.receipt import FORMAT
 from orchestrator.core.log.entry import Entry, ascii_word, unpack_outcome, unpack_reversal
 from orchestrator.core.log.merkle import inclusion_proof
 from orchestrator.core.log.opening import opening_json
@@ -19,9 +20,7 @@ from orchestrator.log.reader import StoredEntry, read_entries
 from orchestrator.log.tree import Checkpoint, Tiles, checkpoint_of, stored_checkpoint
 from orchestrator.storage.database import Row, Session
 
-FORMAT = "tallystick-receipt-1"
 UNANCHORED_RETRY_S = 60
-PUBLISHED = keccak(b"Published(bytes32,uint64,bytes32)")
 
 Roles = dict[str, int]
 
@@ -87,7 +86,7 @@ def published(service: Service) -> dict[str, object]:
         "chain_id": service.event_log_domain.chain_id,
         "escrow": service.escrow_domain.verifying_contract.lower(),
         "event_log": service.event_log_domain.verifying_contract.lower(),
-        "topic": PUBLISHED,
+        "topic": ANCHOR_TOPIC,
         "log_id": service.log_id,
     }
 

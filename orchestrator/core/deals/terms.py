@@ -285,6 +285,10 @@ def withdrawal_digest(
     return _digest(domain, _struct_hash(WITHDRAWAL_TYPE, *words, expires))
 
 
+# The topic of the event by which the event log tells an anchored checkpoint.
+ANCHOR_TOPIC = keccak(b"Published(bytes32,uint64,bytes32)")
+
+
 def checkpoint_digest(domain: Domain, log_id: bytes, size: int, root: bytes) -> bytes:
     """Return the digest that the log's publisher signs, so that anyone can anchor the checkpoint.
 
