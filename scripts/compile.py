@@ -2,8 +2,7 @@
 
 Each artifact holds the ABI, the bytecode, and the complete standard-JSON input that made them, so
 that anyone can compile it again, or verify the deployed code, without this repository.
---built it compiles nothing: it compares their code with what `forge test` has compiled just now.
---built it compiles nothing: it compares their code with what `forge test` has just compiled.
+With --built it compiles nothing: it compares their code with what `forge test` has just compiled.
 """
 
 import json

@@ -58,6 +58,7 @@ function newBalance(uint256 budget_, uint256 endsAt_) pure returns (Balance) {
     return Balance.wrap(endsAt_ << 200 | budget_ << 80);
 }
 
+// Each of these returns the field of its name, as the types above describe it.
 function paid(Balance self) pure returns (uint256) {
     return Balance.unwrap(self) & UINT80;
 }
@@ -105,6 +106,7 @@ function newPayeeRule(address payee_, uint256 priceStep_, bool guarded_) pure re
     return PayeeRule.wrap((guarded_ ? 1 << 240 : 0) | priceStep_ << 160 | uint160(payee_));
 }
 
+// The same of a payee rule.
 function payee(PayeeRule self) pure returns (address) {
     return address(uint160(PayeeRule.unwrap(self)));
 }
@@ -132,6 +134,7 @@ function newDelayRule(
     );
 }
 
+// The same of a delay rule.
 function challengePeriod(DelayRule self) pure returns (uint256) {
     return DelayRule.unwrap(self) >> 216;
 }

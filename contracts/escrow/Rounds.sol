@@ -86,12 +86,14 @@ contract Rounds {
         }
     }
 
+    /// Returns the place in the calldata where a checkpoint begins.
     function _placeOf(Checkpoint calldata checkpoint) private pure returns (uint256 place) {
         assembly ("memory-safe") {
             place := checkpoint
         }
     }
 
+    /// Returns the place in the calldata where a run begins.
     function _placeOf(Run calldata run) private pure returns (uint256 place) {
         assembly ("memory-safe") {
             place := run

@@ -214,6 +214,7 @@ library Statements {
         }
     }
 
+    /// Clears the pending statement, its disputes, and what events were proven to take back of it.
     function _discard(GuardedRecord storage record) private {
         (record.pendingEarned, record.pendingReversed) = (0, 0);
         (record.pendingPosition, record.resolvesAt) = (0, 0);

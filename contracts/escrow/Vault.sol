@@ -9,9 +9,8 @@ import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 
 /// @title Vault of the escrow's tokens
 /// @notice Holds tokens and sends them out, and checks what accounts have signed for it. A transfer
-/// out that fails becomes a credit of the account,
-/// which withdraws it to any address, so one account's trouble with a token does not stop another's
-/// payout.
+/// out that fails becomes a credit of the account, which withdraws it to any address, so one
+/// account's trouble with a token does not stop another's payout.
 /// @dev Roles:
 /// - The holder of a credit withdraws it, or signs for a withdrawal that any account may bring.
 /// - Any account revokes what it has signed and what was not used yet.

@@ -141,6 +141,7 @@ library Exhibits {
         }
     }
 
+    /// Returns the words of an opening. Reverts if it is not shown, or has another length.
     function _openingOf(Exhibit calldata exhibit, uint256 expected)
         private
         pure

@@ -2,10 +2,10 @@
 pragma solidity 0.8.37;
 
 /// @title ERC-8183 contract: escrow of a client's budget until the job's evaluator decides
-/// @dev /// The ERC marks parameters as optional and names no function that reads a job, so
-/// implementations differ: some name a token in `setBudget` and `fund`, an agent in `createJob` and
-/// `setProvider`, parameters in `claimRefund`, and each returns another `Job`. They agree on
-/// `submit`, `complete` and `reject`. All of `hook`, `optParams` and `reason` may be empty.
+/// @dev Parameters are those of the ERC. It marks some as optional and names no function that reads
+/// a job, so implementations differ: some name a token in `setBudget` and `fund`, an agent in
+/// `createJob` and `setProvider`, parameters in `claimRefund`, and each returns another `Job`. They
+/// agree on `submit`, `complete` and `reject`. All of `hook`, `optParams` and `reason` may be empty.
 interface IAgenticCommerce {
     enum JobStatus {
         Open, //      created; the price can still change

@@ -16,11 +16,13 @@ contract IdentityRegistry is ERC721URIStorage, EIP712, IIdentityRegistry {
     bytes32 private constant AGENT_WALLET_SET = keccak256(
         "AgentWalletSet(uint256 agentId,address newWallet,address owner,uint256 deadline)"
     );
+    /// The longest time to the deadline of a new wallet's signature.
     uint256 public constant MAX_DEADLINE_DELAY = 5 minutes;
 
     uint256 private _count;
     mapping(uint256 agentId => address) private _wallets;
 
+    /// An agent was registered.
     event Registered(uint256 indexed agentId, string agentURI, address indexed owner);
     /// Emitted here for the reserved key `agentWallet` alone: 20 bytes, or none where it is
     /// cleared.
@@ -70,6 +72,7 @@ contract IdentityRegistry is ERC721URIStorage, EIP712, IIdentityRegistry {
         _setWallet(agentId, newWallet, abi.encodePacked(newWallet));
     }
 
+    /// Clears the wallet, by the agent's owner or operators.
     function unsetAgentWallet(uint256 agentId) external {
         _requireAuthorized(agentId);
         _setWallet(agentId, address(0), "");
@@ -96,11 +99,13 @@ contract IdentityRegistry is ERC721URIStorage, EIP712, IIdentityRegistry {
         if (from != address(0)) _setWallet(agentId, address(0), "");
     }
 
+    /// Stores a wallet and tells it as the registry's reserved metadata.
     function _setWallet(uint256 agentId, address wallet, bytes memory metadataValue) private {
         _wallets[agentId] = wallet;
         emit MetadataSet(agentId, "agentWallet", "agentWallet", metadataValue);
     }
 
+    /// Reverts unless the caller is the agent's owner or operator.
     function _requireAuthorized(uint256 agentId) private view {
         if (!isAuthorizedOrOwner(msg.sender, agentId)) revert NotAuthorized(agentId, msg.sender);
     }
@@ -117,13 +122,16 @@ contract ReputationRegistry is IReputationRegistry {
         string tag2;
     }
 
+    /// The largest amount of a value, positive or negative.
     int128 public constant MAX_ABS_VALUE = 1e38;
+    /// The most decimals of a value.
     uint8 public constant MAX_DECIMALS = 18;
 
     IdentityRegistry private immutable _identities;
     mapping(uint256 agentId => mapping(address client => Feedback[])) private _feedback;
     mapping(uint256 agentId => address[]) private _clients;
 
+    /// A client has given feedback; the first index of each client is 1.
     event NewFeedback(
         uint256 indexed agentId,
         address indexed clientAddress,
@@ -148,6 +156,7 @@ contract ReputationRegistry is IReputationRegistry {
         _identities = identities;
     }
 
+    /// Returns the registry of the agents.
     function getIdentityRegistry() external view returns (address) {
         return address(_identities);
     }
@@ -259,6 +268,7 @@ contract ReputationRegistry is IReputationRegistry {
         return int256(10 ** uint256(MAX_DECIMALS - decimals));
     }
 
+    /// Returns true if the wanted tag is the given one, or empty.
     function _matches(string calldata wanted, string memory tag) private pure returns (bool) {
         return bytes(wanted).length == 0 || keccak256(bytes(wanted)) == keccak256(bytes(tag));
     }

@@ -10,6 +10,7 @@ import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/Reentrancy
 /// @notice Follows the ERC word for word: its states, the roles that may act in each, its hooks,
 /// and an evaluator fee such as its reference implementation pays. It has one token and no platform
 /// fee.
+/// @dev Parameters are those of the ERC (see IAgenticCommerce).
 contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
@@ -41,6 +42,7 @@ contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
         evaluatorFeeBps = evaluatorFeeBps_;
     }
 
+    /// Calls the job's hook, if it has one, before and after the function.
     modifier hooked(uint256 jobId, bytes memory data) {
         address hook = _known(jobId).hook;
         if (hook != address(0)) IACPHook(hook).beforeAction(jobId, msg.sig, data);
@@ -48,10 +50,12 @@ contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
         if (hook != address(0)) IACPHook(hook).afterAction(jobId, msg.sig, data);
     }
 
+    /// Returns the state of a job. Reverts for a job that does not exist.
     function statusOf(uint256 jobId) external view returns (JobStatus) {
         return _known(jobId).status;
     }
 
+    /// @inheritdoc IAgenticCommerce
     function createJob(
         address provider,
         address evaluator,
@@ -68,6 +72,7 @@ contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
         emit JobCreated(jobId, msg.sender, provider, evaluator, expiredAt, hook);
     }
 
+    /// @inheritdoc IAgenticCommerce
     function setProvider(uint256 jobId, address provider, bytes calldata optParams)
         external
         nonReentrant
@@ -81,6 +86,7 @@ contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
         emit ProviderSet(jobId, provider);
     }
 
+    /// @inheritdoc IAgenticCommerce
     function setBudget(uint256 jobId, uint256 amount, bytes calldata optParams)
         external
         nonReentrant
@@ -94,6 +100,7 @@ contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
         emit BudgetSet(jobId, amount);
     }
 
+    /// @inheritdoc IAgenticCommerce
     function fund(uint256 jobId, uint256 expectedBudget, bytes calldata optParams)
         external
         nonReentrant
@@ -110,6 +117,7 @@ contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
         emit JobFunded(jobId, job.client, job.budget);
     }
 
+    /// @inheritdoc IAgenticCommerce
     function submit(uint256 jobId, bytes32 deliverable, bytes calldata optParams)
         external
         nonReentrant
@@ -121,6 +129,7 @@ contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
         emit JobSubmitted(jobId, job.provider, deliverable);
     }
 
+    /// @inheritdoc IAgenticCommerce
     function complete(uint256 jobId, bytes32 reason, bytes calldata optParams)
         external
         nonReentrant
@@ -136,6 +145,7 @@ contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
         emit PaymentReleased(jobId, job.provider, job.budget - fee);
     }
 
+    /// @inheritdoc IAgenticCommerce
     function reject(uint256 jobId, bytes32 reason, bytes calldata optParams)
         external
         nonReentrant
@@ -152,6 +162,7 @@ contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
         emit JobRejected(jobId, msg.sender, reason);
     }
 
+    /// @inheritdoc IAgenticCommerce
     function claimRefund(uint256 jobId) external nonReentrant {
         Job storage job = _known(jobId);
         if (job.status != JobStatus.Funded && job.status != JobStatus.Submitted) {
@@ -163,16 +174,19 @@ contract AgenticCommerce is IAgenticCommerce, ReentrancyGuardTransient {
         emit JobExpired(jobId);
     }
 
+    /// Sends the budget back to the client.
     function _refund(uint256 jobId, Job storage job) private {
         token.safeTransfer(job.client, job.budget);
         emit Refunded(jobId, job.client, job.budget);
     }
 
+    /// Returns a job. Reverts unless it is in this state.
     function _inStatus(uint256 jobId, JobStatus status) private view returns (Job storage job) {
         job = _known(jobId);
         if (job.status != status) revert WrongStatus(job.status);
     }
 
+    /// Returns a job. Reverts for a job that does not exist.
     function _known(uint256 jobId) private view returns (Job storage job) {
         job = _jobs[jobId];
         if (job.client == address(0)) revert InvalidJob(jobId);

@@ -63,23 +63,33 @@ contract EventLog is EIP712 {
         uint40 forkedAt; //      time of the report of a fork, UTC seconds; zero: none
     }
 
+    /// The time for which the publisher before keeps its powers, and the least time between two
+    /// hand-overs.
     uint256 public constant HANDOVER_PERIOD = 7 days;
+    /// The most bytes of a log's name.
     uint256 public constant MAX_ORIGIN_BYTES = 255;
 
     mapping(bytes32 logId => Log) private _logs;
+    /// @dev Zero where no checkpoint of this size is anchored.
     mapping(bytes32 logId => mapping(uint256 size => bytes32 root)) private _roots;
 
+    /// A log was registered, without entries. Its id is the hash of registrant and origin.
     event Registered(
         bytes32 indexed logId, address indexed registrant, address publisher, string origin
     );
+    /// A checkpoint was anchored, which extends the last one.
     event Published(bytes32 indexed logId, uint64 size, bytes32 root);
+    /// A log was offered to another publisher, in place of an earlier offer; zero withdraws it.
     event PublisherOffered(bytes32 indexed logId, address indexed offered);
+    /// A log was handed over. The publisher before keeps its powers until `previousUntil`, a time
+    /// in UTC seconds.
     event PublisherChanged(
         bytes32 indexed logId,
         address indexed previous,
         address indexed publisher,
         uint64 previousUntil
     );
+    /// A log was marked as forked: its publisher has stated both roots of this size.
     event Forked(bytes32 indexed logId, uint64 size, bytes32 rootA, bytes32 rootB);
 
     error OriginLength(uint256 length, uint256 limit);

@@ -247,6 +247,7 @@ library MerkleLog {
         }
     }
 
+    /// Returns a hash of the proof. Reverts if the proof is shorter.
     function _proofNode(bytes32[] calldata proof, uint256 i) private pure returns (bytes32) {
         if (i >= proof.length) revert ProofTooShort(proof.length);
         return proof[i];
