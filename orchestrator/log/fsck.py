@@ -51,20 +51,6 @@ class Checks(NamedTuple):
 NO_CHECKS = Checks()
 
 
-def fsck(database: Database, log_id: bytes, anchor: tuple[int, bytes] | None = None) -> int:
-    """Check the entries of a log, and return its size. Raises `LogError` at the first finding.
-
-    `anchor` is a (size, root) that the caller has from another source, such as the chain: without
-    one, a rewritten log with rewritten checkpoints looks right.
-    """
-    known = () if anchor is None else (KnownRoot(*anchor, "the anchor"),)
-    for code, message in check_entries(database, log_id, Checks(known)):
-        raise LogError(code, message)
-    with database.transaction() as session:
-        last = stored_checkpoint(session, log_id)
-    return last.size if last else 0
-
-
 def check_entries(
     database: Database, log_id: bytes, checks: Checks = NO_CHECKS
 ) -> Iterator[Finding]:
@@ -147,9 +133,9 @@ class _Rehash:
         yield from self._extend(known.size)
         if self._tree.root() != known.root:
             yield Finding(
-                "anchor-mismatch",
-                f"the log's root at {known.size} is {to_hex(self._tree.root())}, {known.source} "
-                f"has the anchored one {to_hex(known.root)}",
+                "log-differs",
+                f"the log's root at {known.size} is {to_hex(self._tree.root())}, and "
+                f"{known.source} has {to_hex(known.root)}",
             )
 
     def _check_checkpoint(self, begun: int, row: Row) -> Iterator[Finding]:

@@ -404,11 +404,6 @@ class Sources:
         self.policies.session = self.settings.session = self.standings.session = session
         self.codes.session = session
 
-    def check_documents(self) -> None:
-        """Raise `LogError` for a stored document that has another hash."""
-        self.policies.check_all()
-        self.settings.check_all()
-
 
 class StoredStandings:
     """The standings of a fold, of which those used last are in memory, and the others stored.

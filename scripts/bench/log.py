@@ -39,7 +39,7 @@ from orchestrator.core.world.requests import (
     Request,
     Touch,
 )
-from orchestrator.log.fsck import compare_projections, fsck
+from orchestrator.log.fsck import check_entries, compare_projections
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import LogReader
 from orchestrator.log.sequencing.sequencer import Sequencer
@@ -143,9 +143,11 @@ def begun(urls: DatabaseUrls) -> Iterator[Log]:
         yield log
         log.sequencer.close()
         with Database(urls.by_login[SEQUENCER], SEQUENCER) as writer:
-            fsck(writer, log.log_id)
-            if compare_projections(writer, log.log_id):
-                raise SystemExit("the projections are not those of the log")
+            if found := [
+                *check_entries(writer, log.log_id),
+                *compare_projections(writer, log.log_id),
+            ]:
+                raise SystemExit(f"the log or its projections are not right: {found}")
 
 
 @contextmanager

@@ -16,11 +16,12 @@ from orchestrator.core.world.requests import (
     PublishSettings,
     RequestAction,
 )
-from orchestrator.log.fsck import Checks, Finding, compare_projections, findings, fsck
+from orchestrator.log.fsck import Checks, Finding, compare_projections, findings
 from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.storage.queries import queries
 from tests.support import worlds
 from tests.support.depth import PROFILE
+from tests.support.fsck import fsck
 from tests.support.ledger import CONTRACT, OWNER_WORD, Ledger, alter, sign
 from tests.support.worlds import LEADS, OPERATORS, SURFACE, word
 
@@ -229,7 +230,7 @@ def test_a_wholly_rewritten_log_is_found_by_its_anchor(full: Ledger) -> None:
     earlier = full.reader.checkpoint(6)
     assert earlier is not None
     assert fsck(full.api, full.log_id, (6, earlier.root)) == head.size
-    with pytest.raises(LogError, match="anchored"):
+    with pytest.raises(LogError, match="and the anchor has"):
         fsck(full.api, full.log_id, (head.size - 1, head.root))
     with pytest.raises(LogError, match="before the anchor of"):
         fsck(full.api, full.log_id, (head.size + 1, head.root))

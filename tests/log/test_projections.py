@@ -164,14 +164,14 @@ def test_all_documents_are_checked_page_by_page(
         PublishSettings(surface_named("second"), OWNER_WORD, settings(pause_s=7)),
     )
     with running.writer.transaction() as session:
-        Sources(session, running.log_id).check_documents()
+        getattr(Sources(session, running.log_id), table).check_all()
     alter(
         running,
         f"UPDATE {table} SET document = '{{}}' WHERE hash = "  # noqa: S608 - names of ours
         f"(SELECT hash FROM {table} WHERE log_id = %s ORDER BY hash DESC LIMIT 1)",
     )
     with running.writer.transaction() as session, pytest.raises(LogError) as refused:
-        Sources(session, running.log_id).check_documents()
+        getattr(Sources(session, running.log_id), table).check_all()
     assert refused.value.code == code
 
 

@@ -272,7 +272,8 @@ def withdrawal_digest(
 ) -> bytes:
     """Return the digest that an account signs so that anyone can send this much of its credit.
 
-    `domain` is the escrow's, and `nonce` what the escrow gives for the account.
+    `domain` is the escrow's, and `nonce` what the escrow gives for the account. Our commands
+    withdraw by a transaction of the account: this mirrors the contract for whoever signs instead.
     """
     accounts = {"account": account, "token": token, "to": to}
     numbers = {"amount_units": amount_units, "nonce": nonce}

@@ -176,6 +176,8 @@ def _is_clock_false(opened: OpenedCase) -> bool:
 def claim_of(record: EscrowRecord, transition: Exhibit, touch: Exhibit) -> Claim:
     """Return what the operator claims with these two entries, as `Evidence.claim` would take it.
 
+    Only tests call it: it mirrors the contract, with which it is compared case by case.
+
     Raises EvidenceError unless the terms pay for this transition, credited to this touch, as far
     as the two entries show.
     """

@@ -16,7 +16,6 @@ does not name is left out, and counted.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import NamedTuple
 
 from orchestrator.core.common import names
@@ -201,8 +200,6 @@ class IntakeSettings(NamedTuple):
             document["sources"] = {name: dict(one.own) for name, one in self.sources.items()}
         return document
 
-
-NO_INTAKE = IntakeSettings(MappingProxyType({}), MappingProxyType({}))
 
 # --- Reading a document ---------------------------------------------------------------------------
 

@@ -200,7 +200,8 @@ def verify_consistency(
     """Raise ProofError unless the new tree extends the old one (RFC 9162 §2.1.4.2).
 
     From size 0 the old root must be `EMPTY_ROOT` and the proof empty; the new root is then not
-    checked. Equal sizes need equal roots and an empty proof.
+    checked. Equal sizes need equal roots and an empty proof. Our own parts replay instead: this is
+    for readers of `/v1/log/proofs/consistency`, and mirrors the contract.
     """
     _check_growth(old_size, new_size)
     _check_hashes("roots", (old_root, new_root))

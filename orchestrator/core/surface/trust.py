@@ -24,7 +24,6 @@ NO_DAY = -1
 
 # The grounds of a level, as entries name them.
 NONE, CONTRACT, FORECASTS, RESULTS = "none", "contract", "forecasts", "results"
-GROUNDS = (NONE, CONTRACT, FORECASTS, RESULTS)
 
 
 @dataclass(slots=True)

@@ -15,7 +15,6 @@ from scripts.assurance.planted_faults import IMPORT, PRAGMA
 
 Json = dict[str, Any]
 
-_BLOCKS = ("Block", "UncheckedBlock")
 _ENDED = (  #  their places in the compiler's tree leave out the semicolon, or most of them do
     *("ExpressionStatement", "VariableDeclarationStatement", "Return", "EmitStatement"),
     *("RevertStatement", "PlaceholderStatement", "Break", "Continue"),

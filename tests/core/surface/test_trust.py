@@ -13,7 +13,6 @@ from orchestrator.core.surface.surface_settings import SurfaceSettings, parse_se
 from orchestrator.core.surface.trust import (
     CONTRACT,
     FORECASTS,
-    GROUNDS,
     MAX_BUCKETS,
     NO_DAY,
     NONE,
@@ -77,6 +76,9 @@ def standing(
         "buckets": [Bucket(NOW - 150_000, NOW - 140_000, outcomes, earned, reversed_)],
     }
     return Standing(**{**plain, **changes})
+
+
+GROUNDS = (NONE, CONTRACT, FORECASTS, RESULTS)
 
 
 def judged(given_: Standing, now_ms: int = NOW, **changes: Any) -> tuple[int, str]:

@@ -19,10 +19,11 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from orchestrator.core.common.errors import DomainError
 from orchestrator.core.world.requests import Touch
-from orchestrator.log.fsck import compare_projections, fsck
+from orchestrator.log.fsck import compare_projections
 from orchestrator.log.guard.mark import Guard, Mark
 from orchestrator.log.sequencing.sequencer import Sequencer
 from orchestrator.storage.database import SEQUENCER, Database, DatabaseError
+from tests.support.fsck import fsck
 from tests.support.ledger import Ledger, sign
 from tests.support.servers import server_folder, urls_of
 from tests.support.worlds import LEADS, OPERATORS, SURFACE

@@ -23,10 +23,11 @@ from orchestrator.core.world.requests import (
     Touch,
 )
 from orchestrator.core.world.world import World
-from orchestrator.log.fsck import compare_projections, fsck
+from orchestrator.log.fsck import compare_projections
 from orchestrator.log.sequencing import batch
 from orchestrator.log.sequencing.sequencer import BATCH
 from orchestrator.storage.database import API, WORKER
+from tests.support.fsck import fsck
 from tests.support.ledger import (
     CONTRACT,
     OPERATOR,

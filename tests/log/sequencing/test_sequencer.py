@@ -27,11 +27,12 @@ from orchestrator.core.world.requests import (
     Touch,
 )
 from orchestrator.core.world.world import World
-from orchestrator.log.fsck import compare_projections, fsck
+from orchestrator.log.fsck import compare_projections
 from orchestrator.log.inbox import Submission, results_of, submit
 from orchestrator.log.sequencing import sequencer as sequencer_module
 from orchestrator.log.sequencing.sequencer import BATCH, Sequencer
 from tests.support.depth import examples
+from tests.support.fsck import fsck
 from tests.support.ledger import (
     OPERATOR,
     OWNER_WORD,

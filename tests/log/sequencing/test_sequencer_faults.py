@@ -25,7 +25,7 @@ from orchestrator.core.world.requests import (
     Settle,
     Touch,
 )
-from orchestrator.log.fsck import compare_projections, fsck
+from orchestrator.log.fsck import compare_projections
 from orchestrator.log.sequencing import sequencer as sequencer_module
 from orchestrator.log.sequencing.sequencer import Sequencer
 from orchestrator.runtime.local_servers import LocalPostgres
@@ -35,6 +35,7 @@ from orchestrator.storage.queries import queries
 from tests.support.database_clock import DatabaseClock
 from tests.support.depth import cases
 from tests.support.failpoints import DECIDING, WhileAhead
+from tests.support.fsck import fsck
 from tests.support.ledger import (
     CONTRACT,
     OWNER_WORD,

@@ -126,11 +126,6 @@ WHERE log_id = %(log_id)s AND surface = %(surface)s AND lead = %(lead)s;
 DELETE FROM private_payloads
 WHERE log_id = %(log_id)s AND surface = %(surface)s AND lead = %(lead)s;
 
--- name: private_payload
--- The salt and body behind a commitment, unless erased.
-SELECT salt, body FROM private_payloads
-WHERE log_id = %(log_id)s AND commitment = %(commitment)s;
-
 -- Sequencing -------------------------------------------------------------------------------------
 
 -- name: waiting_requests
