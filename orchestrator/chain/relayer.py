@@ -84,8 +84,8 @@ class Relayer:
     `advance` does one round: look at the database and the chain, plan, sign and store in one
     database transaction, and only then send. A round that dies anywhere leaves either nothing or
     stored bytes, and the next one (start-up is no different) sees their fate on the chain. A round
-    stores under the fencing token that it began with, so that of several orchestrators with one key
-    one acts at a time; bytes that two of them send are the same bytes.
+    stores under the fencing token that it began with, so that of several pipelines with one key one
+    acts at a time; bytes that two of them send are the same bytes.
     """
 
     MOST_UNDER_WAY = 1_000

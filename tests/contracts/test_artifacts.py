@@ -6,6 +6,7 @@ anew and compares every byte.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,13 @@ def test_artifact_is_complete(name: str) -> None:
     for places in artifact["immutableReferences"].values():
         for place in places:
             assert not any(code[place["start"] : place["start"] + place["length"]])
+
+
+def test_the_sizes_that_a_decision_tells_are_those_of_the_code() -> None:
+    (page,) = compiler.ROOT.glob("docs/decisions/0007-*.md")
+    (escrow, libraries) = re.findall(r"(\d\d,\d{3})(?: and|\s+more)", page.read_text())
+    names = ("TermsRules", "Fundings", "Statements", "Claims", "PayableAmounts")
+    sizes = [
+        len(committed(name)["deployedBytecode"]) // 2 - 1 for name in ("OutcomeEscrow", *names)
+    ]
+    assert (escrow, libraries) == (f"{sizes[0]:,}", f"{sum(sizes[1:]):,}")

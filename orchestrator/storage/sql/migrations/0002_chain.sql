@@ -2,7 +2,7 @@
 -- read the events, which are public anyway.
 
 -- One row a signing key. `token` fences: who decides on what was read under one token stores it only
--- while the token is still the same, so of several orchestrators with one key one acts at a time.
+-- while the token is still the same, so of several pipelines with one key one acts at a time.
 CREATE TABLE chain_accounts (
     chain_id bigint NOT NULL,
     sender address NOT NULL,

@@ -12,7 +12,7 @@ WHERE chain_id = %(chain_id)s AND sender = %(sender)s;
 
 -- name: fence
 -- Take the next token, unless it was taken since ours was read; then no row changes.
--- The row is locked until the commit, so of two orchestrators the later one sees another token.
+-- The row is locked until the commit, so of two pipelines the later one sees another token.
 UPDATE chain_accounts
 SET token = token + 1,
     next_nonce = greatest(next_nonce, %(next_nonce)s),

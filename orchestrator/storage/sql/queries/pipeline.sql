@@ -100,7 +100,7 @@ SELECT log_id, origin FROM logs WHERE log_id <> %(log_id)s LIMIT 1;
 SELECT coalesce(max(first + count), 0) AS until FROM endorsements WHERE log_id = %(log_id)s;
 
 -- name: endorse
--- Keep a signature; of two orchestrators' signatures the first is kept.
+-- Keep a signature; of two pipelines' signatures the first is kept.
 INSERT INTO endorsements (log_id, first, count, size, root, signature)
 VALUES (%(log_id)s, %(first)s, %(count)s, %(size)s, %(root)s, %(signature)s)
 ON CONFLICT DO NOTHING;
