@@ -48,7 +48,7 @@ MAX_LINES = 5_000
 # The most requests that came one by one and are taken together.
 MAX_GATHERED = 32
 # How far ahead of the database's clock an event may be dated and is still waited for.
-MAX_AHEAD_S = 5
+EVENT_PATIENCE_S = 5
 _POLL_S = 0.05
 # What an event's entries say of it, by their first words.
 _REFUSED, _CLICKED = KINDS["lead.refused"].word, KINDS["touch.reported"].word
@@ -287,7 +287,7 @@ class Intake:
                     return await self._take_now(take, entering)
                 except EventAheadError as early:
                     wait_s, now_s = early.ahead_ms / 1000, time.monotonic()
-                    deadline = min(deadline, now_s + MAX_AHEAD_S)
+                    deadline = min(deadline, now_s + EVENT_PATIENCE_S)
                     has_time = now_s + wait_s <= deadline
                     has_place = has_place or (
                         has_time and self.service.waiting.acquire(self.caller.account)

@@ -73,7 +73,7 @@ def make_draft(
     return shown_draft(service, made, frame.policy)
 
 
-def shown_draft(service: Service, made: Draft, rules: Policy) -> answers.Draft:
+def shown_draft(service: Service, made: Draft, in_force: Policy) -> answers.Draft:
     """Return a draft with all that its signers sign, and read."""
     terms, token, domain = made.terms, made.token, service.escrow_domain
     return answers.Draft.model_validate(
@@ -83,7 +83,7 @@ def shown_draft(service: Service, made: Draft, rules: Policy) -> answers.Draft:
             "deal": deal_of(terms, token),
             "defaults": [one._asdict() for one in made.defaults],
             "sentences": sentences_of(terms, token),
-            "cautions": list(find_cautions(service, terms, rules)),
+            "cautions": list(find_cautions(service, terms, in_force)),
             "operator": operator_consent(service, terms),
             "owner": owner_consent(service, terms),
         }
@@ -112,13 +112,13 @@ def owner_consent(service: Service, terms: Terms) -> answers.Consent:
     )
 
 
-def find_cautions(service: Service, terms: Terms, rules: Policy | None) -> Iterator[str]:
-    """Yield all that a signer should look at; `rules` is the policy in force.
+def find_cautions(service: Service, terms: Terms, in_force: Policy | None) -> Iterator[str]:
+    """Yield all that a signer should look at; `in_force` is the policy of the surface.
 
     The terms and the policy tell some of it, the chain the rest: no transaction is held open here.
     """
     now_s = service.now_ms() // 1000
-    yield from find_prospects(terms, rules, token_of(service, terms), now_s)
+    yield from find_prospects(terms, in_force, token_of(service, terms), now_s)
     try:
         yield from service.cautions_of(terms)
     except ChainError:

@@ -255,22 +255,22 @@ def _offers(
     service: Service, session: Session, surface: str, rows: Sequence[Row]
 ) -> list[answers.Offer]:
     """Return offers of one surface, each with how many leads its outcome can come from."""
-    rules = policy_in_force(service, session, from_hex(surface))
+    in_force = policy_in_force(service, session, from_hex(surface))
     counted = session.one("api.cohorts", log_id=service.log_id, surface=from_hex(surface))
     leads = Cohorts.from_document(counted.cohorts).counts() if counted else {}
-    return [_offer(service, row, rules, leads) for row in rows]
+    return [_offer(service, row, in_force, leads) for row in rows]
 
 
 def _offer(
-    service: Service, row: Row, rules: Policy | None, leads: Mapping[str, int]
+    service: Service, row: Row, in_force: Policy | None, leads: Mapping[str, int]
 ) -> answers.Offer:
-    before = rules.states_before(row.terms["outcome"]) if rules else ()
+    before = in_force.states_before(row.terms["outcome"]) if in_force else ()
     left = max(0, row.places - row.others)
     if row.withdrawn_ms is not None:
         status = "withdrawn"
     elif row.ends_ms <= service.now_ms():
         status = "ended"
-    elif rules is None or row.terms["policy"] != to_hex(rules.hash):
+    elif in_force is None or row.terms["policy"] != to_hex(in_force.hash):
         status = "lapsed"
     else:
         status = "open" if left else "taken"

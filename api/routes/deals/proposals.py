@@ -209,7 +209,7 @@ def proposal(service: TheService, caller: Reader, contract: ContractId) -> answe
         offered = row.offer and session.one(
             "api.offer", **log, surface=row.surface, offer=row.offer, operator=row.operator
         )
-        rules = policy_in_force(service, session, bytes(row.surface))
+        in_force = policy_in_force(service, session, bytes(row.surface))
     found, terms = _proposal(service, row), Terms.from_json(row.terms)
     token = token_of(service, terms)
     # The chain is asked, so no transaction is held open across it.
@@ -218,7 +218,7 @@ def proposal(service: TheService, caller: Reader, contract: ContractId) -> answe
         **found.model_dump(),
         sentences=sentences_of(terms, token),
         deal=deal_of(terms, token),
-        cautions=list(find_cautions(service, terms, rules)) if is_open else None,
+        cautions=list(find_cautions(service, terms, in_force)) if is_open else None,
         since_answered=_changes(before.terms, row.terms, token) if before else None,
         since_offer=_changes(row.terms | offered.terms, row.terms, token) if offered else None,
         counter=answered.terms if answered else None,

@@ -386,18 +386,18 @@ def _contracts(service: Service, contracts: Sequence[Contract]) -> list[answers.
 
 
 def _contract(service: Service, contract: Contract, terms: object | None) -> answers.Contract:
-    rules = contract.rules
+    agreed = contract.rules
     if contract.closed_at_ms is not None:
         status = "closed"
     else:
         status = "live" if contract.is_live(service.now_ms()) else "ended"
     return answers.Contract.model_validate(
         {
-            "contract_id": to_hex(rules.contract_id),
+            "contract_id": to_hex(agreed.contract_id),
             "status": status,
-            "surface": to_hex(rules.surface),
-            "owner": address(rules.owner),
-            "operator": address(rules.operator),
+            "surface": to_hex(agreed.surface),
+            "owner": address(agreed.owner),
+            "operator": address(agreed.operator),
             "opened": contract.opened,
             "closed_at_ms": contract.closed_at_ms,
             "last_outcome": contract.last_outcome,
@@ -408,28 +408,28 @@ def _contract(service: Service, contract: Contract, terms: object | None) -> ans
             "earned_units": str(contract.earned_units),
             "reversed_units": str(contract.reversed_units),
             "over_units": str(contract.over_units),
-            "rules": _rules(rules),
+            "rules": _rules(agreed),
             "terms": terms,
         }
     )
 
 
-def _rules(rules: ContractRules) -> dict[str, object]:
+def _rules(agreed: ContractRules) -> dict[str, object]:
     return {
-        "verifier": address(rules.verifier),
-        "token": address(rules.token),
-        "policy_hash": to_hex(rules.policy_hash),
-        "attribution": rules.attribution,
-        "outcome": rules.outcome,
-        "repeatable": rules.repeatable,
-        "unit_price_units": str(rules.unit_price_units),
-        "revenue_share_bps": rules.revenue_share_bps,
-        "budget_units": str(rules.budget_units),
-        "opens_at_ms": rules.opens_at_ms,
-        "deadline_ms": rules.deadline_ms,
-        "attribution_window_ms": rules.attribution_window_ms,
-        "holdback_period_ms": rules.holdback_period_ms,
-        "statements_until_ms": rules.statements_until_ms,
+        "verifier": address(agreed.verifier),
+        "token": address(agreed.token),
+        "policy_hash": to_hex(agreed.policy_hash),
+        "attribution": agreed.attribution,
+        "outcome": agreed.outcome,
+        "repeatable": agreed.repeatable,
+        "unit_price_units": str(agreed.unit_price_units),
+        "revenue_share_bps": agreed.revenue_share_bps,
+        "budget_units": str(agreed.budget_units),
+        "opens_at_ms": agreed.opens_at_ms,
+        "deadline_ms": agreed.deadline_ms,
+        "attribution_window_ms": agreed.attribution_window_ms,
+        "holdback_period_ms": agreed.holdback_period_ms,
+        "statements_until_ms": agreed.statements_until_ms,
     }
 
 

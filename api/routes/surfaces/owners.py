@@ -72,14 +72,14 @@ async def open_surface(
 ) -> answers.SurfaceRequest:
     """Open a surface under its first policy. Its id follows from the owner and the name."""
     # As slow as a policy may be, which is too slow for the event loop.
-    rules = await run_in_threadpool(policy.parse, body.policy)
+    published = await run_in_threadpool(policy.parse, body.policy)
     surface = surface_id(intake.caller.word, body.name)
     check_surface(intake.caller, surface)
-    submission = _publication(f"surface:{key}", intake.caller, surface, rules)
+    submission = _publication(f"surface:{key}", intake.caller, surface, published)
     status = await intake.take_one(
         lambda session: _submit_surface(intake, session, body.name, submission)
     )
-    return _surface_request(status, surface, rules)
+    return _surface_request(status, surface, published)
 
 
 @router.post(
@@ -93,15 +93,17 @@ async def publish_policy(
     intake: PublishIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewPolicy
 ) -> answers.SurfaceRequest:
     """Publish the next version of a surface's policy, if no contract was signed under this one."""
-    rules = await run_in_threadpool(policy.parse, body.policy)
-    submission = _publication(f"policy:{surface}:{key}", intake.caller, from_hex(surface), rules)
+    published = await run_in_threadpool(policy.parse, body.policy)
+    submission = _publication(
+        f"policy:{surface}:{key}", intake.caller, from_hex(surface), published
+    )
 
     def take(session: Session) -> list[UUID]:
         own_surface(intake.service, session, intake.caller, surface)
         check_room(intake, session, submission.idempotency_key, "policy")
         return intake.submit_last(session, submission)
 
-    return _surface_request(await intake.take_one(take), from_hex(surface), rules)
+    return _surface_request(await intake.take_one(take), from_hex(surface), published)
 
 
 def surface_id(owner: bytes, name: str) -> bytes:
@@ -147,9 +149,9 @@ def _submit_surface(
     return intake.submit_last(session, submission)
 
 
-def _publication(key: str, owner: Caller, surface: bytes, rules: Policy) -> Submission:
-    body = canonical_json({"surface": to_hex(surface), "policy": rules.document()})
-    return Submission(key, PublishPolicy(surface, owner.word, rules), body)
+def _publication(key: str, owner: Caller, surface: bytes, published: Policy) -> Submission:
+    body = canonical_json({"surface": to_hex(surface), "policy": published.document()})
+    return Submission(key, PublishPolicy(surface, owner.word, published), body)
 
 
 def check_room(intake: Intake, session: Session, key: str, what: str) -> None:
@@ -204,10 +206,10 @@ def _earlier(intake: Intake, session: Session, key: str) -> UUID | None:
 
 
 def _surface_request(
-    status: RequestStatus, surface: bytes, rules: Policy
+    status: RequestStatus, surface: bytes, published: Policy
 ) -> answers.SurfaceRequest:
     return answers.SurfaceRequest(
-        **status.model_dump(), surface=to_hex(surface), policy_hash=to_hex(rules.hash)
+        **status.model_dump(), surface=to_hex(surface), policy_hash=to_hex(published.hash)
     )
 
 

@@ -222,7 +222,7 @@ def test_a_bulk_waits_once_for_its_latest_event_and_is_taken_whole(
 def test_who_waits_for_a_clock_that_stands_still_is_refused_in_the_end(
     owner: httpx.Client, service: ApiService, surface: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(submissions, "MAX_AHEAD_S", 0.2)
+    monkeypatch.setattr(submissions, "EVENT_PATIENCE_S", 0.2)
     body = event("still", time=ahead(service, 150))
     problem_of(report(owner, surface, "still", body), 422, "event-ahead")
 
