@@ -1,4 +1,4 @@
-"""The order of the house: layers, sizes of packages, mirrored tests, plain docstrings, imports.
+"""The order of the house: layers, sizes of packages, mirrored tests, plain remarks, imports.
 
 Each check takes a root, and is seen to fail on a small made-up tree of its own.
 """
@@ -208,6 +208,37 @@ def test_a_docstring_like_a_question_is_found(tmp_path: Path) -> None:
     assert docstring_faults(tmp_path) == [
         "scripts/one.py:1: What this is.",
         "scripts/one.py:8: How it goes.",
+    ]
+
+
+def remark_faults(root: Path) -> list[str]:
+    """Return the comments of SQL, each below its name, that begin with the word of a question."""
+    faults = []
+    for file in sorted((root / "orchestrator/storage/sql").rglob("*.sql")):
+        before = ""
+        for line, text in enumerate(file.read_text().splitlines(), 1):
+            is_first = not before.startswith("--") or before.startswith("-- name:")
+            if is_first and text.startswith("-- ") and QUESTION.match(text[3:]):
+                faults.append(f"{file.relative_to(root)}:{line}: {text}")
+            before = text
+    return faults
+
+
+def test_no_comment_of_sql_begins_like_a_question() -> None:
+    faults = remark_faults(ROOT)
+    assert not faults, "\n".join(["comments that begin like a question:", *faults])
+
+
+def test_a_comment_of_sql_like_a_question_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "orchestrator/storage/sql/queries"
+    folder.mkdir(parents=True)
+    (folder / "one.sql").write_text(
+        "-- What is here.\n-- How it is.\n\n-- name: two\n-- Whether it is.\nSELECT 1;\n"
+        "-- The rows.\n-- Who reads them.\n"
+    )
+    assert remark_faults(tmp_path) == [
+        "orchestrator/storage/sql/queries/one.sql:1: -- What is here.",
+        "orchestrator/storage/sql/queries/one.sql:5: -- Whether it is.",
     ]
 
 

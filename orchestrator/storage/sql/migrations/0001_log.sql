@@ -130,14 +130,14 @@ CREATE TABLE entries (
     PRIMARY KEY (log_id, position)
 ) PARTITION BY LIST (log_id);
 
--- What happened to a lead or a contract: by the entry's subject word. (An index of a partition need
+-- The entries about a lead or a contract: by the entry's subject word. (An index of a partition need
 -- not repeat the log's id.)
 CREATE INDEX entries_by_subject ON entries (substring(entry FROM 97 FOR 32), position);
 -- A contract's outcomes and reversals: by the actor word of the kinds that start with "outcome".
 CREATE INDEX entries_by_contract ON entries (substring(entry FROM 65 FOR 32), position)
     WHERE substring(entry FROM 1 FOR 7) = '\x6f7574636f6d65';
 CREATE INDEX entries_by_kind ON entries (listed_kind, position) WHERE listed_kind IS NOT NULL;
--- What was said of a surface, or of an operator on it: by the surface word, kind and subject word.
+-- The entries about a surface, or about an operator on it: by the surface word, kind and subject word.
 CREATE INDEX entries_by_surface ON entries
     (substring(entry FROM 33 FOR 32), listed_kind, substring(entry FROM 97 FOR 32), position)
     WHERE listed_kind IS NOT NULL;
@@ -165,7 +165,7 @@ CREATE TABLE checkpoints (
     UNIQUE (log_id, previous_size)
 ) PARTITION BY LIST (log_id);
 
--- What pages of surfaces show of a policy stands in columns: a document is large.
+-- Policies. The parts that pages of surfaces show stand in columns: a document is large.
 CREATE TABLE policies (
     log_id word NOT NULL,
     hash word NOT NULL,
@@ -175,7 +175,7 @@ CREATE TABLE policies (
     PRIMARY KEY (log_id, hash)
 );
 
--- What an owner changes freely: actions, levels, limits.
+-- The settings that an owner changes freely: actions, levels, limits.
 CREATE TABLE settings (
     log_id word NOT NULL,
     hash word NOT NULL,
@@ -289,7 +289,7 @@ CREATE TABLE requests (
     PRIMARY KEY (log_id, request_id, turn)
 ) PARTITION BY LIST (log_id);
 
--- How many policies and settings an account has asked for.
+-- Counts the policies and settings that an account has asked for.
 CREATE INDEX requests_for_documents ON requests (account, kind)
     WHERE kind IN ('publish_policy', 'publish_settings');
 
@@ -313,7 +313,7 @@ CREATE TABLE inbox (
 );
 CREATE INDEX inbox_by_rank ON inbox (log_id, rank, seq);
 
--- Which login may make requests of which kind, and for whom: the program's own table
+-- The rights of logins to requests, by kind, and for whom: the program's own table
 -- (core/world/rights.py), which `tallystick migrate` writes here. A kind without a row is taken from no login.
 -- `scope` is what the presented key must have; NULL for the worker, who presents none. `actor` is the
 -- field of the body that must hold the account as a word, NULL for none. `names_key` is true where the
@@ -332,7 +332,7 @@ CREATE TABLE request_rights (
     CHECK (scope IS NOT NULL OR NOT names_key)
 );
 
--- What became of each request: `count` entries from `first_position` on, or a refusal.
+-- The fate of each request: `count` entries from `first_position` on, or a refusal.
 CREATE TABLE results (
     log_id word NOT NULL,
     seq bigint NOT NULL,
@@ -448,7 +448,7 @@ CREATE TABLE proposals (
 CREATE INDEX proposals_by_operator ON proposals (log_id, operator, created_ms);
 CREATE INDEX proposals_by_owner ON proposals (log_id, owner, created_ms);
 
--- What only grows ---------------------------------------------------------------------------------
+-- Tables that only grow ---------------------------------------------------------------------------
 
 CALL only_grows('logs');
 CALL only_grows('policies');
@@ -498,7 +498,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- Who is calling ----------------------------------------------------------------------------------
+-- The caller --------------------------------------------------------------------------------------
 
 -- (All of these are in plpgsql, whose plans are kept: policies and functions ask them several times in
 -- each transaction, and a function in SQL that is not inlined is planned at each call.)
@@ -530,7 +530,7 @@ BEGIN
     RETURN QUERY SELECT * FROM key_presented;
 END $$;
 
--- What policies ask, as `(SELECT current_account())`, so that it is looked up once a statement. All
+-- The functions that policies ask, as `(SELECT current_account())`, so that it is looked up once a statement. All
 -- are NULL unless a live key is presented.
 CREATE FUNCTION current_account() RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -567,7 +567,7 @@ BEGIN
     RETURN (SELECT k.surfaces FROM key_presented AS k WHERE k.state = 'live');
 END $$;
 
--- Whether the key may do what this scope names, on this surface or, if that is NULL, beside any.
+-- True if the key may do what this scope names, on this surface or, if that is NULL, beside any.
 CREATE FUNCTION key_may(scope text, on_surface bytea) RETURNS boolean
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
@@ -578,7 +578,7 @@ BEGIN
     );
 END $$;
 
--- Who may do what ---------------------------------------------------------------------------------
+-- Rights of logins --------------------------------------------------------------------------------
 
 GRANT SELECT ON
     logs, entries, subtrees, checkpoints, policies, settings, surfaces, operators, standings,
@@ -764,7 +764,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- Whether a request is for this account to make by this key: `r` is the right to its kind, NULL for none, and
+-- True if a request is for this account to make by this key: `r` is the right to its kind, NULL for none, and
 -- the text of what the log is told goes as JSON, bytes in hex. (One expression, which becomes a part of what
 -- asks it.)
 CREATE FUNCTION is_rightful(
@@ -1059,7 +1059,7 @@ CREATE POLICY eraser ON private_payloads FOR DELETE TO tallystick_api USING (
     )
 );
 
--- What the definer's functions above look up.
+-- The rows that the definer's functions above look up.
 GRANT SELECT ON api_keys, key_presented TO tallystick_definer;
 CREATE POLICY lookup ON api_keys FOR SELECT TO tallystick_definer USING (true);
 

@@ -1,4 +1,4 @@
--- What we do on the chain, and what we saw there. Only the worker writes here; API and sequencer may
+-- Our transactions on the chain, and the events that we saw there. Only the worker writes here; API and sequencer may
 -- read the events, which are public anyway.
 
 -- One row a signing key. `token` fences: who decides on what was read under one token stores it only
@@ -12,8 +12,8 @@ CREATE TABLE chain_accounts (
     PRIMARY KEY (chain_id, sender)
 );
 
--- What shall happen on chain exactly once, in the order of `seq`. Where it stands follows from the
--- attempts and the chain; only its end is stored:
+-- The intents, each of which shall happen on chain exactly once, in the order of `seq`. An intent's state
+-- follows from its attempts and the chain; only its end is stored:
 --   fate NULL       under way
 --   'finalized'     succeeded in a final block
 --   'reverted'      failed in a final block
@@ -73,7 +73,7 @@ CREATE TABLE chain_attempts (
 CREATE INDEX chain_attempts_by_intent
     ON chain_attempts (chain_id, sender, intent_key, nonce, seq);
 
--- How far the events of an escrow and its event log were read, in final blocks.
+-- The block up to which the events of an escrow and its event log were read, in final blocks.
 CREATE TABLE chain_cursors (
     chain_id bigint NOT NULL,
     escrow address NOT NULL,

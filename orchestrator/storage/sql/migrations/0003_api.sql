@@ -1,4 +1,4 @@
--- What the API needs besides the log's own tables.
+-- Tables of the API beside those of the log.
 
 -- A surface's id is SHA-256(owner word ‖ name word), so a row shows whose the surface is, before the log
 -- has it and ever after. Public, as the log's own tables are; an account names its own surfaces alone.

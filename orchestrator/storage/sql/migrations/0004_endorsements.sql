@@ -1,4 +1,4 @@
--- What the verifier has signed for ERC-8183 jobs: the statements [first, first + count) of the tree
+-- Endorsements, which the verifier has signed for ERC-8183 jobs: of the statements [first, first + count) of the tree
 -- (size, root), in the domain of the JobEvaluators contract. Public: the party that wants a job
 -- completed takes the signature to the chain.
 CREATE TABLE endorsements (

@@ -1,5 +1,5 @@
--- Who may act for whom: sign-ins and the registrar that decides them, delegates' keys, and what an
--- operator keeps here for itself.
+-- Identity: sign-ins and the registrar that decides them, delegates' keys, and what an operator keeps
+-- here for itself.
 
 -- A key is what its scopes say, on the surfaces that it is limited to --------------------------------
 
@@ -174,7 +174,7 @@ GRANT CREATE ON SCHEMA public TO tallystick_definer;
 ALTER FUNCTION bound_keys OWNER TO tallystick_definer;
 REVOKE CREATE ON SCHEMA public FROM tallystick_definer;
 
--- What an operator says of itself -------------------------------------------------------------------
+-- Operators' own words of themselves --------------------------------------------------------------
 
 -- Off the log, and the operator's to erase. An agent's id of ERC-8004 stands here only once the chain
 -- has shown that the account owns the agent or is its wallet: at `agent_checked_ms`.
@@ -202,7 +202,7 @@ CREATE POLICY changer ON operator_profiles FOR UPDATE TO tallystick_api
 CREATE POLICY eraser ON operator_profiles FOR DELETE TO tallystick_api
     USING (account = (SELECT current_account()) AND key_may('operator:profile', NULL));
 
--- What owners of surfaces read of a profile; its contact only those to whom the operator proposes.
+-- The part of a profile that owners of surfaces read; its contact only those to whom the operator proposes.
 GRANT SELECT ON surfaces, proposals TO tallystick_definer;
 CREATE POLICY reader ON operator_profiles FOR SELECT TO tallystick_definer USING (true);
 CREATE POLICY matcher ON proposals FOR SELECT TO tallystick_definer USING (true);
@@ -225,7 +225,7 @@ BEGIN ATOMIC
             SELECT FROM surfaces s WHERE s.log_id = of_log AND s.owner = (SELECT current_word()));
 END;
 
--- What all the world reads of a profile that is public: its contact stays out.
+-- The part of a public profile that all the world reads: its contact stays out.
 CREATE FUNCTION carded_profile(of_account text) RETURNS TABLE (
     display_name text, capabilities text[], agent_id numeric
 ) LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET search_path = public, pg_temp

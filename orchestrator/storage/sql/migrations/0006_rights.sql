@@ -1,4 +1,4 @@
--- What queries and row policies ask.
+-- Rights to the functions that queries and row policies ask.
 GRANT EXECUTE ON FUNCTION clock_ms
     TO tallystick_sequencer, tallystick_worker, tallystick_api, tallystick_registrar,
         tallystick_definer;

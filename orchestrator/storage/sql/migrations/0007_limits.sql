@@ -1,8 +1,8 @@
--- What limits and fairness need: the numbers that the database itself holds requests to; how many
--- requests wait and how many bytes are kept, by account; the rank by which surfaces take turns; and the
+-- Limits and fairness: the numbers that the database itself holds requests to; the requests that wait
+-- and the bytes that are kept, by account; the rank by which surfaces take turns; and the
 -- openings that are put off.
 --
--- Who takes requests counts what is taken, the sequencer what is decided; neither waits for the other.
+-- The login that takes requests counts what is taken, the sequencer what is decided; neither waits for the other.
 
 -- The deployment's own numbers: one row, which `tallystick migrate` writes and no login changes. Without
 -- it no request is taken. Of operators' requests fewer may wait than of all; an account has one part in
@@ -96,7 +96,7 @@ GRANT SELECT, INSERT, UPDATE ON account_decisions, log_decisions TO tallystick_s
 CREATE POLICY writer ON account_decisions TO tallystick_sequencer USING (true) WITH CHECK (true);
 CREATE POLICY writer ON log_decisions TO tallystick_sequencer USING (true) WITH CHECK (true);
 
--- What waits, of all and of an account; the most that may wait of it, which is its share of what is free;
+-- The requests that wait, of all and of an account; the most that may wait of it, which is its share of what is free;
 -- the bytes that are kept of it and of all, and the most of each; what a row counts besides what it says; the
 -- rank that is served, and how long a turn is. Of all, it reads what is committed: accounts that count at one
 -- time may each find the same places free.

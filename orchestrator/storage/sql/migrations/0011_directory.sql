@@ -1,6 +1,6 @@
 -- Public: the directory of surfaces and operators, counted from the log as it is written.
 
--- What the directory needs to know of a contract (core/world/contract.py): its motion, empty where it is not
+-- The directory's facts of a contract (core/world/contract.py): its motion, empty where it is not
 -- counted, what was stated, and since when outcomes wait for a statement and for a payout.
 ALTER TABLE contracts
     ADD COLUMN motion text NOT NULL DEFAULT '',
@@ -8,7 +8,7 @@ ALTER TABLE contracts
     ADD COLUMN unstated_ms bigint NOT NULL DEFAULT 0,
     ADD COLUMN unpaid_ms bigint NOT NULL DEFAULT 0;
 
--- How often the log says what (core/world/tally.py). Zero and empty words stand for all; `size` is the number of
+-- The numbers of things that the log says (core/world/tally.py). Zero and empty words stand for all; `size` is the number of
 -- digits of a contract's budget or, of times, their class. `units` may fall again: what was stated is
 -- added up, and a statement can state less than the last one. `positions` are the newest.
 CREATE TABLE tallies (

@@ -1,10 +1,10 @@
--- How deals come about: openings that are tried again, versions of a proposal, standing offers.
+-- The ways to a deal: openings that are tried again, versions of a proposal, standing offers.
 
 GRANT SELECT ON contracts, standings TO tallystick_definer;
 
 -- Openings ------------------------------------------------------------------------------------------
 
--- What became of opening a contract that both parties have signed. `intent_key` is that of the
+-- The opening of a contract that both parties have signed, as far as it is. `intent_key` is that of the
 -- transaction under way, `asked` how many there were; `tries` also counts the looks at the owner's funds.
 -- `waits_for` is the limit for which it was put off, `reason` why the last try came to nothing, and
 -- `next_ms` when it is due again: never while a transaction is under way.
@@ -127,8 +127,8 @@ CREATE POLICY answerer ON counters FOR INSERT TO tallystick_api WITH CHECK (
     )
 );
 
--- How many operators hold a place of an offer, this one apart; how many proposals this one has from it
--- that may still become contracts; how many of its contracts have room for one more outcome; and what
+-- The use of an offer: the operators that hold a place of it, this one apart; the proposals that this one has from it
+-- and that may still become contracts; those of its contracts that have room for one more outcome; and what
 -- it may have next. A place is held by what may become a contract, and by every contract.
 CREATE FUNCTION offer_use(of_log bytea, of_offer bytea, by_operator text) RETURNS TABLE (
     others bigint, waiting bigint, unused bigint, budget_units numeric

@@ -1,4 +1,4 @@
--- What other systems sign their reports with. Stripe shows no key, and Segment need not: each signs by a
+-- The secrets by which other systems sign their reports. Stripe shows no key, and Segment need not: each signs by a
 -- secret that it shares with the surface's owner. So the owner makes a delegate's key for it, which is kept
 -- here with that secret, and the database hands it out to the bearer of a signature, for that report.
 

@@ -1,7 +1,7 @@
 -- Webhooks: what the log says, sent to URLs of accounts. The log is the queue: a webhook has a cursor in
 -- it, and only a few deliveries that wait.
 
--- How far the courier has read a log, and its offers. What it reads goes to the webhooks that have all
+-- The places up to which the courier has read a log, and its offers. What it reads goes to the webhooks that have all
 -- before it.
 CREATE TABLE couriers (
     log_id word PRIMARY KEY,
@@ -46,7 +46,7 @@ CREATE TABLE webhook_secrets (
     PRIMARY KEY (webhook, secret)
 );
 
--- What is on its way to a webhook, or was: at most one message about an entry, or about an offer, whose
+-- Messages that are on their way to a webhook, or were: at most one message about an entry, or about an offer, whose
 -- `position` is minus its number. `next_ms` is when it is tried next, `status` and `fault` what came of
 -- the last try.
 CREATE TABLE deliveries (
@@ -82,7 +82,7 @@ GRANT SELECT, UPDATE (cursor, offer, due_ms, failing_since_ms, disabled_ms, reas
 GRANT SELECT ON webhook_secrets TO tallystick_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON deliveries TO tallystick_worker;
 
--- Who may hear what an account hears may list its webhooks. To make, change or remove one takes the
+-- A key that may hear what an account hears may list its webhooks. To make, change or remove one takes the
 -- wallet's own key: a webhook that a stolen delegate left behind would outlive it.
 CREATE FUNCTION may_hear(audience text, surface bytea) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = public, pg_temp
@@ -160,7 +160,7 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- What an owner is told of an action that it is to carry out: its own id of the lead, and the
+-- The owner's part of an action that it is to carry out: its own id of the lead, and the
 -- parameters, which are the requesting operator's own words of this lead: the log shows every commitment,
 -- and an action can name any. No row once the lead is erased, or while no webhook of the owner waits.
 GRANT SELECT ON private_payloads TO tallystick_definer;

@@ -1,4 +1,4 @@
--- What bounds all that accounts make grow beside the log, whoever has the API's password: so many rows of
+-- Bounds of all that accounts make grow beside the log, whoever has the API's password: so many rows of
 -- an account where there is a number, and so many bytes of each table, since accounts are free. What has
 -- become full is refused, and the database goes on.
 

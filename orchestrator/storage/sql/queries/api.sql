@@ -19,7 +19,7 @@ SELECT pg_notify('tallystick_sign_ins', '') FROM asked;
 SELECT code, detail FROM sign_ins WHERE secret_hash = sha256(presented()) AND code IS NOT NULL;
 
 -- name: sign_ins_are_full
--- Whether no more sign-ins may wait.
+-- True if no more sign-ins may wait.
 SELECT sign_ins_are_full(10000) AS is_full;
 
 -- name: key_page
@@ -320,8 +320,8 @@ VALUES (%(log_id)s, %(contract_id)s, %(surface)s, %(operator)s, %(owner)s, %(ter
 ON CONFLICT (log_id, contract_id) DO NOTHING;
 
 -- name: open_proposals
--- How many proposals of an operator its owners can still accept, but for the one that is answered; and how
--- many of the last day this owner can still accept, or was left with: its list shows them all the same. The
+-- The number of an operator's proposals that owners can still accept, but for the one that is answered; and
+-- that of the last day's which this owner can still accept, or was left with: its list shows them all the same. The
 -- versions of a deal, of which there are ten at most, count once.
 WITH undecided AS (
     SELECT contract_id, owner, created_ms,
@@ -529,12 +529,12 @@ SELECT display_name, contact, capabilities, agent_id, agent_checked_ms, updated_
 FROM operator_profiles WHERE account = (SELECT current_account());
 
 -- name: public_profile
--- What an owner of a surface may read of an operator's profile.
+-- The part of an operator's profile that an owner of a surface may read.
 SELECT display_name, contact, capabilities, agent_id, agent_checked_ms, updated_ms, is_public
 FROM public_profile(%(log_id)s, %(account)s);
 
 -- name: carded_profile
--- What all the world may read of an operator's profile; none unless it is public.
+-- The part of an operator's profile that all the world may read; none unless it is public.
 SELECT display_name, capabilities, agent_id FROM carded_profile(%(account)s);
 
 -- name: put_profile

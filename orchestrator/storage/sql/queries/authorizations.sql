@@ -1,7 +1,7 @@
 -- Queries of authorizations (OAuth). A transaction presents the request at first, and then the code.
 
 -- name: are_full
--- Whether no more authorizations may be begun.
+-- True if no more authorizations may be begun.
 SELECT authorizations_are_full(50000) AS is_full;
 
 -- name: begin
@@ -15,7 +15,7 @@ VALUES (sha256(presented()), sha256(%(browser)s), %(client)s, %(redirect_uri)s, 
     %(challenge)s, %(scopes)s, %(nonce)s, clock_ms(), clock_ms() + %(ttl_ms)s);
 
 -- name: asked
--- What was asked by the request that this transaction presents, from the browser that began it, while it
+-- The request that this transaction presents, from the browser that began it, while it
 -- has no answer.
 SELECT request_hash, client, redirect_uri, state, scopes, nonce, created_ms, expires_ms
 FROM authorizations
@@ -35,7 +35,7 @@ DELETE FROM authorizations
 WHERE request_hash = sha256(presented()) AND browser_hash = sha256(%(browser)s) AND code_hash IS NULL;
 
 -- name: granted
--- What the code that this transaction presents was given for.
+-- The grant of the code that this transaction presents.
 SELECT client, redirect_uri, challenge, scopes, message, signature,
     used_ms IS NOT NULL AS is_used, code_expires_ms <= clock_ms() AS is_expired
 FROM authorizations WHERE code_hash = sha256(presented());

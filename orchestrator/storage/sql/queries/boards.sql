@@ -23,7 +23,7 @@ SELECT item, holder, holder_key, holder_name, fence, taken_ms, expires_ms
 FROM board_leases(%(log_id)s, %(board)s, NULL, %(after)s, %(limit)s);
 
 -- name: holds
--- Whether the live lease of an item has this fence and this key.
+-- True if the live lease of an item has this fence and this key.
 SELECT count(*) > 0 AS holds FROM board_leases(%(log_id)s, %(board)s, %(item)s, '', 1) AS l
 WHERE l.fence = %(fence)s AND l.holder_key = %(key)s;
 

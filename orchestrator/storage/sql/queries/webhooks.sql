@@ -9,11 +9,11 @@ FROM checkpoints WHERE log_id = %(log_id)s::bytea
 ON CONFLICT (log_id) DO NOTHING;
 
 -- name: courier
--- How far the courier has read.
+-- The positions up to which the courier has read.
 SELECT cursor, offer FROM couriers WHERE log_id = %(log_id)s;
 
 -- name: lock_courier
--- How far the courier has read; no other reads on until this transaction ends.
+-- The positions up to which the courier has read; no other reads on until this transaction ends.
 SELECT cursor, offer FROM couriers WHERE log_id = %(log_id)s FOR UPDATE;
 
 -- name: put_courier
@@ -22,7 +22,7 @@ UPDATE couriers SET cursor = coalesce(%(cursor)s, cursor), offer = coalesce(%(of
 WHERE log_id = %(log_id)s;
 
 -- name: matched
--- Which entries go to which webhooks: of those that have all before them, or to this one. An answer to a
+-- Entries with the webhooks that they go to: those that have all before them, or to this one. An answer to a
 -- request is about the operator that asked.
 SELECT w.webhook, t.position, t.kind
 FROM jsonb_to_recordset(%(rows)s::jsonb) AS t (
@@ -47,7 +47,7 @@ SELECT max(number) AS number FROM (
 ) AS next;
 
 -- name: matched_offers
--- Which offers go to which webhooks: of those that have all before them, or to this one. An offer is told
+-- Offers with the webhooks that they go to: those that have all before them, or to this one. An offer is told
 -- to operators of its level.
 SELECT w.webhook, -o.number AS position, 'offer.published' AS kind
 FROM offers o
@@ -74,7 +74,7 @@ WHERE webhook = %(webhook)s AND disabled_ms IS NULL
 FOR UPDATE;
 
 -- name: waiting
--- How many deliveries of each of these webhooks wait.
+-- The number of deliveries that wait, of each of these webhooks.
 SELECT webhook, count(*) FROM deliveries
 WHERE webhook = ANY (%(webhooks)s::bytea[]) AND state = 'waiting'
 GROUP BY webhook;
@@ -140,7 +140,7 @@ WHERE webhook = %(webhook)s AND (expires_ms IS NULL OR expires_ms > clock_ms())
 ORDER BY created_ms DESC, secret LIMIT 2;
 
 -- name: requested_action
--- What an owner is told of an action that it is to carry out.
+-- The owner's part of an action that it is to carry out.
 SELECT state, expires_ms, external_id, parameters
 FROM requested_action(%(log_id)s, %(position)s, %(webhook)s);
 
@@ -214,7 +214,7 @@ ORDER BY w.created_ms, w.webhook
 LIMIT 100;
 
 -- name: disabled
--- How many of the caller's webhooks were disabled.
+-- The number of the caller's webhooks that were disabled.
 SELECT count(*) AS count FROM webhooks WHERE log_id = %(log_id)s AND disabled_ms IS NOT NULL;
 
 -- name: change
