@@ -1,7 +1,8 @@
-"""The gathering of work that comes one by one: what comes while some is under way goes together.
+"""Request coalescing: what comes while a transaction is under way goes together in the next one.
 
-Who comes alone waits for nothing. Under load a transaction's beginning and end, its flush to the
-disk and the way to another thread are paid once for many, and not once for each.
+It is what databases call group commit, for whole transactions. An item that comes alone waits for
+nothing. Under load a transaction's beginning and end, its flush to the disk and the way to another
+thread are paid once for many items, and not once for each.
 """
 
 from asyncio import CancelledError, Future, get_running_loop
@@ -65,11 +66,11 @@ class Gathering(Generic[Item, Outcome]):
     async def _call_of(
         self, group: Hashable, place: _Place[Item, Outcome]
     ) -> list[_Place[Item, Outcome]]:
-        """Wait until called, and return the batch to work on; none if another did."""
+        """Wait until called, and return the batch to work on; none if another has done the work."""
         try:
             return await place.called
         except CancelledError:
-            # Who was called and goes away leaves the work to another.
+            # One that was called and goes away leaves the work to another.
             if not place.called.cancelled() and (batch := place.called.result()):
                 self._call_next(group, batch[1:])
             raise

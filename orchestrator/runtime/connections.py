@@ -38,7 +38,8 @@ BACKLOG = 256
 # Descriptors for all else: the database, the node, and connections that are about to be closed.
 SPARE_FILES = 4 * BACKLOG
 _POLL_S = 0.01
-# Who takes an answer slower than this in its time takes it for ever: 1 KB a second.
+# The least bytes of an answer that a peer takes in `take_s`, which is 1 KB a second: one that is
+# slower could hold its connection for good.
 LEAST_TAKEN = 30_000
 # The time beyond that of a stop in which the server's thread ends.
 _END_S = 3

@@ -86,7 +86,7 @@ OLD_STATES = 8
 # How long the workers have to end, once they are to stop.
 STOP_S = 10.0
 
-# Of whoever watches: few, and each with several connections at most.
+# Those who read health and metrics are few, and each has several connections at most.
 HEALTH_BOUNDS = Bounds(100, 50)
 
 _log = logging.getLogger("tallystick.serve")
