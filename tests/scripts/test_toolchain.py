@@ -205,7 +205,7 @@ def python_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("import time", "The core is pure"),
         ("from orchestrator import log", "A package imports only from the lines below its own"),
-        ("import psycopg", "Only the database module speaks to PostgreSQL"),
+        ("import psycopg", "Only the database and its schema speak to PostgreSQL"),
         ("import web3", "Only the contract caller speaks to a chain"),
     ],
 )
