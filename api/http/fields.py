@@ -17,6 +17,7 @@ from orchestrator.core.common import names
 from orchestrator.core.common.keccak import to_checksum_address
 from orchestrator.core.common.units import parse_amount, parse_time_ns
 from orchestrator.core.entries.kinds import KINDS
+from orchestrator.core.entries.receipt import MAX_PATH
 from orchestrator.core.entries.webhook import WEBHOOK_EVENTS
 from orchestrator.core.log.bundle import MAX_BUNDLE
 
@@ -30,12 +31,15 @@ MAX_MEMORY_BYTES = 8_192
 # The log's words give times and positions 40 bits.
 MAX_TIME_S = 2**40 - 1
 MAX_POSITION = 2**40 - 1
+# Longer ones no receipt has.
+MAX_CHECKPOINT_SIGNATURE_BYTES = 4_096
 NAME_PATTERN = f"^{names.SHORT_NAME_PATTERN}$"
 
 _WORD_PATTERN = r"^0x[0-9a-f]{64}$"
 _WORDS_PATTERN = r"^0x[0-9a-f]{64}(,0x[0-9a-f]{64}){0,9}$"
 _NAME_START_PATTERN = r"^[ -~]{1,32}$"
 _ADDRESS_PATTERN = r"^0x[0-9a-fA-F]{40}$"
+_BYTES_PATTERN = r"^0x([0-9a-f]{2})*$"
 _SIGNATURE_PATTERN = r"^0x([0-9a-fA-F]{2})*$"
 _UNITS_PATTERN = r"^(0|[1-9][0-9]{0,77})$"
 _LEAD_CURSOR_PATTERN = r"^[!-~]([ -~]{0,30}[!-~])?\.0x[0-9a-f]{64}$"
@@ -173,6 +177,20 @@ EntryKinds = Annotated[
     AfterValidator(_check_kinds),
 ]
 Hashes = Annotated[list[Word], Field(max_length=128)]
+# Of a receipt, in the one form in which `verify` takes it.
+InclusionPath = Annotated[
+    list[Word], Field(max_length=MAX_PATH, description="RFC 9162 §2.1.3, from the leaf upwards.")
+]
+CheckpointSignature = Annotated[
+    str,
+    Field(
+        pattern=_BYTES_PATTERN,
+        max_length=2 + 2 * MAX_CHECKPOINT_SIGNATURE_BYTES,
+        description="The publisher's, in lower-case hex: 65 bytes r ‖ s ‖ v of a key, or what an "
+        "ERC-1271 contract takes.",
+        examples=["0x" + "5f" * 64 + "1b"],
+    ),
+]
 
 
 # --- Numbers and times ----------------------------------------------------------------------------
@@ -190,9 +208,21 @@ Digits = BeforeValidator(_check_digits)
 Position = Annotated[
     int, Field(ge=0, le=MAX_POSITION, description="A position in the log."), Digits
 ]
-Size = Annotated[int, Field(ge=1, le=MAX_POSITION), Digits]
+PositionOrNone = Annotated[
+    int, Field(ge=0, le=MAX_POSITION, description="A position in the log; 0 for none.")
+]
+Size = Annotated[
+    int, Field(ge=1, le=MAX_POSITION, description="A number of entries, from 1 on."), Digits
+]
+TreeSize = Annotated[
+    int, Field(ge=0, le=MAX_POSITION, description="A number of entries: those of the tree.")
+]
+Count = Annotated[int, Field(ge=0, le=MAX_POSITION, description="A whole number.")]
 TimeMs = Annotated[
     int, Field(ge=0, description="UTC milliseconds since 1970.", examples=[1_772_368_200_000])
+]
+DurationMs = Annotated[
+    int, Field(ge=0, description="A length of time in milliseconds.", examples=[604_800_000])
 ]
 TimeS = Annotated[int, Field(ge=0, le=MAX_TIME_S, examples=[1_772_368_200])]
 Bps = Annotated[int, Field(ge=0, le=10_000, description="Hundredths of a percent.")]

@@ -8,13 +8,19 @@ from api.http.answers import NEXT_AFTER
 from api.http.fields import (
     Address,
     Bps,
+    CheckpointSignature,
+    Count,
+    DurationMs,
     EntryHex,
     EntryKind,
     Hashes,
+    InclusionPath,
     Position,
+    PositionOrNone,
     Signature,
     Size,
     TimeMs,
+    TreeSize,
     Units,
     Word,
 )
@@ -41,8 +47,8 @@ class ContractRules(BaseModel):
     budget_units: Units
     opens_at_ms: TimeMs
     deadline_ms: TimeMs
-    attribution_window_ms: TimeMs
-    holdback_period_ms: TimeMs
+    attribution_window_ms: DurationMs
+    holdback_period_ms: DurationMs
     statements_until_ms: TimeMs = Field(
         description="After it the escrow takes statements of reversals alone."
     )
@@ -164,7 +170,7 @@ class Log(BaseModel):
     publisher: Address
     verifier: Address
     tokens: list[Token]
-    size: Position
+    size: TreeSize
     forked_at_s: int | None = Field(
         description="When the chain had the log marked as forked, UTC seconds; null if it has not. "
         "The publisher of a forked log has told two histories; nothing more is anchored."
@@ -175,7 +181,7 @@ class Checkpoint(BaseModel):
     """A signed state of the log. Any account can anchor it with the publisher's signature."""
 
     log_id: Word
-    size: Position
+    size: TreeSize
     root: Word
     time_ms: TimeMs = Field(description="The log's own clock: the last receipt that it shows.")
     signature: Signature
@@ -213,15 +219,27 @@ class SettingsView(BaseModel):
 # --- Entries --------------------------------------------------------------------------------------
 
 
+# The fields of openings that are positions, and the ends of the names of amounts, times, shares.
+POSITIONS = frozenset({"cause", "counted", "of", "previous"})
+_NUMBERS = {"_units": Units, "_ms": TimeMs, "_bps": Bps}
+
+
 def _opening_model(opening: Any) -> type[BaseModel]:
     """Return the model of an opening's JSON: words in hex, numbers, amounts, a state's name."""
-    types: dict[type, Any] = {bytes: Word, int: TimeMs, str: str, bool: bool}
+    types: dict[type, Any] = {bytes: Word, str: str, bool: bool}
     fields: Any = {
-        name: (Units if name.endswith("_units") else types[hint], ...)
+        name: (_number_type(name) if hint is int else types[hint], ...)
         for name, hint in get_type_hints(opening).items()
     }
     text: str = opening.__doc__.partition("\n")[0]
     return create_model(opening.__name__, __doc__=text, **fields)
+
+
+def _number_type(name: str) -> Any:
+    """Return the type of an opening's number, which its name tells."""
+    if name in POSITIONS:
+        return PositionOrNone
+    return next((found for end, found in _NUMBERS.items() if name.endswith(end)), Count)
 
 
 # The table of kinds lists the openings, so the union is made at run time, where mypy cannot see it.
@@ -304,7 +322,7 @@ class InclusionProof(BaseModel):
     """RFC 9162 §2.1.3, from the leaf upwards."""
 
     position: Position
-    size: Position
+    size: TreeSize
     root: Word
     path: Hashes
 
@@ -312,9 +330,9 @@ class InclusionProof(BaseModel):
 class ConsistencyProof(BaseModel):
     """RFC 9162 §2.1.4."""
 
-    old_size: Position
+    old_size: TreeSize
     old_root: Word
-    new_size: Position
+    new_size: TreeSize
     new_root: Word
     path: Hashes
 
@@ -324,7 +342,7 @@ class RunProof(BaseModel):
 
     first: Position
     count: int
-    size: Position
+    size: TreeSize
     root: Word
     path: Hashes
 
@@ -357,15 +375,15 @@ class ReceiptEntry(LogEntry):
     role: str = Field(
         description="Its part in this receipt.", json_schema_extra={"enum": list(ROLES)}
     )
-    path: Hashes
+    path: InclusionPath
 
 
 class ReceiptCheckpoint(BaseModel):
     """The signed checkpoint under which a receipt's entries are proven."""
 
-    size: Position
+    size: TreeSize
     root: Word
-    signature: Signature
+    signature: CheckpointSignature
 
 
 class PendingEntry(BaseModel):
