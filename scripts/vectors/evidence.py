@@ -7,7 +7,7 @@ computed nowhere.
 
 All lists hold flat objects of one shape: `entries`, `openings`, `positions` and `proofs` are
 parallel, exhibit by exhibit; an opening that is not shown is empty. `contracts` are those of every
-case; a log is registered by `registrant` under `origin`.
+case, with ids in `escrow_domain`; a log is registered by `registrant` under `origin`.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from orchestrator.core.log.opening import encode_opening
 from orchestrator.core.world.contract import rules_of
 from scripts.vectors.cases import outcomes, reversals, totals
 from scripts.vectors.cases.claims import ClaimVector, claims, refutations
-from scripts.vectors.cases.model import ALL, ORIGIN, REGISTRANT, Json, Log, Vector
+from scripts.vectors.cases.model import ALL, ESCROW, ORIGIN, REGISTRANT, Json, Log, Vector
 from scripts.vectors.signatures import encode_terms
 
 
@@ -41,6 +41,7 @@ def table() -> Json:
             for name, found in deals.items()
         ],
         "disproofs": [_case(vector) for vector in disproofs()],
+        "escrow_domain": ESCROW._asdict(),
         "origin": ORIGIN,
         "refutations": [_case(vector) | _claimed(vector) for vector in refutations()],
         "registrant": REGISTRANT,

@@ -1,10 +1,12 @@
 """The core against the vector files, which forge reads too; scripts/vectors writes them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from eth_abi.abi import decode as abi_decode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
@@ -49,6 +51,7 @@ from orchestrator.core.log.entry import (
 from orchestrator.core.log.opening import encode_opening, payload_of, read_opening
 
 FOLDER = Path(__file__).resolve().parent
+EVIDENCE = json.loads((FOLDER / "evidence.json").read_text())
 ENTRIES = json.loads((FOLDER / "entries.json").read_text())
 MERKLE = json.loads((FOLDER / "merkle.json").read_text())
 SIGNATURES = json.loads((FOLDER / "signatures.json").read_text())
@@ -286,3 +289,42 @@ def test_invalid_signatures(row: dict[str, str]) -> None:
     with pytest.raises(TermsError) as caught:
         recover(unhex(row["digest"]), unhex(row["signature"]))
     assert caught.value.code == row["reason"]
+
+
+def names_in(value: object) -> set[str]:
+    """Return the names of all members in a document."""
+    if isinstance(value, dict):
+        return {*value}.union(*(names_in(each) for each in value.values()))
+    return set().union(*map(names_in, value)) if isinstance(value, list) else set()
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.json")), ids=lambda file: file.stem)
+def test_the_page_names_every_member_and_reason_of_a_file(file: Path) -> None:
+    page = (FOLDER / "README.md").read_text()
+    intro, *sections = page.split("\n## ")
+    text = intro + next(one for one in sections if one.startswith(f"{file.name}\n"))
+    document = json.loads(file.read_text())
+    # What stands in terms and openings is described elsewhere.
+    for table, member in (("terms", "terms"), ("openings", "opening")):
+        for row in document.get(table, []):
+            row[member] = None
+    lists = [rows for rows in document.values() if isinstance(rows, list)]
+    reasons = {row["reason"] for rows in lists for row in rows if "reason" in row}
+    assert names_in(document) | reasons <= set(re.findall(r"`([\w-]+)`", text))
+
+
+def test_the_page_about_evidence_names_every_kind_and_error() -> None:
+    page = (FOLDER.parents[1] / "docs/evidence.md").read_text()
+    tables = ("claims", "disproofs", "refutations", "reversals")
+    rows = [row for table in tables for row in EVIDENCE[table]]
+    assert f"has {len(rows)} cases" in page
+    said = {row["error"] for row in rows} | {row["kind"] for row in rows if "kind" in row}
+    assert said - {"", "nonsense"} <= set(re.findall(r"`(\w+)`", page))
+
+
+def test_the_ids_of_evidence_are_of_its_domain() -> None:
+    types = [member.split(" ")[0] for member in TERMS_TYPE[len("Terms(") : -1].split(",")]
+    domain = Domain(**EVIDENCE["escrow_domain"])
+    for row in EVIDENCE["contracts"]:
+        terms = Terms.from_abi(abi_decode(types, unhex(row["terms"])))
+        assert contract_id(terms, domain) == unhex(row["contract_id"])
