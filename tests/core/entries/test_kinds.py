@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -16,7 +16,14 @@ from orchestrator.core.common.errors import EntryError
 from orchestrator.core.entries import kinds
 from orchestrator.core.entries.kinds import KINDS, ROLES, Clock, Kind, Projection, advance, kind_of
 from orchestrator.core.log.entry import Entry, ascii_text, ascii_word, unpack_outcome
-from orchestrator.core.log.opening import Opening, Record
+from orchestrator.core.log.opening import (
+    Opening,
+    Record,
+    decode_opening,
+    encode_opening,
+    opening_json,
+    read_opening,
+)
 from orchestrator.core.world.world import World
 
 ROOT = Path(__file__).parents[3]
@@ -93,6 +100,58 @@ def test_the_page_about_entries_says_what_the_table_says() -> None:
             for name in opening._fields
         ]
         assert f"| {names} | {', '.join(fields)} |" in page
+
+
+JSON_FORMS = {
+    "any 32 bytes": bytes(range(32)),
+    "a label: printable ASCII, padded by zeros on the right": "paid",
+    "UTC milliseconds, below 2^63": 2**63 - 1,
+    "base units, below 2^80": 2**80 - 1,
+    "0 or 1": True,
+    "a whole number below 2^40": 2**40 - 1,
+}
+
+
+def test_the_page_says_how_each_member_of_an_opening_is_written() -> None:
+    page = (ROOT / "docs/entries.md").read_text()
+    forms: dict[str, Any] = {}
+    for members, word in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| ([^|]+) \|", page, re.MULTILINE):
+        forms |= dict.fromkeys(re.findall(r"\w+", members), JSON_FORMS.get(word))
+    members = {name for opening in get_args(Opening) for name in opening._fields}
+    assert {name for name, most in forms.items() if most is not None} == members
+    for opening in get_args(Opening):
+        most = opening(*(forms[name] for name in opening._fields))
+        shown = opening_json(most)
+        assert list(shown) == list(opening._fields)
+        assert read_opening(opening, shown) == most == decode_opening(opening, encode_opening(most))
+        for name, value in zip(opening._fields, most, strict=True):
+            if type(value) is int:
+                assert type(shown[name]) is (str if name.endswith("_units") else int)
+                with pytest.raises(EntryError):
+                    encode_opening(most._replace(**{name: value + 1}))
+
+
+def test_what_the_page_says_is_refused_is() -> None:
+    page = (ROOT / "docs/entries.md").read_text()
+    codes = re.findall(
+        r"^\| [^|]+ \| `([a-z-]+)` \|$", page.split("### An example")[0], re.MULTILINE
+    )
+    vectors = json.loads((ROOT / "tests/vectors/entries.json").read_text())["entries"]
+    data = bytearray.fromhex(next(one for one in vectors if one["kind"] == "outcome")["data"][2:])
+    data[255] = 1
+    found = []
+    with pytest.raises(EntryError) as refused:
+        unpack_outcome(kinds.decode(bytes(data)).payload)
+    found.append(refused.value.code)
+    # Each fault is added to those before it, which it is told before.
+    for at, value in ((128, 0x1F), (192, 0x80), (0, 0)):
+        data[at] = value
+        with pytest.raises(EntryError) as refused:
+            kinds.decode(bytes(data))
+        found.append(refused.value.code)
+    with pytest.raises(EntryError) as refused:
+        kinds.decode(bytes(data) + b"\0")
+    assert [refused.value.code, *found[::-1]] == codes
 
 
 def test_the_example_of_the_page_is_an_entry_of_the_vectors() -> None:
