@@ -8,13 +8,15 @@ from typing import Any, cast
 from urllib.request import Request, urlopen
 
 import pytest
+from eth_abi.abi import decode as abi_decode
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.client.http import Client
 from orchestrator.core.common.errors import DomainError, ProofError
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.common.keccak import to_checksum_address
+from orchestrator.core.common.keccak import keccak, to_checksum_address
 from orchestrator.core.deals.terms import checkpoint_digest, recover
+from orchestrator.core.log.merkle import leaf_hash, verify_run
 from orchestrator.verify.served_anchors import ServedAnchor, check_anchor, served_anchors
 from tests.support.http_server import serving_json
 from tests.support.market import DONE, FALSE, PLAIN, Market
@@ -22,6 +24,7 @@ from tests.support.terms import OWNER
 from tests.support.worlds import word
 
 PAGE = Path(__file__).parents[2].joinpath("docs/checking.md").read_text()
+SETTLED = "Settled(bytes32,uint256)"
 ANCHORS = [
     ServedAnchor(size, word(f"root {size}"), word(f"transaction {size}"), size, size)
     for size in (3, 7)
@@ -121,6 +124,92 @@ def paid_receipt(market: Market) -> dict[str, Any]:
     return receipt
 
 
+def check_what_was_signed(node: Node, receipt: dict[str, Any], settlement: bytes) -> None:
+    """Find terms and signatures on chain by the page about them, and check them by its words."""
+    text = Path(__file__).parents[2].joinpath("docs/signatures.md").read_text()
+    selectors = dict(
+        re.findall(r"^\| `(\w+\([\w,\[\]]*\))` of .*\| `(0x[0-9a-f]{8})` \|$", text, re.MULTILINE)
+    )
+    opened = re.search(r"its topic 0 is `(0x[0-9a-f]{64})`", text)
+    terms_type = re.search(r"^Terms\(.*\)$", text, re.MULTILINE)
+    assert opened is not None
+    assert terms_type is not None
+
+    def digest(name: str, contract: str, *struct: bytes) -> bytes:
+        domain = (
+            "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+        )
+        assert f"`{domain}`" in text
+        assert f"`{name}` | `1` | `chain_id`, `{contract}`" in text
+        words = [keccak(each) for each in (domain.encode(), name.encode(), b"1")]
+        address = bytes.fromhex(receipt[contract][2:]).rjust(32, b"\0")
+        separator = keccak(b"".join([*words, receipt["chain_id"].to_bytes(32), address]))
+        return keccak(b"\x19\x01" + separator + keccak(b"".join(struct)))
+
+    wanted = {
+        "address": receipt["escrow"],
+        "topics": [opened[1], receipt["contract_id"]],
+        "fromBlock": "0x0",
+        "toBlock": "latest",
+    }
+    (found,) = node.ask("eth_getLogs", wanted)
+    data = bytes.fromhex(found["data"][2:])
+    struct = (keccak(terms_type[0].encode()), data)
+    assert to_hex(digest("Tallystick OutcomeEscrow", "escrow", *struct)) == receipt["contract_id"]
+    members = [each.split(" ")[1] for each in terms_type[0][6:-1].split(",")]
+    terms = dict(zip(members, (data[at : at + 32] for at in range(0, 1024, 32)), strict=True))
+    assert to_hex(terms["logId"]) == receipt["log_id"]
+
+    run = "((bytes32,address,address,address,uint16),uint64,uint64,bytes,uint256[],bytes32[],bytes)"
+    transaction, _ = node.logs(receipt["escrow"], SETTLED, receipt["contract_id"])[-1]
+    call = node.ask("eth_getTransactionByHash", transaction)["input"]
+    if call[:10] == selectors["settle(Checkpoint,Run[])"]:
+        checkpoint = "(bytes32,uint64,bytes32,bytes32[],bytes)"
+        _, runs = abi_decode([checkpoint, f"{run}[]"], bytes.fromhex(call[10:]))
+    else:
+        assert call[:10] == selectors["settle(Group,uint64,uint64,bytes,uint256[],bytes32[],bytes)"]
+        # The arguments of a function are encoded as a struct is, but for the place of the struct.
+        (one,) = abi_decode([run], (32).to_bytes(32) + bytes.fromhex(call[10:]))
+        runs = (one,)
+    (signed,) = (one for one in runs if settlement in one[3])
+    (log_id, *_), size, first, entries, _, proof, signature = signed
+    assert to_hex(log_id) == receipt["log_id"]
+    root = node.call(receipt["event_log"], "rootAt(bytes32,uint64)", to_hex(log_id), f"{size:064x}")
+    leaves = [leaf_hash(entries[place : place + 256]) for place in range(0, len(entries), 256)]
+    verify_run(leaves, first, size, proof, root)
+    verified = "Verified(bytes32 logId,uint64 size,bytes32 root,uint64 first,uint64 count)"
+    assert f"`{verified}`" in text
+    numbers = [each.to_bytes(32) for each in (size, first, len(leaves))]
+    words = (keccak(verified.encode()), log_id, numbers[0], root, *numbers[1:])
+    signer = recover(digest("Tallystick OutcomeEscrow", "escrow", *words), signature)
+    assert bytes.fromhex(signer[2:]) == terms["verifier"][12:]
+
+    registered = re.search(
+        r"`Registered\(bytes32,address,address,string\)` \| `(0x[0-9a-f]+)`", text
+    )
+    assert registered is not None
+    wanted |= {"address": receipt["event_log"], "topics": [registered[1], receipt["log_id"]]}
+    (found,) = node.ask("eth_getLogs", wanted)
+    publisher, origin = abi_decode(["address", "string"], bytes.fromhex(found["data"][2:]))
+    assert origin == receipt["origin"]
+    registrant, named = bytes.fromhex(found["topics"][2][2:]), origin.encode()
+    padded = named + bytes(-len(named) % 32)
+    made = keccak(registrant + (64).to_bytes(32) + len(named).to_bytes(32) + padded)
+    assert to_hex(made) == receipt["log_id"]
+    checkpoint = receipt["checkpoint"]
+    told = "Checkpoint(bytes32 logId,uint64 size,bytes32 root)"
+    assert f"`{told}`" in text
+    words = (
+        keccak(told.encode()),
+        log_id,
+        checkpoint["size"].to_bytes(32),
+        bytes.fromhex(checkpoint["root"][2:]),
+    )
+    signature = bytes.fromhex(checkpoint["signature"][2:])
+    signer = recover(digest("Tallystick EventLog", "event_log", *words), signature)
+    assert signer.lower() == publisher.lower()
+
+
 def test_the_walk_of_the_page_finds_the_numbers_of_a_receipt(market: Market) -> None:
     receipt = paid_receipt(market)
     entries = {item["role"]: item for item in receipt["entries"]}
@@ -143,7 +232,7 @@ def test_the_walk_of_the_page_finds_the_numbers_of_a_receipt(market: Market) -> 
     assert number(node.call(event_log, "forkedAt(bytes32)", log_id)) == 0
 
     escrow, contract_id = receipt["escrow"], receipt["contract_id"]
-    settled = node.logs(escrow, "Settled(bytes32,uint256)", contract_id)
+    settled = node.logs(escrow, SETTLED, contract_id)
     (statement,) = [
         words for _, words in settled if number(words[-5:]) == entries["settlement"]["position"]
     ]
@@ -153,6 +242,11 @@ def test_the_walk_of_the_page_finds_the_numbers_of_a_receipt(market: Market) -> 
     gross_units = [number(words[:32]) + number(words[32:64]) for _, words in paid[: at + 1]]
     assert gross_units[-1] == number(data["payout"][160:192]) > 0
     assert sum(gross_units[:-1]) < number(data["settlement"][160:192]) <= sum(gross_units)
+
+    of_payout = market.owner.get(f"/v1/receipts/{entries['payout']['position']}")["entries"]
+    (stated,) = (one["entry"] for one in of_payout if one["role"] == "settlement")
+    assert number(bytes.fromhex(stated[2:])[160:192]) == sum(gross_units)
+    check_what_was_signed(node, receipt, data["settlement"])
 
     checked = market._run(
         ["verify", "-", "--rpc", market.sandbox.rpc_url, "--json"], json.dumps(receipt)

@@ -78,7 +78,8 @@ class Contract(BaseModel):
     last_settlement: Position
     rules: ContractRules
     terms: TermsDocument | None = Field(
-        description="Null for a contract that was not proposed here: ask the escrow's `termsOf`."
+        description="Null for a contract that was not proposed here: its terms "
+        "stand in the escrow's event `Opened`."
     )
 
 
