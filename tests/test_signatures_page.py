@@ -60,7 +60,9 @@ def written(item: dict[str, Any]) -> str:
     if inner is None:
         return str(item["type"])
     listed = f"({','.join(map(written, inner))})"
-    return item["name"] + listed if "inputs" in item else listed + item["type"][len("tuple") :]
+    if "inputs" in item:
+        return f"{item['name']}{listed}"
+    return f"{listed}{item['type'].removeprefix('tuple')}"
 
 
 @pytest.mark.parametrize(
