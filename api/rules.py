@@ -75,8 +75,8 @@ POLICY = joined(
 QUALIFICATION = rules(422, "fields-count fields-enum fields-open")
 MAPPING = rules(
     422,
-    "currency-malformed currency-unknown day-invalid flag-invalid path-invalid rate-invalid "
-    "rates-empty rates-unordered source-twice value-invalid zone-invalid",
+    "currency-malformed currency-unknown day-invalid event-twice flag-invalid path-invalid "
+    "rate-invalid rates-empty rates-unordered source-twice value-invalid zone-invalid",
 )
 SETTINGS = joined(
     DOCUMENT,
