@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 from orchestrator.runtime.local_servers import LocalPostgres
 
@@ -81,3 +82,60 @@ def promote(replica: LocalPostgres) -> None:
     """Make a replica a server that takes writes."""
     with psycopg.connect(replica.url, autocommit=True) as standby:
         assert standby.execute("SELECT pg_promote()").fetchone() == (True,)
+
+
+def archive_to(server: LocalPostgres, archive: Path) -> None:
+    """Start a server anew that copies each finished file of its WAL to a folder."""
+    archive.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(archive, "nobody", pwd.getpwnam("nobody").pw_gid)
+    settings = {
+        "archive_mode": "on",
+        "archive_command": f"test ! -f {archive}/%f && cp %p {archive}/%f",
+        "archive_timeout": "60",
+    }
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        for name, value in settings.items():
+            admin.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), value))
+    server.stop()
+    server.start()
+
+
+def finish_archive(server: LocalPostgres) -> None:
+    """Wait until a server has archived all that was committed."""
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        (name,) = admin.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone() or ("",)
+        for _ in range(1_000):
+            row = admin.execute(
+                "SELECT last_archived_wal >= %s FROM pg_stat_archiver", [name]
+            ).fetchone()
+            if row == (True,):
+                return
+            admin.execute("SELECT pg_sleep(0.01)")
+    raise AssertionError("the server archives nothing")
+
+
+def recovery(backup: LocalPostgres, folder: Path, archive: Path, **settings: str) -> LocalPostgres:
+    """Return a server that begins with a copy of a back-up and goes on by an archive of WAL.
+
+    `settings` say where it shall end; without any it is the end of the archive. It archives nothing
+    itself: its new timeline there would lead the next recovery astray.
+    """
+    folder.mkdir()
+    data = folder / "data"
+    shutil.copytree(backup.folder / "data", data)
+    lines = {"restore_command": f"cp {archive}/%f %p", "archive_mode": "off", **settings}
+    with (data / "postgresql.auto.conf").open("a") as file:
+        file.writelines(f"{name} = '{value}'\n" for name, value in lines.items())
+    (data / "recovery.signal").touch()
+    return _adopt(backup, folder)
+
+
+def wait_until_promoted(server: LocalPostgres) -> None:
+    """Wait until a server has ended its recovery and takes writes."""
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        for _ in range(1_000):
+            if admin.execute("SELECT pg_is_in_recovery()").fetchone() == (False,):
+                return
+            admin.execute("SELECT pg_sleep(0.01)")
+    raise AssertionError("the recovery does not end")

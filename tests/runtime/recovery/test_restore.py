@@ -4,137 +4,26 @@ A market is paid through a real chain. Its cluster is backed up in between, goes
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from orchestrator.client.http import Client
 from orchestrator.core.common.errors import LogError
-from orchestrator.core.deals.terms import checkpoint_digest, sign_digest
-from orchestrator.core.world.contract import rules_of
 from orchestrator.core.world.requests import Settle
-from orchestrator.log.fsck import Checks, findings
-from orchestrator.log.guard.mark import Mark
 from orchestrator.log.inbox import Submission, submit
-from orchestrator.log.reader import LogReader
-from orchestrator.log.tree import Checkpoint
-from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.runtime.migration import begin_log, prepare_schema
-from orchestrator.runtime.recovery.restore import Parties, Restored, restore
-from orchestrator.runtime.stack import Keys, Stack, Surroundings
-from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, SimulatedClock, key_of
-from orchestrator.storage.database import SEQUENCER, WORKER, DatabaseUrls
-from orchestrator.verify.saved_log import SavedLog, save_log
+from orchestrator.runtime.recovery.restore import Restored
+from orchestrator.runtime.stack import Stack
+from orchestrator.simulation.sandbox import SimulatedClock
 from tests.support.clusters import base_backup, cut_off, file_copy, promote, wait_for_replica
-from tests.support.depth import deep_only
-from tests.support.market import PLAIN, Market, Outcome
-from tests.support.servers import CHAIN_START_S, open_as, server_folder
-
-KEYS = Keys(*(key_of(name) for name in Keys._fields))
-
-
-class World:
-    """A market on a cluster of its own, and what is at hand for a move of its database."""
-
-    def __init__(self, folder: Path, server: LocalPostgres, sandbox: Sandbox, mark: Path) -> None:
-        self.folder, self.server, self.sandbox, self.mark = folder, server, sandbox, mark
-        self.site = sandbox.stack.site
-        self.market = Market(sandbox, folder, _no_command)
-
-    def size_on(self, server: LocalPostgres) -> Checkpoint:
-        with open_as(server.url, SEQUENCER) as database:
-            head = LogReader(database, self.site.log_id).checkpoint()
-        assert head is not None
-        return head
-
-    @contextmanager
-    def stack_on(self, urls: DatabaseUrls) -> Iterator[Stack]:
-        with Stack(
-            databases=urls,
-            rpc_url=self.sandbox.rpc_url,
-            site=self.site,
-            keys=KEYS,
-            now_ms=self.sandbox.clock,
-            public_url=self.sandbox.url,
-            speed=0,
-            limits=self.sandbox.stack.limits,
-            around=Surroundings(mark=self.mark),
-        ) as stack:
-            yield stack
-
-    def save(self) -> SavedLog:
-        with Client(self.sandbox.url) as client:
-            save_log(client, self.folder / "saved")
-        return SavedLog(self.folder / "saved")
-
-    def lose(self) -> None:
-        """End the market's own writer and its cluster, as a machine that burns does."""
-        self.sandbox.stack.sequencer.close()
-        self.server.kill()
-
-    def restore_to(self, url: str, source: SavedLog) -> Restored:
-        stack = self.sandbox.stack
-        domain, log_id = stack.chain.event_log_domain, self.site.log_id
-
-        def sign(size: int, root: bytes) -> bytes:
-            return sign_digest(checkpoint_digest(domain, log_id, size, root), key_of("publisher"))
-
-        with open_as(url, SEQUENCER) as database:
-            mark = Mark(self.mark, log_id)
-            to = Parties(
-                database, stack.chain, log_id, stack.publisher, sign, mark, self.sandbox.clock
-            )
-            return restore(source, to, lambda *_: None)
-
-    def check_whole(self, url: str) -> None:
-        chain = self.sandbox.stack.chain
-        checks = Checks(rules=lambda name: rules_of(chain.terms_of(name), name))
-        with open_as(url, SEQUENCER) as writer, open_as(url, WORKER) as worker:
-            assert list(findings(writer, worker, self.site.log_id, checks)) == []
-
-    def go_on(self, stack: Stack) -> None:
-        """Bring what the chain has told into the log, anchor it, and see that it has not forked."""
-        self.sandbox.finalize()
-        for _ in range(20):
-            moved = stack.pipeline.step()
-            stack.drain()
-            self.sandbox.finalize()
-            if not moved:
-                break
-        assert stack.chain.forked_at(self.site.log_id) is None
-        head = stack.log.checkpoint()
-        assert head is not None
-        assert stack.chain.checkpoint(self.site.log_id)[:2] == head[:2]
-
-
-def _no_command(_arguments: list[str], _answer: str) -> Outcome:
-    raise NotImplementedError("these parties do not use the command line")
+from tests.support.moving_market import World, first_sale, moving_market, payouts
+from tests.support.servers import CHAIN_START_S
 
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    with server_folder() as folder, LocalPostgres(folder / "one") as server:
-        mark = folder / "publisher.mark"
-        options = SandboxOptions(
-            folder, CHAIN_START_S * 1000, "moved.example", 0, server.urls(), mark=mark
-        )
-        # What the tests take away from it is missed at its end.
-        with suppress(psycopg.Error), Sandbox(options, lambda _: None) as sandbox:
-            found = World(folder, server, sandbox, mark)
-            try:
-                yield found
-            finally:
-                found.market.close()
-
-
-def first_sale(world: World) -> bytes:
-    contract_id = world.market.open("ada", **PLAIN)
-    world.sandbox.pass_time(3600)
-    world.market.win("ada", "one")
-    world.sandbox.settle("first")
-    return contract_id
+    with moving_market() as world:
+        yield world
 
 
 def leave_unreadable(world: World) -> None:
@@ -148,10 +37,6 @@ def leave_unreadable(world: World) -> None:
                 " VALUES (%s, %s, %s, 'tallystick_api', %s, %s, %s, 1)",
                 (world.site.log_id, 1_000_000 + seq, f"0x{seq:040}", kind, CHAIN_START_S, body),
             )
-
-
-def payouts(stack: Stack, contract_id: bytes) -> int:
-    return sum(one.entry.kind == "payout" for one in stack.log.about(contract_id, -1, 1000))
 
 
 def test_a_back_up_is_refused_and_brought_forward(world: World) -> None:
@@ -250,7 +135,6 @@ def ask_to_settle(world: World, stack: Stack) -> None:
         submit(session, world.site.log_id, account, [Submission("next", Settle(), b"next")])
 
 
-@deep_only
 def test_a_replica_that_has_the_request_and_lacks_its_checkpoint_goes_on(world: World) -> None:
     """The last checkpoint alone is lost: the same requests make the same one again."""
     first_sale(world)
@@ -270,7 +154,6 @@ def test_a_replica_that_has_the_request_and_lacks_its_checkpoint_goes_on(world: 
         assert world.size_on(replica)[:2] == signed[:2]
 
 
-@deep_only
 def test_the_files_of_a_stopped_server_are_an_older_copy_too(world: World) -> None:
     """They lack one request and its checkpoint, whose place the next one would take."""
     first_sale(world)
