@@ -28,10 +28,11 @@ UNITS = sorted([*DEPLOY.rglob("*.service"), *DEPLOY.rglob("*.service.d/*.conf")]
 SERVED_PARTS = tuple(serve.PARTS)
 # A program in a container or a unit, whose arguments follow.
 PROGRAM = "/opt/tallystick/bin/tallystick"
-# What one word of a PromQL expression may be besides a name of ours and a label.
+# What one word of a PromQL expression may be besides a name of ours and a label; `up` is told of each
+# target by Prometheus itself.
 PROMQL = {
     *("absent", "by", "changes", "histogram_quantile", "increase", "le", "level", "max", "min"),
-    *("job", "part", "process", "rate", "status", "sum"),
+    *("instance", "job", "part", "process", "rate", "status", "sum", "up"),
 }
 
 
@@ -290,7 +291,7 @@ def test_alarms_name_numbers_that_are_told() -> None:
 
 
 def test_every_alarm_is_tried() -> None:
-    """`promtool test rules` has run them; here nothing may be left out."""
+    """Prometheus' own tool runs them where it is installed; here nothing may be left out."""
     (group,) = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]
     tried = (DEPLOY / "alerts.test.yml").read_text()
     cases = yaml.safe_load(tried)
@@ -300,6 +301,25 @@ def test_every_alarm_is_tried() -> None:
     given = {each["series"] for case in cases["tests"] for each in case["input_series"]}
     for series in given:
         check_expression(series.replace('job="node"', 'job="tallystick"'))
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_prometheus_finds_each_alarm_when_it_is_due() -> None:
+    done = subprocess.run(
+        ["promtool", "test", "rules", "alerts.test.yml"],
+        cwd=DEPLOY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_answers_the_api_alone_tells_of_connections() -> None:
+    """So an alarm can ask whether any process answers it."""
+    assert "tallystick_connections" in told_names()
+    sight = Sight(Vitals(1, 1, 0, 1, 0, {}), 1)
+    assert b"tallystick_connections" not in Metrics().render(sight)
 
 
 def test_the_dashboard_names_numbers_that_are_told() -> None:
