@@ -28,8 +28,8 @@ UNITS = sorted([*DEPLOY.rglob("*.service"), *DEPLOY.rglob("*.service.d/*.conf")]
 SERVED_PARTS = tuple(serve.PARTS)
 # A program in a container or a unit, whose arguments follow.
 PROGRAM = "/opt/tallystick/bin/tallystick"
-# What one word of a PromQL expression may be besides a name of ours and a label; `up` is told of each
-# target by Prometheus itself.
+# What one word of a PromQL expression may be besides a name of ours and a label. Prometheus itself
+# tells `up`, of each target.
 PROMQL = {
     *("absent", "by", "changes", "histogram_quantile", "increase", "le", "level", "max", "min"),
     *("instance", "job", "part", "process", "rate", "status", "sum", "up"),

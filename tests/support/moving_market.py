@@ -84,8 +84,8 @@ class World:
         with open_as(url, SEQUENCER) as writer, open_as(url, WORKER) as worker:
             assert list(findings(writer, worker, self.site.log_id, checks)) == []
 
-    def go_on(self, stack: Stack) -> None:
-        """Bring what the chain has told into the log, anchor it, and see that it has not forked."""
+    def come_to_rest(self, stack: Stack) -> None:
+        """Bring what the chain has told into the log, and anchor it; see that it has not forked."""
         self.sandbox.finalize()
         for _ in range(20):
             moved = stack.pipeline.step()
@@ -94,6 +94,10 @@ class World:
             if not moved:
                 break
         assert stack.chain.forked_at(self.site.log_id) is None
+
+    def go_on(self, stack: Stack) -> None:
+        """Come to rest, and see that all of the log is anchored."""
+        self.come_to_rest(stack)
         head = stack.log.checkpoint()
         assert head is not None
         assert stack.chain.checkpoint(self.site.log_id)[:2] == head[:2]
@@ -117,13 +121,17 @@ def moving_market(
         options = SandboxOptions(
             folder, CHAIN_START_S * 1000, "moved.example", 0, prepare(server), mark=mark
         )
-        # What the tests take away from it is missed at its end.
-        with suppress(psycopg.Error), Sandbox(options, lambda _: None) as sandbox:
+        sandbox = Sandbox(options, lambda _: None)
+        try:
             found = World(folder, server, sandbox, mark)
             try:
                 yield found
             finally:
                 found.market.close()
+        finally:
+            # What the tests take away from it is missed at its end.
+            with suppress(psycopg.Error):
+                sandbox.close()
 
 
 def first_sale(world: World) -> bytes:
