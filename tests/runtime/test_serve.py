@@ -47,6 +47,8 @@ from tests.support.depth import deep_only
 from tests.support.servers import free_port, server_folder, urls_of
 
 COMMAND = str(Path(sys.executable).with_name("tallystick"))
+# Those of a local deployment, and what the journal calls them.
+OWN_SERVERS = {"postgres": "PostgreSQL", "anvil": "anvil"}
 
 
 @contextmanager
@@ -102,10 +104,13 @@ def served(environment: dict[str, str], port: int, *options: str) -> Iterator[st
 def test_it_serves_and_goes_on_after_a_restart() -> None:
     with server_folder() as home:
         port, environment = free_port(), {"TALLYSTICK_HOME": str(home)}
+        listen = {"TALLYSTICK_LISTEN": f"127.0.0.1:{port}", "TALLYSTICK_SETTLE_EVERY_S": "1"}
+        url = f"http://127.0.0.1:{port}"
         with (
-            served(environment, port) as url,
+            running(environment | listen) as output,
             OperatorClient(url, wallet(key_of("ada")), "ada") as ada,
         ):
+            heard(output, "API on ")
             ada.sign_in()
             with OwnerClient(url, wallet(key_of("owner")), "owner") as owner:
                 owner.sign_in()
@@ -115,6 +120,10 @@ def test_it_serves_and_goes_on_after_a_restart() -> None:
                 assert (answer["status"], answer["verdict"]) == ("done", "accepted")
                 leads = owner.pages(f"/v1/surfaces/{surface}/leads", "leads")
                 assert [lead["state"] for lead in leads] == ["buyer"]
+                for name in OWN_SERVERS:
+                    kill_beneath(output, home, name)
+                    event = EventReport(name, "customer", "purchase", "1.50", now_ms())
+                    assert is_decided(owner, surface, event)
             # An operator sees leads from level 1 on.
             assert ada.leads(surface, "buyer") == []
             before = ada.get("/v1/log")
@@ -221,11 +230,10 @@ def test_its_own_servers_are_started_again_and_a_stop_waits_for_no_peer() -> Non
             anchored = size()
             own = f"http://{environment['TALLYSTICK_METRICS']}"
             assert any(is_ready(own) or wait.wait(0.1) for _ in range(600))
-            for name, title in (("postgres", "PostgreSQL"), ("anvil", "anvil")):
-                os.kill(process_of(home, name), signal.SIGKILL)
-                assert heard(output, f"{title} had ended by itself")["level"] == "warning"
+            for name in OWN_SERVERS:
+                kill_beneath(output, home, name)
                 event = EventReport(name, name, "purchase", "1.50", now_ms())
-                assert any(reports(owner, surface, event) or wait.wait(0.1) for _ in range(600))
+                assert is_decided(owner, surface, event)
                 assert any(is_ready(url) or wait.wait(0.1) for _ in range(600))
                 # Its chain, as its database, is as it was.
                 assert any(size() >= anchored or wait.wait(0.1) for _ in range(600))
@@ -235,6 +243,18 @@ def test_its_own_servers_are_started_again_and_a_stop_waits_for_no_peer() -> Non
         assert time.monotonic() - begun < 30
         log = (home / "postgres/postgres.log").read_text()
         assert log.count("starting PostgreSQL") == 2
+
+
+def kill_beneath(output: IO[str], home: Path, name: str) -> None:
+    """Kill a server of a local deployment, and return once it is started again."""
+    os.kill(process_of(home, name), signal.SIGKILL)
+    assert heard(output, f"{OWN_SERVERS[name]} had ended by itself")["level"] == "warning"
+
+
+def is_decided(owner: OwnerClient, surface: str, event: EventReport) -> bool:
+    """Report an event until it is decided; return whether it ever was."""
+    wait = threading.Event()
+    return any(reports(owner, surface, event) or wait.wait(0.1) for _ in range(600))
 
 
 def is_ready(url: str) -> bool:
