@@ -2,9 +2,10 @@
 
     .venv/bin/python -m scripts.assurance.chaos [--faults N] [--outcomes N] [--seed S]
 
-An owner reports so many purchases meanwhile, each until it is acknowledged. In the end each has
-counted once, the payee has their price to the last unit, and a replay and `fsck` find nothing. The
-seed says which faults come in which order; the machine says what they meet.
+An owner reports so many purchases meanwhile, each until it is acknowledged, and those anew that a
+lost end of the database took along. In the end each has counted once, the payee has their price to
+the last unit, the log has not forked, and a replay and `fsck` find nothing. The seed says which
+faults come in which order; the machine says what they meet.
 """
 
 import argparse
@@ -19,12 +20,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -36,6 +38,7 @@ from orchestrator.client.http import Client
 from orchestrator.core.common.errors import DomainError, LocalError, ServerError
 from orchestrator.core.common.units import DAY_S
 from orchestrator.core.deals.site import Site, TokenInfo
+from orchestrator.log.guard.mark import Mark
 from orchestrator.runtime.local_chain import (
     GAS_FUNDS_WEI,
     LocalChainClock,
@@ -48,7 +51,7 @@ from orchestrator.runtime.stack import Keys, listen
 from orchestrator.simulation.sandbox import address_of, key_of
 from orchestrator.storage.database import Unreachable
 from orchestrator.verify.saved_log import save_log
-from tests.support.clusters import base_backup, promote, wait_for_replica
+from tests.support.clusters import base_backup, cut_off, promote, wait_for_replica
 from tests.support.dialects import DIALECTS, answering
 from tests.support.market import GUARDED, PLAIN
 from tests.support.rpc_proxy import Answer, Fault, RpcProxy, honest
@@ -77,6 +80,10 @@ FAULTS_AT_ONCE = 4
 PATIENCE_S = 600.0
 POLL_S = 0.05
 DISK_BYTES = 2 << 30
+# So many purchases more are reported while an end of the database comes to be that will be lost.
+TAIL = 40
+# The words with which a sequencer refuses a database that lacks what was signed.
+OLDER = "older copy"
 WORDS: dict[str, Callable[[], Fault]] = {
     **{name: lambda make=make: make() for name, make in DIALECTS.items()},  # type: ignore[misc]
     "silence": lambda: answering(None),
@@ -107,6 +114,13 @@ def wait_for(what: str, is_so: Callable[[], bool], tend: Callable[[], object]) -
             raise SystemExit(f"chaos: waited {PATIENCE_S:.0f} s in vain until {what}")
         tend()
         time.sleep(POLL_S)
+
+
+class Head(NamedTuple):
+    """The end of a log: its number of entries, and their root."""
+
+    size: int
+    root: bytes
 
 
 class Place:
@@ -197,16 +211,16 @@ class Place:
             with suppress(LocalError):
                 server.tend()
         for part in PARTS:
-            if part == but:
-                continue
-            process = self.processes.get(part)
-            if process is None or not process.is_alive():
-                self._start_part(part)
+            if part != but:
+                self.tend_part(part, self.folder / f"{part}.log")
 
-    def _start_part(self, part: str) -> None:
+    def tend_part(self, part: str, journal: Path) -> None:
+        """Start a part, or start it again once it has ended; what it says is added to a file."""
+        process = self.processes.get(part)
+        if process is not None and process.is_alive():
+            return
         options = ["--workers", "2"] if part == "api" else []
         arguments = ["serve", "--only", part, *options]
-        journal = self.folder / f"{part}.log"
         self.processes[part] = FORKS.Process(
             target=run_command, args=(arguments, dict(self.environment()), journal)
         )
@@ -246,9 +260,10 @@ class Load:
 
     def __init__(self, place: Place, surface: str) -> None:
         self._place, self._surface = place, surface
-        self.released = self.acknowledged = self.tries = 0
+        self.released = self.acknowledged = self.tries = self.again = self._rounds = 0
         self.refused: list[object] = []
         self._stop = threading.Event()
+        self._is_held, self._reporting = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -263,11 +278,30 @@ class Load:
             raise SystemExit(f"chaos: refused: {self.refused[0]}")
         return self.acknowledged == self.released
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Report nothing during the block, and give up what is being reported."""
+        self._is_held.set()
+        with self._reporting:
+            self._is_held.clear()
+            yield
+
+    def begin_at(self, number: int) -> None:
+        """Report anew what follows so many: the log has these, in their order, and no others."""
+        self.again += max(0, self.acknowledged - number)
+        # What waited was refused under its key, so the next ones have others.
+        self.acknowledged, self._rounds = number, self._rounds + 1
+
     def _run(self) -> None:
         with OwnerClient(self._place.url, wallet(key_of("owner")), "owner") as owner:
             while not self._stop.wait(POLL_S):
-                while self.acknowledged < self.released and not self._stop.is_set():
-                    self._report(owner)
+                with self._reporting:
+                    while self.acknowledged < self.released and not self._is_to_end:
+                        self._report(owner)
+
+    @property
+    def _is_to_end(self) -> bool:
+        return self._stop.is_set() or self._is_held.is_set()
 
     def _report(self, owner: OwnerClient) -> None:
         first = self.acknowledged
@@ -275,11 +309,11 @@ class Load:
         # After the touches, which count for what comes later alone.
         at_ms = now_ms()
         events = [
-            EventReport(f"purchase-{n}", LEADS[n % len(LEADS)], "buy", "1", at_ms)
+            EventReport(f"purchase-{n}-{self._rounds}", LEADS[n % len(LEADS)], "buy", "1", at_ms)
             for n in range(first, last)
         ]
         # The same bodies are sent again until they are taken, under the same keys.
-        while not self._stop.is_set():
+        while not self._is_to_end:
             self.tries += 1
             with suppress(ServerError):
                 taken = owner.report_events(self._surface, events)
@@ -297,6 +331,9 @@ class Chaos:
         self._random = random.Random(seed)  # noqa: S311 - the same faults for the same seed
         self.seen: Counter[str] = Counter()
         self.skipped: dict[str, str] = {}
+        # What became of databases that had lost their end, and how many entries they lacked.
+        self.ends: Counter[str] = Counter()
+        self.lacked = 0
         self.chain = Chain(place.node.rpc_url, place.site.addresses)
         self.surface = self._open_market()
         self.load = Load(place, self.surface)
@@ -309,6 +346,8 @@ class Chaos:
             ("disk full", 2, self._fill_disk),
             ("promotion", 2, self._promote),
             ("restore", 1, self._restore),
+            ("promotion of a replica that lacks the end", 2, partial(self._lose_end, replica=True)),
+            ("an older copy of the database", 2, partial(self._lose_end, replica=False)),
         ]
         if not place.can_fill:
             self._skip("disk full", "no disk of its own can be mounted here")
@@ -392,7 +431,7 @@ class Chaos:
     def run(self, faults: int) -> None:
         """Bear so many faults, and then come to rest."""
         for number, (name, inflict) in enumerate(self._drawn(faults), 1):
-            self.load.released = self._outcomes * number // faults
+            self._release(self._outcomes * number // faults)
             self._pass(self._random.uniform(0, 0.5))
             print(f"{number:5} {name}", flush=True)
             inflict()
@@ -408,10 +447,14 @@ class Chaos:
         others = self._random.choices(self._faults, weights, k=faults - len(once))
         return [(name, inflict) for name, _, inflict in once + others]
 
-    def _pass(self, seconds: float) -> None:
+    def _release(self, number: int) -> None:
+        """Have so many purchases reported, if they were not, and there are so many."""
+        self.load.released = max(self.load.released, min(self._outcomes, number))
+
+    def _pass(self, seconds: float, *, but: str = "") -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            self.place.tend()
+            self.place.tend(but=but)
             time.sleep(POLL_S)
 
     def _settle_down(self) -> None:
@@ -489,6 +532,96 @@ class Chaos:
         self.place.move_to(backup)
         self.place.command("restore", "--source", str(saved))
 
+    def _lose_end(self, *, replica: bool) -> None:
+        """Lose the cluster while another lacks what was signed last, and requests that wait.
+
+        The other must be refused, or sign again what was signed; a copy of the public log brings
+        the rest. Purchases that no entry tells of are reported again.
+        """
+        place, old = self.place, self.place.server
+        place.proxy.fault = honest
+        newer = base_backup(old, place.next_cluster(), replica=replica)
+        if replica:
+            newer.start()
+            wait_for_replica(old, newer)
+            cut_off(newer)
+        begun, released = _head(old), self.load.released
+        self._release(released + TAIL)
+        self._pass(self._random.uniform(0, 2))
+        if self.load.released > released:
+            wait_for(
+                "something is signed that the other lacks",
+                lambda: _head(old) != begun,
+                place.tend,
+            )
+        self._end_sequencer(old)
+        # These wait in what will be lost.
+        self._release(self.load.released + TAIL)
+        self._pass(self._random.uniform(0, 1), but="sequencer")
+        saved = place.folder / f"saved-{place.clusters}"
+        rest = partial(place.tend, but="sequencer")
+        with Client(place.url) as client, self.load.held():
+            wait_for("the log is saved", lambda: bool(save_log(client, saved)), rest)
+            signed = _head(old)
+            if not replica:
+                newer.start()
+            place.move_to(newer)
+            if replica:
+                promote(newer)
+            self._go_on_from(newer, signed, saved)
+            wait_for("nothing waits", lambda: not _waiting(newer), place.tend)
+            wait_for("the log is counted", lambda: self._begin_at_end(client), place.tend)
+
+    def _begin_at_end(self, client: Client) -> bool:
+        self.load.begin_at(self._counted(client))
+        return True
+
+    def _end_sequencer(self, server: LocalPostgres) -> None:
+        """End the sequencer with all that it has signed in the database."""
+        mark = Mark(self.place.folder / "keys/publisher.mark", self.place.site.log_id)
+        while True:
+            wait_for("there is a sequencer", self._has_sequencer, self.place.tend)
+            sequencer = self.place.processes["sequencer"]
+            sequencer.terminate()
+            sequencer.join()
+            mark.look()
+            if all(_has(server, Head(*known[:2])) for known in mark.known_roots(-1)):
+                return
+
+    def _has_sequencer(self) -> bool:
+        sequencer = self.place.processes.get("sequencer")
+        return sequencer is not None and sequencer.is_alive()
+
+    def _go_on_from(self, server: LocalPostgres, signed: Head, saved: Path) -> None:
+        """Start a sequencer on a database that may lack what was signed; restore that if need be.
+
+        End the run if it writes anything else in its place.
+        """
+        place, found = self.place, _head(server)
+        if found == signed:
+            self.ends["lacked nothing"] += 1
+            return
+        self.lacked += signed.size - found.size
+        journal = place.folder / f"refusal-{place.clusters}.log"
+        journal.touch()
+        try:
+            wait_for(
+                "the sequencer refuses or signs again",
+                lambda: OLDER in journal.read_text() or _head(server) != found,
+                lambda: place.tend_part("sequencer", journal),
+            )
+        finally:
+            place.stop_parts()
+        if _has(server, signed):
+            self.ends["signed the same again"] += 1
+            return
+        if _head(server) != found:
+            raise SystemExit(f"chaos: {_head(server)} was written, and {signed} was signed")
+        place.command("restore", "--source", str(saved))
+        if _head(server) != signed:
+            raise SystemExit(f"chaos: {_head(server)} was restored, and {signed} was signed")
+        self.ends["refused and were restored"] += 1
+
     def _is_decided(self, client: Client) -> bool:
         """Return whether the log has all purchases that were acknowledged."""
         return self._counted(client) == self.load.acknowledged
@@ -511,6 +644,8 @@ class Chaos:
                 "each counted once", lambda: self._counted(client) == self._outcomes, place.tend
             )
             wait_for("the API answers", lambda: bool(client.get("/v1/log")), place.tend)
+        if self.chain.forked_at(place.site.log_id) is not None:
+            raise SystemExit("chaos: the log has forked")
         rpc = place.node.rpc_url
         print(place.command("replay", "--api", place.url, "--rpc", rpc).splitlines()[-1])
         print(place.command("fsck").splitlines()[-1])
@@ -519,6 +654,26 @@ class Chaos:
 def _children(process: int) -> list[int]:
     found = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     return [int(child) for child in found]
+
+
+def _rows(server: LocalPostgres, query: str, *values: object) -> list[tuple[Any, ...]]:
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        return admin.execute(query, values).fetchall()
+
+
+def _head(server: LocalPostgres) -> Head:
+    rows = _rows(server, "SELECT size, root FROM checkpoints ORDER BY size DESC LIMIT 1")
+    return Head(*rows[0])
+
+
+def _has(server: LocalPostgres, head: Head) -> bool:
+    """Return whether a database has just this checkpoint."""
+    return bool(_rows(server, "SELECT FROM checkpoints WHERE size = %s AND root = %s", *head))
+
+
+def _waiting(server: LocalPostgres) -> bool:
+    """Return whether a request of an account waits to be decided."""
+    return bool(_rows(server, "SELECT FROM inbox WHERE sender = 'tallystick_api' LIMIT 1"))
 
 
 def _set(server: LocalPostgres, name: str, value: str) -> None:
@@ -546,7 +701,12 @@ def main() -> None:
         for name, reason in chaos.skipped.items():
             print(f"skipped: {name}: {reason}")
         told = ", ".join(f"{count} {name}" for name, count in sorted(chaos.seen.items()))
+        ends = ", ".join(f"{count} {name}" for name, count in sorted(chaos.ends.items()))
         print(f"{told}; {chaos.load.tries} posts; {time.monotonic() - begun:.0f} s")
+        print(
+            f"databases without their end: {ends or 'none'}; they lacked {chaos.lacked} entries, "
+            f"and {chaos.load.again} purchases were reported again"
+        )
         print(f"each of {asked.outcomes} outcomes counted once and is paid, to the last unit")
 
 
