@@ -15,6 +15,7 @@ from api.routes.deals import answers, bodies
 from api.rules import DEAL, rules
 from orchestrator.core.common.errors import ChainError
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import format_amount, format_second
 from orchestrator.core.deals.deal import Draft, Frame, deal_of, draft_terms
 from orchestrator.core.deals.prospects import find_prospects
 from orchestrator.core.deals.sentences import operator_sentences, owner_sentences, sentences_of
@@ -30,7 +31,12 @@ from orchestrator.core.deals.terms import (
 from orchestrator.core.surface import policy, surface_settings
 from orchestrator.core.surface.policy import Policy
 from orchestrator.core.surface.surface_settings import DealDefaults
+from orchestrator.core.world.contract import goes_before, rules_of
+from orchestrator.log.projections import contract_of
 from orchestrator.storage.database import Session
+
+# The most contracts beside terms that a caution is given of.
+_MOST_BESIDE = 5
 
 Drafter = Annotated[Caller, needs("operator:propose", "owner:review")]
 
@@ -119,10 +125,37 @@ def find_cautions(service: Service, terms: Terms, in_force: Policy | None) -> It
     """
     now_s = service.now_ms() // 1000
     yield from find_prospects(terms, in_force, token_of(service, terms), now_s)
+    yield from _taken_first(service, terms)
     try:
         yield from service.cautions_of(terms)
     except ChainError:
         yield "the chain cannot be asked about the accounts in these terms now: look again later"
+
+
+def _taken_first(service: Service, terms: Terms) -> Iterator[str]:
+    """Yield the live contracts of the same operator that take outcomes before these terms do."""
+    later, token, now_ms = rules_of(terms, b""), token_of(service, terms), service.now_ms()
+    with service.database.transaction() as session:
+        rows = session.all(
+            "api.contracts_beside",
+            log_id=service.log_id,
+            operator=later.operator,
+            surface=later.surface,
+            outcome=later.outcome,
+            now_ms=now_ms,
+            limit=_MOST_BESIDE,
+        )
+    for contract in map(contract_of, rows):
+        rules = contract.rules
+        if goes_before(contract, later, now_ms):
+            left_units = max(0, rules.budget_units - contract.payable_units)
+            yield (
+                f"the operator's contract {to_hex(rules.contract_id)} for the same outcome is open "
+                f"until {format_second(rules.deadline_ms // 1000)} and takes outcomes first "
+                f"({format_amount(left_units, token.decimals)} {token.symbol} of its budget is "
+                f"left, and it takes them even without): until then this one earns nothing of a "
+                f"lead that both can count"
+            )
 
 
 def frame_of(service: Service, session: Session, surface: bytes) -> Frame:

@@ -17,7 +17,7 @@ from orchestrator.core.why.reason import (
 )
 from orchestrator.core.why.source import Filter, Source, entry_at, newest
 from orchestrator.core.why.story import Market
-from orchestrator.core.world.contract import Contract
+from orchestrator.core.world.contract import Contract, goes_before
 
 
 def why_contract(source: Source, contract_id: bytes) -> Reason:
@@ -229,4 +229,24 @@ def _slowed(
         places = " or ".join(map(repr, states))
         text = f"no lead is in {places}, from where {rules.outcome!r} is reached"
         found.append(Reason(Code.NO_LEADS, text))
-    return found
+    return [*found, *_older(source, market, contract)]
+
+
+def _older(source: Source, market: Market, contract: Contract) -> list[Reason]:
+    """Return the contracts of the same operator that take the same outcomes first."""
+    found = []
+    for other in market.contracts:
+        rules, is_older = other.rules, other.opened < contract.opened
+        if is_older and goes_before(other, contract.rules, source.now_ms):
+            units = max(0, rules.budget_units - other.payable_units)
+            text = (
+                f"contract {short(rules.contract_id)} of the same operator for the same outcome "
+                f"was opened first, is open until {moment(rules.deadline_ms)} and takes outcomes "
+                f"first ({amount(units, rules.token, source.tokens)} of its budget is left, and it "
+                f"takes them even without): until then this one earns nothing of a lead that both "
+                f"can count"
+            )
+            numbers = {"room_units": units, "deadline_ms": rules.deadline_ms}
+            at, name = (other.opened, contract.opened), rules.contract_id
+            found.append(Reason(Code.OLDER_CONTRACT_FIRST, text, at, numbers=numbers, subject=name))
+    return found[:MAX_PARTS]

@@ -88,6 +88,7 @@ class Code(StrEnum):
     OWNER_OTHER = "owner-other"
     NO_SURFACE = "no-surface"
     NO_LEADS = "no-leads"
+    OLDER_CONTRACT_FIRST = "older-contract-first"
     TERMS_EARN_NOTHING = "terms-earn-nothing"
     # A level.
     LEVEL = "level"

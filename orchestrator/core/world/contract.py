@@ -145,6 +145,19 @@ class Contract:
         self.last_reversal = position
 
 
+def goes_before(contract: Contract, later: ContractRules, since_ms: int) -> bool:
+    """Return whether a contract still takes first what terms of the same operator could count.
+
+    Both pay for the same outcome on the same surface, and of two contracts with one touch the one
+    that was opened first wins, even past its budget. `since_ms` is the time from which it matters.
+    """
+    rules = contract.rules
+    shared = ("surface", "owner", "operator", "policy_hash", "attribution", "outcome")
+    is_same = all(getattr(rules, name) == getattr(later, name) for name in shared)
+    begins_ms = max(since_ms, later.opens_at_ms)
+    return is_same and rules.opens_at_ms <= later.deadline_ms and contract.is_live(begins_ms)
+
+
 def rules_of(terms: Terms, contract_id: bytes) -> ContractRules:
     """Return the rules in signed terms. `contract_id` is their EIP-712 digest."""
     return ContractRules(

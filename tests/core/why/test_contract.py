@@ -127,6 +127,21 @@ def test_leads_in_reach_are_nothing_to_speak_of() -> None:
     assert why_contract(log.source, word("ann")).find(Code.CAN_EARN).parts == ()
 
 
+def test_an_older_contract_of_the_same_operator_is_named_until_it_ends() -> None:
+    first = deal("first", budget_units=15 * USDC, deadline_ms=50_000)
+    sold = [touched(500), SIGNUP, reported(2000)]
+    log = SmallLog([first, deal()], *sold)
+    assert log.records[log.position("outcome")].entry.actor == word("first")
+    why = why_contract(log.source, word("ann")).find(Code.OLDER_CONTRACT_FIRST)
+    assert "7.00 USDC of its budget is left" in why.text
+    assert why.numbers == {"room_units": 7 * USDC, "deadline_ms": 50_000}
+    assert (why.subject, why.positions[0]) == (word("first"), log.position("contract.opened"))
+    # The older one has nothing before it, and the later one neither once that has ended.
+    assert Code.OLDER_CONTRACT_FIRST not in why_contract(log.source, word("first")).codes()
+    log.source.now_ms = 50_001
+    assert Code.OLDER_CONTRACT_FIRST not in why_contract(log.source, word("ann")).codes()
+
+
 def test_a_level_below_every_action_is_named() -> None:
     levels = [{"leads_a_day": 9}, {**RESULTS, "leads_a_day": 9}]
     settings = parse_settings({**PLAIN, "actions": {"call": {"level": 2}}, "levels": levels})

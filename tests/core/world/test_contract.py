@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.core.common.units import AMOUNT_LIMIT
 from orchestrator.core.deals.escrow_model import EscrowedContract
 from orchestrator.core.log.entry import address_word, unpack_settlement
-from orchestrator.core.world.contract import Contract, rules_of
+from orchestrator.core.world.contract import Contract, goes_before, rules_of
 from orchestrator.core.world.requests import ProductEvent, Settle
 from tests.support.depth import examples
 from tests.support.histories import History, history
@@ -28,6 +28,7 @@ from tests.support.worlds import (
 
 RULES = rules("a", policy())
 MAX_UNITS = AMOUNT_LIMIT - 1
+OWNER_WORD = address_word(OWNER)
 
 
 def contract() -> Contract:
@@ -294,3 +295,31 @@ def test_the_escrow_refuses_no_statement_of_an_honest_log() -> None:
 
     bring()
     assert min(seen["late"], seen["in time"]) >= 3, seen
+
+
+@pytest.mark.parametrize(
+    ("changes", "since_ms", "does"),
+    [
+        ({}, 150, True),
+        ({"unit_price_units": 9, "attribution_window_ms": 1}, 150, True),
+        ({"opens_at_ms": 200}, 0, True),
+        ({"opens_at_ms": 201}, 0, False),
+        ({}, 201, False),
+        ({"deadline_ms": 99}, 0, False),
+        ({"outcome": "trial"}, 150, False),
+        ({"operator": OWNER_WORD}, 150, False),
+        ({"surface": OWNER_WORD}, 150, False),
+        ({"policy_hash": OWNER_WORD}, 150, False),
+        ({"owner": LEADS[0]}, 150, False),
+    ],
+)
+def test_an_older_contract_goes_before_a_later_one_for_as_long_as_both_count(
+    changes: dict[str, object], since_ms: int, does: bool
+) -> None:
+    later = contract().rules._replace(**changes)  # type: ignore[arg-type]
+    assert goes_before(contract(), later, since_ms) == does
+
+
+def test_a_closed_contract_goes_before_none() -> None:
+    closed = dataclasses.replace(contract(), closed_at_ms=120)
+    assert not goes_before(closed, contract().rules, 150)

@@ -200,6 +200,14 @@ WHERE c.motion <> '' AND c.closed_at_ms IS NULL
     AND (c.rules ->> 'deadline_ms')::bigint >= %(now_ms)s
 GROUP BY c.surface, token ORDER BY c.surface, token;
 
+-- name: contracts_beside
+-- The live contracts of an operator for an outcome of a surface, oldest first.
+SELECT * FROM contracts
+WHERE log_id = %(log_id)s AND operator = %(operator)s AND surface = %(surface)s
+    AND closed_at_ms IS NULL AND rules ->> 'outcome' = %(outcome)s
+    AND (rules ->> 'deadline_ms')::bigint >= %(now_ms)s
+ORDER BY opened LIMIT %(limit)s;
+
 -- name: disputes_on
 -- Of the newest contracts of surfaces, how many a party has disputed on chain, and where.
 SELECT c.surface AS party, count(DISTINCT c.contract_id) AS contracts,

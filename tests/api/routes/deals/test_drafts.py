@@ -19,6 +19,7 @@ from tests.support.api_service import (
     ESCROW,
     SETTINGS,
     ApiService,
+    give_level,
     open_surface,
     problem_of,
     publish_settings,
@@ -114,6 +115,35 @@ def test_a_draft_that_earns_nothing_is_told_so(operator: httpx.Client, surface: 
         "the owner can suspend the operator",
     ):
         assert any(part in text for text in cautions), (part, cautions)
+
+
+def test_an_open_contract_of_the_operator_for_the_outcome_is_told(
+    service: ApiService, owner: httpx.Client, operator: httpx.Client
+) -> None:
+    surface = open_surface(owner, "twice")
+    give_level(service, surface, wallet("operator"))
+    found = [text for text in drafted_for(operator, surface, "subscribed") if "same outcome" in text]
+    (contract,) = service.get("/v1/contracts", surface=surface)["contracts"]
+    (told,) = found
+    assert told.startswith(f"the operator's contract {contract['contract_id']} for the same")
+    assert "is open until 2026-01-31" in told
+    assert "(800.00 TUSD of its budget is left" in told
+    # Another's, another outcome's, and one that has ended before are none.
+    stranger = service.sign_in(wallet("stranger"), "operator")
+    for client, outcome, deal in (
+        (stranger, "subscribed", {}),
+        (operator, "activated", {}),
+        (operator, "subscribed", {"opens_in": "31 days", "closes_in": "40 days"}),
+    ):
+        told_to = drafted_for(client, surface, outcome, **deal)
+        assert not [text for text in told_to if "same outcome" in text]
+
+
+def drafted_for(client: httpx.Client, surface: str, outcome: str, **deal: str) -> list[str]:
+    """Return the cautions about a deal for an outcome."""
+    deal = {"outcome": outcome, "price": "8.00", "budget": "80.00"} | deal
+    cautions: list[str] = drafted(client, surface, deal=deal)["cautions"]
+    return cautions
 
 
 @pytest.mark.parametrize(
