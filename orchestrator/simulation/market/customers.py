@@ -11,6 +11,13 @@ from orchestrator.core.common.units import BPS, DAY_MS, HOUR_S
 from orchestrator.simulation.market.surfaces import Habit, MarketSurface, Response
 
 _LEAST_MS = HOUR_S * 500
+# Of 256 customers these are the residents', by the first byte of their random names.
+THEIRS = 96
+
+
+def is_residents(lead: str) -> bool:
+    """Return whether a customer is one that residents turn to at once."""
+    return int(lead[2:4], 16) < THEIRS
 
 
 class Planned(NamedTuple):

@@ -14,13 +14,14 @@ from typing import Any
 from orchestrator.client.accounts import EventReport
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.entries.kinds import decode
-from orchestrator.simulation.market.customers import Planned, habit_of, response_to
+from orchestrator.simulation.market.customers import Planned, habit_of, is_residents, response_to
 from orchestrator.simulation.market.owner import MarketOwner, TakenAction
 from orchestrator.simulation.market.surfaces import SURFACES, MarketSurface
 from orchestrator.storage.local.files import read_text, write_private
 
-# Customers in their first state on each surface; no more arrive while there are so many.
-FRESH = 40
+# Customers of each kind, the residents' and the visitors', in their first state on each surface:
+# more arrive while there are fewer of one kind, and none while there are so many in all.
+RESIDENTS_FRESH, VISITORS_FRESH, MOST_FRESH = 15, 25, 80
 ARRIVALS = 10
 # All that ever arrive on a surface, and all events that wait for their time.
 MAX_CUSTOMERS = 50_000
@@ -130,10 +131,13 @@ class Market:
             self._plan(habit_of(surface, self._state.seed, one.lead, one.enters, one.due_ms))
 
     def _let_arrive(self, surface: MarketSurface, now_ms: int) -> None:
-        """Let customers arrive while few are in their first state."""
-        known = len(self._owner.leads(surface, surface.initial, FRESH))
+        """Let customers arrive while few of one kind are in their first state."""
+        fresh = self._owner.leads(surface, surface.initial, MOST_FRESH)
+        theirs = sum(is_residents(lead["lead"]) for lead in fresh)
+        is_short = theirs < RESIDENTS_FRESH or len(fresh) - theirs < VISITORS_FRESH
         arrived = self._state.arrived.get(surface.name, 0)
-        count = min(ARRIVALS, FRESH - known, MAX_CUSTOMERS - arrived)
+        room = min(MOST_FRESH - len(fresh), MAX_CUSTOMERS - arrived)
+        count = min(ARRIVALS, room) if is_short else 0
         names = [f"customer-{number:05}" for number in range(arrived, arrived + max(0, count))]
         if not names:
             return

@@ -2,8 +2,8 @@
 
 They are clients like any visitor's, over HTTP alone: they propose, are hired by the owner's rules,
 act, are paid and earn trust. What they are at is read from the service, so that a restart goes on.
-They leave most customers to visitors, each works on one contract at a time, and they stop on a
-surface that has had half of all its customers.
+They leave most customers to visitors for their first days, each works on one contract at a time,
+and they stop on a surface that has had half of all its customers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,18 +16,19 @@ from orchestrator.client.http import PAGE, Client
 from orchestrator.core.common.errors import ServerError
 from orchestrator.core.common.units import BPS, DAY_MS, HOUR_S, format_amount, parse_amount
 from orchestrator.core.deals.mandate import Pins
-from orchestrator.simulation.market.customers import drawn
-from orchestrator.simulation.market.market import FRESH, MAX_CUSTOMERS
+from orchestrator.simulation.market.customers import drawn, is_residents
+from orchestrator.simulation.market.market import MAX_CUSTOMERS, MOST_FRESH
 from orchestrator.simulation.market.surfaces import MarketSurface
 
-# Of 256 customers these are the residents', by the first byte of their random names.
-THEIRS = 96
 # A contract ends after so long, and only then is the next one proposed.
 LASTS = "4 days"
 # The owner has so many seconds of ours to sign before one opens.
 SIGNING_S = 15
 # A customer is written to once in so long, by one resident.
 PATIENCE_MS = DAY_MS
+# A customer that is the visitors' is left to them for so long. Then residents turn to it too: else
+# those that no visitor writes to would fill the market, and no more would arrive.
+VISITORS_MS = 4 * DAY_MS
 # After an error a resident stays away for so long, by the sandbox's clock.
 REST_MS = 6 * HOUR_S * 1000
 _OVER = frozenset({"declined", "withdrawn", "expired", "lapsed"})
@@ -111,13 +112,14 @@ class Resident:
         """Return the customers that it turns to now, and note that it has."""
         path, state = f"/v1/surfaces/{self.surface}/leads", self.strategy.surface.initial
         # As many as wait there at a time, and some of them only pass through.
-        waiting = client.get(path, state=state, limit=4 * FRESH)["leads"]
+        waiting = client.get(path, state=state, limit=2 * MOST_FRESH)["leads"]
         names = [each["lead"] for each in waiting]
         self._turned_ms = {name: at for name, at in self._turned_ms.items() if name in names}
         chosen = [
-            name
-            for name in names
-            if int(name[2:4], 16) < THEIRS and now_ms - self._turned_ms.get(name, 0) >= PATIENCE_MS
+            each["lead"]
+            for each in waiting
+            if is_residents(each["lead"]) or now_ms - each["since_ms"] >= VISITORS_MS
+            if now_ms - self._turned_ms.get(each["lead"], 0) >= PATIENCE_MS
         ][: self.at_once]
         self._turned_ms |= dict.fromkeys(chosen, now_ms)
         return chosen

@@ -36,7 +36,7 @@ from orchestrator.core.common.units import BPS, DAY_S, UNITS_PER_TOKEN
 from orchestrator.core.deals.split import Split
 from orchestrator.simulation.market.faucet import GRANTS, TOKENS
 from orchestrator.simulation.market.life import OTHER, PARTNER, RESIDENTS, TEAM
-from orchestrator.simulation.market.market import FRESH
+from orchestrator.simulation.market.market import VISITORS_FRESH
 from orchestrator.simulation.market.surfaces import SHOP, TRIAL
 from orchestrator.simulation.market.teams import FIRST_BPS
 from orchestrator.storage.local.files import read_key
@@ -77,7 +77,7 @@ class Box:
                 break
         with HttpClient(self.url) as client:
             for found in Stream(client, 0, kinds=("lead.transition",)):
-                if found.position > FRESH:
+                if found.position > VISITORS_FRESH:
                     break
 
     def stop(self) -> None:

@@ -10,20 +10,25 @@ from orchestrator.client.accounts import OperatorClient
 from orchestrator.core.common.errors import ServerError
 from orchestrator.core.common.units import DAY_MS
 from orchestrator.simulation.market import residents
+from orchestrator.simulation.market.customers import is_residents
+from orchestrator.simulation.market.market import MOST_FRESH
 from orchestrator.simulation.market.residents import (
     PATIENCE_MS,
     REST_MS,
-    THEIRS,
     Population,
     Resident,
     Strategy,
 )
-from orchestrator.simulation.market.surfaces import TRIAL
+from orchestrator.simulation.market.surfaces import SHOP, TRIAL
 from tests.support.api_service import wallet
+from tests.support.depth import PROFILE
 from tests.support.living_market import Stage, running_stage
 
 EMAIL = Strategy("emails", "Emails", TRIAL, ("call", "email"))
 TRIALS = Strategy("trials", "Trials", TRIAL, ("extend_trial",))
+SHOPS = Strategy("shops", "Shops", SHOP, ("email",))
+# A market that only fills up is dead by the tenth day.
+DAYS, LAST_DAYS, STEPS_A_DAY = (60, 10, 4) if PROFILE == "deep" else (14, 4, 2)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +64,10 @@ def touches(stage: Stage, client: OperatorClient) -> list[str]:
 
 
 def test_a_resident_is_hired_by_the_owners_rules_and_acts_within_bounds(
-    stage: Stage, client: OperatorClient
+    stage: Stage, client: OperatorClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Before its contract ends.
+    monkeypatch.setattr(residents, "VISITORS_MS", 2 * PATIENCE_MS)
     resident = Resident(client, EMAIL, "seed")
     proposal = hired(stage, resident)
     assert 5_600_000 <= int(proposal["terms"]["unit_price_units"]) <= 8_000_000
@@ -75,12 +82,16 @@ def test_a_resident_is_hired_by_the_owners_rules_and_acts_within_bounds(
     found = touches(stage, client)
     # Each customer once in its time, however often it looks, and no customer of the visitors'.
     waiting = [lead.lead for lead in client.leads(resident.surface, TRIAL.initial)]
-    assert sorted(found) == [lead for lead in sorted(waiting) if int(lead[2:4], 16) < THEIRS]
+    assert sorted(found) == [lead for lead in sorted(waiting) if is_residents(lead)]
     assert len(found) < len(waiting)
     assert len(list(client.pages("/v1/proposals", "proposals"))) == 1
     clock.now_ms += PATIENCE_MS
     resident.step(clock.now_ms)
     assert touches(stage, client) == [*found, *found]
+    # Those that no visitor has turned to meanwhile are anyone's.
+    clock.now_ms += PATIENCE_MS
+    resident.step(clock.now_ms)
+    assert set(touches(stage, client)) == set(waiting)
 
 
 def test_a_resident_that_begins_again_goes_on_with_its_contract(
@@ -144,3 +155,46 @@ def test_what_is_drawn_differs_by_seed_and_never_passes_the_offer() -> None:
     assert all(5.6 <= float(str(deal["price"])) <= 8 for deal in deals)
     assert EMAIL.deal("7") == deals[7]
     assert DAY_MS == PATIENCE_MS
+
+
+def test_a_market_without_visitors_lives_on(database_url: str, tmp_path: Path) -> None:
+    with (
+        running_stage(database_url, tmp_path) as stage,
+        OperatorClient(stage.service.url, wallet("trials"), "trials") as trials,
+        OperatorClient(stage.service.url, wallet("shops"), "shops") as shops,
+    ):
+        stage.live(3)
+        clock, begun_ms = stage.service.clock, stage.service.clock.now_ms
+        living = [Resident(trials, EMAIL, "seed"), Resident(shops, SHOPS, "seed")]
+        for one in living:
+            one.at_once = 10
+        opened: set[str] = set()
+        for step in range(DAYS * STEPS_A_DAY):
+            clock.now_ms = max(clock.now_ms, begun_ms + step * DAY_MS // STEPS_A_DAY)
+            for one in living:
+                one.step(clock.now_ms)
+            stage.live()
+            for one in living:
+                *_, newest = one.client.pages("/v1/proposals", "proposals")
+                if newest["status"] == "accepted" and newest["contract_id"] not in opened:
+                    opened.add(newest["contract_id"])
+                    stage.open_signed(one.client)
+        since_ms = begun_ms + (DAYS - LAST_DAYS) * DAY_MS
+        for one in living:
+            outcomes = _outcomes(stage, one.client, since_ms)
+            fresh = list(one.client.leads(one.surface, one.strategy.surface.initial))
+            assert outcomes >= LAST_DAYS // 2, (one.strategy.name, outcomes)
+            assert len(fresh) <= MOST_FRESH
+
+
+def _outcomes(stage: Stage, client: OperatorClient, since_ms: int) -> int:
+    """Return how many outcomes of an operator the log has since a time."""
+    after, found = 0, []
+    while True:
+        page = stage.service.get(
+            "/v1/log/events", after=after, operator=client.address, kinds="outcome", limit=1000
+        )
+        found += page["events"]
+        if not page["events"]:
+            return sum(each["time_ms"] >= since_ms for each in found)
+        after = page["next"]

@@ -122,7 +122,9 @@ def test_an_open_contract_of_the_operator_for_the_outcome_is_told(
 ) -> None:
     surface = open_surface(owner, "twice")
     give_level(service, surface, wallet("operator"))
-    found = [text for text in drafted_for(operator, surface, "subscribed") if "same outcome" in text]
+    found = [
+        text for text in drafted_for(operator, surface, "subscribed") if "same outcome" in text
+    ]
     (contract,) = service.get("/v1/contracts", surface=surface)["contracts"]
     (told,) = found
     assert told.startswith(f"the operator's contract {contract['contract_id']} for the same")
