@@ -1,8 +1,10 @@
 """The examples of docs/examples, run as they stand against a real service."""
 
+import json
 import os
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +30,7 @@ from tests.support.api_service import (
 from tests.support.connecting import COMMAND, ROOT
 
 EXAMPLES = ROOT / "docs/examples"
-MOST_LINES = {"agent_http.py": 46, "agent_mcp.py": 40, "owner.py": 30}
+MOST_LINES = {"agent_http.py": 66, "agent_mcp.py": 50, "owner.py": 36}
 
 
 class Stage:
@@ -45,52 +47,65 @@ class Stage:
         key_file.touch(0o600)
         key_file.write_text(bytes(wallet(who).key).hex())
         path = str(EXAMPLES / example)
-        surface = self.surface if example != "agent_http.py" else "examples"
-        return [sys.executable, path, self.service.url, surface, str(key_file), *more]
+        return [str(self.python()), path, self.service.url, "examples", str(key_file), *more]
 
     def run(self, example: str, who: str, *more: str) -> list[str]:
         """Return the lines that an example prints."""
-        done = subprocess.run(
-            self.arguments(example, who, *more),
+        done = self.ended(self.arguments(example, who, *more))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    def ended(self, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            arguments,
             capture_output=True,
             text=True,
             check=False,
             timeout=120,
             env=self.environment(),
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
 
     def event(self, lead: str, name: str) -> str:
         """Return an event of this moment, as the owner's example is told it."""
         self.service.clock.now_ms += 1000
         return f"{lead}:{name}:{self.service.clock.now_ms}"
 
+    def python(self) -> Path:
+        """Return a Python beside which the command is that of this tree, on no path."""
+        python = self.folder / "bin" / "python"
+        if not python.exists():
+            python.parent.mkdir()
+            python.symlink_to(Path(sys.executable).resolve())
+            command = python.with_name("tallystick")
+            paths = [str(ROOT), *self.packages()]
+            command.write_text(f"#!{python}\nimport sys\nsys.path[:0] = {paths!r}\n{COMMAND[1]}\n")
+            command.chmod(0o700)
+        return python
+
+    def packages(self) -> list[str]:
+        return [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+
     def environment(self) -> dict[str, str]:
-        """Return an environment in which the command is that of this tree."""
-        command = self.folder / "bin" / "tallystick"
-        command.parent.mkdir(exist_ok=True)
-        code = COMMAND[1]
-        command.write_text(
-            f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n{code}\n"
-        )
-        command.chmod(0o700)
-        path = f"{command.parent}:{os.environ['PATH']}"
-        return {"PATH": path, "PYTHONPATH": str(ROOT), "HOME": str(self.folder)}
+        path = ":".join([str(ROOT), *self.packages()])
+        return {"PATH": os.defpath, "PYTHONPATH": path, "HOME": str(self.folder)}
 
     @contextmanager
-    def running(self, example: str, who: str) -> Iterator[IO[str]]:
+    def running(
+        self, example: str, who: str, code: int = 0, stderr: int | None = None
+    ) -> Iterator[IO[str]]:
         """Run an example until it ends by itself; yield what it prints as it does."""
         process = subprocess.Popen(
             self.arguments(example, who),
             stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             env=self.environment(),
         )
         assert process.stdout is not None
         try:
             yield process.stdout
-            assert process.wait(timeout=60) == 0
+            assert process.wait(timeout=60) == code
         finally:
             process.kill()
             process.stdout.close()
@@ -116,13 +131,45 @@ def test_agent_and_owner_make_a_contract_and_one_outcome(stage: Stage) -> None:
         said = stage.run("owner.py", "owner", stage.event("ann", "signup"))
         assert said == [f"accepted {contract}", "ann signup done"]
         open_by_chain(stage.service, contract)
-        assert after(output, "touched") == ["1"]
+        assert after(output, "touched") == ["1", "of", "1"]
         said = stage.run("owner.py", "owner", stage.event("ann", "activate"))
         assert said == ["ann activate done"]
         (position,) = after(output, "earned")
         pay_by_chain(stage.service, contract)
         assert after(output, "paid") == ["8.00"]
+        receipt, why = output.read().splitlines()
     assert stage.service.entries(int(position), 1)[0].kind == "outcome"
+    # What it names last is there to be run.
+    url, named = stage.service.url, f"tallystick receipt {position} --api "
+    assert receipt == f"{named}{url} | tallystick verify -"
+    assert why == f"tallystick why {contract} --api {url}"
+    tallystick = str(stage.python().with_name("tallystick"))
+    shown = stage.ended([tallystick, *why.split()[1:], "--json"])
+    assert json.loads(shown.stdout)["code"] == "contract", shown.stderr
+    assert stage.ended([tallystick, *receipt.split(" | ")[0].split()[1:]]).returncode == 0
+
+
+def test_an_agent_says_what_its_owner_would_sign_instead(stage: Stage) -> None:
+    with stage.running("agent_http.py", "operator", 1, subprocess.STDOUT) as output:
+        contract = after(output, "proposed")[0]
+        owner = stage.service.sign_in(wallet("owner"), "owner")
+        path = f"/v1/proposals/{contract}/counter"
+        answer = owner.post(path, json={"deal": {"outcome": "activated", "price": "7.00"}})
+        assert answer.is_success, answer.text
+        (line,) = output.read().splitlines()
+    assert line.startswith(f"agent_http: proposal {contract} is declined; its owner would sign ")
+    assert "price 7.00, not 8.00" in line
+
+
+@pytest.mark.parametrize("name", MOST_LINES)
+def test_an_example_says_in_one_line_what_is_wrong(stage: Stage, name: str) -> None:
+    bare = [str(stage.python()), str(EXAMPLES / name)]
+    assert stage.ended(bare).stderr.startswith(f"usage: {name} URL SURFACE KEY_FILE")
+    whole = stage.arguments(name, "operator")
+    whole[3] = "nowhere"
+    done = stage.ended(whole)
+    wrong = "no surface is named 'nowhere'; there are: examples\n"
+    assert (done.returncode, done.stderr) == (1, f"{name.removesuffix('.py')}: {wrong}")
 
 
 def test_an_agent_proposes_by_the_generic_mcp_client(stage: Stage) -> None:

@@ -34,6 +34,8 @@ from orchestrator.core.unopened import ProposalState
 
 # The most lines that the API takes in one bulk request.
 BULK_LINES = 1000
+# How long a request that is to be decided before the answer may wait.
+WAIT_S = 10
 
 
 class LeadSummary(NamedTuple):
@@ -150,12 +152,16 @@ class AccountClient(Client):
         self.sign_in()
         return super()._request(method, path, **arguments)
 
-    def _post_lines(self, path: str, lines: Sequence[Mapping[str, object]]) -> list[Any]:
+    def _post_lines(
+        self, path: str, lines: Sequence[Mapping[str, object]], wait_s: int = 0
+    ) -> list[Any]:
         """Post lines of NDJSON, a bulk at a time. Return the result of each line."""
         results: list[Any] = []
         for start in range(0, len(lines), BULK_LINES):
             body = b"".join(canonical_json(line) + b"\n" for line in lines[start:][:BULK_LINES])
             headers = {"Content-Type": "application/x-ndjson"}
+            if wait_s:
+                headers["Prefer"] = f"wait={wait_s}"
             results += self._request("POST", path, content=body, headers=headers)["results"]
         return results
 
@@ -349,13 +355,38 @@ class OperatorClient(AccountClient):
         return self.post(path, body, key=occasion, wait_s=wait_s)
 
     def touch(
-        self, surface: str, leads: Sequence[LeadSummary], action: str, occasion: str
+        self,
+        surface: str,
+        leads: Sequence[LeadSummary],
+        action: str,
+        occasion: str,
+        wait_s: int = 0,
     ) -> list[Any]:
         """Take `action` on each lead. Sent again with the same `occasion`, it counts once."""
         lines = [
             {"id": f"{occasion}-{lead.lead}", "lead": lead.lead, "action": action} for lead in leads
         ]
-        return self._post_lines(f"/v1/surfaces/{surface}/touches/bulk", lines)
+        return self._post_lines(f"/v1/surfaces/{surface}/touches/bulk", lines, wait_s)
+
+    def act(
+        self, surface: str, leads: Sequence[LeadSummary], action: str, occasion: str
+    ) -> list[Any]:
+        """Take `action` on each lead, or ask the surface to, as it says who takes that one.
+
+        Return the result of each, once the log has decided it; a refusal is a result too.
+        """
+        allowed = {each["action"]: each["by"] for each in self.standing(surface)["allowed"]}
+        if allowed.get(action) != "surface":
+            return self.touch(surface, leads, action, occasion, WAIT_S)
+        return [self._ask_for(surface, lead.lead, action, occasion) for lead in leads]
+
+    def _ask_for(self, surface: str, lead: str, action: str, occasion: str) -> Any:
+        try:
+            return self.request_action(surface, lead, action, f"{occasion}-{lead}", WAIT_S)
+        except ServerError as error:
+            if error.code not in ("http-409", "http-422"):
+                raise
+            return {"status": "refused", "code": error.code, "detail": error.message}
 
 
 class PartyClient(AccountClient):
@@ -439,6 +470,15 @@ PLAIN_TERMS: dict[str, object] = {
     "rate_period_s": 0,
     "agent_id_plus_one": "0",
 }
+
+
+def summary_of(results: Sequence[Mapping[str, Any]]) -> str:
+    """Write how many of these requests the log has taken, and why it has not taken the others."""
+    left = [each for each in results if each["status"] != "done"]
+    why = {each["code"] or each["status"]: each["detail"] or "not decided yet" for each in left}
+    counted = f"{len(results) - len(left)} of {len(results)}"
+    told = "; ".join(f"{code}: {detail}" for code, detail in why.items())
+    return f"{counted}: {told}" if told else counted
 
 
 def wallet(key: bytes) -> LocalAccount:

@@ -25,6 +25,8 @@ from orchestrator.core.surface.surface_settings import DealDefaults
 
 # Waiting asks the server again after so long, and this often.
 LEAST_PAUSE_S, MAX_PAUSE_S, MAX_LOOKS = 0.05, 60.0, 2_000
+# An owner is waited for in looks so far apart.
+LOOK_PAUSE_S = 0.5
 
 
 class Proposed(NamedTuple):
@@ -81,6 +83,13 @@ def draft(
     return draft_terms(deal, frame, client.address, by_clock, secrets.token_bytes(32))
 
 
+def served_cautions(client: AccountClient, surface: str, deal: Mapping[str, object]) -> list[str]:
+    """Return what the server would have a signer of this deal look at first, in its words."""
+    made = client.post(f"/v1/surfaces/{surface}/drafts", {"deal": dict(deal)})
+    with reading(client, "what to look at first"):
+        return [str(each) for each in made["cautions"]]
+
+
 def served_time_s(client: Client) -> int:
     """Return the time by the server's clock, which judges terms: it may be another than ours."""
     answer = client.get("/v1/clock")
@@ -100,6 +109,27 @@ def wait_until(client: Client, time_s: int, pause: Callable[[float], object] = t
             break
         pause(min(MAX_PAUSE_S, (time_s * 1000 - now_ms) / speed / 1000 + LEAST_PAUSE_S))
     raise ServerError("clock-stands", f"the clock of {client.server} does not come to {time_s}")
+
+
+def wait_for_owner(
+    client: Client, contract: str, pause: Callable[[float], object] = time.sleep
+) -> None:
+    """Wait until an owner has signed a proposal, at most until its contract would have to open.
+
+    Raises ServerError with what else has become of it, and with what the owner would sign instead.
+    """
+    for _ in range(MAX_LOOKS):
+        answer = client.get(f"/v1/proposals/{contract}")
+        with reading(client, "what became of the proposal"):
+            status, changes = str(answer["status"]), answer["counter_changes"] or ()
+            offered = [f"{each['term']} {each['after']}, not {each['before']}" for each in changes]
+        if status in ("accepted", "opened"):
+            return
+        if status != "proposed":
+            instead = f"; its owner would sign {'; '.join(offered)}" if offered else ""
+            raise ServerError(f"proposal-{status}", f"proposal {contract} is {status}{instead}")
+        pause(LOOK_PAUSE_S)
+    raise ServerError("proposal-undecided", f"the owner has not decided {contract}")
 
 
 def offered_deal(client: AccountClient, surface: str, offer: str) -> dict[str, object]:

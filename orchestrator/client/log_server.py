@@ -1,12 +1,14 @@
 """The public API of a log, as a stranger reads it: the deployment, entries, openings, documents."""
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import starmap
 from typing import Any, NamedTuple, Protocol
 
-from orchestrator.core.common.errors import EntryError, ReplayError, ServerError
+from orchestrator.client.http import Client
+from orchestrator.core.common.errors import EntryError, InputError, ReplayError, ServerError
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.deals.site import Addresses
 from orchestrator.core.entries.kinds import decode, kind_of
@@ -21,6 +23,10 @@ from orchestrator.core.surface.surface_settings import SurfaceSettings
 
 # The errors of code that reads a JSON document of any shape as if it had the right one.
 SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
+
+_ID = re.compile(r"0x[0-9a-f]{64}")
+# The most names that are told to who has named a surface wrongly.
+_TOLD_NAMES = 20
 
 
 class LogSource(Protocol):
@@ -46,6 +52,29 @@ def served_deployment(client: LogSource) -> tuple[Addresses, bytes]:
         # A stranger finds the events by their time, never by a block that the server names.
         addresses = Addresses.from_json(log)._replace(start_block=0)
         return addresses, from_hex(log["log_id"], WORD_BYTES)
+
+
+def find_surface(client: Client, text: str) -> str:
+    """Return the id of a surface, by the id itself or by a name that no other surface has.
+
+    Raises InputError `surface-unknown` with the names that there are, or `surface-ambiguous`.
+    """
+    if _ID.fullmatch(text):
+        return text
+    with reading(client, "which surfaces it has"):
+        # The server gives those whose name begins so; an empty name would be all of them.
+        pages = client.pages("/v1/surfaces", "surfaces", name=text) if text else ()
+        found = [str(each["surface"]) for each in pages if each["name"] == text]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(
+            "surface-ambiguous", f"{len(found)} surfaces are named {text!r}: {', '.join(found)}"
+        )
+    with reading(client, "which surfaces it has"):
+        listed = client.get("/v1/surfaces", limit=_TOLD_NAMES)["surfaces"]
+        names = ", ".join(sorted(each["name"] for each in listed if each["name"])) or "none"
+    raise InputError("surface-unknown", f"no surface is named {text!r}; there are: {names}")
 
 
 def served_origin(client: LogSource) -> str:

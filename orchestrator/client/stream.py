@@ -5,8 +5,10 @@ rise, and a server that gives nothing is left after a while. What it leaves out 
 a replay shows that.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from orchestrator.client.http import Client, json_or_none
@@ -45,7 +47,8 @@ class Stream:
 
     `cursor` is the position of the last entry that was seen, or passed over by the filters: keep
     it, and give it as `after` to go on behind it, whenever that is. Without one the stream begins
-    with what is new. `pause` waits between connections.
+    with what is new. `pause` waits between connections. With `lasts_s` the stream ends by itself,
+    after so many seconds of ours.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Stream:
         operator: str | None = None,
         kinds: Sequence[str] = (),
         pause: Callable[[float], object] = time.sleep,
+        lasts_s: float = math.inf,
     ) -> None:
         self.cursor = after
         self._client = client
@@ -68,16 +72,19 @@ class Stream:
             "kinds": ",".join(kinds) or None,
         }
         self._pause = pause
+        self._lasts_s = lasts_s
 
     def __iter__(self) -> Iterator[Followed]:
         """Yield entries. Raises ServerError for a refusal, or after too many vain connections."""
-        vain = 0
-        while True:
+        vain, ends_s = 0, time.monotonic() + self._lasts_s
+        while time.monotonic() < ends_s:
             before = self.cursor
             failure: ServerError | None = None
             try:
-                yield from self._connection()
+                yield from self._connection(ends_s)
             except ServerError as error:
+                if time.monotonic() >= ends_s:  # the silence was cut short by the end
+                    return
                 if error.code not in _PASSING:
                     raise
                 failure = error
@@ -89,12 +96,15 @@ class Stream:
             if vain:
                 self._pause(min(2.0**vain / 2, _MOST_PAUSE_S))
 
-    def _connection(self) -> Iterator[Followed]:
+    def _connection(self, ends_s: float) -> Iterator[Followed]:
+        silence_s = min(SILENCE_S, max(0.001, ends_s - time.monotonic()))
         headers = {} if self.cursor is None else {"Last-Event-ID": str(self.cursor)}
         lines = self._client.lines(
-            "/v1/stream", silence_s=SILENCE_S, headers=headers, **self._filters
+            "/v1/stream", silence_s=silence_s, headers=headers, **self._filters
         )
-        for event in _events(lines):
+        # Signs of life are lines too: what a stream is silent about does not keep it from its end.
+        in_time = takewhile(lambda _: time.monotonic() < ends_s, lines)
+        for event in _events(in_time):
             position = None if event.id is None else self._position(event.id)
             if event.name == "entry" and position is not None:
                 found = self._entry(position, event.data)

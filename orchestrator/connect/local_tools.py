@@ -83,10 +83,10 @@ class LocalTools:
             done = tool.act(**arguments)
         except DomainError as error:
             return self.refused(error)
-        # Sentences name states and tokens as the surface's owner has called them.
-        sentences = done.pop("sentences", None)
-        if sentences is not None:
-            done |= set_apart({"sentences": sentences})
+        # They name states and tokens as the surface's owner has called them.
+        words = {name: done.pop(name) for name in ("sentences", "cautions") if name in done}
+        if words:
+            done |= set_apart(words)
         content = types.TextContent(type="text", text=one_line(done))
         return types.CallToolResult(content=[content], structured_content=done)
 

@@ -63,8 +63,9 @@ class Signer:
         pins = self._pins()
         told = self._deal(pins, surface, deal, offer, answers)
         made = deals.draft(self._client, pins, surface, told)
+        cautions = deals.served_cautions(self._client, surface, told)
         beside = {"offer": offer, "answers": answers}
-        return self._release(PROPOSAL, pins, made.terms, beside)
+        return self._release(PROPOSAL, pins, made.terms, beside) | {"cautions": cautions}
 
     def accept(self, contract: str) -> dict[str, Any]:
         """Accept a proposal as the surface's owner; its budget comes from the allowance."""

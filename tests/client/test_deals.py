@@ -113,3 +113,56 @@ def test_what_is_proposed_is_signed_for_the_pinned_escrow() -> None:
     )
     assert signer == client.address
     assert done == (to_hex(contract_id(terms, PINS.domain)), terms, "proposed")
+
+
+def proposal(status: str, *changes: tuple[str, str, str]) -> dict[str, object]:
+    """Return a proposal as the server shows it, with the terms that its owner would change."""
+    named = [dict(zip(("term", "before", "after"), each, strict=True)) for each in changes]
+    return {"status": status, "counter_changes": named or None}
+
+
+def test_an_owners_signature_is_waited_for() -> None:
+    contract = "0x" + "77" * 32
+    with serving_deals() as (server, client):
+        path = f"/v1/proposals/{contract}"
+        server.answers[path] = proposal("proposed")
+        pauses: list[float] = []
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 3:
+                server.answers[path] = proposal("accepted")
+
+        deals.wait_for_owner(client, contract, pause)
+    assert pauses == [deals.LOOK_PAUSE_S] * 3
+
+
+def test_what_else_becomes_of_a_proposal_is_told() -> None:
+    contract = "0x" + "77" * 32
+    with serving_deals() as (server, client):
+        path = f"/v1/proposals/{contract}"
+        for answer, code, told in (
+            (proposal("expired"), "proposal-expired", "is expired"),
+            (
+                proposal("declined", ("price", "9.00", "8.00"), ("window", "1 day", "3 days")),
+                "proposal-declined",
+                "is declined; its owner would sign price 8.00, not 9.00; window 3 days, not 1 day",
+            ),
+            ({"status": 7}, "answer-garbled", "does not say"),
+        ):
+            server.answers[path] = answer
+            with pytest.raises(ServerError) as refused:
+                deals.wait_for_owner(client, contract)
+            assert refused.value.code == code
+            assert refused.value.message.endswith(told) or told == "does not say"
+
+
+def test_cautions_are_the_servers_words_about_a_deal() -> None:
+    with serving_deals() as (server, client):
+        path = f"/v1/surfaces/{SURFACE}/drafts"
+        server.answers[path] = {"cautions": ["one", "two"]}
+        assert deals.served_cautions(client, SURFACE, DEAL) == ["one", "two"]
+        assert json.loads(server.posted[-1].body) == {"deal": DEAL}
+        server.answers[path] = {}
+        with pytest.raises(ServerError, match="what to look at first"):
+            deals.served_cautions(client, SURFACE, DEAL)

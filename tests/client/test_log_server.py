@@ -7,12 +7,13 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import (
+    find_surface,
     served_bundle,
     served_deployment,
     served_policy,
     served_records,
 )
-from orchestrator.core.common.errors import DomainError, ReplayError, ServerError
+from orchestrator.core.common.errors import DomainError, InputError, ReplayError, ServerError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.deals.site import Addresses
 from orchestrator.core.decisions.decide import decide
@@ -172,3 +173,48 @@ def test_a_deployment_of_another_shape_is_the_servers_fault(changes: dict[str, o
     ):
         served_deployment(client)
     assert refused.value.code == "answer-garbled"
+
+
+def named_surfaces(*names: str) -> Callable[[Request], object]:
+    """Return a directory of surfaces of these names, two to a page."""
+
+    def answer(request: Request) -> object:
+        assert request.path == "/v1/surfaces"
+        start, wanted = int(request.query.get("after", "0")), request.query.get("name", "")
+        page = [(at, name) for at, name in enumerate(names) if at >= start][:2]
+        found = [
+            {"surface": f"0x{at:064x}", "name": name}
+            for at, name in page
+            if name.startswith(wanted)
+        ]
+        return {"surfaces": found, "next": str(start + 2) if start + 2 < len(names) else None}
+
+    return answer
+
+
+def test_a_surface_is_found_by_its_id_or_its_whole_name() -> None:
+    with (
+        serving_json(named_surfaces("shop-2", "trial", "shop", "twice", "twice")) as url,
+        Client(url) as client,
+    ):
+        assert find_surface(client, f"0x{7:064x}") == f"0x{7:064x}"
+        assert find_surface(client, "shop") == f"0x{2:064x}"
+        for name, code, told in (
+            ("sho", "surface-unknown", "no surface is named 'sho'; there are: shop-2, trial"),
+            ("", "surface-unknown", "there are: shop-2, trial"),
+            ("twice", "surface-ambiguous", f"are named 'twice': 0x{3:064x}, 0x{4:064x}"),
+        ):
+            with pytest.raises(InputError) as refused:
+                find_surface(client, name)
+            assert refused.value.code == code
+            assert told in refused.value.message
+
+
+def test_a_directory_of_another_shape_is_refused() -> None:
+    page = {"surfaces": [{"id": 1}], "next": None}
+    with (
+        serving_json(lambda _: page) as url,
+        Client(url) as client,
+        pytest.raises(ServerError, match="does not say which surfaces"),
+    ):
+        find_surface(client, "shop")

@@ -3,6 +3,7 @@
 import json
 from http.server import BaseHTTPRequestHandler
 from itertools import islice
+from threading import Event
 from typing import Any
 
 import pytest
@@ -45,6 +46,29 @@ def test_a_stream_goes_on_across_connections(service: ApiService) -> None:
     for one in seen:
         checkpoint = service.get("/v1/log/checkpoint", size=one.size)
         assert checkpoint["root"] == f"0x{one.root.hex()}"
+
+
+def test_a_stream_ends_when_it_is_to_whatever_it_is_sent(service: ApiService) -> None:
+    with Client(service.url) as client:
+        size = client.get("/v1/log")["size"]
+        # Signs of life come all the time, and connections end and begin meanwhile.
+        ended = Stream(client, size - 1, kinds=["payout"], pause=lambda _: None, lasts_s=0.3)
+        assert list(ended) == []
+        assert list(Stream(client, 0, lasts_s=0)) == []
+
+
+def test_a_silent_server_does_not_keep_a_stream_from_its_end() -> None:
+    over = Event()
+
+    def silent(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.flush()
+        over.wait(60)
+
+    with serving(silent) as url, Client(url) as client:
+        assert list(Stream(client, 0, lasts_s=0.2)) == []
+        over.set()
 
 
 def test_filters_are_sent(service: ApiService) -> None:

@@ -56,6 +56,7 @@ def test_a_deal_is_signed_and_proposed_and_accepted_by_two_wallets(
     proposed = answer_of(operator.call("sign_and_propose", surface=surface, deal=DEAL))
     assert proposed["status"] == "proposed"
     assert any("8.00 TUSD" in line for line in proposed["untrusted"]["sentences"])
+    assert any(line.startswith("touches before") for line in proposed["untrusted"]["cautions"])
     owner = _connector(tmp_path, "two", service, "owner", "--as", "owner", *CEILINGS)
     accepted = answer_of(owner.call("sign_acceptance", contract=proposed["contract_id"]))
     assert accepted["status"] == "accepted"
