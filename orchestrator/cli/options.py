@@ -47,6 +47,9 @@ Id = Annotated[
         metavar="ID", parser=parse_contract_id, help="The contract: 0x and 64 hex digits."
     ),
 ]
+# Where a person names a surface; `orchestrator.client.log_server.find_surface` asks for its id.
+BY_NAME = "A surface: its id, or its name if no other has it."
+SurfaceName = Annotated[str, typer.Argument(metavar="SURFACE", help=BY_NAME)]
 Amount = Annotated[str, typer.Argument(metavar="AMOUNT", help="In tokens, such as 12.50.")]
 Api = Annotated[str | None, typer.Option(help="A server of the log; else TALLYSTICK_PUBLIC_URL.")]
 Rpc = Annotated[str | None, typer.Option(help="A node of its chain; else TALLYSTICK_RPC_URL.")]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.options import NOTHING_DONE, Api, Json, KeyFile, Yes
+from orchestrator.cli.options import BY_NAME, NOTHING_DONE, Api, Json, KeyFile, Yes
 from orchestrator.core.account.scopes import SCOPE_SETS, SCOPES, Scope, ScopeSet, scopes_of
 from orchestrator.core.common.errors import InputError
 from orchestrator.core.common.units import format_ms
@@ -56,7 +56,7 @@ def new(
     ],
     surface: Annotated[
         list[str] | None,
-        typer.Option(help="A surface's id; limits the key to it, and may be repeated."),
+        typer.Option(help=f"Limits the key to it, and may be repeated. {BY_NAME}"),
     ] = None,
     api: Api = None,
     key_file: KeyFile = None,
@@ -66,9 +66,12 @@ def new(
     """Make a delegate's key with these scopes, and print it once."""
 
     def run(session: "_KeySession") -> object:
+        from orchestrator.client.log_server import find_surface
+
         scopes = parse_scopes(scope)
         with session.signed_in(scopes) as client:
-            made = client.new_key(name, scopes, surface or None)
+            here = [find_surface(client, each) for each in surface or ()]
+            made = client.new_key(name, scopes, here or None)
         return session.shown(made)
 
     _run(api, key_file, yes, json_out, run)

@@ -17,7 +17,8 @@ def card(
     subject: Annotated[
         str | None,
         typer.Argument(
-            metavar="SUBJECT", help="A surface's id or an operator's address; else the service."
+            metavar="SUBJECT",
+            help="A surface's id or name, or an operator's address; else the service.",
         ),
     ] = None,
     kid: Annotated[
@@ -28,11 +29,13 @@ def card(
 ) -> None:
     """Fetch an agent card, check its signature, and print it."""
     from orchestrator.client.http import Client
-    from orchestrator.client.log_server import reading
+    from orchestrator.client.log_server import find_surface, reading
     from orchestrator.core.account.agent_card import check_card
     from orchestrator.runtime.settings import read_settings
 
     with Client(api or read_settings(os.environ).public_url) as client:
+        if subject and not subject.startswith("0x"):
+            subject = find_surface(client, subject)
         document = client.get(path_of(subject))
         served = client.get("/.well-known/jwks.json")
         with reading(client, "which keys sign its cards"):

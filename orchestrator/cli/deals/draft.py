@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 import yaml
 
-from orchestrator.cli.options import Api, Json, KeyFile
+from orchestrator.cli.options import Api, Json, KeyFile, SurfaceName
 from orchestrator.core.common.errors import InputError
 from orchestrator.storage.local.files import read_key, read_text
 
 
 def draft(
-    surface: Annotated[str, typer.Argument(metavar="SURFACE", help="The surface's id.")],
+    surface: SurfaceName,
     deal: Annotated[Path, typer.Argument(metavar="DEAL", help="A short deal (YAML).")],
     api: Api = None,
     key_file: KeyFile = None,
@@ -22,6 +22,7 @@ def draft(
 ) -> None:
     """Print a short deal as a contract would have it: in sentences, with defaults and cautions."""
     from orchestrator.client.accounts import OperatorClient, wallet
+    from orchestrator.client.log_server import find_surface
     from orchestrator.runtime.settings import read_settings
 
     settings = read_settings(os.environ)
@@ -34,7 +35,7 @@ def draft(
         raise InputError("yaml-invalid", f"{deal}: is not readable as YAML") from None
     key = read_key(key_path)
     with OperatorClient(api or settings.public_url, wallet(key), "draft") as client:
-        made = client.draft_deal(surface, told)
+        made = client.draft_deal(find_surface(client, surface), told)
     if json_out:
         typer.echo(json.dumps(made))
         return

@@ -5,13 +5,19 @@ import os
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from orchestrator.cli.arguments import parse_address, parse_contract_id, parse_time_s
-from orchestrator.cli.options import Api, Json, KeyFile
+from orchestrator.cli.arguments import (
+    parse_address,
+    parse_contract_id,
+    parse_time_s,
+    parse_word,
+)
+from orchestrator.cli.options import BY_NAME, Api, Json, KeyFile
 from orchestrator.cli.why.view import print_reason
 from orchestrator.core.common.errors import InputError, WhyError
 from orchestrator.core.entries.kinds import Topic, kind_of
@@ -39,12 +45,8 @@ def why(
         ),
     ],
     surface: Annotated[
-        bytes | None,
-        typer.Option(
-            metavar="ID",
-            parser=parse_contract_id,
-            help="A surface's id; the one on which an operator acts.",
-        ),
+        str | None,
+        typer.Option(metavar="SURFACE", help=f"The one on which an operator acts. {BY_NAME}"),
     ] = None,
     at: Annotated[
         str | None, typer.Option(metavar="TIME", help="The time to answer for; else now.")
@@ -57,12 +59,13 @@ def why(
     # They take long to import, and a backtest does not need them.
     from orchestrator.cli.why.unopened import explain_unopened
     from orchestrator.client.http import Client
+    from orchestrator.client.log_server import find_surface
     from orchestrator.client.public_records import PublicRecords
     from orchestrator.runtime.settings import read_settings
 
-    question = parse_question(subject, surface)
     now_ms = int(time.time() * 1000) if at is None else parse_time_s(at) * 1000
     with Client(api or read_settings(os.environ).public_url) as client:
+        question = parse_question(subject, surface, partial(find_surface, client))
         try:
             answer = question(PublicRecords(client, now_ms))
         except WhyError as error:
@@ -75,8 +78,13 @@ def why(
         print_reason(answer, Console())
 
 
-def parse_question(subject: str, surface: bytes | None) -> Question:
-    """Return the question that a subject stands for. Raises InputError if it stands for none."""
+def parse_question(
+    subject: str, surface: str | None, surface_of: Callable[[str], str] = str
+) -> Question:
+    """Return the question that a subject stands for. Raises InputError if it stands for none.
+
+    `surface_of` finds the id of a surface that is named.
+    """
     if _POSITION.fullmatch(subject):
         return lambda source: _why_entry(source, int(subject))
     if _WORD.fullmatch(subject):
@@ -90,7 +98,8 @@ def parse_question(subject: str, surface: bytes | None) -> Question:
     operator = address_word(parse_address(subject))
     if surface is None:
         raise InputError("surface-missing", "name the surface that the operator acts on: --surface")
-    return lambda source: why_level(source, surface, operator)
+    word = parse_word(surface_of(surface), "surface")
+    return lambda source: why_level(source, word, operator)
 
 
 _BY_POSITION: dict[Topic, Callable[[Source, int], Reason]] = {

@@ -23,14 +23,14 @@ CARD = KEY.sign(
         page="/v1/log",
     )
 )
+SURFACE = "0x" + 64 * "1"
 OPERATOR = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 
 
 def test_each_subject_has_its_path() -> None:
     assert path_of(None) == "/.well-known/agent-card.json"
     assert path_of(OPERATOR) == f"/v1/operators/{OPERATOR}/agent-card.json"
-    surface = "0x" + 64 * "1"
-    assert path_of(surface) == f"/v1/surfaces/{surface}/agent-card.json"
+    assert path_of(SURFACE) == f"/v1/surfaces/{SURFACE}/agent-card.json"
     with pytest.raises(InputError):
         path_of("Harvest")
 
@@ -47,13 +47,17 @@ def test_each_subject_has_its_path() -> None:
         (CARD, [], [], FALSE, "does not name one key"),
         (CARD, [OTHER.jwk | {"kid": KEY.jwk["kid"]}], [], FALSE, "is another"),
         (CARD, [{"kid": "x"}], [], MISSING, "does not say which keys"),
-        (CARD, [KEY.jwk], ["Harvest"], BAD, "is neither a surface's id nor"),
+        (CARD, [KEY.jwk], ["0x12"], BAD, "is neither a surface's id nor"),
+        (CARD, [KEY.jwk], ["Trial"], DONE, "taken on trust: the key"),
+        (CARD, [KEY.jwk], ["Harvest"], BAD, "no surface is named 'Harvest'; there are: Trial"),
     ],
 )
 def test_a_card_is_printed_if_its_signature_holds(
     run: Run, card: dict[str, Any], keys: list[Any], options: list[str], code: int, said: str
 ) -> None:
     def answer(request: Request) -> object:
+        if request.path == "/v1/surfaces":
+            return {"surfaces": [{"surface": SURFACE, "name": "Trial"}], "next": None}
         return card if request.path.endswith("agent-card.json") else {"keys": keys}
 
     with serving_json(answer) as url:

@@ -1,11 +1,13 @@
 """The command prints a deal as a contract would have it."""
 
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.main import app
+from orchestrator.core.common.errors import InputError
 from tests.support.api_service import open_surface, running_service, wallet
 
 
@@ -18,6 +20,13 @@ def test_a_deal_is_printed_in_words(database_url: str, tmp_path: Path) -> None:
         surface = open_surface(service.sign_in(wallet("owner"), "owner"), "drafts")
         options = ["--api", service.url, "--key-file", str(key)]
         found = CliRunner().invoke(app, ["draft", surface, str(deal), *options])
+        named = CliRunner().invoke(app, ["draft", "drafts", str(deal), *options])
+        wrong = CliRunner().invoke(app, ["draft", "draft", str(deal), *options])
+    # A name will do, and a wrong one is answered with those that there are.
+    salt = re.compile(r"salt 0x[0-9a-f]{64}")
+    assert salt.sub("", named.output) == salt.sub("", found.output)
+    assert isinstance(wrong.exception, InputError)
+    assert wrong.exception.message == "no surface is named 'draft'; there are: drafts"
     assert found.exit_code == 0, found.output
     assert "Pays 8.00 TUSD for each lead, once, that enters 'activated'" in found.output
     assert "default (usual): window 7 days" in found.output

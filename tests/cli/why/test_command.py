@@ -49,7 +49,8 @@ def test_every_subject_is_answered_over_http(service: ApiService, settled: Settl
     assert why(service, settled.hex_id)["code"] == "contract"
     assert why(service, "0x" + settled.decoded[touch].subject.hex())["code"] == "lead"
     operator = wallet("operator").address
-    assert why(service, operator, "--surface", settled.surface)["code"] == "level"
+    for surface in (settled.surface, "settled"):
+        assert why(service, operator, "--surface", surface)["code"] == "level"
 
 
 def test_an_answer_is_printed_as_lines(service: ApiService, settled: SettledContract) -> None:
@@ -66,7 +67,7 @@ def test_an_answer_is_printed_as_lines(service: ApiService, settled: SettledCont
 # --- What a subject stands for --------------------------------------------------------------------
 
 
-def asked(log: SmallLog, subject: str, surface: bytes | None = None) -> Reason:
+def asked(log: SmallLog, subject: str, surface: str | None = None) -> Reason:
     return parse_question(subject, surface)(log.source)
 
 
@@ -104,7 +105,7 @@ def test_a_word_is_a_contract_or_a_lead() -> None:
 
 def test_an_address_is_an_operator_on_a_surface() -> None:
     log = SmallLog([deal()])
-    assert asked(log, ADDRESS, SURFACE).code is Code.LEVEL
+    assert asked(log, ADDRESS, f"0x{SURFACE.hex()}").code is Code.LEVEL
 
 
 @pytest.mark.parametrize(
