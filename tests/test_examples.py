@@ -30,7 +30,7 @@ from tests.support.api_service import (
 from tests.support.connecting import COMMAND, ROOT
 
 EXAMPLES = ROOT / "docs/examples"
-MOST_LINES = {"agent_http.py": 66, "agent_mcp.py": 50, "owner.py": 36}
+MOST_LINES = {"agent_http.py": 66, "agent_mcp.py": 50, "owner.py": 36, "owner_open.py": 40}
 
 
 class Stage:
@@ -161,7 +161,7 @@ def test_an_agent_says_what_its_owner_would_sign_instead(stage: Stage) -> None:
     assert "price 7.00, not 8.00" in line
 
 
-@pytest.mark.parametrize("name", MOST_LINES)
+@pytest.mark.parametrize("name", ["agent_http.py", "agent_mcp.py", "owner.py"])
 def test_an_example_says_in_one_line_what_is_wrong(stage: Stage, name: str) -> None:
     bare = [str(stage.python()), str(EXAMPLES / name)]
     assert stage.ended(bare).stderr.startswith(f"usage: {name} URL SURFACE KEY_FILE")

@@ -160,9 +160,66 @@ def test_a_client_that_goes_by_what_the_server_says_is_paid(sandbox: Box, tmp_pa
 def test_an_agent_over_http_is_paid(http_agent: subprocess.Popen[str]) -> None:
     said, trouble = http_agent.communicate(timeout=MOST_S)
     assert http_agent.returncode == 0, trouble
-    last = said.splitlines()[-1].split()
-    assert last[0] == "paid"
-    assert float(last[1]) >= 8
+    paid, receipt, why = said.splitlines()[-3:]
+    assert paid.startswith("paid ")
+    assert float(paid.split()[1]) >= 8
+    assert (receipt.split()[1], why.split()[1]) == ("receipt", "why")
+
+
+def test_an_owner_goes_from_nothing_to_a_payout_by_its_page(sandbox: Box, tmp_path: Path) -> None:
+    page = (ROOT / "docs/owner.md").read_text()
+    environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+
+    def stands(command: str) -> list[str]:
+        """Return the words of a command of the page, as it is called here."""
+        assert f"{command}\n" in page or f"{command};" in page, command
+        here = command.replace(f"http://127.0.0.1:{PORT}", sandbox.url)
+        here = here.replace(".venv/bin/python", sys.executable)
+        here = here.replace(" docs/", f" {ROOT}/docs/")
+        return here.split()
+
+    def run(command: list[str]) -> str:
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    for who in ("owner", "agent"):
+        path = tmp_path / f"{who}.key"
+        path.touch(0o600)
+        path.write_text(bytes(Account.create().key).hex())
+    calls = ".venv/bin/python docs/examples/"
+    mine, url = "my-trial owner.key", f"http://127.0.0.1:{PORT}"
+    opened = run(stands(f"{calls}owner_open.py {url} {mine} docs/example/surface.json"))
+    approve = opened.splitlines()[-1]
+    shape = re.sub(r"0x[0-9a-fA-F]{40}", "0x", approve)
+    assert shape in re.sub(r"0x[A-Z]+", "0x", page)
+    cast = ROOT / "node_modules/.bin" / approve
+    run(["bash", "-c", f"{cast} {sandbox.rpc_url}"])
+    assert "ann signup done" in run(stands(f"{calls}owner.py {url} {mine} ann:signup"))
+    agent = subprocess.Popen(
+        stands(f"{calls}agent_http.py {url} my-trial agent.key"),
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with agent:
+        assert agent.stdout is not None
+        try:
+            said = (line.split() for line in agent.stdout)
+            contract = next(words[1] for words in said if words[0] == "proposed")
+            assert run(stands(f"{calls}owner.py {url} {mine}")) == f"accepted {contract}\n"
+            assert next(words for words in said if words[0] == "touched")[1:] == ["1", "of", "1"]
+            assert "done" in run(stands(f"{calls}owner.py {url} {mine} ann:activate"))
+            assert next(words for words in said if words[0] == "paid") == ["paid", "8.00"]
+        finally:
+            agent.kill()
+    shown = stands(f".venv/bin/tallystick contract 0xCONTRACT --api {url} --rpc $RPC")
+    shown = [contract if word == "0xCONTRACT" else word for word in shown]
+    shown = [sandbox.rpc_url if word == "$RPC" else word for word in shown]
+    assert "8.00" in run([sys.executable, *COMMAND, *shown[1:]])
 
 
 @pytest.fixture(scope="module")
