@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -32,6 +32,9 @@ from orchestrator.core.why.touch import why_action, why_touch
 
 _POSITION = re.compile(r"[0-9]{1,13}")
 _WORD = re.compile(r"0x[0-9a-fA-F]{64}")
+
+if TYPE_CHECKING:
+    from orchestrator.client.http import Client
 
 Question = Callable[[Source], Reason]
 
@@ -63,11 +66,11 @@ def why(
     from orchestrator.client.public_records import PublicRecords
     from orchestrator.runtime.settings import read_settings
 
-    now_ms = int(time.time() * 1000) if at is None else parse_time_s(at) * 1000
+    at_ms = None if at is None else parse_time_s(at) * 1000
     with Client(api or read_settings(os.environ).public_url) as client:
         question = parse_question(subject, surface, partial(find_surface, client))
         try:
-            answer = question(PublicRecords(client, now_ms))
+            answer = question(PublicRecords(client, _now_ms(client) if at_ms is None else at_ms))
         except WhyError as error:
             # The log knows contracts from their opening on, and their parties before.
             word = parse_contract_id(subject) if _WORD.fullmatch(subject) else b""
@@ -76,6 +79,15 @@ def why(
         typer.echo(json.dumps(answer.to_json()))
     else:
         print_reason(answer, Console())
+
+
+def _now_ms(client: "Client") -> int:
+    """Return the time now; by the server's clock if that is ahead, as a sandbox's is."""
+    from orchestrator.client.log_server import reading
+
+    answer = client.get("/v1/clock")
+    with reading(client, "what time it is"):
+        return max(int(time.time() * 1000), int(answer["time_ms"]))
 
 
 def parse_question(

@@ -1,6 +1,7 @@
 """`tallystick why`: what a subject stands for, and the answer as text and as JSON."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -51,6 +52,21 @@ def test_every_subject_is_answered_over_http(service: ApiService, settled: Settl
     operator = wallet("operator").address
     for surface in (settled.surface, "settled"):
         assert why(service, operator, "--surface", surface)["code"] == "level"
+
+
+def test_an_answer_is_of_now_by_a_clock_that_runs_ahead(
+    service: ApiService, settled: SettledContract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer() -> Any:
+        arguments = ["why", settled.hex_id, "--api", service.url, "--json"]
+        found = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        return {part["code"] for part in json.loads(found.stdout)["parts"][-1]["parts"]}
+
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert "not-yet-open" not in answer()
+    # Where the server is behind, our own clock counts: by then all contracts have ended.
+    monkeypatch.setattr(time, "time", lambda: 2.0**33)
+    assert "deadline-passed" in answer()
 
 
 def test_an_answer_is_printed_as_lines(service: ApiService, settled: SettledContract) -> None:
