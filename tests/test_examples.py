@@ -30,7 +30,7 @@ from tests.support.api_service import (
 from tests.support.connecting import COMMAND, ROOT
 
 EXAMPLES = ROOT / "docs/examples"
-MOST_LINES = {"agent_http.py": 66, "agent_mcp.py": 50, "owner.py": 36, "owner_open.py": 40}
+MOST_LINES = {"agent_http.py": 68, "agent_mcp.py": 50, "owner.py": 36, "owner_open.py": 40}
 
 
 class Stage:
