@@ -9,9 +9,7 @@ that the command needs (a node, a database, a program) is missing or is not what
 import io
 import json
 import os
-import signal
 import sys
-import threading
 from functools import cache
 from typing import Annotated
 
@@ -32,7 +30,13 @@ from orchestrator.cli.contract import add_contract_commands
 from orchestrator.cli.deals.accept import accept
 from orchestrator.cli.deals.draft import draft
 from orchestrator.cli.integrations import feedback, jobs
-from orchestrator.cli.options import NOTHING_DONE, Json, progress_writer, server_folder
+from orchestrator.cli.options import (
+    NOTHING_DONE,
+    Json,
+    progress_writer,
+    server_folder,
+    stop_on_signal,
+)
 from orchestrator.cli.output import DOCUMENTED, error_document
 from orchestrator.cli.recovery.commands import fsck, restore
 from orchestrator.cli.sandbox.command import sandbox
@@ -83,10 +87,10 @@ def demo(
     from orchestrator.simulation.demo import Demo
 
     settings = read_settings(os.environ)
-    rpc_url, databases = settings.rpc_url, settings.databases
+    rpc_url, databases, progress = settings.rpc_url, settings.databases, progress_writer()
     with (
         server_folder() as folder,
-        Demo(folder, progress_writer(), rpc_url=rpc_url, databases=databases) as run,
+        Demo(folder, progress, rpc_url=rpc_url, databases=databases) as run,
     ):
         report = run.run()
         if json_out:
@@ -95,7 +99,7 @@ def demo(
             demo_view.print_report(report, console, is_verbose=verbose)
         if keep:
             console.print(demo_view.format_usage(report), markup=False, soft_wrap=True)
-            _stop_on_signal().wait()
+            stop_on_signal(progress).wait()
 
 
 @app.command()
@@ -131,7 +135,7 @@ def serve(
         raise InputError("workers-without-api", "--workers are of the API, which runs elsewhere")
     open_journal(as_json=json_out)
     # Before the servers start, so that a signal while they do stops them in order.
-    stop = _stop_on_signal()
+    stop = stop_on_signal(logger.info)
     with open_deployment(settings, parts, logger.info) as deployment:
         run_parts(deployment, settings, parts, stop, answering=Answering(workers, json_out))
     logger.info("stopped")
@@ -246,14 +250,6 @@ def tallystick(
     ] = False,
 ) -> None:
     """Pays autonomous agents for outcomes that a log can prove."""
-
-
-def _stop_on_signal() -> threading.Event:
-    """Return an event that the signals to interrupt and to terminate set."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
 
 
 def _print_error(message: str) -> None:

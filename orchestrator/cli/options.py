@@ -7,7 +7,9 @@ will do, since none can forge them; the one that runs the log may be the one tha
 
 import json
 import os
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -169,6 +171,21 @@ def plan_for(contract_id: bytes, make_plan: "Callable[[Chain, ContractState], Pl
     return send_plan(
         lambda session: make_plan(session.chain, session.read_contract(contract_id)),
     )
+
+
+def stop_on_signal(say: Callable[[str], object]) -> threading.Event:
+    """Return an event that the signals to interrupt and to terminate set, which is said at once."""
+    stop = threading.Event()
+
+    def end(*_: object) -> None:
+        if not stop.is_set():
+            stop.set()
+            # The signal may have come in the midst of a line, which this thread has to finish.
+            threading.Thread(target=say, args=("stopping…",), daemon=True).start()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    return stop
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from urllib.parse import quote
 from orchestrator.core.common.errors import LocalError
 from orchestrator.runtime.server_log import ServerLog
 from orchestrator.storage.database import LOGINS, DatabaseUrls
-from orchestrator.storage.local.files import write_private
+from orchestrator.storage.local.files import closed_folder, write_private
 
 START_S = 60
 STOP_S = 30
@@ -182,6 +182,7 @@ class LocalPostgres(_Server):
 
     def start(self) -> None:
         """Create the cluster if there is none, start it, and wait until it takes connections."""
+        check_enterable(self.folder, "choose a folder that all may enter")
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_folder()
         program = self._install()
@@ -242,14 +243,6 @@ class LocalPostgres(_Server):
                 "folder-too-long",
                 f"{self.folder} is too long a path for a socket; choose a shorter folder",
             )
-        if os.geteuid() == 0:
-            for folder in (self.folder, *self.folder.parents):
-                if not folder.stat().st_mode & 0o001:
-                    raise LocalError(
-                        "folder-closed",
-                        f"{folder} is closed to other users, and PostgreSQL cannot run as root; "
-                        f"choose a folder that all may enter",
-                    )
 
     def _install(self) -> Path:
         """Copy the program to a place that the server's user may read, once for each version."""
@@ -417,6 +410,19 @@ def _unprivileged() -> list[str]:
         return []
     nobody = pwd.getpwnam("nobody")
     return [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+
+
+def check_enterable(folder: Path, remedy: str) -> None:
+    """Raise LocalError `folder-closed`, with what to do, where root's PostgreSQL could not enter.
+
+    Nothing is made by it.
+    """
+    closed = closed_folder(folder.absolute()) if os.geteuid() == 0 else None
+    if closed is not None:
+        raise LocalError(
+            "folder-closed",
+            f"{closed} is closed to other users, and PostgreSQL cannot run as root; {remedy}",
+        )
 
 
 def find_postgres() -> Path:

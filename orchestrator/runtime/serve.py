@@ -31,7 +31,7 @@ from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.server import create_health_app
 from orchestrator.runtime.health.traces import open_tracer
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, LocalChainClock, deploy_local
-from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
+from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres, check_enterable
 from orchestrator.runtime.migration import begin_log, prepare_schema, publisher_of
 from orchestrator.runtime.processes.crew import Crew
 from orchestrator.runtime.processes.worker import (
@@ -173,6 +173,7 @@ def open_deployment(
         databases = settings.databases
         if databases.are_unset:
             report_progress("starting PostgreSQL")
+            check_enterable(settings.home, "set TALLYSTICK_HOME to a folder that all may enter")
             postgres = LocalPostgres(_home(settings) / "postgres")
             databases = exits.enter_context(postgres).urls()
         else:
@@ -240,10 +241,12 @@ def run_parts(
     stop: threading.Event,
     further: Sequence[Worker] = (),
     answering: Answering = ALONE,
+    announce: Callable[[], object] = lambda: None,
 ) -> None:
     """Run these parts of a deployment until `stop` is set, by the main thread.
 
-    `further` work is done beside them. The API is answered as `answering` says. A worker that fails
+    `further` work is done beside them. The API is answered as `answering` says; once it is, and we
+    are to go on, `announce` is called. A worker that fails
     logs the error once and goes on trying. At the end all have a bounded time: the writer lets go
     of the log first, so that another may write, and the API is closed last.
     """
@@ -258,6 +261,8 @@ def run_parts(
             tending.servers += servers
             _log.info("API on %s (description: %s/v1/openapi.json)", url, url)
             _log.info(connect_hint(settings.public_url))
+        if not stop.is_set():
+            announce()
         threads = [
             # A thread that does not end in time must not keep the process: all that it does may
             # end at any point.

@@ -2,7 +2,7 @@
 
 | variable | meaning; its default |
 |---|---|
-| TALLYSTICK_HOME | folder of a local deployment: servers' data and keys; `~/.tallystick` |
+| TALLYSTICK_HOME | folder of a local deployment: data and keys; `default_home`, `~/.tallystick` |
 | TALLYSTICK_SEQUENCER_DATABASE_URL | PostgreSQL 16 or later, for the sequencer; our own |
 | TALLYSTICK_WORKER_DATABASE_URL | the same database, for the pipeline |
 | TALLYSTICK_API_DATABASE_URL | the same database, for the API |
@@ -30,6 +30,7 @@ Traces are set by OpenTelemetry's variables, of which OTEL_EXPORTER_OTLP_ENDPOIN
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ from orchestrator.core.common.limits import Limits, read_limits
 from orchestrator.core.common.units import DAY_S
 from orchestrator.core.deals.site import Site
 from orchestrator.storage.database import DatabaseUrls
-from orchestrator.storage.local.files import read_text
+from orchestrator.storage.local.files import closed_folder, read_text
 
 NAMES = (
     "TALLYSTICK_HOME",
@@ -124,6 +125,18 @@ class Settings:
         return self.kept or self.keys / "verifier.replay"
 
 
+def default_home(name: str) -> Path:
+    """Return the folder of this name in our home: `~/.NAME`.
+
+    It is `/var/lib/NAME` for root whose home is closed to others: PostgreSQL, which does not run as
+    root, could not enter.
+    """
+    home = Path("~").expanduser()
+    if os.geteuid() == 0 and closed_folder(home) is not None:
+        return Path("/var/lib") / name
+    return home / f".{name}"
+
+
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Return the settings in an environment; an empty variable counts as unset.
 
@@ -138,8 +151,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             "setting-unknown", f"{unknown[0]} is no setting; there are {', '.join(NAMES)}"
         )
     values = {name: environment[name] for name in NAMES if environment.get(name)}
+    # PostgreSQL of our own must enter it; who names another keeps it where it always was.
+    is_own = not any(name.endswith("_DATABASE_URL") for name in values)
     try:
-        home = Path(values.get("TALLYSTICK_HOME", "~/.tallystick")).expanduser().absolute()
+        usual = default_home("tallystick") if is_own else Path("~/.tallystick")
+        home = Path(values.get("TALLYSTICK_HOME", usual)).expanduser().absolute()
     except RuntimeError:
         raise InputError("setting-home", "this user has no home: set TALLYSTICK_HOME") from None
     listen = values.get("TALLYSTICK_LISTEN", "127.0.0.1:8700")

@@ -4,6 +4,7 @@
 does. No part starts before the site has been checked against the chain and the database.
 """
 
+import errno
 import logging
 import socket
 import threading
@@ -552,7 +553,7 @@ def reserve(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
     """Return a bound socket that does not listen; port 0 takes a free one.
 
     A shared address is one of several processes, among which the kernel shares the connections out.
-    Raises ChainError if the address is taken.
+    Raises ChainError `address-taken` for one in use, `address-unusable` for another failure.
     """
     # With its protocol named, asyncio sees TCP and switches Nagle's delay off (40 ms an answer).
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -570,7 +571,9 @@ def reserve(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
 
 
 def _taken(host: str, port: int, error: OSError) -> ChainError:
-    return ChainError("address-taken", f"cannot listen on {host}:{port}: {error.strerror}")
+    if error.errno == errno.EADDRINUSE:
+        return ChainError("address-taken", f"port {port} is in use (on {host})")
+    return ChainError("address-unusable", f"cannot listen on {host}:{port}: {error.strerror}")
 
 
 @contextmanager

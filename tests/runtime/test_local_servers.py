@@ -111,8 +111,9 @@ def test_postgres_started_by_root_wants_a_folder_that_others_may_enter(folder: P
     closed.mkdir(mode=0o700)
     if os.geteuid() == 0:
         with pytest.raises(LocalError) as refusal:
-            LocalPostgres(closed).start()
+            LocalPostgres(closed / "new").start()
         assert refusal.value.code == "folder-closed"
+        assert not list(closed.iterdir())
     else:
         with LocalPostgres(closed) as server, psycopg.connect(server.url):
             pass

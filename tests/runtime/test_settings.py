@@ -1,5 +1,7 @@
 """Settings come from the environment alone; each one that cannot be right is refused."""
 
+import os
+from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 from typing import NoReturn
@@ -18,6 +20,7 @@ from orchestrator.runtime.settings import (
     read_site,
 )
 from orchestrator.storage.database import NO_URLS, DatabaseUrls
+from tests.support.servers import server_folder
 
 DATABASE_URL = "postgresql://{}:secret@host/db"
 DATABASES = {
@@ -27,6 +30,29 @@ DATABASES = {
 RPC_URL = "https://node.example/secret"
 
 
+@pytest.fixture
+def open_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Be at home in a folder that all may enter."""
+    with server_folder() as folder:
+        monkeypatch.setenv("HOME", str(folder))
+        yield folder
+
+
+def test_root_with_a_closed_home_lives_where_postgres_can_enter(
+    open_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = open_home / ".tallystick"
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert read_settings({}).home == usual
+    open_home.chmod(0o700)
+    assert read_settings({}).home == Path("/var/lib/tallystick")
+    # PostgreSQL runs elsewhere, or as ourselves.
+    assert read_settings(DATABASES).home == usual
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert read_settings({}).home == usual
+
+
+@pytest.mark.usefixtures("open_home")
 def test_an_empty_environment_is_a_local_deployment() -> None:
     assert read_settings({"PATH": "/bin"}) == Settings(
         home=Path.home() / ".tallystick",

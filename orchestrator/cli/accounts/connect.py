@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -14,6 +15,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from orchestrator.cli.options import NOTHING_DONE, Api, Json, KeyFile, Rpc, address_option
+from orchestrator.core.account.mcp_setup import ClientSetup, client_setups
 from orchestrator.core.account.scopes import ScopeSet
 from orchestrator.core.common.errors import InputError, ServerError
 from orchestrator.core.common.units import format_second, parse_percent_bps
@@ -56,20 +58,23 @@ PrintConfig = Annotated[
 ]
 
 
-class _Setup(NamedTuple):
+MOST_FEE = "5%"
+
+
+class Setup(NamedTuple):
     """The options of one connection, as they were given."""
 
     url: str
     key_file: Path
-    roles: list[ScopeSet]
-    payee: str | None
-    outstanding: str
-    a_day: str
-    confirm: str
-    most_fee: str
-    rpc: str | None
-    withdraw_to: str | None
-    folder: Path | None
+    roles: Sequence[ScopeSet] = ("operator",)
+    payee: str | None = None
+    outstanding: str = "0"
+    a_day: str = "0"
+    confirm: str = ALWAYS
+    most_fee: str = MOST_FEE
+    rpc: str | None = None
+    withdraw_to: str | None = None
+    folder: Path | None = None
 
     def mandate(self, wallet: str) -> Mandate:
         """Return what these options let a wallet sign. Raises InputError."""
@@ -100,6 +105,10 @@ class _Setup(NamedTuple):
         told = [(name, str(value)) for name, value in named.items() if value is not None]
         return ["connect", *roles, *(part for pair in told for part in pair)]
 
+    def clients(self) -> list[ClientSetup]:
+        """Return what each of the usual MCP clients needs to start this command."""
+        return client_setups(str(Path(sys.argv[0]).absolute()), self.arguments())
+
 
 @connect.callback(invoke_without_command=True)
 def serve_wallet(
@@ -111,7 +120,7 @@ def serve_wallet(
     outstanding: Outstanding = "0",
     a_day: ADay = "0",
     confirm: Confirm = ALWAYS,
-    most_fee: MostFee = "5%",
+    most_fee: MostFee = MOST_FEE,
     rpc: Rpc = None,
     withdraw_to: WithdrawTo = None,
     folder: Folder = None,
@@ -129,7 +138,7 @@ def serve_wallet(
         raise InputError("key-missing", "there is no wallet to sign in with: give --key-file")
     node = rpc or settings.rpc_url
     url, rules = api or settings.public_url, (outstanding, a_day, confirm, most_fee)
-    setup = _Setup(url, key_path, roles, payee, *rules, node, withdraw_to, folder)
+    setup = Setup(url, key_path, roles, payee, *rules, node, withdraw_to, folder)
     if print_config:
         _print_config(setup, as_json=json_out)
     else:
@@ -174,7 +183,7 @@ def config_folder(named: Path | None) -> Path:
     return folder
 
 
-def _serve(setup: _Setup) -> None:
+def _serve(setup: Setup) -> None:
     import anyio
 
     from orchestrator.client.accounts import wallet
@@ -199,7 +208,7 @@ def _serve(setup: _Setup) -> None:
             remote.sign_out()
 
 
-def _vault(setup: _Setup, pins: Pins, account: Any) -> Any:
+def _vault(setup: Setup, pins: Pins, account: Any) -> Any:
     """Return the way to the account's credit; None without a node."""
     if setup.rpc is None:
         return None
@@ -233,10 +242,8 @@ def _print_waiting(waiting: list[Any], *, as_json: bool) -> None:
         typer.echo(f"{one.id}  {one.kind}, asked {format_second(one.asked_s)}: {state}")
 
 
-def _print_config(setup: _Setup, *, as_json: bool) -> None:
-    from orchestrator.core.account.mcp_setup import client_setups
-
-    setups = client_setups(str(Path(sys.argv[0]).absolute()), setup.arguments())
+def _print_config(setup: Setup, *, as_json: bool) -> None:
+    setups = setup.clients()
     if as_json:
         typer.echo(json.dumps([one._asdict() for one in setups]))
         return

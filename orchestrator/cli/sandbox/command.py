@@ -3,15 +3,16 @@
 import json
 import os
 import re
-import signal
-import threading
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.options import Json
-from orchestrator.core.common.errors import InputError
+from orchestrator.cli.options import Json, stop_on_signal
+from orchestrator.core.common.errors import ChainError, InputError
 from orchestrator.core.common.limits import Limits
 from orchestrator.core.common.units import DAY_MS
 from orchestrator.storage.local.files import write_private
@@ -19,9 +20,10 @@ from orchestrator.storage.local.files import write_private
 if TYPE_CHECKING:
     from orchestrator.runtime.settings import Settings
 
-HOME = Path("~/.tallystick-sandbox")
+NAME = "tallystick-sandbox"
 SPEED = 1_440
 PORT = 8700
+_MOST_PORT = 65_535
 # As many as `orchestrator/simulation/market/life.py` knows.
 RESIDENTS = 5
 # One owner opens all contracts, and one may be as small as one outcome.
@@ -48,11 +50,14 @@ _HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z.\-]{0,252}")
 
 
 def sandbox(
-    home: Annotated[Path, typer.Option(help="Its folder; a new one begins a new market.")] = HOME,
+    home: Annotated[
+        Path | None,
+        typer.Option(help=f"Its folder; a new one begins a new market; else ~/.{NAME}."),
+    ] = None,
     speed: Annotated[
         int, typer.Option(help="Seconds of its clock in a second: 1, up to 1440 (a day a minute).")
     ] = SPEED,
-    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of its API.")] = PORT,
+    port: Annotated[int, typer.Option(min=1, max=_MOST_PORT, help="Port of its API.")] = PORT,
     public: Annotated[
         str | None,
         typer.Option(metavar="ADDRESS", help="Address of this machine for others; this one alone."),
@@ -82,26 +87,70 @@ def sandbox(
             "residents-range", f"--residents must be from 0 to {RESIDENTS}, not {residents}"
         )
     read_settings(os.environ)  # a misspelt name is told here as well
-    settings = _settings(home.expanduser().absolute(), speed, port, public)
+    settings = _settings(_checked_home(home), speed, port, public)
     open_journal(as_json=json_out)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_on_signal(logger.info)
     clocks: list[RunningClock] = []
 
     def open_clock(database_url: str, rpc_url: str) -> RunningClock:
         clocks.append(RunningClock(database_url, rpc_url, speed))
         return clocks[0]
 
+    def begin(line: str) -> None:
+        if stop.is_set():
+            raise _Stopped
+        logger.info(line)
+
     parts = tuple(PARTS)
-    with open_deployment(settings, parts, logger.info, Pace(speed, open_clock)) as deployment:
+    with (
+        suppress(_Stopped),
+        open_deployment(settings, parts, begin, Pace(speed, open_clock)) as deployment,
+    ):
         rpc_url = deployment.chain.rpc_url if deployment.chain else ""
         place = SandboxPlace(settings.home, settings.public_url, rpc_url)
+        begin("opening the market")
         with living(deployment.stack, clocks[0], place, seed, residents) as workers:
-            if not json_out:
-                typer.echo(welcome(settings.public_url, rpc_url, speed))
-            run_parts(deployment, settings, parts, stop, workers)
+            words = "" if json_out else welcome(settings.public_url, rpc_url, speed)
+            announce = partial(typer.echo, words, nl=False)
+            run_parts(deployment, settings, parts, stop, workers, announce=announce)
     logger.info("stopped")
+
+
+class _Stopped(Exception):  # noqa: N818 - no error: it is to end before it has begun
+    """The end of a start during which a signal came."""
+
+
+def _checked_home(named: Path | None) -> Path:
+    """Return the folder to live in, which need not be there; nothing is made.
+
+    Raises InputError for a place that is none, LocalError for one that PostgreSQL cannot enter.
+    """
+    from orchestrator.runtime.local_servers import check_enterable
+    from orchestrator.runtime.settings import default_home
+
+    home = (default_home(NAME) if named is None else named.expanduser()).absolute()
+    for place in (home, *home.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise InputError("home-unusable", f"--home: {place} is a file; name a folder")
+            break
+    example = f"tallystick sandbox --home {Path(gettempdir()) / NAME}"
+    check_enterable(home, f"give --home a folder that all may enter, for example: {example}")
+    return home
+
+
+def _check_port(host: str, port: int) -> None:
+    """Raise ChainError, with what to do, for a port that is not ours to take."""
+    from orchestrator.runtime.stack import listen
+
+    try:
+        listen(host, port).close()
+    except ChainError as error:
+        if error.code != "address-taken":
+            raise
+        other = port + 1 if port < _MOST_PORT else PORT
+        remedy = f"end what listens there, or give --port {other}"
+        raise ChainError(error.code, f"{error.message}: {remedy}") from None
 
 
 def _settings(home: Path, speed: int, port: int, public: str | None) -> "Settings":
@@ -115,6 +164,7 @@ def _settings(home: Path, speed: int, port: int, public: str | None) -> "Setting
             f"--public must be a name or an IPv4 address of this machine, not {public!r:.80}",
         )
     host = public or "127.0.0.1"
+    _check_port(host, port)
     home.mkdir(parents=True, exist_ok=True)
     limits = home / "limits.json"
     write_private(limits, json.dumps(sandbox_limits(speed, is_public=public is not None)))

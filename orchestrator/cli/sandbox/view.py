@@ -2,29 +2,42 @@
 
 import shlex
 import sys
+from pathlib import Path
 
-from orchestrator.core.account.mcp_setup import NAME
+from orchestrator.cli.accounts.connect import Setup
 
-# As it was called, so that the printed commands can be run as they stand.
-COMMAND = sys.argv[0]
 # It has what the example imports, but for the clone itself.
-PYTHON = shlex.quote(sys.executable or "python")
+PYTHON = sys.executable or "python"
+CLONE = Path(__file__).parents[3]
 
 
 def welcome(url: str, rpc_url: str, speed: int) -> str:
-    """Return how agents and people begin in a sandbox at this URL."""
-    pace = "a day a minute" if speed == 1_440 else f"{speed} seconds a second"
-    options = ["--key-file", "agent.key", "--outstanding", "1000", "--a-day", "1000"]
-    connect = shlex.join([COMMAND, "connect", "--api", url, *options, "--confirm", "never"])
+    """Return how agents and people begin in a sandbox at this URL.
+
+    All paths are whole: the commands are for another terminal, in whatever folder it is.
+    """
+    pace = {1_440: "a day a minute", 1: "at the pace of real time"}.get(
+        speed, f"{speed} seconds a second"
+    )
+    key = Path("agent.key").absolute()
+    setup = Setup(url, key, outstanding="1000", a_day="1000", confirm="never")
+    (line,) = (one.text for one in setup.clients() if one.client == "Claude Code")
+    example = CLONE / "docs/examples/agent_http.py"
+    run = [PYTHON, str(example), url, "sandbox-trial", str(key)]
+    steps = [f"(umask 077; openssl rand -hex 32 > {shlex.quote(str(key))})"]
+    # What was installed alone has no examples beside it.
+    if example.exists():
+        steps.append(f"PYTHONPATH={shlex.quote(str(CLONE))} {shlex.join(run)}")
+    lines = "".join(f"  {step}\n" for step in steps)
     return (
         f"A living market, with test money and simulated customers ({pace}). Ctrl-C ends it; the\n"
         f"same command goes on where it stood.\n"
         f"  look at it   {url}/\n"
         f"  API          {url}/docs\n"
         f"  chain        {rpc_url}\n"
-        f"An agent of yours, with a new wallet:\n"
-        f"  (umask 077; openssl rand -hex 32 > agent.key)\n"
-        f"  PYTHONPATH=. {PYTHON} docs/examples/agent_http.py {url} sandbox-trial agent.key\n"
-        f"or by MCP, for example in Claude Code:\n"
-        f"  claude mcp add {NAME} -- {connect}\n"
+        f"An agent of yours, with a new wallet, in another terminal:\n"
+        f"{lines}"
+        f"or by MCP, for example in Claude Code (--confirm never is for test money only):\n"
+        f"  {line}\n"
+        f"With --print-config at its end the command prints what other clients need.\n"
     )

@@ -129,3 +129,11 @@ def free_bytes(folder: Path) -> int:
     """Return the free bytes of the disk that a folder is on, or is to be on."""
     nearest = next(each for each in (folder, *folder.parents) if each.exists())
     return shutil.disk_usage(nearest).free
+
+
+def closed_folder(path: Path) -> Path | None:
+    """Return the folder that keeps other users from a path, which need not be there; or None."""
+    for folder in (path, *path.parents):
+        if folder.is_dir() and not folder.stat().st_mode & 0o001:
+            return folder
+    return None

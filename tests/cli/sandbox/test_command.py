@@ -34,6 +34,7 @@ from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.common.limits import read_limits
 from orchestrator.core.common.units import BPS, DAY_S, UNITS_PER_TOKEN
 from orchestrator.core.deals.split import Split
+from orchestrator.runtime.stack import listen
 from orchestrator.simulation.market.faucet import GRANTS, TOKENS
 from orchestrator.simulation.market.life import OTHER, PARTNER, RESIDENTS, TEAM
 from orchestrator.simulation.market.market import VISITORS_FRESH
@@ -335,17 +336,73 @@ def test_it_goes_on_after_a_restart(sandbox: Box) -> None:
         (("--speed", "0"), "from 1 to 1440"),
         (("--public", "http://x"), "a name or an IPv4 address"),
         (("--residents", "6"), "from 0 to 5"),
+        (("--home", "/etc/hostname"), "/etc/hostname is a file; name a folder"),
+        (("--home", "/etc/hostname/box"), "/etc/hostname is a file; name a folder"),
     ],
 )
 def test_what_cannot_be_is_refused(
-    options: tuple[str, str], words: str, monkeypatch: Any, capsys: Any, tmp_path: Path
+    options: tuple[str, str], words: str, monkeypatch: Any, capsys: Any
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["tallystick", "sandbox", "--home", str(tmp_path), *options])
-    with pytest.raises(SystemExit) as ended:
-        main()
+    with server_folder() as folder:
+        command = ["tallystick", "sandbox", "--home", str(folder), *options]
+        monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not list(folder.iterdir())
     assert ended.value.code == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_told_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with server_folder() as folder, listen("127.0.0.1", 0) as sock:
+        port = sock.getsockname()[1]
+        arguments = ["sandbox", "--home", str(folder / "box"), "--port", str(port)]
+        monkeypatch.setattr(sys, "argv", ["tallystick", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not list(folder.iterdir())
+    assert ended.value.code == 3
+    said = capsys.readouterr()
+    assert f"port {port} is in use (on 127.0.0.1): end what listens there, or give" in said.err
+    assert f"--port {port + 1}" in said.err or f"--port {PORT}" in said.err
+    assert said.out == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL runs as whoever starts it, but for root")
+def test_a_folder_closed_to_postgres_is_told_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(sys, "argv", ["tallystick", "sandbox", "--home", str(tmp_path / "box")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 3
+    assert "for example: tallystick sandbox --home /" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_start_ends_at_once_and_says_so() -> None:
+    with server_folder() as folder:
+        command = [sys.executable, *COMMAND, "sandbox", "--home", str(folder / "box")]
+        with subprocess.Popen(
+            [*command, "--port", str(free_port())],
+            env=ENVIRONMENT | {"HOME": str(folder)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            assert "starting PostgreSQL" in said
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "")
+    lines = err.splitlines()
+    assert "stopping…" in lines[0]
+    assert lines[-1].endswith("stopped")
+    assert "local chain" not in err
 
 
 def test_beyond_this_machine_accounts_get_less() -> None:
