@@ -252,5 +252,8 @@ def test_the_front_page_reads_without_scripts(
         one = page.locator("details", has_text="Cursor (")
         expect(one.locator("pre")).to_be_hidden()
         one.locator("summary").click()
-        expect(one.locator("pre")).to_contain_text("mcpServers")
+        expect(one.locator("pre")).to_contain_text('"command": "/PATH/TO/tallystick"')
+        expect(page.locator("pre", has_text="--print-config")).to_contain_text(
+            f"tallystick connect --api {service.url} --key-file agent.key"
+        )
         expect(one.locator("pre")).to_be_visible()

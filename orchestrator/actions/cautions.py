@@ -4,7 +4,7 @@ Owner and operator sign, so they are there. Payee, verifier, arbiter and fee rec
 that were not proven: a wallet of another chain may have no holder here, or a stranger tomorrow.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from orchestrator.chain.caller import Account, Token
 from orchestrator.core.common.units import format_amount
@@ -46,15 +46,22 @@ def describe_account(account: Account) -> str:
 
 
 def find_cautions(
-    terms: Terms, token: Token, accounts: Mapping[str, Account], chain_id: int
+    terms: Terms,
+    token: Token,
+    accounts: Mapping[str, Account],
+    chain_id: int,
+    known: Collection[str] = (),
 ) -> Iterator[str]:
-    """Yield what to look at before relying on terms; `accounts` holds facts by role."""
+    """Yield what to look at before relying on terms; `accounts` holds facts by role.
+
+    `known` are addresses that whoever asks has the keys of, beside the parties that sign.
+    """
+    shown, named = {terms.owner, terms.operator, *known}, named_accounts(terms, None)
     for role, account in accounts.items():
-        if account.is_unused and role != "publisher":
+        if account.is_unused and role != "publisher" and named[role] not in shown:
             yield (
-                f"the {role} has neither code nor transactions on this chain: make sure that "
-                f"its holder has the key here; a wallet of another chain belongs on this one to no "
-                f"one, or to the first that makes it"
+                f"the {role} {named[role]} was never used on this chain: check that its holder "
+                f"controls it here"
             )
         if account.is_delegated and role in _ROTATED:
             yield (

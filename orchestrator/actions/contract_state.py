@@ -4,7 +4,7 @@ That block's time is "now". Claims are read from the escrow's events since the t
 ended or the contract was closed: there are none before.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -207,10 +207,13 @@ def read_contract_state(chain: Chain, asked_id: bytes) -> ContractState:
     )
 
 
-def read_cautions(chain: Chain, terms: Terms) -> list[str]:
-    """Return what to look at before signing terms, as of the latest block."""
+def read_cautions(chain: Chain, terms: Terms, known: Collection[str] = ()) -> list[str]:
+    """Return what to look at before signing terms, as of the latest block.
+
+    `known` are addresses that whoever asks has the keys of.
+    """
     token, accounts = token_of(chain, terms.token), _accounts_of(chain, terms, "latest")
-    cautions = list(find_cautions(terms, token, accounts, chain.addresses.chain_id))
+    cautions = list(find_cautions(terms, token, accounts, chain.addresses.chain_id, known))
     factory = chain.addresses.splits
     code = accounts["payee"].code
     split = Split.of_account(terms.payee, code, factory) if factory else None

@@ -276,7 +276,7 @@ class Stack(ResourceGroup):
                 self.chain.is_signed_by_wallet,
                 self.chain.agent_accounts,
                 lambda: self._forked_at_s(self.api),
-                lambda terms: read_cautions(self.chain, terms),
+                lambda terms: read_cautions(self.chain, terms, (site.verifier,)),
                 self.chain.funds_of,
             ),
             info=ServiceInfo(

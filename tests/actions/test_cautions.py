@@ -19,6 +19,7 @@ from tests.support.terms import ARBITER
 USED, WALLET, UNUSED = Account(b"", 7), Account(b"\x60" * 100, 1), Account(b"", 0)
 DELEGATED = Account(bytes.fromhex("ef0100") + b"\x11" * 20, 3)
 ETHEREUM, BASE = 1, 8453
+FEES = ARBITER
 PRESENT = dict.fromkeys(("payee", "verifier", "arbiter", "fee recipient", "publisher"), USED)
 
 
@@ -41,9 +42,23 @@ def test_ordinary_terms_give_none() -> None:
 @pytest.mark.parametrize("role", PRESENT)
 def test_an_address_that_may_have_no_holder_is_told(role: str) -> None:
     # A publisher may sign all its checkpoints without a transaction, and registered the log.
-    expected = [] if role == "publisher" else [f"the {role} has neither code nor transactions"]
-    found = cautions({role: UNUSED})
-    assert [text[: len(expected[0])] for text in found] == expected
+    found = cautions({role: UNUSED}, fee_recipient=FEES)
+    if role == "publisher":
+        assert found == []
+        return
+    address = (named_accounts(GUARDED, None) | {"fee recipient": FEES})[role]
+    assert found == [
+        f"the {role} {address} was never used on this chain: check that its holder controls it here"
+    ]
+
+
+def test_a_party_that_signs_and_who_asks_are_there() -> None:
+    new = {"payee": UNUSED, "verifier": UNUSED}
+    assert len(cautions(new)) == 2
+    assert [text[:12] for text in cautions(new, payee=GUARDED.operator)] == ["the verifier"]
+    token, known = Token("USDC", 6), (GUARDED.verifier,)
+    found = list(find_cautions(GUARDED, token, PRESENT | new, BASE, known))
+    assert [text[:9] for text in found] == ["the payee"]
 
 
 @pytest.mark.parametrize("role", PRESENT)

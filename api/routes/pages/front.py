@@ -5,6 +5,7 @@ it is open. It loads nothing from elsewhere and asks for no cookie.
 """
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 
@@ -149,12 +150,17 @@ def _row(cell: str, *values: object) -> Html:
 
 def _connecting(url: str) -> Html:
     options = ["--key-file", "agent.key", "--outstanding", "500", "--a-day", "100"]
-    setups = client_setups("tallystick", ["connect", "--api", url, *options])
+    connect = ["connect", "--api", url, *options]
+    placed = ["/PATH/TO/agent.key" if part == "agent.key" else part for part in connect]
+    setups = client_setups("/PATH/TO/tallystick", placed)
     return tag(
         "section",
         tag("h2", "Connect an agent"),
         tag("p", "A wallet is all that it needs. Its key stays on your machine:"),
         tag("pre", "(umask 077; openssl rand -hex 32 > agent.key)", tabindex="0"),
+        tag("p", "There this prints what each client needs, with the paths of your machine:"),
+        tag("pre", shlex.join(["tallystick", *connect, "--print-config"]), tabindex="0"),
+        tag("p", "It has this form, with whole paths in place of these two:"),
         *(_setup(setup, is_open=setup.client == "Claude Code") for setup in setups),
     )
 

@@ -104,11 +104,11 @@ def test_cautions_are_told_until_a_proposal_is_decided(
 
     def cautions_of(of: Terms) -> list[str]:
         asked.append(of)
-        return ["the payee has neither code nor transactions"]
+        return ["the payee 0x12 was never used"]
 
     monkeypatch.setattr(service, "cautions_of", cautions_of)
 
-    account = "the payee has neither code nor transactions"
+    account = "the payee 0x12 was never used"
 
     def told(client: httpx.Client) -> Any:
         answer = client.get(f"/v1/proposals/{hex_id(terms)}")
