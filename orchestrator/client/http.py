@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import islice
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -25,6 +26,14 @@ MAX_LINE_BYTES = 64 * 1024
 TIMEOUT_S = 60
 # The most seconds of one collection, all its pages together.
 PAGES_S = 600
+# The first that an error is an instance of says what came in the way.
+_TROUBLES = (
+    (httpx.ConnectTimeout, "no connection was made in time"),
+    (httpx.ConnectError, "no connection could be made"),
+    (httpx.TimeoutException, "it was silent for too long"),
+    (httpx.NetworkError, "the connection broke off"),
+    (httpx.RemoteProtocolError, "what it sent is no HTTP, or broke off"),
+)
 
 
 @cache
@@ -41,20 +50,17 @@ class Client(Resource):
     """
 
     def __init__(self, base_url: str, timeout_s: float = TIMEOUT_S) -> None:
-        if not base_url.startswith(("http://", "https://")):
+        if not is_http_url(base_url):
             raise InputError("api-url-malformed", f"{base_url!r} is no http(s) URL of an API")
-        try:
-            self._http = httpx.Client(
-                base_url=base_url,
-                timeout=timeout_s,
-                # No proxy or credentials of the environment: the URL is all that is asked.
-                trust_env=False,
-                verify=tls_settings(trust_env=False),
-                # An answer that is not compressed is as large and as late as what arrives.
-                headers={"Accept-Encoding": "identity"},
-            )
-        except httpx.InvalidURL as error:
-            raise InputError("api-url-malformed", f"{base_url!r}: {error}") from None
+        self._http = httpx.Client(
+            base_url=base_url,
+            timeout=timeout_s,
+            # No proxy or credentials of the environment: the URL is all that is asked.
+            trust_env=False,
+            verify=tls_settings(trust_env=False),
+            # An answer that is not compressed is as large and as late as what arrives.
+            headers={"Accept-Encoding": "identity"},
+        )
         self._timeout_s = timeout_s
         self.server = f"the API at {self._http.base_url.netloc.decode()}"
 
@@ -162,7 +168,7 @@ class Client(Resource):
 
     def _unreachable(self, error: Exception) -> ServerError:
         return ServerError(
-            "server-unreachable", f"{self.server} did not answer: {type(error).__name__}"
+            "server-unreachable", f"{self.server} did not answer: {trouble_of(error)}"
         )
 
     def _refused(
@@ -175,6 +181,21 @@ class Client(Resource):
             f"http-{response.status_code}",
             f"{self.server} refused {method} {path} with {response.status_code}: {reason}",
         )
+
+
+def is_http_url(url: str) -> bool:
+    """Return whether this is an http(s) URL with a host, and a port that can be."""
+    try:
+        parts, _ = urlsplit(url), httpx.URL(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except (ValueError, httpx.InvalidURL):
+        return False
+
+
+def trouble_of(error: Exception) -> str:
+    """Return in plain words why an exchange over HTTP failed; nothing of its URL is in them."""
+    words = (said for kind, said in _TROUBLES if isinstance(error, kind))
+    return next(words, "the exchange failed")
 
 
 def request_headers(key: str, wait_s: int) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import httpx
 
+from orchestrator.client.http import trouble_of
 from orchestrator.client.outward import Outward, Resolve, resolve
 from orchestrator.core.account.outward_url import Network
 from orchestrator.core.common.errors import InputError, shorten
@@ -54,5 +55,5 @@ class Poster:
         except (OSError, UnicodeError):
             return Reply(None, "name-unresolved")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return Reply(None, shorten(f"{type(error).__name__}: {error}")[:MAX_FAULT_CHARS])
+            return Reply(None, shorten(f"{trouble_of(error)}: {error}")[:MAX_FAULT_CHARS])
         return Reply(status, None if 200 <= status < 300 else f"status {status}")

@@ -123,7 +123,7 @@ def test_a_receiver_needs_a_certificate_of_the_name_that_was_named(tmp_path: Pat
             post(strangers, f"https://hook.example:{port}/"),
         ):
             assert refused.fault is not None
-            assert refused.fault.startswith("ConnectError")
+            assert refused.fault.startswith("no connection could be made")
     assert answered == [f"hook.example:{port}"]
 
 

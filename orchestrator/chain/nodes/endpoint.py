@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from orchestrator.chain.rpc import Json, NodeError, Request, shown
-from orchestrator.client.http import tls_settings
+from orchestrator.client.http import is_http_url, tls_settings, trouble_of
 from orchestrator.core.common.errors import ChainError
 from orchestrator.core.refusal import Refusal, kind_of
 from orchestrator.core.resource import Resource
@@ -35,9 +35,9 @@ class Endpoint(Resource):
     """The HTTP side of one node. Its URL is a secret: it may hold an access key."""
 
     def __init__(self, rpc_url: str) -> None:
-        parts = urlsplit(rpc_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not is_http_url(rpc_url):
             raise ChainError("rpc-url-malformed", "the chain's RPC URL must be an http(s) URL")
+        parts = urlsplit(rpc_url)
         self.name = f"the node at {parts.hostname}"
         self._url = rpc_url
         secrets = re.split("[/?&=:@]", f"{parts.netloc}/{parts.path}?{parts.query}")
@@ -120,9 +120,8 @@ class Endpoint(Resource):
                         raise NodeError("node-silent", f"{self.name} sent its answer too slowly")
         except httpx.HTTPError as error:
             # The error's own text can quote the URL, and with it the access key.
-            kind = type(error).__name__
             code = "node-unreachable" if isinstance(error, _UNCONNECTED) else "node-silent"
-            raise NodeError(code, f"{self.name} did not answer: {kind}") from None
+            raise NodeError(code, f"{self.name} did not answer: {trouble_of(error)}") from None
         return response, bytes(received)
 
 

@@ -36,7 +36,16 @@ def status(
         if watch and console.is_terminal and not json_out:
             _watch(client, where, console)
             return
-        found = client.get("/status")
+        try:
+            found = client.get("/status")
+        except ServerError as error:
+            if error.code != "server-unreachable":
+                raise
+            raise ServerError(
+                error.code,
+                f"nothing answers at {where}: is `tallystick serve` running? A sandbox has no "
+                f"status",
+            ) from None
     if json_out:
         typer.echo(json.dumps(found))
     else:

@@ -30,7 +30,20 @@ def answered(proxy: RpcProxy, answer: Answer | bytes | None, path: str = "") -> 
     return caught.value
 
 
-@pytest.mark.parametrize("url", ["", "localhost:8545", "ftp://host", "http://", "file:///etc"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost:8545",
+        "ftp://host",
+        "http://",
+        "file:///etc",
+        "http://127.0.0.1:8545x",
+        "http://[",
+        "http://a:99999",
+        "http://a/\x00",
+    ],
+)
 def test_urls_that_are_no_nodes(url: str) -> None:
     refused("rpc-url-malformed", lambda: Endpoint(url))
 

@@ -49,6 +49,8 @@ def test_it_says_that_nothing_answers_or_that_nothing_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "--metrics", "http://127.0.0.1:1") == 3
+    told = capsys.readouterr().err
+    assert "nothing answers at http://127.0.0.1:1: is `tallystick serve` running?" in told
     monkeypatch.setenv("TALLYSTICK_METRICS", "off")
     assert run(monkeypatch) == 2
     assert "TALLYSTICK_METRICS is off" in capsys.readouterr().err
