@@ -1,6 +1,7 @@
 """The public API of a log, as a stranger reads it: the deployment, entries, openings, documents."""
 
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -36,6 +37,22 @@ class LogSource(Protocol):
 
     def get(self, path: str, **query: object) -> Any: ...
     def get_bytes(self, path: str, **query: object) -> bytes: ...
+
+
+class ServedClock:
+    """A server's clock in UTC milliseconds, read once; it goes on at the speed that it tells.
+
+    It is never behind the server's by the time that the answer took, for which some run fast.
+    """
+
+    def __init__(self, client: LogSource) -> None:
+        self._read_s = time.monotonic()
+        answer = client.get("/v1/clock")
+        with reading(client, "what time it is"):
+            self._at_ms, self.speed = int(answer["time_ms"]), int(answer["speed"])
+
+    def __call__(self) -> int:
+        return self._at_ms + int((time.monotonic() - self._read_s) * 1000 * self.speed)
 
 
 class ServedEntry(NamedTuple):

@@ -14,6 +14,7 @@ from orchestrator.chain.deployment import Anchor, Chain
 from orchestrator.chain.event_scan import events_of
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import (
+    ServedClock,
     reading,
     served_deployment,
     served_origin,
@@ -130,6 +131,18 @@ def connect(client: Client, rpc_url: str, pinned: Pinned = NOTHING_PINNED) -> Co
 def local_now_ms() -> int:
     """Return the UTC milliseconds by this machine's clock."""
     return time.time_ns() // 1_000_000
+
+
+def clock_of(client: Client) -> tuple[Callable[[], int], list[str]]:
+    """Return the clock by which to judge a server's log, and what is taken on trust by it.
+
+    It is ours, unless the server says that its own is simulated: no other can judge its log.
+    """
+    served = ServedClock(client)
+    if served.speed == 1:
+        return local_now_ms, []
+    pace = f"runs {served.speed:,} times as fast" if served.speed else "is moved by hand"
+    return served, [f"the service's clock, which {pace}"]
 
 
 def replay(

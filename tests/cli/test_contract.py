@@ -285,6 +285,7 @@ def _the_end(market: Market, asked: str) -> None:
     assert replayed.code == DONE, replayed
     by_log = "3 outcomes, 30.00 payable by the log, 20.00 paid, 0.00 still owed\n"
     assert f"{asked}\n  refunded, the arbiter ruled; {by_log}" in replayed.stdout
+    assert "taken on trust: the service's clock, which is moved by hand\n" in replayed.stdout
 
 
 # --- A verifier that lies -------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from orchestrator.chain.abi import ChainEvent, Disputed
 from orchestrator.chain.deployment import Chain
 from orchestrator.client.http import Client
 from orchestrator.core.common.errors import DomainError, ReplayError
+from orchestrator.core.common.units import DAY_S
 from orchestrator.core.deals.escrow_model import fee_of_payment
 from orchestrator.core.log.entry import Entry
 from orchestrator.verify.comparison import (
@@ -19,6 +20,8 @@ from orchestrator.verify.comparison import (
     ContractComparison,
     PlacedEntry,
     check_disputes,
+    clock_of,
+    local_now_ms,
     statement,
 )
 from orchestrator.verify.recount import ToldDispute, Totals
@@ -41,6 +44,33 @@ RECORDS = public_records()
 def stated(server: PublicServer, chain: PublicChain, position: int = SETTLEMENT) -> Totals:
     with serving_json(server.answer) as url, Client(url) as client:
         return statement(client, cast(Chain, chain), LOG_ID, CONTRACT_ID, position)
+
+
+@pytest.mark.parametrize(
+    ("speed", "trusted"),
+    [
+        (1, []),
+        (1_440, ["the service's clock, which runs 1,440 times as fast"]),
+        (0, ["the service's clock, which is moved by hand"]),
+    ],
+)
+def test_a_simulated_clock_judges_its_log_and_is_taken_on_trust(
+    speed: int, trusted: list[str]
+) -> None:
+    ahead_ms = local_now_ms() + 400 * DAY_S * 1000
+    with (
+        serving_json(lambda _: {"time_ms": ahead_ms, "speed": speed}) as url,
+        Client(url) as client,
+    ):
+        now_ms, told = clock_of(client)
+    assert told == trusted
+    first = now_ms()
+    if speed == 1:
+        assert first < ahead_ms
+        return
+    assert first >= ahead_ms
+    if speed == 0:
+        assert now_ms() == ahead_ms
 
 
 @pytest.mark.parametrize("anchored", [0, 5, len(RECORDS)])

@@ -105,9 +105,11 @@ def replay(
     with Client(endpoints.api) as client:
         chain, log_id, on_trust = comparison.connect(client, endpoints.rpc_url, pinned)
         with chain:
-            result = comparison.replay(client, chain, log_id, told=told)
+            now_ms, by_clock = comparison.clock_of(client)
+            result = comparison.replay(client, chain, log_id, now_ms, told)
         if save is not None:
             save_log(client, save, Progress("entries saved", progress))
+    on_trust += by_clock
     on_trust += pinned.check_verifiers(one.terms.verifier for one in result.contracts)
     if json_out:
         typer.echo(json.dumps({**comparison_to_json(result), "on_trust": on_trust}))

@@ -3,10 +3,9 @@
 import json
 import os
 import re
-import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -33,9 +32,6 @@ from orchestrator.core.why.touch import why_action, why_touch
 _POSITION = re.compile(r"[0-9]{1,13}")
 _WORD = re.compile(r"0x[0-9a-fA-F]{64}")
 
-if TYPE_CHECKING:
-    from orchestrator.client.http import Client
-
 Question = Callable[[Source], Reason]
 
 
@@ -52,7 +48,8 @@ def why(
         typer.Option(metavar="SURFACE", help=f"The one on which an operator acts. {BY_NAME}"),
     ] = None,
     at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="The time to answer for; else now.")
+        str | None,
+        typer.Option(metavar="TIME", help="The time to answer for; else the service's now."),
     ] = None,
     api: Api = None,
     key_file: KeyFile = None,
@@ -62,15 +59,17 @@ def why(
     # They take long to import, and a backtest does not need them.
     from orchestrator.cli.why.unopened import explain_unopened
     from orchestrator.client.http import Client
-    from orchestrator.client.log_server import find_surface
+    from orchestrator.client.log_server import ServedClock, find_surface
     from orchestrator.client.public_records import PublicRecords
     from orchestrator.runtime.settings import read_settings
 
-    at_ms = None if at is None else parse_time_s(at) * 1000
+    named_ms = None if at is None else parse_time_s(at) * 1000
     with Client(api or read_settings(os.environ).public_url) as client:
         question = parse_question(subject, surface, partial(find_surface, client))
+        # By the clock that judged what happened: it may be another than ours.
+        now_ms = ServedClock(client)() if named_ms is None else named_ms
         try:
-            answer = question(PublicRecords(client, _now_ms(client) if at_ms is None else at_ms))
+            answer = question(PublicRecords(client, now_ms))
         except WhyError as error:
             # The log knows contracts from their opening on, and their parties before.
             word = parse_contract_id(subject) if _WORD.fullmatch(subject) else b""
@@ -79,15 +78,6 @@ def why(
         typer.echo(json.dumps(answer.to_json()))
     else:
         print_reason(answer, Console())
-
-
-def _now_ms(client: "Client") -> int:
-    """Return the time now; by the server's clock if that is ahead, as a sandbox's is."""
-    from orchestrator.client.log_server import reading
-
-    answer = client.get("/v1/clock")
-    with reading(client, "what time it is"):
-        return max(int(time.time() * 1000), int(answer["time_ms"]))
 
 
 def parse_question(

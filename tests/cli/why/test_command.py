@@ -1,13 +1,13 @@
 """`tallystick why`: what a subject stands for, and the answer as text and as JSON."""
 
 import json
-import time
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.main import app
+from orchestrator.cli.why import command
 from orchestrator.cli.why.command import parse_question
 from orchestrator.core.common.errors import InputError, WhyError
 from orchestrator.core.why.reason import Code, Reason
@@ -54,19 +54,21 @@ def test_every_subject_is_answered_over_http(service: ApiService, settled: Settl
         assert why(service, operator, "--surface", surface)["code"] == "level"
 
 
-def test_an_answer_is_of_now_by_a_clock_that_runs_ahead(
+def test_it_answers_for_now_by_the_services_clock(
     service: ApiService, settled: SettledContract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def answer() -> Any:
-        arguments = ["why", settled.hex_id, "--api", service.url, "--json"]
-        found = CliRunner().invoke(app, arguments, catch_exceptions=False)
-        return {part["code"] for part in json.loads(found.stdout)["parts"][-1]["parts"]}
+    asked: list[int] = []
 
-    monkeypatch.setattr(time, "time", lambda: 0.0)
-    assert "not-yet-open" not in answer()
-    # Where the server is behind, our own clock counts: by then all contracts have ended.
-    monkeypatch.setattr(time, "time", lambda: 2.0**33)
-    assert "deadline-passed" in answer()
+    def answered(source: Any) -> Reason:
+        asked.append(source.now_ms)
+        return Reason(Code.LEVEL, "a level")
+
+    monkeypatch.setattr(command, "parse_question", lambda *_: answered)
+    for more in ([], ["--at", "2026-01-01"]):
+        arguments = ["why", "1", "--api", service.url, "--json", *more]
+        assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
+    assert 0 <= asked[0] - service.clock() < 60_000
+    assert asked[1:] == [1_767_225_600_000]
 
 
 def test_an_answer_is_printed_as_lines(service: ApiService, settled: SettledContract) -> None:
