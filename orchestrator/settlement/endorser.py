@@ -6,6 +6,7 @@ Every statement of our verifier gets one: which of them a job waits for cannot b
 
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.indexer import Indexer
+from orchestrator.core.common.errors import ReplayError
 from orchestrator.log.reader import LogReader
 from orchestrator.settlement.runs import neighbours
 from orchestrator.settlement.troubles import kept
@@ -53,10 +54,17 @@ class Endorser:
         covered = [stored for stored in page if stored.position < anchor.size]
         signer = self._verifier.address_word
         ours = [stored.position for stored in covered if stored.entry.actor == signer]
-        signed = [
-            (first, count, self._verifier.sign(domain, anchor.size, anchor.root, first, count))
-            for first, count in neighbours(ours)
-        ]
+        try:
+            signed = [
+                (first, count, self._verifier.sign(domain, anchor.size, anchor.root, first, count))
+                for first, count in neighbours(ours)
+            ]
+        except ReplayError as error:
+            if error.code != "size-passed":
+                raise
+            # A round is signed before its root is anchored, so the replay may be past an anchor
+            # that nothing was signed under. That of the round becomes final soon.
+            return 0
         is_alone = True
         with self._database.transaction() as session:
             for first, count, signature in signed:

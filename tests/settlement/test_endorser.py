@@ -74,3 +74,31 @@ def test_anchored_statements_of_ours_are_endorsed_once(database_url: str) -> Non
             sandbox.stack.drain()
             sandbox.stack.pipeline.publish()
             assert without.pipeline.endorse() == 0
+
+
+def test_an_anchor_that_the_replay_has_passed_is_waited_out(database_url: str) -> None:
+    """A round is signed before it is anchored, while an older anchor is the last that is final."""
+    with single_contract(database_url, deadline_s=START_MS // 1000 + DAY_S) as market:
+        sandbox = market.sandbox
+        pipeline, log_id = sandbox.stack.pipeline, sandbox.stack.site.log_id
+
+        def state_totals() -> None:
+            market.convert(1)
+            sandbox.pass_time(1)
+            pipeline.tick(f"{sandbox.clock()}")
+            sandbox.stack.drain()
+
+        state_totals()
+        pipeline.publish()
+        pipeline.submit()
+        sandbox.finalize()
+        final = market.chain.checkpoint(log_id, "finalized").size
+        state_totals()
+        assert pipeline.settle_round() == 1
+        assert market.chain.checkpoint(log_id, "finalized").size == final
+        assert pipeline.endorse() == 0
+        sandbox.come_to_rest()
+        found = market.operator.pages(
+            f"/v1/contracts/0x{market.contract.hex()}/endorsements", "endorsements"
+        )
+        assert len([*found]) == 2

@@ -68,6 +68,8 @@ class _Line(logging.Formatter):
             event["failure"] = describe_failure(record.exc_info[1])
         if self._as_json:
             return json.dumps(event)
+        if event["said"].startswith(f"{event['part']}: "):
+            del event["part"]
         # What servers say must neither move a terminal's cursor nor begin a line.
         line = " ".join(str(value) for value in event.values())
         return "".join(letter if letter.isprintable() else "?" for letter in line)
