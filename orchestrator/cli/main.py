@@ -34,6 +34,7 @@ from orchestrator.cli.options import (
     NOTHING_DONE,
     Json,
     progress_writer,
+    say_on_interrupt,
     server_folder,
     stop_on_signal,
 )
@@ -88,6 +89,8 @@ def demo(
 
     settings = read_settings(os.environ)
     rpc_url, databases, progress = settings.rpc_url, settings.databases, progress_writer()
+    stopping = "stopping the database and the chain…"
+    say_on_interrupt(progress, stopping)
     with (
         server_folder() as folder,
         Demo(folder, progress, rpc_url=rpc_url, databases=databases) as run,
@@ -99,7 +102,8 @@ def demo(
             demo_view.print_report(report, console, is_verbose=verbose)
         if keep:
             console.print(demo_view.format_usage(report), markup=False, soft_wrap=True)
-            stop_on_signal(progress).wait()
+            stop_on_signal(lambda _: None).wait()
+        progress(stopping)
 
 
 @app.command()

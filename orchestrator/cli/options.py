@@ -188,6 +188,17 @@ def stop_on_signal(say: Callable[[str], object]) -> threading.Event:
     return stop
 
 
+def say_on_interrupt(say: Callable[[str], object], line: str) -> None:
+    """Have a signal to interrupt say a line before it ends what is done now."""
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        threading.Thread(target=say, args=(line,), daemon=True).start()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+
+
 @contextmanager
 def server_folder() -> Iterator[Path]:
     """Make a temporary folder for servers of our own, gone when the block ends."""

@@ -359,9 +359,9 @@ class Demo(ResourceGroup):
     def _settle(self, at_ms: int) -> None:
         """State, anchor, settle, and do what has become due on chain since the last round."""
         self.report.rounds += 1
-        month = datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%B %Y")
+        day = datetime.fromtimestamp(at_ms // 1000, UTC)
         self._sandbox.settle(f"{at_ms}")
-        self._report_progress(f"settled up to {month}")
+        self._report_progress(f"settled up to {day.day} {day:%B %Y}")
         suspended = self.operators[cdnow.SUSPENDED].address
         if self.report.rounds == cdnow.SUSPENDED_ROUND:
             self._report_progress(f"the owner suspends {cdnow.SUSPENDED} for four weeks")

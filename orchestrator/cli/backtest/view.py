@@ -23,6 +23,7 @@ from orchestrator.core.growth.suggestion import Suggestion
 from orchestrator.core.surface.policy import Policy
 
 SHOWN_IGNORED = 8
+_ANY_WIDTH = 10_000
 CONTRACT_HEADINGS = ("contract", "outcomes", "reversed", "over", "payable", "per outcome")
 YIELD_HEADINGS = ("contract", "revenue", "refunds", "25 % within", "50 %", "75 %")
 MOTION_HEADINGS = ("motion", "moves", "untouched", "outcomes", "earned", "each", "revenue")
@@ -175,9 +176,8 @@ def input_remarks(reader: ExportReader, policy: Policy) -> list[Remark]:
 
 def print_inputs(reader: ExportReader, console: Console) -> None:
     """Print what became of the rows of each file."""
-    console.print(
-        _table("What was read", INPUT_HEADINGS, [input_cells(one) for one in reader.counts])
-    )
+    rows = [input_cells(one) for one in reader.counts]
+    _print_table(console, "What was read", INPUT_HEADINGS, rows)
     for line in input_lines(reader):
         _say(console, line)
 
@@ -192,13 +192,13 @@ def print_report(
     """Print a report: contracts, motions, the baseline, suggestions, and what looks wrong."""
     if growth.contracts:
         rows = [contract_cells(one) for one in growth.contracts]
-        console.print(_table("What these contracts would have paid", CONTRACT_HEADINGS, rows))
+        _print_table(console, "What these contracts would have paid", CONTRACT_HEADINGS, rows)
         rows = [yield_cells(one) for one in growth.contracts]
-        console.print(_table("What their outcomes brought, and how soon", YIELD_HEADINGS, rows))
+        _print_table(console, "What their outcomes brought, and how soon", YIELD_HEADINGS, rows)
     rows = [motion_cells(one) for one in growth.motions]
-    console.print(_table("By motion", MOTION_HEADINGS, rows))
+    _print_table(console, "By motion", MOTION_HEADINGS, rows)
     rows = [lift_cells(one) for one in growth.lifts]
-    console.print(_table("Touched leads, beside untouched ones", LIFT_HEADINGS, rows))
+    _print_table(console, "Touched leads, beside untouched ones", LIFT_HEADINGS, rows)
     for line in fold_lines(report, reader):
         _say(console, line)
     for suggestion in suggestions:
@@ -220,20 +220,33 @@ def _amount(units: int | None) -> str:
     return "-" if units is None else format_amount(units)
 
 
-def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def _print_table(
+    console: Console, title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    """Print rows as a table, or each as a block where that is too wide: no number is broken."""
     table = Table(title=title)
     for place, heading in enumerate(headings):
         side: Literal["left", "right"] = "right" if place else "left"
-        table.add_column(heading, justify=side, overflow="fold")
-    for row in rows:
-        # Names are the history's own: no markup, and nothing that moves the cursor.
-        table.add_row(*(Text(_shown(cell)) for cell in row))
-    return table
+        table.add_column(heading, justify=side, no_wrap=True)
+    # Names are the history's own: no markup, and nothing that moves the cursor.
+    shown = [[_shown(cell) for cell in row] for row in rows]
+    for cells in shown:
+        table.add_row(*map(Text, cells))
+    wide = console.options.update(max_width=_ANY_WIDTH)
+    if console.measure(table, options=wide).maximum <= console.width:
+        console.print(table)
+        return
+    _say(console, title)
+    longest = max(map(len, headings[1:]))
+    for name, *cells in shown:
+        _say(console, f"  {name}")
+        for heading, cell in zip(headings[1:], cells, strict=True):
+            _say(console, f"    {heading:{longest}}  {cell}")
 
 
 def _say(console: Console, line: str) -> None:
     text = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in line)
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(Text(text), soft_wrap=True)
 
 
 def _shown(text: str) -> str:

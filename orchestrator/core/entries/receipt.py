@@ -171,8 +171,8 @@ def check(receipt: Receipt) -> None:
         except ProofError as error:
             raise ProofError(
                 error.code,
-                f"the {role}, entry {proven.position}, is not in the tree of size {receipt.size} "
-                f"with root 0x{receipt.root.hex()}: {error.message}",
+                f"the {role}, entry {proven.position}, is not in the tree of size {receipt.size}: "
+                f"{error.message}",
             ) from None
         _check_opening(role, proven)
     if "outcome" in receipt.entries:
