@@ -21,6 +21,7 @@ from rich.text import Text
 from typer._click import Command
 from typer._click.exceptions import ClickException
 from typer.main import get_command
+from typer.models import CommandInfo, TyperInfo
 
 from orchestrator.cli.accounts.connect import connect
 from orchestrator.cli.accounts.keys import keys
@@ -59,6 +60,19 @@ from orchestrator.core.common.errors import (
 
 # The modules that speak to a chain or a database or serve HTTP take seconds to import. Each command
 # imports its own, so that a backtest does not wait for them; nor does any for what one alone needs.
+
+# The help shows the commands under these headings, in this order.
+PANELS = {
+    "Try it": ("sandbox", "demo", "backtest"),
+    "Agents": (
+        *("connect", "draft", "why", "contract", "withdraw", "revoke"),
+        *("feedback", "keys", "split", "job"),
+    ),
+    "Owners": ("accept", "release", "refund", "close"),
+    "Check": ("verify", "receipt", "replay", "anchors", "card"),
+    "Disputes": ("disprove", "claim", "refute", "prove-reversal", "dispute", "rule", "log"),
+    "Run": ("serve", "migrate", "status", "doctor", "fsck", "restore"),
+}
 
 OK, FALSE_CLAIM, BAD_INPUT, MISSING, NOT_YET = 0, 1, 2, 3, 5
 
@@ -188,7 +202,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = _command()(standalone_mode=False)
+        code = _command()(args=_arguments(), standalone_mode=False)
     except DomainError as error:
         _print_error(error.message)
         code = _exit_code(error)
@@ -231,6 +245,40 @@ app.command()(accept)
 app.command()(feedback)
 app.add_typer(jobs)
 app.add_typer(splits)
+
+
+def _arrange() -> None:
+    """Put each command under its heading, in the order of the headings."""
+    places = {name: (title, at) for title, names in PANELS.items() for at, name in enumerate(names)}
+    titles = [*PANELS]
+    found: list[CommandInfo | TyperInfo] = [*app.registered_commands, *app.registered_groups]
+    for one in found:
+        one.rich_help_panel = places[_name_of(one)][0]
+
+    def place(one: CommandInfo | TyperInfo) -> tuple[int, int]:
+        title, at = places[_name_of(one)]
+        return titles.index(title), at
+
+    app.registered_commands.sort(key=place)
+    app.registered_groups.sort(key=place)
+
+
+def _name_of(one: CommandInfo | TyperInfo) -> str:
+    if isinstance(one, TyperInfo):
+        return str(one.typer_instance.info.name if one.typer_instance else one.name)
+    return one.name or str(one.callback and one.callback.__name__).replace("_", "-")
+
+
+_arrange()
+
+
+def _arguments() -> list[str]:
+    """Return the arguments that we were called with; `help` asks for the help of what follows."""
+    match sys.argv[1:]:
+        case ["help", *named]:
+            return [*named, "--help"]
+        case arguments:
+            return arguments
 
 
 def _print_version(*, wanted: bool) -> None:

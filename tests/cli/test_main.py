@@ -169,6 +169,19 @@ def test_a_receipt_that_is_no_json_is_bad_input(run: Run, tmp_path: Path) -> Non
     assert refusal(run(["verify", str(receipt)], "")) == f"{receipt}: is not readable as JSON"
 
 
+def test_help_is_asked_for_by_a_word_too(run: Run) -> None:
+    assert run(["help"], "") == run(["--help"], "")
+    assert run(["help", "keys", "new"], "") == run(["keys", "new", "--help"], "")
+
+
+def test_every_command_stands_under_a_heading(run: Run) -> None:
+    shown = run(["--help"], "").stdout
+    for title, names in cli.PANELS.items():
+        panel = shown.partition(f"─ {title} ")[2].partition("╰")[0]
+        assert {*re.findall(r"^│ ([a-z][a-z-]*)", panel, re.MULTILINE)} == {*names}
+    assert "─ Commands ─" not in shown
+
+
 def test_a_part_that_is_none_is_bad_input(run: Run) -> None:
     assert "'web' is no part; there are api" in refusal(run(["serve", "--only", "web"], ""))
 

@@ -140,6 +140,8 @@ def serve_wallet(
     url, rules = api or settings.public_url, (outstanding, a_day, confirm, most_fee)
     setup = Setup(url, key_path, roles, payee, *rules, node, withdraw_to, folder)
     if print_config:
+        if not key_path.exists():
+            _say(f"note: {key_path.absolute()} is not there yet; make it before a client starts")
         _print_config(setup, as_json=json_out)
     else:
         _serve(setup)
@@ -237,6 +239,8 @@ def _print_waiting(waiting: list[Any], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([one._asdict() for one in waiting]))
         return
+    if not waiting:
+        typer.echo("nothing waits")
     for one in waiting:
         state = "confirmed" if one.is_confirmed else "waits"
         typer.echo(f"{one.id}  {one.kind}, asked {format_second(one.asked_s)}: {state}")

@@ -89,6 +89,8 @@ def test_what_waits_is_listed(
     assert run(monkeypatch, "confirm", "--json", "--folder", str(tmp_path)) == 0
     assert json.loads(capsys.readouterr().out)[0]["lines"] == [LINE]
     assert run(monkeypatch, "confirm", "0" * 12, "--folder", str(tmp_path)) == 2
+    assert run(monkeypatch, "confirm", "--folder", str(tmp_path / "empty")) == 0
+    assert capsys.readouterr().out == "nothing waits\n"
 
 
 def test_configurations_have_what_was_given(
@@ -104,7 +106,12 @@ def test_configurations_have_what_was_given(
     arguments = json.loads(setups[0]["text"])["mcpServers"]["tallystick"]["args"]
     assert arguments == ["connect", *given]
     assert run(monkeypatch, *given, "--print-config") == 0
-    assert "Claude Code (in a shell):\nclaude mcp add tallystick -- " in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "Claude Code (in a shell):\nclaude mcp add tallystick -- " in said.out
+    assert f"note: {tmp_path / 'key'} is not there yet" in said.err
+    (tmp_path / "key").touch(0o600)
+    assert run(monkeypatch, *given, "--print-config") == 0
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
