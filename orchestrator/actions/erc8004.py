@@ -10,7 +10,7 @@ import json
 from base64 import b64encode
 
 from orchestrator.actions.contract_state import ContractState
-from orchestrator.actions.plan import Plan, PlannedTransaction, count_of
+from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.abi import Credited, Paid
 from orchestrator.chain.caller import contract_at
 from orchestrator.chain.deployment import Chain
@@ -18,7 +18,7 @@ from orchestrator.chain.event_scan import events_of
 from orchestrator.core.common.errors import ChainError, EscrowError, InputError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.keccak import keccak
-from orchestrator.core.common.units import DAY_S, NS_PER_S, format_time
+from orchestrator.core.common.units import DAY_S, NS_PER_S, counted, format_time
 from orchestrator.core.log.entry import ascii_word
 
 TAG = "outcomes"
@@ -73,7 +73,7 @@ def plan_feedback(
             f"{motion}; it is public, and cannot be written a second time"
         ),
         f"tags: {TAG}, {motion}; endpoint: {endpoint or 'none'}",
-        f"with it, inside the transaction, goes a document of {count_of(len(data), 'byte')}:",
+        f"with it, inside the transaction, goes a document of {counted(len(data), 'byte')}:",
         *(f"  {name}: {value}" for name, value in document.items()),
     )
     facts: dict[str, object] = {

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 from orchestrator.actions.contract_state import ContractState
-from orchestrator.actions.plan import Plan, PlannedTransaction, count_of
+from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.deployment import Chain
 from orchestrator.core.common.errors import EscrowError, InputError
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
-from orchestrator.core.common.units import format_second
+from orchestrator.core.common.units import counted, format_second
 from orchestrator.core.deals.escrow_model import fee_of_payment
 from orchestrator.core.deals.terms import close_digest
 
@@ -173,7 +173,7 @@ def _claims_ruling(chain: Chain, state: ContractState, units: int) -> PlannedTra
 
 def _describe_claims(state: ContractState) -> str:
     claims = state.claims
-    count = count_of(len(claims.open), "claim")
+    count = counted(len(claims.open), "claim")
     return f"claimed: {state.amount(claims.claimed_units)}, in {count}"
 
 

@@ -15,12 +15,12 @@ from orchestrator.actions.contract_state import (
     read_shown_events,
     token_of,
 )
-from orchestrator.actions.plan import Plan, PlannedTransaction, count_of
+from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.escrow import PendingStatement
 from orchestrator.core.common.errors import EscrowError, ReplayError
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.common.units import format_second
+from orchestrator.core.common.units import counted, format_second
 from orchestrator.core.deals.escrow_model import ProvenReversal
 from orchestrator.core.evidence.claim_search import find_claims, find_refutations, find_reversals
 from orchestrator.core.evidence.disproof_search import find_disproofs
@@ -73,7 +73,7 @@ def plan_disproofs(chain: Chain, log: LogCopy, asked_id: bytes | None) -> Plan:
     }
     examined = (
         f"looked at {log.size:,} log entries, which hash to the root that the chain holds, and "
-        f"at {count_of(len(suspects), 'contract')} with a signed statement"
+        f"at {counted(len(suspects), 'contract')} with a signed statement"
     )
     if log.left_out:
         examined += (
@@ -280,7 +280,7 @@ def plan_refutations(chain: Chain, log: LogCopy, state: ContractState) -> Plan:
         for key, case in islice(cases, MAX_TRANSACTIONS)
     )
     examined = (
-        f"looked at {count_of(len(claims.open), 'claim')}, {state.amount(claims.claimed_units)} in "
+        f"looked at {counted(len(claims.open), 'claim')}, {state.amount(claims.claimed_units)} in "
         f"all, and at {log.size:,} log entries, which hash to the root that the chain holds"
     )
     if not transactions:

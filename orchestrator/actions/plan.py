@@ -66,8 +66,3 @@ def parse_token_amount(text: str, token: Token) -> int:
         return parse_amount(text, token.decimals)
     except ValueError as error:
         raise InputError("amount-malformed", f"the amount of {token.symbol} {error}") from None
-
-
-def count_of(count: int, noun: str) -> str:
-    """Write a count of things: one claim, 2 claims."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

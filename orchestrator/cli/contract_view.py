@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 from orchestrator.actions.cautions import describe_account
 from orchestrator.actions.contract_state import ContractState, FiledClaim
-from orchestrator.actions.plan import count_of
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.common.units import DAY_S, format_second
+from orchestrator.core.common.units import DAY_S, counted, format_second
 
 _NEVER_S = 1 << 40  # later than any time of a contract
 
@@ -206,9 +205,9 @@ def _open_cases(state: ContractState) -> Iterator[tuple[str, str]]:
         ruled = "" if claims.ruled_units is None else ", as the arbiter ruled"
         is_disputed = ", disputed" if claims.is_disputed and not ruled else ""
         amount = state.amount(claims.claimed_units)
-        yield "claimed", f"{amount}, in {count_of(len(claims.open), 'claim')}{ruled}{is_disputed}"
+        yield "claimed", f"{amount}, in {counted(len(claims.open), 'claim')}{ruled}{is_disputed}"
         if dropped:
-            yield "refuted", count_of(dropped, "claim")
+            yield "refuted", counted(dropped, "claim")
 
 
 def _period(seconds: int) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from orchestrator.cli.checks.view import comparison_to_json
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.common.units import format_amount, format_ms
+from orchestrator.core.common.units import counted, format_amount, format_ms
 from orchestrator.simulation.demo import ContractResult, DemoReport
 
 # As it was called, so that the printed commands can be run as they stand.
@@ -29,7 +29,7 @@ def print_report(report: DemoReport, console: Console, *, is_verbose: bool = Fal
     console.print("\n[bold]What happened[/]")
     console.print(
         f"  {report.events:,} purchases and returns and {report.touches:,} touches became "
-        f"{report.entries:,} log entries, settled in {report.rounds} rounds.\n"
+        f"{report.entries:,} log entries, settled in {counted(report.rounds, 'round')}.\n"
         f"  {_on_the_way(report)}The owner got {_amount(report.owner_refund_units)} back."
     )
     for line in _together(report):
@@ -53,9 +53,13 @@ _NEXT = (
 def _on_the_way(report: DemoReport) -> str:
     """Return what went wrong and was put right, as far as it happened."""
     parts = [
-        *([f"{count} outcomes taken back"] if (count := _reversals(report)) else []),
+        *([f"{counted(count, 'outcome')} taken back"] if (count := _reversals(report)) else []),
         *(["a statement disputed and ruled by the log"] if report.dispute else []),
-        *([f"{report.claimed.claims} outcomes claimed by proof"] if report.claimed else []),
+        *(
+            [f"{counted(report.claimed.claims, 'outcome')} claimed by proof"]
+            if report.claimed
+            else []
+        ),
         *([f"a lie of {_amount(report.forgery.stated_units)} stopped"] if report.forgery else []),
         *(["an ERC-8183 job completed"] if report.job and report.job.is_completed else []),
     ]
@@ -67,7 +71,8 @@ def _together(report: DemoReport) -> Iterator[str]:
     team, shared = report.teamwork, report.shared
     if team is not None:
         yield (
-            f"Two keys of {team.operator} shared {team.leads} leads by leases; {team.handed_over} "
+            f"Two keys of {team.operator} shared {counted(team.leads, 'lead')} by leases; "
+            f"{team.handed_over} "
             f"were handed over, and {team.results} results told."
         )
     if shared is not None:
@@ -91,10 +96,12 @@ def _print_proofs(report: DemoReport, console: Console, *, is_verbose: bool) -> 
     if report.comparison is not None:
         has_job = report.job is not None and report.job.is_completed
         job = " and the job paid" if has_job else ""
+        hold = counted(len(report.balances), "wallet holds", "wallets hold")
         console.print(
             f"  [green]Replayed[/] {report.comparison.entries:,} public entries (anchored up to "
             f"{report.comparison.anchored_size:,}) with the terms from the chain:\n"
-            f"  what {len(report.balances)} wallets hold is what the rules give{job}, to the last "
+            f"  what {hold} is what the rules "
+            f"give{job}, to the last "
             f"unit."
         )
     if is_verbose:
@@ -200,7 +207,8 @@ def _print_motions(report: DemoReport, console: Console) -> None:
     work = report.work
     if work is not None:
         console.print(
-            f"{work.arrived} customers came by a code. {work.requested} gifts were requested by "
+            f"{counted(work.arrived, 'customer')} came by a code. "
+            f"{counted(work.requested, 'gift was', 'gifts were')} requested by "
             f"webhook and {work.taken} taken, {work.missed} of them a day late; {work.failed} "
             f"came back."
         )
@@ -251,7 +259,8 @@ def _dispute_rows(report: DemoReport) -> Iterator[tuple[str, str]]:
     if claimed is not None:
         paid = format_amount(claimed.paid_units)
         result = (
-            f"a verifier said nothing; its operator proved {claimed.claims} outcomes by the log "
+            f"a verifier said nothing; its operator proved {counted(claimed.claims, 'outcome')} by "
+            f"the log "
             f"and was paid {paid} TEST ({claimed.gas_used:,} gas)"
         )
         yield "never stated", result

@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from orchestrator.core.why.reason import Code, Reason, counted, moment, short
+from orchestrator.core.common.units import counted
+from orchestrator.core.why.reason import Code, Reason, moment, short
 
 
 class ProposalState(NamedTuple):

@@ -5,13 +5,12 @@ import pytest
 from orchestrator.actions.plan import (
     Plan,
     PlannedTransaction,
-    count_of,
     describe_amount,
     describe_exact_amount,
 )
 from orchestrator.chain.abi import Call
 from orchestrator.chain.caller import Token
-from orchestrator.core.common.units import format_second
+from orchestrator.core.common.units import counted, format_second
 
 TRANSACTION = PlannedTransaction(
     "release 1.00 TEST", ("to the payee",), Call("0x" + "11" * 20, b"\1"), (), {"units": "1"}
@@ -57,7 +56,7 @@ def test_an_exact_amount_names_its_base_units() -> None:
     ("count", "text"), [(1, "1 claim"), (2, "2 claims"), (0, "0 claims"), (1_000, "1,000 claims")]
 )
 def test_counts(count: int, text: str) -> None:
-    assert count_of(count, "claim") == text
+    assert counted(count, "claim") == text
 
 
 def test_seconds_are_written_in_utc_as_far_as_there_are_dates() -> None:

@@ -88,7 +88,7 @@ def test_every_part_of_the_report_is_printed() -> None:
         "0.00 was paid, 400.00 went back",
         "An ERC-8183 job of 150.00 TEST named the log as its evaluator: the statement at entry 88",
         "agent 5 was paid 60.00 TEST for conversion",
-        "what 1 wallets hold is what the rules give and the job paid, to the last unit.",
+        "what 1 wallet holds is what the rules give and the job paid, to the last unit.",
         "  entry 42 is an outcome",
         "(one unit more): refused:\n    the proof is wrong",
     ):

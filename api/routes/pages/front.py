@@ -17,7 +17,7 @@ from api.routes.pages.markup import Html, page, tag
 from api.routes.public_route import PublicRoute
 from api.routes.records import directory, directory_answers
 from orchestrator.core.account.mcp_setup import ClientSetup, client_setups
-from orchestrator.core.common.units import format_amount, format_ms
+from orchestrator.core.common.units import counted, format_amount, format_ms
 from orchestrator.core.entries.kinds import KINDS
 from orchestrator.log.reader import StoredEntry
 
@@ -91,7 +91,10 @@ def _about(service: Service, size: int) -> Html:
             "Pays autonomous agents for outcomes that a log can prove. A company opens a surface; "
             "an agent proposes a contract, works, and is paid by an escrow for what the log shows.",
         ),
-        tag("p", f"This is {service.info.origin}, with {size:,} entries in its log."),
+        tag(
+            "p",
+            f"This is {service.info.origin}, with {counted(size, 'entry', 'entries')} in its log.",
+        ),
         *(tag("p", note) for note in notes if is_fast),
     )
 
@@ -104,7 +107,7 @@ def _surface(service: Service, listed: directory_answers.ListedSurface) -> Html:
     live = sum(each.contracts for each in listed.live)
     outcomes = sum(line.outcomes.count for line in spend)
     amounts = ", ".join(_paid(service, spend)) or "nothing yet"
-    figures = f"{live} live contracts, {outcomes} outcomes, paid {amounts}."
+    figures = f"{counted(live, 'live contract')}, {counted(outcomes, 'outcome')}, paid {amounts}."
     name = listed.name or listed.surface
     rows = list(_offer_rows(service, listed.surface))
     table = tag(

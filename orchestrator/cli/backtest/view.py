@@ -9,7 +9,7 @@ from rich.text import Text
 
 from orchestrator.backtest.evaluate import Report
 from orchestrator.backtest.exports import ExportCounts, ExportReader
-from orchestrator.core.common.units import format_amount
+from orchestrator.core.common.units import counted, format_amount
 from orchestrator.core.growth.report import (
     ContractFigures,
     GrowthReport,
@@ -159,7 +159,8 @@ def input_remarks(reader: ExportReader, policy: Policy) -> list[Remark]:
             found.append(
                 Remark(
                     "rows-refused",
-                    f"{one.path}: {one.refusals:,} rows were refused and {usable:,} could be read "
+                    f"{one.path}: {counted(one.refusals, 'row was', 'rows were')} refused "
+                    f"and {usable:,} could be read "
                     f"({codes}); correct the mapping before you rely on this",
                 )
             )

@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.common.units import format_amount, format_second
+from orchestrator.core.common.units import counted, format_amount, format_second
 from orchestrator.verify.comparison import Comparison
 
 
@@ -36,7 +36,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         status = contract.status + (", the arbiter ruled" if contract.is_ruled else "")
         text = (
             f"{to_hex(contract.contract_id)}\n"
-            f"  {status}; {contract.outcomes:,} outcomes, "
+            f"  {status}; {counted(contract.outcomes, 'outcome')}, "
             f"{format_amount(contract.payable_units)} payable by the log, "
             f"{format_amount(contract.paid_units)} paid, "
             f"{format_amount(contract.owed_units)} still owed"

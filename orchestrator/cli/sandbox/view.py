@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from orchestrator.cli.accounts.connect import Setup
+from orchestrator.core.common.units import counted
 
 # It has what the example imports, but for the clone itself.
 PYTHON = sys.executable or "python"
@@ -17,7 +18,7 @@ def welcome(url: str, rpc_url: str, speed: int) -> str:
     All paths are whole: the commands are for another terminal, in whatever folder it is.
     """
     pace = {1_440: "a day a minute", 1: "at the pace of real time"}.get(
-        speed, f"{speed} seconds a second"
+        speed, f"{counted(speed, 'second')} a second"
     )
     key = Path("agent.key").absolute()
     setup = Setup(url, key, outstanding="1000", a_day="1000", confirm="never")

@@ -81,7 +81,12 @@ def format_duration(duration_s: int) -> str:
             break
     else:
         noun, count = "second", duration_s
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return counted(count, noun).replace(",", "")
+
+
+def counted(count: int, noun: str, many: str = "") -> str:
+    """Write a count of things: `1 lead`, `2,000 leads`; `many` is a plural that takes no `s`."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
 def parse_percent_bps(text: str) -> int:

@@ -6,6 +6,7 @@ terms.
 
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.units import (
+    counted,
     format_amount,
     format_duration,
     format_percent,
@@ -71,7 +72,7 @@ def _pay(terms: Terms, token: TokenInfo) -> list[str]:
     budget = f"At most {_amount(terms.budget_units, token)} are paid in all, fees in it"
     if not terms.revenue_share_bps and terms.unit_price_units:
         count = terms.budget_units // terms.unit_price_units
-        budget += f", which is {count:,} outcomes"
+        budget += f", which is {counted(count, 'outcome')}"
     return [
         (
             f"Pays {' and '.join(parts)} {often} {'a lead ' * terms.repeatable}enters "

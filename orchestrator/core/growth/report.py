@@ -11,6 +11,7 @@ from orchestrator.core.common.units import (
     BPS,
     DAY_S,
     NS_PER_S,
+    counted,
     format_amount,
     format_day,
     format_time,
@@ -312,7 +313,8 @@ def _remarks(seen: Observation, policy: Policy, figures: Sequence[ContractFigure
             found.append(
                 Remark(
                     "budget-spent",
-                    f"the budget of contract {one.name!r} was spent: {one.over} outcomes worth "
+                    f"the budget of contract {one.name!r} was spent: "
+                    f"{counted(one.over, 'outcome')} worth "
                     f"{format_amount(one.over_units)} came after it and earned nothing",
                 )
             )

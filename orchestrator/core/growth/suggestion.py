@@ -6,7 +6,7 @@ as one, under a contract that pays for a state.
 
 from typing import NamedTuple
 
-from orchestrator.core.common.units import BPS, DAY_S, TOKEN_DECIMALS, format_amount
+from orchestrator.core.common.units import BPS, DAY_S, TOKEN_DECIMALS, counted, format_amount
 from orchestrator.core.growth.report import Lift, format_share, nearest
 from orchestrator.core.surface.policy import Policy
 
@@ -53,10 +53,11 @@ class Suggestion(NamedTuple):
 
     def words(self) -> list[str]:
         """Return the suggestion in sentences."""
-        days = nearest(self.window_s, DAY_S)
+        days = nearest(self.window_s, DAY_S) or 0
         all_entries = (
-            f"Leads entered {self.target.state!r} {self.entered:,} times in this history, "
-            f"{self.outcomes:,} of them within {days} days of a touch: these a contract would "
+            f"Leads entered {self.target.state!r} {counted(self.entered, 'time')} in this history, "
+            f"{self.outcomes:,} of them within {counted(days, 'day')} of a touch: these a "
+            f"contract would "
             f"have paid for."
         )
         said = [all_entries]

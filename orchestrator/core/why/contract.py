@@ -1,5 +1,6 @@
 """The reasons for what a contract has come to, and what it can still earn."""
 
+from orchestrator.core.common.units import counted
 from orchestrator.core.log.dispute import KEPT, is_about_claims, is_by_owner, is_lost
 from orchestrator.core.log.entry import unpack_settlement
 from orchestrator.core.surface.policy import Policy
@@ -10,7 +11,6 @@ from orchestrator.core.why.reason import (
     Code,
     Reason,
     amount,
-    counted,
     moment,
     party,
     short,
@@ -125,7 +125,9 @@ def _prospect(source: Source, contract: Contract) -> Reason:
     room = max(0, rules.budget_units - contract.payable_units)
     numbers, name = {"room_units": room}, rules.contract_id
     if barred:
-        text = f"it can earn nothing more: {counted(len(barred), 'thing')} rule it out"
+        text = (
+            f"it can earn nothing more: {counted(len(barred), 'thing rules', 'things rule')} it out"
+        )
         parts = (*barred, *slowed)
         return Reason(Code.CAN_EARN_NOTHING, text, (contract.opened,), parts, numbers, name)
     text = (

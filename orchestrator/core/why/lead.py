@@ -1,6 +1,7 @@
 """The reasons for which a lead paid, or did not: its path, and at each step all that competed."""
 
 from orchestrator.core.common.errors import WhyError
+from orchestrator.core.common.units import counted
 from orchestrator.core.entries.kinds import Topic, kind_of
 from orchestrator.core.log.entry import ZERO_WORD, unpack_outcome
 from orchestrator.core.log.opening import EventOpening, TransitionOpening
@@ -10,7 +11,6 @@ from orchestrator.core.why.reason import (
     Code,
     Reason,
     amount,
-    counted,
     cut,
     moment,
     party,
@@ -188,7 +188,7 @@ def why_lead(source: Source, surface: bytes, lead: bytes) -> Reason:
     touches = sum(len(index.touches) for index in story.touches.values())
     text = (
         f"the lead has gone {' → '.join(map(repr, path))}, with "
-        f"{_counted_touches(touches)} by {counted(len(story.touches), 'operator')}"
+        f"{counted(touches, 'touch', 'touches')} by {counted(len(story.touches), 'operator')}"
     )
     # The newest last: of a long path the end is what is asked for.
     parts = [_step(story, placed) for placed in shown[-MAX_PARTS:]]
@@ -279,7 +279,3 @@ def rules_of_outcome(story: Story, outcome: Placed) -> ContractRules | None:
 
 def _units(story: Story, contract: Contract, units: int) -> str:
     return amount(units, contract.rules.token, story.market.tokens)
-
-
-def _counted_touches(count: int) -> str:
-    return f"{count:,} touch" if count == 1 else f"{count:,} touches"

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from orchestrator.core.common.errors import WhyError
-from orchestrator.core.common.units import BPS
+from orchestrator.core.common.units import BPS, counted
 from orchestrator.core.decisions.acts import has_earned_place
 from orchestrator.core.log.dispute import is_lost
 from orchestrator.core.surface import trust
@@ -15,7 +15,6 @@ from orchestrator.core.why.reason import (
     Code,
     Reason,
     amount,
-    counted,
     moment,
     party,
     percent,
@@ -337,8 +336,10 @@ def _limits(found: Trust, settings: SurfaceSettings) -> list[Reason]:
     if pool is not None and found.due.ground == trust.FORECASTS:
         leads, touches = found.pool.used_on(found.now_ms)
         text = (
-            f"with all whose level comes from forecasts it shares {pool.leads_a_day:,} leads and "
-            f"{pool.touches_a_day:,} touches a day: {leads:,} and {touches:,} are used"
+            f"with all whose level comes from forecasts it shares "
+            f"{counted(pool.leads_a_day, 'lead')} and "
+            f"{counted(pool.touches_a_day, 'touch', 'touches')} a day: "
+            f"{leads:,} and {touches:,} are used"
         )
         numbers = {"leads_used": leads, "touches_used": touches}
         limits.append(Reason(Code.POOL, text, (found.published,), numbers=numbers))

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.common.units import DAY_MS, format_amount, format_ms, format_second
+from orchestrator.core.common.units import DAY_MS, counted, format_amount, format_ms, format_second
 from orchestrator.core.deals.site import TokenInfo
 from orchestrator.core.log.entry import ZERO_WORD
 
@@ -220,7 +220,7 @@ def span(period_ms: int) -> str:
     for name, length in (("day", DAY_MS), ("hour", 3_600_000), ("minute", 60_000)):
         count, rest = divmod(rest, length)
         if count:
-            found.append(_count(count, name))
+            found.append(counted(count, name))
     # Less than a minute is worth words only where there is nothing longer.
     if rest and not found:
         found.append(f"{rest / 1000:g} seconds" if rest != 1000 else "1 second")
@@ -240,12 +240,3 @@ def short(word: bytes) -> str:
 def party(word: bytes) -> str:
     """Write an operator's or owner's address."""
     return f"0x{(word[12:] if word[:12] == ZERO_WORD[:12] else word).hex()}"
-
-
-def counted(count: int, noun: str) -> str:
-    """Write a number of things."""
-    return _count(count, noun)
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from orchestrator.core.common.units import counted
 from orchestrator.core.why.reason import MAX_PARTS, Code, Reason
 from orchestrator.core.world.requests import RETRYABLE
 
@@ -238,9 +239,7 @@ def _done(decided: Decided) -> Reason:
         text = texts.get(decided.kind, "the log has nothing to say to it")
         return Reason(Code.REQUEST_IGNORED, text)
     positions = tuple(range(first, first + min(decided.entries, MAX_PARTS)))
-    text = f"it was taken, and caused {_entries(decided.entries)} from {first} on"
+    text = (
+        f"it was taken, and caused {counted(decided.entries, 'entry', 'entries')} from {first} on"
+    )
     return Reason(Code.REQUEST_DONE, text, positions)
-
-
-def _entries(count: int) -> str:
-    return "1 entry" if count == 1 else f"{count:,} entries"

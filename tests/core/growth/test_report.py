@@ -118,7 +118,7 @@ def remarks(found: GrowthReport) -> dict[str, str]:
         ([], {}, "history-empty", "no row"),
         ([touch(0, "x", "anne"), buy(1, "x")], {}, "operator-untouched", "are by 'anne'"),
         ([touch(0, "x"), buy(9, "x")], {}, "contract-earnless", "no lead entered 'paid'"),
-        (HISTORY, {}, "budget-spent", "1 outcomes worth 4.00"),
+        (HISTORY, {}, "budget-spent", "1 outcome worth 4.00"),
         (HISTORY, {}, "state-never-entered", "'loyal'"),
         (
             [touch(0, "x"), buy(1, "x", 1_000_000)],

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.common.units import counted
 from orchestrator.core.log.entry import address_word
 from orchestrator.core.why.reason import (
     Code,
     Reason,
     amount,
-    counted,
     cut,
     moment,
     party,
