@@ -154,8 +154,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     # PostgreSQL of our own must enter it; who names another keeps it where it always was.
     is_own = not any(name.endswith("_DATABASE_URL") for name in values)
     try:
-        usual = default_home("tallystick") if is_own else Path("~/.tallystick")
-        home = Path(values.get("TALLYSTICK_HOME", usual)).expanduser().absolute()
+        named = values.get("TALLYSTICK_HOME") or ("" if is_own else "~/.tallystick")
+        home = Path(named).expanduser().absolute() if named else default_home("tallystick")
     except RuntimeError:
         raise InputError("setting-home", "this user has no home: set TALLYSTICK_HOME") from None
     listen = values.get("TALLYSTICK_LISTEN", "127.0.0.1:8700")

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.core import TyperGroup
 
 from orchestrator.cli import main as cli
+from orchestrator.cli.backtest import command as backtest
 from orchestrator.cli.options import NOTHING_DONE
 from orchestrator.core.common.errors import (
     ChainError,
@@ -212,11 +214,11 @@ def test_what_is_no_file(run: Run, tmp_path: Path) -> None:
             assert found == f"{tmp_path}/{name.replace(chr(10), ' ')}: {complaint}"
 
 
-@pytest.mark.parametrize("columns", ["20", "60", "250"])
+@pytest.mark.parametrize("columns", [20, 60, 250])
 def test_the_table_shows_names_and_amounts_whole(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: str
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
-    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr(backtest, "console", Console(width=columns))
     most = "1208925819614629174.706175"
     name = "[/red]:smile:日" * 5
     contracts = CONTRACTS.replace("8.10", most).replace("1000", most).replace("250", "0")
@@ -224,7 +226,7 @@ def test_the_table_shows_names_and_amounts_whole(
     done = run(files.arguments(), "")
     assert (done.code, done.stderr) == (0, "")
     first = done.stdout.split("What their outcomes brought")[0]
-    assert ("│" in first) == (columns == "250")
+    assert ("│" in first) == (columns == 250)
     cells = [part.strip() for part in re.split(r"│|\n|  +", first)]
     assert name in cells
     assert "per outcome" in first

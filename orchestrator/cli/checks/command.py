@@ -156,15 +156,23 @@ def anchors(
 
 
 def _read_receipt(path: Path) -> object:
+    """Return the document of a receipt. Raises InputError for a file that is none of any format."""
     try:
         if str(path) != "-":
-            return read_text(read_bytes(path, MAX_RECEIPT_BYTES).decode())
-        text = sys.stdin.read(MAX_RECEIPT_BYTES + 1)
-        if len(text) > MAX_RECEIPT_BYTES:
-            raise InputError("file-too-large", f"stdin: has more than {MAX_RECEIPT_BYTES} letters")
-        return read_text(text)
+            document = read_text(read_bytes(path, MAX_RECEIPT_BYTES).decode())
+        else:
+            text = sys.stdin.read(MAX_RECEIPT_BYTES + 1)
+            if len(text) > MAX_RECEIPT_BYTES:
+                raise InputError(
+                    "file-too-large", f"stdin: has more than {MAX_RECEIPT_BYTES} letters"
+                )
+            document = read_text(text)
     except (ValueError, RecursionError):
         raise InputError("json-invalid", f"{path}: is not readable as JSON") from None
+    # What claims to be no receipt is not a false one.
+    if not isinstance(document, dict) or "format" not in document:
+        raise InputError("receipt-none", f"{path}: is no receipt")
+    return document
 
 
 def _print_checked(checked: "CheckedReceipt") -> None:

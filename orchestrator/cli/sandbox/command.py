@@ -128,7 +128,10 @@ def _checked_home(named: Path | None) -> Path:
     from orchestrator.runtime.local_servers import check_enterable
     from orchestrator.runtime.settings import default_home
 
-    home = (default_home(NAME) if named is None else named.expanduser()).absolute()
+    try:
+        home = (default_home(NAME) if named is None else named.expanduser()).absolute()
+    except RuntimeError:
+        raise InputError("home-unusable", "this user has no home: give --home") from None
     for place in (home, *home.parents):
         if place.exists():
             if not place.is_dir():

@@ -35,6 +35,18 @@ def test_verify_says_what_it_takes_on_trust(run: Run, file: str) -> None:
     assert done.stdout.endswith("the receipt holds\n")
 
 
+@pytest.mark.parametrize("text", ["{}", "[]", "7", '{"position": 7}'])
+def test_what_is_no_receipt_is_bad_input_and_no_false_claim(
+    run: Run, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    done = run(["verify", str(path)], "")
+    assert (done.code, done.stderr) == (cli.BAD_INPUT, f"tallystick: {path}: is no receipt\n")
+    path.write_text('{"format": "tallystick-receipt-7"}')
+    assert run(["verify", str(path)], "").code == cli.FALSE_CLAIM
+
+
 def test_verify_tells_the_same_as_a_document(run: Run, file: str) -> None:
     document = json.loads(run(["verify", file, "--json"], "").stdout)
     assert (document["valid"], document["on_chain"], document["pending"]) == (True, False, [])
