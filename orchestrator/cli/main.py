@@ -3,7 +3,7 @@
 Exit codes: 0 done; 1 a claim was checked and is false; 2 bad input, nothing was done; 3 something
 that the command needs (a node, a database, a program) is missing or is not what it should be;
 4 nothing was done, for there is nothing to do, or not at this time, or the person said no;
-5 nothing is false, and the chain does not show it yet.
+5 nothing is false, and the chain does not show it yet; 130 interrupted.
 """
 
 import io
