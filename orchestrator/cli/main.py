@@ -97,7 +97,7 @@ def demo(
     json_out: Json = False,
 ) -> None:
     """Live eighteen months of a real market: real log, real chain, real HTTP, real payouts."""
-    from orchestrator.cli import demo_view
+    from orchestrator.cli.demo import view as demo_view
     from orchestrator.runtime.settings import read_settings
     from orchestrator.simulation.demo import Demo
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from orchestrator.cli.demo_view import format_usage, print_report, report_to_json
+from orchestrator.cli.demo.view import format_usage, print_report, report_to_json
 from orchestrator.runtime.stack import SentTransaction
 from orchestrator.simulation.demo import Bargain, ContractResult, DemoReport
 from orchestrator.simulation.disputes import ClaimedOutcomes, Dispute

@@ -1,0 +1,1 @@
+"""The report of a demonstration, as the command prints it."""
