@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from tests.support.backtest_files import (
     EVENTS,
     write_history,
 )
+from tests.support.connecting import ENVIRONMENT
 from tests.support.market import Outcome, Run
 
 COMMAND = Path(sys.executable).with_name("tallystick")
@@ -182,6 +184,23 @@ def test_every_command_stands_under_a_heading(run: Run) -> None:
         panel = shown.partition(f"─ {title} ")[2].partition("╰")[0]
         assert {*re.findall(r"^│ ([a-z][a-z-]*)", panel, re.MULTILINE)} == {*names}
     assert "─ Commands ─" not in shown
+
+
+def test_an_interrupted_demonstration_says_that_it_stops_its_servers() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "from orchestrator.cli.main import main; main()", "demo"],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert "starting a local chain" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1].endswith("stopping the database and the chain…")
+    assert "Traceback" not in err
 
 
 def test_a_part_that_is_none_is_bad_input(run: Run) -> None:
