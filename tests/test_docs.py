@@ -20,6 +20,27 @@ def defined_tests() -> set[str]:
     return set(re.findall(r"(?:def|function) (\w+)", found))
 
 
+def misplaced_in(text: str) -> list[str]:
+    """Return the tests that a page names behind a file which has none of that name or prefix.
+
+    They stand so: `tests/a.py` `test_one`, `test_two`.
+    """
+    name = r"`(?:test|check|invariant)\w*_\w+`"
+    pairs = re.findall(rf"`([\w./-]+\.(?:py|t\.sol))`\s+({name}(?:,\s+{name})*)", text)
+    return [
+        f"{path} {test}"
+        for path, listed in pairs
+        for test in re.findall(r"`(\w+)`", listed)
+        if not re.search(rf"(?:def|function) {test}", text_of(path))
+    ]
+
+
+def text_of(path: str) -> str:
+    """Return the text of a file as pages name it; those of contracts without their folders."""
+    found = [*ROOT.glob(path), *ROOT.glob(f"tests/contracts/**/{path}")]
+    return "\n".join(file.read_text() for file in found)
+
+
 def missing_from(text: str, folder: Path, names: set[str]) -> list[str]:
     """Return what a page names and nothing is: paths, tests by name or prefix, relative links."""
     paths = re.findall(rf"`((?:{FOLDERS})/[\w./-]+\.\w+|(?:{FOLDERS})/[\w/-]+/)`", text)
@@ -37,6 +58,7 @@ def missing_from(text: str, folder: Path, names: set[str]) -> list[str]:
 def test_what_a_page_names_is_there(page: Path) -> None:
     text = (ROOT / page).read_text()
     assert missing_from(text, (ROOT / page).parent, defined_tests()) == []
+    assert misplaced_in(text) == []
 
 
 def test_what_is_not_there_is_found() -> None:
@@ -48,6 +70,17 @@ def test_what_is_not_there_is_found() -> None:
         "tests/none.py",
         "nowhere.md",
         "test_of_nothing_at_all",
+    ]
+
+
+def test_a_test_that_another_file_defines_is_found() -> None:
+    text = (
+        "`tests/test_docs.py` `test_what_is_not_there`,\n`test_a_part_that_is_none_is_bad_input`"
+        " and `escrow/Rounds.t.sol` `test_revertIf_`, `tests/none.py` `test_what_is_not_there`"
+    )
+    assert misplaced_in(text) == [
+        "tests/test_docs.py test_a_part_that_is_none_is_bad_input",
+        "tests/none.py test_what_is_not_there",
     ]
 
 
