@@ -100,7 +100,7 @@ def erigon() -> Dialect:
 
 
 def nethermind() -> Dialect:
-    """Nethermind: reverts and refused replacements in its own words."""
+    """Nethermind: a batch too long is one error without an id."""
     return Dialect(
         6,
         lambda _: Answer(refusal(None, -32005, "Batch size limit exceeded")),
