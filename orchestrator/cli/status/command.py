@@ -82,5 +82,5 @@ def _own_url() -> str:
 
     address = read_settings(os.environ).metrics
     if address is None:
-        raise InputError("metrics-off", "TALLYSTICK_METRICS is off, so nothing tells; name --url")
+        raise InputError("metrics-off", "TALLYSTICK_METRICS is off: say with --metrics whom to ask")
     return f"http://{address.host}:{address.port}"

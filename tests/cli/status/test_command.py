@@ -53,7 +53,8 @@ def test_it_says_that_nothing_answers_or_that_nothing_is_told(
     assert "nothing answers at http://127.0.0.1:1: is `tallystick serve` running?" in told
     monkeypatch.setenv("TALLYSTICK_METRICS", "off")
     assert run(monkeypatch) == 2
-    assert "TALLYSTICK_METRICS is off" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said == "tallystick: TALLYSTICK_METRICS is off: say with --metrics whom to ask\n"
 
 
 def test_it_is_shown_again_until_interrupted(database_url: str) -> None:
