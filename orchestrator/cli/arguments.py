@@ -2,12 +2,14 @@
 
 import re
 
-from orchestrator.core.common.errors import InputError
+from orchestrator.core.common.errors import InputError, shown
 from orchestrator.core.common.hexadecimal import from_hex
 from orchestrator.core.common.keccak import to_checksum_address
 from orchestrator.core.common.units import NS_PER_S, parse_time_ns
 
 _ID = re.compile(r"0x[0-9a-fA-F]{64}")
+# As long as a word of the EVM, 256 bits.
+_NUMBER, _MAX_NUMBER = re.compile(r"[0-9]{1,78}"), 2**256 - 1
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -21,6 +23,13 @@ def parse_word(text: str, what: str = "id") -> bytes:
     if not _ID.fullmatch(text):
         raise InputError("id-malformed", f"{text!r} is no {what}: 0x and 64 hex digits")
     return from_hex(text)
+
+
+def parse_number(text: str) -> int:
+    """Return a number that a contract counts by, from 0. Raises InputError `id-malformed`."""
+    if not _NUMBER.fullmatch(text) or int(text) > _MAX_NUMBER:
+        raise InputError("id-malformed", f"{shown(text)} is no id: a whole number from 0")
+    return int(text)
 
 
 def parse_address(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.arguments import parse_time_s
+from orchestrator.cli.arguments import parse_number, parse_time_s
 from orchestrator.cli.options import Action, Id, address_option, send_plan, signing_command
 from orchestrator.core.common.errors import InputError
 
@@ -79,7 +79,7 @@ EvaluatorAddress = Annotated[
 ]
 Job = Annotated[
     int,
-    typer.Argument(metavar="JOB", min=0, max=2**256 - 1, help="The job's id, at its contract."),
+    typer.Argument(metavar="JOB", parser=parse_number, help="The job's id, at its contract."),
 ]
 
 

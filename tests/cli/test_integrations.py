@@ -37,6 +37,8 @@ def test_a_motion_that_is_unclear_is_refused(
         (["job", "complete", "7", "--evaluator", "0x12"], "'0x12' is no address"),
         (["job", "reject", "7", "--evaluator", ADDRESS.lower() + "0"], "is no address"),
         (["job", "collect", "--evaluator", ADDRESS, "--token", "TEST"], "'TEST' is no address"),
+        (["job", "complete", str(2**256), "--evaluator", ADDRESS], "is no id: a whole number"),
+        (["job", "reject", "seven", "--evaluator", ADDRESS], "'seven' is no id: a whole number"),
         (["feedback", "0x12"], "is no contract id"),
         (
             ["job", "evaluator", "0x" + "12" * 32, "5", "--commerce", ADDRESS, "--until", "soon"],
