@@ -34,6 +34,7 @@ from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import (
     NOTHING_DONE,
     Json,
+    JsonLines,
     progress_writer,
     say_on_interrupt,
     server_folder,
@@ -115,7 +116,9 @@ def demo(
         else:
             demo_view.print_report(report, console, is_verbose=verbose)
         if keep:
-            console.print(demo_view.format_usage(report), markup=False, soft_wrap=True)
+            # Beside the document, which is to stay the only thing on stdout.
+            usage_to = errors if json_out else console
+            usage_to.print(demo_view.format_usage(report), markup=False, soft_wrap=True)
             stop_on_signal(lambda _: None).wait()
         progress(stopping)
 
@@ -132,9 +135,9 @@ def serve(
     workers: Annotated[
         int, typer.Option(help="Answer the API in so many processes, on one address.")
     ] = 1,
-    json_out: Json = False,
+    json_out: JsonLines = False,
 ) -> None:
-    """Run a deployment: database and chain if they are local, API, sequencer and pipeline."""
+    """Run a deployment: database and chain if they are local, and all parts or those named."""
     from orchestrator.runtime.health.journal import logger, open_journal
     from orchestrator.runtime.processes.crew import MOST_PROCESSES
     from orchestrator.runtime.serve import PARTS, Answering, open_deployment, run_parts
@@ -160,7 +163,7 @@ def serve(
 
 
 @app.command()
-def migrate(json_out: Json = False) -> None:
+def migrate(json_out: JsonLines = False) -> None:
     """Prepare the database, as the owner of its schema: tables, logins, and the site's log."""
     from orchestrator.runtime.migration import migrate_deployment
     from orchestrator.runtime.settings import read_settings

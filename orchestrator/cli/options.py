@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 
 from orchestrator.cli.arguments import parse_address, parse_contract_id
-from orchestrator.cli.output import error_document
+from orchestrator.cli.output import NO_KEY, error_document
 from orchestrator.core.common.errors import InputError
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ ShowProgress = Annotated[
     ),
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Go on until interrupted.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout; one document.")]
+# Of a command that tells what it does as it goes on.
+JsonLines = Annotated[bool, typer.Option("--json", help="Print JSON to stdout; a document a line.")]
 
 # Runs a command; False if there was something to do and the person said no.
 Action = Callable[["Endpoints", "RunOptions"], bool]
@@ -122,6 +124,19 @@ def find_endpoints(
     if (escrow is None) != (lens is None):
         raise InputError("lens-alone", "give both --escrow and --lens, or neither")
     return Endpoints(rpc_url, api or settings.public_url, escrow, lens)
+
+
+def find_key_file(key_file: Path | None) -> Path:
+    """Return the file of the key that this option names, or else the settings.
+
+    Raises InputError `key-missing` where neither does.
+    """
+    from orchestrator.runtime.settings import read_settings
+
+    found = key_file or read_settings(os.environ).key_file
+    if found is None:
+        raise InputError("key-missing", NO_KEY)
+    return found
 
 
 def signing_command(command: Callable[..., Action]) -> Callable[..., None]:

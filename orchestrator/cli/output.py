@@ -1,4 +1,4 @@
-"""Progress of long work, told on stderr, and the document of a command that came to nothing."""
+"""Progress of long work, told on stderr, and what a command says that came to nothing."""
 
 import sys
 import time
@@ -8,6 +8,8 @@ from typing import TextIO, TypeVar
 from orchestrator.core.common.errors import DomainError
 
 EVERY_S = 2.0
+# What any command says that is to sign and has no key.
+NO_KEY = "there is no key to sign with: give --key-file, or set TALLYSTICK_KEY_FILE"
 
 
 class Progress:

@@ -22,7 +22,7 @@ from orchestrator.actions.payout.split import check_agreement, describe_agreemen
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.deployment import Chain, SignedCheckpoint, find_deployment
 from orchestrator.chain.wallet import Quote, Sender, Sent, format_ether, quote
-from orchestrator.cli.output import Progress, documented
+from orchestrator.cli.output import NO_KEY, Progress, documented
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import served_deployment
 from orchestrator.core.common.errors import ChainError, EscrowError, InputError, TermsError
@@ -122,11 +122,7 @@ def read_signing_key(options: RunOptions) -> bytes | None:
         return files.read_key(options.key_file)
     if options.dry_run:
         return None
-    raise InputError(
-        "key-missing",
-        "there is no key to sign with: give --key-file or set TALLYSTICK_KEY_FILE, or look "
-        "with --dry-run",
-    )
+    raise InputError("key-missing", f"{NO_KEY}; or look with --dry-run")
 
 
 def read_consent(path: Path) -> Consent:

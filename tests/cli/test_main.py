@@ -12,6 +12,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
+from typing import Any, Self
 
 import pytest
 from rich.console import Console
@@ -32,6 +34,8 @@ from orchestrator.core.common.errors import (
     ReplayError,
     ServerError,
 )
+from orchestrator.simulation import demo
+from orchestrator.simulation.demo import DemoReport
 from tests.support.backtest_files import (
     CONTRACTS,
     EVENT_HEADER,
@@ -263,6 +267,63 @@ def test_a_spool_that_cannot_be_opened_is_one_line_and_exit_code_3(
     done = run([*write_history(tmp_path).arguments(), "--json"], "")
     assert done[::2] == (cli.MISSING, "tallystick: /tmp/spool: No space left on device\n")
     assert json.loads(done.stdout)["error"]["code"] == "file"
+
+
+def command_lines(command: Any, *names: str) -> Iterator[list[str]]:
+    """Yield the names by which a command and all below it are called."""
+    yield [*names]
+    for name, below in getattr(command, "commands", {}).items():
+        yield from command_lines(below, *names, name)
+
+
+def test_no_help_has_a_number_that_nobody_reads(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    lines = [*command_lines(cli._command())]
+    assert ["job", "complete"] in lines
+    for line in lines:
+        help_text = run([*line, "--help"], "").stdout
+        assert f"Usage: tallystick {' '.join(line)}".rstrip() in help_text
+        assert not re.search(r"[0-9]{21}", help_text), line
+
+
+def test_a_command_that_goes_on_says_that_its_documents_are_one_a_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in ("serve", "migrate", "sandbox", "accept"):
+        assert "Print JSON to stdout; a document a line." in run([name, "--help"], "").stdout
+    assert "Print JSON to stdout; one document." in run(["fsck", "--help"], "").stdout
+
+
+def test_servers_that_stay_up_are_told_beside_the_document(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = DemoReport(entries=5_500, urls={"api": "http://a.example", "rpc": "http://b.example"})
+
+    class Ended:
+        """A demonstration that has ended already."""
+
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def run(self) -> DemoReport:
+            return report
+
+    stopped = Event()
+    stopped.set()
+    monkeypatch.setattr(demo, "Demo", Ended)
+    monkeypatch.setattr(cli, "_stop_on_signal", lambda: stopped)
+    done = run(["demo", "--keep", "--json"], "")
+    assert done.code == 0
+    assert json.loads(done.stdout)["entries"] == report.entries
+    assert "The servers stay up until you interrupt" in done.stderr
+    assert "The servers stay up until you interrupt" in run(["demo", "--keep"], "").stdout
 
 
 # --- The output file ------------------------------------------------------------------------------

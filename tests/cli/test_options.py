@@ -6,7 +6,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from orchestrator.cli.options import NOTHING_DONE, Action, find_endpoints, signing_command
+from orchestrator.cli.options import (
+    NOTHING_DONE,
+    Action,
+    find_endpoints,
+    find_key_file,
+    signing_command,
+)
 from orchestrator.cli.session import Endpoints, RunOptions
 from orchestrator.core.common.errors import InputError
 
@@ -30,6 +36,16 @@ def test_an_option_goes_before_the_setting(environment: pytest.MonkeyPatch) -> N
         with pytest.raises(InputError, match="give both --escrow and --lens"):
             find_endpoints(None, None, *alone)
     assert find_endpoints("http://a", "http://b", None) == Endpoints("http://b", "http://a")
+
+
+def test_the_key_is_named_by_the_option_or_by_the_setting(
+    environment: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(InputError, match="give --key-file, or set TALLYSTICK_KEY_FILE"):
+        find_key_file(None)
+    environment.setenv("TALLYSTICK_KEY_FILE", "set.key")
+    assert find_key_file(None) == Path("set.key")
+    assert find_key_file(Path("given.key")) == Path("given.key")
 
 
 @pytest.mark.parametrize(("is_done", "code"), [(True, 0), (False, NOTHING_DONE)])

@@ -14,7 +14,15 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from orchestrator.cli.options import NOTHING_DONE, Api, Json, KeyFile, Rpc, address_option
+from orchestrator.cli.options import (
+    NOTHING_DONE,
+    Api,
+    Json,
+    KeyFile,
+    Rpc,
+    address_option,
+    find_key_file,
+)
 from orchestrator.core.account.mcp_setup import ClientSetup, client_setups
 from orchestrator.core.account.scopes import ScopeSet
 from orchestrator.core.common.errors import InputError, ServerError
@@ -133,9 +141,7 @@ def serve_wallet(
     if context.invoked_subcommand is not None:
         return
     settings, roles = read_settings(os.environ), _roles(role or ["operator"])
-    key_path = key_file or settings.key_file
-    if key_path is None:
-        raise InputError("key-missing", "there is no wallet to sign in with: give --key-file")
+    key_path = find_key_file(key_file)
     node = rpc or settings.rpc_url
     url, rules = api or settings.public_url, (outstanding, a_day, confirm, most_fee)
     setup = Setup(url, key_path, roles, payee, *rules, node, withdraw_to, folder)

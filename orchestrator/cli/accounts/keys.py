@@ -10,10 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.options import BY_NAME, NOTHING_DONE, Api, Json, KeyFile, Yes
+from orchestrator.cli.options import (
+    BY_NAME,
+    NOTHING_DONE,
+    Api,
+    Json,
+    KeyFile,
+    Yes,
+    find_key_file,
+)
 from orchestrator.core.account.scopes import SCOPE_SETS, SCOPES, Scope, ScopeSet, scopes_of
 from orchestrator.core.common.errors import InputError
 from orchestrator.core.common.units import format_ms
+from orchestrator.storage.local.files import read_key
 
 # The client of accounts takes a second to import, so each command imports it itself.
 
@@ -178,15 +187,13 @@ def _run(
     json_out: bool,
     act: Callable[[_KeySession], object],
 ) -> None:
-    from orchestrator.cli.session import RunOptions, read_signing_key
+    from orchestrator.cli.session import RunOptions
     from orchestrator.runtime.settings import read_settings
 
     settings = read_settings(os.environ)
-    options = RunOptions(key_file or settings.key_file, yes, dry_run=False, as_json=json_out)
-    wallet_key = read_signing_key(options)
-    if wallet_key is None:
-        raise InputError("key-missing", "there is no wallet to sign in with: give --key-file")
-    session = _KeySession(api or settings.public_url, wallet_key, options)
+    key_path = find_key_file(key_file)
+    options = RunOptions(key_path, yes, dry_run=False, as_json=json_out)
+    session = _KeySession(api or settings.public_url, read_key(key_path), options)
     session.printer.print_json(act(session))
 
 

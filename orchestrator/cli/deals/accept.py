@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from orchestrator.cli.options import Api, Json, KeyFile, Watch
+from orchestrator.cli.options import Api, JsonLines, KeyFile, Watch, find_key_file
 from orchestrator.connect.acceptor import accept_covered
 from orchestrator.core.common.errors import InputError, ServerError
 from orchestrator.core.deals.acceptance import AcceptanceRules, parse_rules
@@ -29,16 +29,14 @@ def accept(
     every: Annotated[int, typer.Option(help="Seconds between looks.", min=1, max=86_400)] = 30,
     api: Api = None,
     key_file: KeyFile = None,
-    json_out: Json = False,
+    json_out: JsonLines = False,
 ) -> None:
     """Sign the proposals that your rules cover, and say of every other why it is not signed."""
     from orchestrator.client.accounts import OwnerClient, wallet
     from orchestrator.runtime.settings import read_settings
 
     settings = read_settings(os.environ)
-    key_path = key_file or settings.key_file
-    if key_path is None:
-        raise InputError("key-missing", "there is no key to sign with: give --key-file")
+    key_path = find_key_file(key_file)
     by, key = read_rules(rules), read_key(key_path)
     stop = threading.Event()
     if watch:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from orchestrator.cli.options import Api, Json, KeyFile, SurfaceName
+from orchestrator.cli.options import Api, Json, KeyFile, SurfaceName, find_key_file
 from orchestrator.core.common.errors import InputError
 from orchestrator.storage.local.files import read_key, read_text
 
@@ -26,9 +26,7 @@ def draft(
     from orchestrator.runtime.settings import read_settings
 
     settings = read_settings(os.environ)
-    key_path = key_file or settings.key_file
-    if key_path is None:
-        raise InputError("key-missing", "there is no key to sign in with: give --key-file")
+    key_path = find_key_file(key_file)
     try:
         told = yaml.safe_load(read_text(deal))
     except yaml.YAMLError:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.options import Json, stop_on_signal
+from orchestrator.cli.options import JsonLines, stop_on_signal
 from orchestrator.core.common.errors import ChainError, InputError
 from orchestrator.core.common.limits import Limits
 from orchestrator.core.common.units import DAY_MS
@@ -46,6 +47,14 @@ _PUBLIC = {
 }
 # What an account sends that does not fit is refused.
 _STORED_BYTES = 2_000_000_000
+# The settings that the commands of clients have as well, so that a shell may well have them set.
+_SHARED = frozenset(
+    f"TALLYSTICK_{name}" for name in ("ANVIL", "KEY_FILE", "METRICS", "PUBLIC_URL", "RPC_URL")
+)
+_OPTION_FOR = {
+    "TALLYSTICK_HOME": "name its folder with --home",
+    "TALLYSTICK_LISTEN": "name its port with --port, and its address with --public",
+}
 _HOST = re.compile(r"[0-9A-Za-z][0-9A-Za-z.\-]{0,252}")
 
 
@@ -68,7 +77,7 @@ def sandbox(
     residents: Annotated[
         int, typer.Option(help="Agents of its own that work there: from 0 to 5.")
     ] = RESIDENTS,
-    json_out: Json = False,
+    json_out: JsonLines = False,
 ) -> None:
     """Run a living market for agents to try: test money, simulated customers, a fast clock."""
     from orchestrator.cli.sandbox.view import welcome
@@ -86,6 +95,7 @@ def sandbox(
         raise InputError(
             "residents-range", f"--residents must be from 0 to {RESIDENTS}, not {residents}"
         )
+    _refuse_settings(os.environ)
     read_settings(os.environ)  # a misspelt name is told here as well
     settings = _settings(_checked_home(home), speed, port, public)
     open_journal(as_json=json_out)
@@ -187,6 +197,18 @@ def _settings(home: Path, speed: int, port: int, public: str | None) -> "Setting
         trusted_proxies=(),
         metrics=None,
     )
+
+
+def _refuse_settings(environment: Mapping[str, str]) -> None:
+    """Raise InputError for a setting of deployments: a sandbox would silently go by another."""
+    from orchestrator.runtime.settings import NAMES
+
+    for name in NAMES:
+        if name not in _SHARED and environment.get(name):
+            option = _OPTION_FOR.get(name, "there is no option in its place")
+            raise InputError(
+                "setting-unused", f"a sandbox does not go by {name}: unset it; {option}"
+            )
 
 
 def sandbox_limits(speed: int, *, is_public: bool) -> dict[str, int]:

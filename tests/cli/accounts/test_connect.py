@@ -117,7 +117,7 @@ def test_configurations_have_what_was_given(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ([], "give --key-file"),
+        ([], "there is no key to sign with: give --key-file, or set TALLYSTICK_KEY_FILE"),
         (["--key-file", "KEY", "--as", "king"], "'king' is neither operator nor owner"),
         (["--key-file", "KEY", "--confirm", "maybe"], "it must be always, never or above=AMOUNT"),
         (["--key-file", "KEY", "--a-day", "lots"], "a_day must be a decimal amount"),

@@ -405,6 +405,29 @@ def test_an_interrupted_start_ends_at_once_and_says_so() -> None:
     assert "local chain" not in err
 
 
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("HOME", "name its folder with --home"),
+        ("LISTEN", "name its port with --port, and its address with --public"),
+        ("LIMITS", "there is no option in its place"),
+    ],
+)
+def test_a_setting_that_it_does_not_go_by_is_refused(
+    name: str, instead: str, monkeypatch: Any, capsys: Any, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv(f"TALLYSTICK_{name}", "127.0.0.1:9000")
+    monkeypatch.setattr(sys, "argv", ["tallystick", "sandbox", "--home", str(home)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        f"tallystick: a sandbox does not go by TALLYSTICK_{name}: unset it; {instead}\n"
+    )
+    assert not home.exists()
+
+
 def test_beyond_this_machine_accounts_get_less() -> None:
     own, public = (read_limits(sandbox_limits(1440, is_public=each)) for each in (False, True))
     assert public.requests_a_minute < own.requests_a_minute
