@@ -1,6 +1,7 @@
 """A client of the public HTTP API that bounds the size and the time of every answer."""
 
 import json
+import re
 import ssl
 import time
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,8 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
 # The most seconds of one answer as a whole, however often a byte of it arrives.
 TIMEOUT_S = 60
+# A rule's name, as the codes of our own errors are.
+_CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
 # The most seconds of one collection, all its pages together.
 PAGES_S = 600
 # The first that an error is an instance of says what came in the way.
@@ -174,12 +177,15 @@ class Client(Resource):
     def _refused(
         self, method: str, path: str, response: httpx.Response, answer: object
     ) -> ServerError:
-        reason = response.reason_phrase
+        reason, problem = response.reason_phrase, ""
         if isinstance(answer, dict):
             reason = f"{answer.get('title')}: {answer.get('detail')}"
+            told = answer.get("code")
+            problem = told if isinstance(told, str) and _CODE.fullmatch(told) else ""
         return ServerError(
             f"http-{response.status_code}",
             f"{self.server} refused {method} {path} with {response.status_code}: {reason}",
+            problem,
         )
 
 

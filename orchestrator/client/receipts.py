@@ -9,13 +9,17 @@ from orchestrator.core.entries.receipt import Receipt
 
 
 def served_document(client: Client, position: int) -> object:
-    """Return the document of a receipt as it is served. Raises PendingError if it is too early."""
+    """Return the document of a receipt as it is served.
+
+    Raises PendingError if it is too early, else ServerError with the server's own code, if it has
+    told one.
+    """
     try:
         return client.get(f"/v1/receipts/{position}")
     except ServerError as error:
-        if error.code != "http-409":
-            raise
-        raise PendingError("receipt-unanchored", error.message) from None
+        if error.code == "http-409":
+            raise PendingError("receipt-unanchored", error.message) from None
+        raise ServerError(error.problem or error.code, error.message) from None
 
 
 def served_receipt(client: Client, pins: Pins, position: int) -> Receipt:

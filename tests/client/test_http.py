@@ -86,21 +86,27 @@ def test_all_pages_are_read_and_what_is_none_is_left_out_of_the_query() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "reason"),
+    ("body", "reason", "problem"),
     [
-        (b'{"title": "Not found", "detail": "no such log"}', "Not found: no such log"),
-        (b"<html>", "Not Found"),
-        (b"", "Not Found"),
+        (
+            b'{"title": "Not found", "detail": "no such log", "code": "log-unknown"}',
+            "Not found: no such log",
+            "log-unknown",
+        ),
+        (b'{"title": "No", "detail": "no", "code": ["log-unknown"]}', "No: no", ""),
+        (b'{"title": "No", "detail": "no", "code": "\\u001b[2J"}', "No: no", ""),
+        (b"<html>", "Not Found", ""),
+        (b"", "Not Found", ""),
     ],
 )
-def test_a_refusal_says_why(body: bytes, reason: str) -> None:
+def test_a_refusal_says_why(body: bytes, reason: str, problem: str) -> None:
     with (
         serving(lambda handler: send(handler, body, status=404)) as url,
         Client(url) as client,
         pytest.raises(ServerError, match=f"with 404: {reason}") as refused,
     ):
         client.get("/v1/log")
-    assert refused.value.code == "http-404"
+    assert (refused.value.code, refused.value.problem) == ("http-404", problem)
 
 
 def test_a_server_that_is_not_there_and_a_url_that_is_none() -> None:

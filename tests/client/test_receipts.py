@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.client.receipts import served_receipt
-from orchestrator.core.common.errors import PendingError, ProofError
+from orchestrator.core.common.errors import PendingError, ProofError, ServerError
 from orchestrator.core.deals.mandate import Pins
 from orchestrator.core.entries.receipt import Receipt
 from tests.support.http_server import Refusal, serving_json
@@ -76,6 +76,20 @@ def test_one_that_is_not_anchored_is_pending() -> None:
         pytest.raises(PendingError, match="later"),
     ):
         served_receipt(client, PINS, POSITION)
+
+
+@pytest.mark.parametrize(
+    ("told", "code"), [({"code": "entry-unknown"}, "entry-unknown"), ({}, "http-404")]
+)
+def test_the_servers_own_code_of_a_refusal_is_kept(told: dict[str, str], code: str) -> None:
+    refusal = Refusal(404, {"title": "Not found", "detail": "none", **told})
+    with (
+        serving_json(lambda _: refusal) as url,
+        Client(url) as client,
+        pytest.raises(ServerError) as refused,
+    ):
+        served_receipt(client, PINS, POSITION)
+    assert refused.value.code == code
 
 
 def test_one_of_another_entry_is_refused() -> None:

@@ -82,7 +82,14 @@ class LogError(DomainError):
 
 
 class ServerError(DomainError):
-    """A server that was asked and refused, or did not answer as it should."""
+    """A server that was asked and refused, or did not answer as it should.
+
+    `problem` is the server's own code of its refusal, if it has told one.
+    """
+
+    def __init__(self, code: str, message: str, problem: str = "") -> None:
+        super().__init__(code, message)
+        self.problem = problem
 
 
 class ChainError(DomainError):
