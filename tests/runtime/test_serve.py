@@ -31,7 +31,6 @@ from orchestrator.core.deals.site import Site, TokenInfo
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from orchestrator.runtime.serve import (
-    MAX_WAIT_S,
     PARTS,
     Worker,
     now_ms,
@@ -46,6 +45,8 @@ from orchestrator.storage.database import API, LOGINS
 from tests.support.depth import deep_only
 from tests.support.servers import free_port, server_folder, urls_of
 
+# The longest that a log may be without a writer where a standby runs.
+TAKEOVER_S = 5.0
 COMMAND = str(Path(sys.executable).with_name("tallystick"))
 # Those of a local deployment, and what the journal calls them.
 OWN_SERVERS = {"postgres": "PostgreSQL", "anvil": "anvil"}
@@ -365,8 +366,8 @@ def test_its_parts_run_apart_each_with_its_own_keys_and_login(database_url: str)
                 writer.kill()
                 begun = time.monotonic()
                 owner.open_surface("another", cdnow.POLICY, wait_s=30)
-                # Its tries are three seconds apart; the rest is what a busy machine takes.
-                assert time.monotonic() - begun < 2 * MAX_WAIT_S
+                # Its tries are three seconds apart; the rest is for it to decide the request.
+                assert time.monotonic() - begun < TAKEOVER_S
                 heard(standby, "works again")
 
 
