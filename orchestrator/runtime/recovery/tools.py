@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,7 +84,7 @@ def check_deployment(settings: Settings, report_progress: Report) -> tuple[int, 
         chain, log_id = opened.chain, opened.site.log_id
         checks = Checks(
             tuple(_known_roots(settings, opened, writer)),
-            partial(_is_signed, chain, log_id, opened.publisher),
+            _Signers(opened).has_signed,
             lambda contract_id: rules_of(chain.terms_of(contract_id), contract_id),
             report_progress,
         )
@@ -104,17 +104,29 @@ def _known_roots(settings: Settings, opened: _Opened, writer: Database) -> list[
     return [*known, *mark.known_roots(last.size if last else 0)]
 
 
-def _is_signed(chain: Chain, log_id: bytes, publisher: str, one: Checkpoint) -> bool:
-    """Return whether a checkpoint is signed by the publisher of today, or an earlier one.
+class _Signers:
+    """The publishers of a log: that of today, and those that have handed it over since it began.
 
-    Earlier ones are not known: a signature of none is found.
+    The chain is asked for those before once, and not until a signature is none of today's.
     """
-    digest = checkpoint_digest(chain.event_log_domain, log_id, one.size, one.root)
-    try:
-        signer = recover(digest, one.signature)
-    except TermsError:
-        return False
-    return signer in (publisher, chain.previous_publisher_of(log_id))
+
+    def __init__(self, opened: _Opened) -> None:
+        self._chain, self._log_id = opened.chain, opened.site.log_id
+        self._publisher = opened.publisher
+
+    @cached_property
+    def _before(self) -> frozenset[str]:
+        start = self._chain.block(self._chain.addresses.start_block)
+        return frozenset(self._chain.publishers_replaced(self._log_id, start.time_s - 1))
+
+    def has_signed(self, one: Checkpoint) -> bool:
+        """Return whether a checkpoint is signed by one of them."""
+        digest = checkpoint_digest(self._chain.event_log_domain, self._log_id, one.size, one.root)
+        try:
+            signer = recover(digest, one.signature)
+        except TermsError:
+            return False
+        return signer == self._publisher or signer in self._before
 
 
 def restore_deployment(settings: Settings, source: str, report_progress: Report) -> Restored:

@@ -1,15 +1,19 @@
 """The database that settings name is checked, and restored, beside a service that runs."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from orchestrator.core.common.errors import InputError
+from orchestrator.core.common.units import DAY_S
+from orchestrator.core.deals.terms import checkpoint_digest, sign_digest
 from orchestrator.runtime.recovery.restore import Restored
 from orchestrator.runtime.recovery.tools import check_deployment, restore_deployment
 from orchestrator.runtime.settings import Settings, read_settings, read_site
-from orchestrator.simulation.sandbox import Sandbox
+from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
 from orchestrator.storage.database import connect_as_owner
 from tests.support.recovery import environment_of
 from tests.support.sandboxes import running_sandbox
@@ -40,6 +44,34 @@ def test_a_whole_log_has_no_finding_and_an_altered_one_has(
     connection.close()
     ((code, message),) = check_deployment(settings, lambda *_: None)[1]
     assert (code, message) == ("cursor-beyond", "couriers: 5 is past the log of 1")
+
+
+def test_what_publishers_have_signed_that_handed_the_log_over_is_signed(
+    settings: Settings, sandbox: Sandbox, database_url: str
+) -> None:
+    chain, log_id = sandbox.stack.chain, sandbox.stack.site.log_id
+    publishers = ("publisher", "second", "third")
+    for giver, taker in pairwise(publishers):
+        sandbox.pass_time(8 * DAY_S)  # a log is handed over once in seven days
+        sandbox.fund(taker)
+        offer = chain.call(chain._event_log, "offerPublisher", log_id, address_of(taker))
+        sandbox.transact(giver, offer)
+        sandbox.transact(taker, chain.call(chain._event_log, "acceptPublisher", log_id))
+    assert chain.publisher_of(log_id) == address_of("third")
+    assert chain.previous_publisher_of(log_id) == address_of("second")
+    assert check_deployment(settings, lambda *_: None) == (1, [])
+    with psycopg.connect(database_url) as admin:
+        admin.execute("ALTER TABLE checkpoints DISABLE TRIGGER USER")
+        row = admin.execute("SELECT root, tableoid::regclass::text FROM checkpoints").fetchone()
+        assert row is not None
+        digest = checkpoint_digest(chain.event_log_domain, log_id, 1, row[0])
+        admin.execute(f"ALTER TABLE {row[1]} DISABLE TRIGGER USER")
+        admin.execute(
+            "UPDATE checkpoints SET signature = %s", (sign_digest(digest, key_of("stranger")),)
+        )
+    assert [one.code for one in check_deployment(settings, lambda *_: None)[1]] == [
+        "signature-false"
+    ]
 
 
 def read_log_id(settings: Settings) -> bytes:
