@@ -49,7 +49,6 @@ SHOWN_PLACES = 5
 SHOWN_NAMES = 200
 # The most rows that are sorted in memory at once, at some 300 bytes each.
 CHUNK_ROWS = 200_000
-_PROGRESS_ROWS = 100_000
 _MASK = (1 << 64) - 1
 _LINE_BITS = 40
 _ELSE = "(others)"
@@ -59,7 +58,8 @@ _READ_CHARS = 1_048_576
 # (time_ns, place, lead, event, value_units, order, whether it had an id): `marshal` knows its
 # parts, and it sorts as it stands, since no two have one place.
 _Row = tuple[int, int, str, str, int | None, str, bool]
-Progress = Callable[[str], None]
+# Is told how many rows were read, at each one.
+Progress = Callable[[int], None]
 
 # Names by which exports call what a mapping asks for, to suggest one.
 _LIKELY = {
@@ -264,8 +264,8 @@ class ExportReader:
             for line, payload in _payload_lines(export, mapping, counts):
                 counts.rows += 1
                 self._read += 1
-                if self._progress and self._read % _PROGRESS_ROWS == 0:
-                    self._progress(f"read {self._read:,} rows")
+                if self._progress:
+                    self._progress(self._read)
                 ignored = name_of(payload)
                 if ignored is not None:
                     counts.ignore(ignored)

@@ -31,14 +31,15 @@ class Progress:
         self._is_shown = self._stream.isatty() if asked is None else asked
         self._started = self._told = clock()
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: int, total: int | None = None) -> None:
         """Say that so much of the work is done, unless that was said just now."""
         now = self._clock()
         if not self._is_shown or now - self._told < EVERY_S:
             return
         self._told = now
         share = f" ({done * 100 // total} %)" if total else ""
-        line = f"{now - self._started:6.1f}s  {self._what}: {done:,} of {total:,}{share}"
+        of = "" if total is None else f" of {total:,}{share}"
+        line = f"{now - self._started:6.1f}s  {self._what}: {done:,}{of}"
         print(line, file=self._stream, flush=True)
 
 

@@ -121,7 +121,7 @@ class _Rehash:
                 yield from self._compare(known.pop(0))
             yield from self._extend(row.size)
             yield from self._check_checkpoint(begun, row)
-            self._checks.report_progress("entries", row.size)
+            self._checks.report_progress("hashed", row.size)
         for one in known:
             yield Finding(
                 "log-truncated", f"the log ends at {size}, before {one.source} of {one.size}"
@@ -236,7 +236,7 @@ def _differences(database: Database, log_id: bytes, checks: Checks) -> Iterator[
         rebuild = Rebuild(session, log_id, _stored_documents(documents, log_id, checks))
         for page in stored_pages(session, log_id, 0, last.size):
             rebuild.take([Record(item.entry, item.opened) for item in page])
-            checks.report_progress("projections", rebuild.world.size)
+            checks.report_progress("folded", rebuild.world.size)
         for row in session.all("log.projection_differences", log_id=log_id, limit=MAX_DIFFERENCES):
             yield Finding("projection-differs", _describe(row))
 

@@ -39,6 +39,12 @@ def test_what_is_no_terminal_is_told_only_if_asked() -> None:
     assert told(Terminal(), False, 9.0) == []
 
 
+def test_work_whose_length_nobody_knows_says_how_much_is_done() -> None:
+    stream, times = io.StringIO(), iter((0.0, 2.5))
+    Progress("rows read", asked=True, stream=stream, clock=lambda: next(times))(95_000)
+    assert stream.getvalue() == "   2.5s  rows read: 95,000\n"
+
+
 def test_an_error_whose_command_has_printed_its_document_is_noted() -> None:
     assert documented(InputError("some-code", "it failed")).__notes__ == [DOCUMENTED]
 

@@ -24,7 +24,6 @@ from orchestrator.backtest.evaluate import (
 )
 from orchestrator.backtest.exports import (
     ExportReader,
-    Progress,
     parse_exports,
     read_intake,
 )
@@ -42,6 +41,7 @@ from orchestrator.backtest.inputs import (
 from orchestrator.backtest.suggest import suggest_terms
 from orchestrator.cli.backtest.view import input_remarks, print_inputs, print_report
 from orchestrator.cli.options import Json, progress_writer, server_folder
+from orchestrator.cli.output import Progress
 from orchestrator.core.common.errors import InputError, shown
 from orchestrator.core.common.units import format_amount, parse_amount
 from orchestrator.core.growth.report import GrowthReport, Remark, report_of
@@ -53,7 +53,6 @@ BAD_INPUT = 2
 MAX_WINDOW_DAYS = 3_650
 # A history of which so much was refused says nothing that could be relied on.
 _FATAL = frozenset({"file-empty", "history-empty", "rows-refused"})
-_PROGRESS_ROWS = 100_000
 
 console = Console()
 errors = Console(stderr=True)
@@ -187,26 +186,31 @@ def _history(
         if touches is not None:
             parts.append(read_touches(touches, counts))
         reader = None
-        write = progress_writer()
         exported: list[Rows] = []
         if intake is not None:
-            reader = ExportReader(found, intake, write)
+            reader = ExportReader(found, intake, _begin_progress("rows read"))
             exported.append(reader.rows())
         if events is not None:
             place_of = reader.place_of_id if reader is not None else lambda _: ""
             parts.append(read_events(events, counts, place_of))
         parts += exported
-        return _told(merge_rows(*parts), write), reader
+        return told_rows(merge_rows(*parts), _begin_progress), reader
 
     return _History(open_files)
 
 
-def _told(rows: Rows, write: Progress) -> Rows:
-    """Yield rows, and say on stderr how many of them have been evaluated."""
+def told_rows(rows: Rows, begin: Callable[[str], Progress]) -> Rows:
+    """Yield rows, and tell how many of them have been evaluated."""
+    tell: Progress | None = None
     for number, row in enumerate(rows, 1):
-        if number % _PROGRESS_ROWS == 0:
-            write(f"evaluated {number:,} rows")
+        # Its time begins when the first is there: exports are read and sorted before.
+        tell = tell or begin("rows evaluated")
         yield row
+        tell(number)
+
+
+def _begin_progress(what: str) -> Progress:
+    return Progress(what, asked=True)
 
 
 def _growth(report: Report, policy: Policy, reader: ExportReader | None) -> GrowthReport:

@@ -7,22 +7,22 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import Json, progress_writer
+from orchestrator.cli.options import Json
+from orchestrator.cli.output import Progress
 
 FALSE_CLAIM = 1
-# A step of progress is told each time that the size has grown by so much.
-_STEP = 100_000
 
 
-def _reporter() -> Callable[[str, int], None]:
-    """Return what tells progress now and then, each step in one line."""
-    write = progress_writer()
-    told: dict[str, int] = {}
+def reporter(
+    begin: Callable[[str], Progress] = lambda what: Progress(what, asked=True),
+) -> Callable[[str, int], None]:
+    """Return what tells of each step how far it is; a step begins where it is first told."""
+    steps: dict[str, Progress] = {}
 
     def report(what: str, size: int) -> None:
-        if what not in told or size >= told[what] + _STEP:
-            told[what] = size
-            write(f"{what}: {size} entries")
+        if what not in steps:
+            steps[what] = begin(f"entries {what}")
+        steps[what](size)
 
     return report
 
@@ -35,7 +35,7 @@ def fsck(json_out: Json = False) -> None:
     from orchestrator.runtime.recovery.tools import check_deployment
     from orchestrator.runtime.settings import read_settings
 
-    size, found = check_deployment(read_settings(os.environ), _reporter())
+    size, found = check_deployment(read_settings(os.environ), reporter())
     if json_out:
         typer.echo(json.dumps({"size": size, "findings": [one._asdict() for one in found]}))
     else:
@@ -57,7 +57,7 @@ def restore(
     from orchestrator.runtime.recovery.tools import restore_deployment
     from orchestrator.runtime.settings import read_settings
 
-    report = _reporter()
+    report = reporter()
     done = restore_deployment(read_settings(os.environ), source, report)
     if json_out:
         typer.echo(json.dumps({**done._asdict(), "lost": list(LOST)}))

@@ -101,8 +101,9 @@ def restore(
                 stored = stored_checkpoint(session, to.log_id)
             size, root = _served_head(source, to)
             known = _known_roots(to, stored)
-            _judge(source, to, [*known, KnownRoot(size, root, "the source's head")])
-            report_progress("judged", size)
+            _judge(
+                source, to, [*known, KnownRoot(size, root, "the source's head")], report_progress
+            )
             ends = sorted({one.size for one in known if one.size <= size} | {size})
             before = stored.size if stored else 0
             _append_all(connection, source, to, before, ends, report_progress)
@@ -163,7 +164,12 @@ def _anchors(chain: Chain, log_id: bytes) -> Iterator[tuple[int, bytes]]:
         first = page.last + 1
 
 
-def _judge(source: LogSource, to: Parties, known: Sequence[KnownRoot]) -> None:
+def _judge(
+    source: LogSource,
+    to: Parties,
+    known: Sequence[KnownRoot],
+    report_progress: Callable[[str, int], None],
+) -> None:
     """Replay the source's log up to its head, through every root that is known."""
     replay = LogReplay(
         to.log_id,
@@ -172,6 +178,7 @@ def _judge(source: LogSource, to: Parties, known: Sequence[KnownRoot]) -> None:
         lambda hash_: served_settings(source, hash_),
         to.chain,
         to.now_ms,
+        told=lambda done: report_progress("judged", done),
     )
     head = known[-1]
     for size, root, what in known:

@@ -1,10 +1,14 @@
 """The command `tallystick backtest` on exports: its output, its page, its exit codes."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
 
+from orchestrator.backtest.inputs import TouchRow
+from orchestrator.cli.backtest.command import told_rows
+from orchestrator.cli.output import Progress
 from tests.support.market import Run
 
 EXAMPLE = Path(__file__).parents[3] / "docs/example"
@@ -66,6 +70,17 @@ def test_exports_settle_to_the_figures_that_they_are_evaluated_to(run: Run, tmp_
     assert (evaluated.code, settled.code) == (0, 0), settled.stderr
     assert settled.stdout == evaluated.stdout
     assert "settled on a real chain: log, escrow and wallets give the same" in settled.stderr
+
+
+def test_long_work_is_told_by_time_and_not_by_rows() -> None:
+    stream, times = io.StringIO(), iter((0.0, 1.9, 2.0, 3.9, 4.1))
+    row = TouchRow(0, "lead", "ada", "email")
+
+    def begin(what: str) -> Progress:
+        return Progress(what, asked=True, stream=stream, clock=lambda: next(times))
+
+    assert list(told_rows(iter([row] * 4), begin)) == [row] * 4
+    assert stream.getvalue() == "   2.0s  rows evaluated: 2\n   4.1s  rows evaluated: 4\n"
 
 
 def test_a_history_that_says_nothing_has_another_exit_code(run: Run, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`tallystick fsck` and `tallystick restore`: a line for each finding, and exit codes."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +10,24 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli.main import app
+from orchestrator.cli.output import Progress
+from orchestrator.cli.recovery.commands import reporter
 from orchestrator.simulation.sandbox import Sandbox
 from tests.support.recovery import environment_of
 from tests.support.sandboxes import running_sandbox
 from tests.support.servers import urls_of
+
+
+def test_each_step_is_told_by_time() -> None:
+    stream, times = io.StringIO(), iter((0.0, 1.0, 2.5, 3.0, 3.5, 5.0))
+
+    def begin(what: str) -> Progress:
+        return Progress(what, asked=True, stream=stream, clock=lambda: next(times))
+
+    report = reporter(begin)
+    for what, size in (("hashed", 10), ("hashed", 20), ("folded", 5), ("folded", 1_500)):
+        report(what, size)
+    assert stream.getvalue() == ("   2.5s  entries hashed: 20\n   2.0s  entries folded: 1,500\n")
 
 
 @pytest.fixture

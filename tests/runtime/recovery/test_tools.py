@@ -36,7 +36,7 @@ def test_a_whole_log_has_no_finding_and_an_altered_one_has(
 ) -> None:
     told: list[str] = []
     assert check_deployment(settings, lambda what, _: told.append(what)) == (1, [])
-    assert set(told) == {"entries", "projections"}
+    assert set(told) == {"hashed", "folded"}
     connection = connect_as_owner(database_url)
     with connection.transaction() as session:
         session.run("webhooks.begin_courier", log_id=read_log_id(settings))
