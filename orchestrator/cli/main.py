@@ -207,10 +207,7 @@ def main() -> None:
     try:
         code = _command()(args=_arguments(), standalone_mode=False)
     except DomainError as error:
-        _print_error(error.message)
-        code = _exit_code(error)
-        if DOCUMENTED not in getattr(error, "__notes__", ()):
-            _print_document(error.code, error.message, code)
+        code = _tell(error)
     except typer.Abort:
         _print_error("interrupted")
         code = NOTHING_DONE
@@ -230,7 +227,23 @@ def main() -> None:
             sys.stdout = failed
             _print_document("file", message, MISSING)
         code = MISSING
+    except Exception as error:
+        # Only now, since that takes as long to import as many a command runs.
+        from orchestrator.storage.database import DatabaseError, refusal_of
+
+        if not isinstance(error, DatabaseError):
+            raise
+        code = _tell(refusal_of(error))
     sys.exit(code or OK)
+
+
+def _tell(error: DomainError) -> int:
+    """Print an error, and its document if its command has not; return its exit code."""
+    _print_error(error.message)
+    code = _exit_code(error)
+    if DOCUMENTED not in getattr(error, "__notes__", ()):
+        _print_document(error.code, error.message, code)
+    return code
 
 
 app.command()(backtest)

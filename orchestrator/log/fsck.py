@@ -20,7 +20,7 @@ from orchestrator.log.projections import Sources, contract_of
 from orchestrator.log.reader import StoredEntry, read_entries, stored_pages
 from orchestrator.log.rebuilding.rebuild import Documents, Rebuild
 from orchestrator.log.tree import Checkpoint, check_root, checkpoint_of, stored_checkpoint, tree_of
-from orchestrator.storage.database import Database, DatabaseError, Row, Session
+from orchestrator.storage.database import Database, DatabaseError, Row, Session, is_away
 
 # A projection that is wholly wrong differs in every row; the first ones say enough.
 MAX_DIFFERENCES = 100
@@ -217,6 +217,9 @@ def compare_projections(database: Database, log_id: bytes, checks: Checks = NO_C
     try:
         return [message for _, message in _differences(database, log_id, checks)]
     except (DomainError, DatabaseError) as error:
+        # What could not be looked at is no finding.
+        if is_away(error) or (isinstance(error, LogError) and error.code == "database-unreachable"):
+            raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return [f"the log cannot be folded: {reason}"]
 

@@ -5,7 +5,7 @@ import platform
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,7 @@ from orchestrator.runtime.serve import now_ms
 from orchestrator.runtime.settings import Settings, read_site
 from orchestrator.runtime.stack import check_clock
 from orchestrator.settlement.needs import examine_node
-from orchestrator.storage.database import Database, DatabaseError
+from orchestrator.storage.database import Database, DatabaseError, refusal_of
 from orchestrator.storage.local.files import free_bytes, read_key
 
 FREE_BYTES = LEAST_FREE_BYTES
@@ -92,10 +92,10 @@ def _examine_nodes(settings: Settings, rpc_urls: str, site: Site) -> list[Findin
 def _check(what: str, describe: Callable[[], str]) -> Finding:
     try:
         return Finding(what, True, describe())
-    except (DomainError, DatabaseError) as error:
-        # A driver's later lines are hints and details; a finding is one line.
-        lines = str(error).splitlines()
-        return Finding(what, False, lines[0] if lines else type(error).__name__)
+    except DomainError as error:
+        return Finding(what, False, error.message)
+    except DatabaseError as error:
+        return Finding(what, False, refusal_of(error).message)
 
 
 def _ports(settings: Settings) -> list[tuple[str, int]]:
@@ -144,9 +144,7 @@ def _describe_disk(home: Path) -> str:
 
 def _describe_database(login: str, url: str) -> str:
     with Database(url, login) as database:
-        # The pool would wait; a single connection says at once what is wrong.
-        with closing(database.connect()):
-            pass
+        database.try_connection()
         ahead_ms = check_clock(database) - now_ms()
     if abs(ahead_ms) > MAX_AHEAD_MS:
         raise DomainError(

@@ -204,6 +204,7 @@ class Stack(ResourceGroup):
         self._anchors = Anchors(self.chain, self.site.log_id)
         for login in self._urls.by_login:
             database = self._database(login)
+            database.try_connection()
             if not self._is_simulated:
                 check_clock(database)
             if login != REGISTRAR:  # which sees nothing of a log

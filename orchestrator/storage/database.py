@@ -42,6 +42,8 @@ WORKER = "tallystick_worker"
 API = "tallystick_api"
 REGISTRAR = "tallystick_registrar"
 LOGINS = (SEQUENCER, WORKER, API, REGISTRAR)
+# Of whom a URL is that no login has.
+OWNER = "the owner of the schema"
 
 CONNECT_S = 10
 SILENCE_S = 60
@@ -63,6 +65,27 @@ _AWAY = {
 _LATE = (LOCK_LATE, STATEMENT_LATE)
 
 
+# What a server says of a connection that it does not take, and what we say of it.
+_REFUSED = {
+    "password authentication failed": "the login or the password is wrong",
+    "no password supplied": "it asks for a password, and the URL has none",
+    "is not permitted to log in": "this login may not; run tallystick migrate with its URL",
+    "permission denied for database": "this login may not; run tallystick migrate with its URL",
+    "too many": _AWAY["53300"],
+    "connection slots": _AWAY["53300"],
+    "starting up": _AWAY["57P"],
+    "shutting down": _AWAY["57P"],
+    "not currently accepting": "this database takes no connections",
+    'role "': "it has no such login; name another, or run tallystick migrate",
+    'database "': "it has no such database; name another, or make this one",
+    "": "it refuses us; are login, password and database right?",
+}
+_SILENT = "nothing answers at its host and port; is it up, and are they right?"
+# By these states it lacks what we ask for: a schema, a table, a column, a function, a setting.
+_UNMIGRATED = ("3F000", "42703", "42704", "42883", "42P01")
+_FORBIDDEN = "42501"
+
+
 class DatabaseAway(psycopg.OperationalError):
     """A database that is not asked, since a moment ago it took no connection."""
 
@@ -70,6 +93,27 @@ class DatabaseAway(psycopg.OperationalError):
 def is_away(error: BaseException) -> bool:
     """Return whether an error says that the database takes nothing now, whatever it is asked."""
     return bool(_away_reason(error))
+
+
+def refusal_of(error: psycopg.Error) -> LogError:
+    """Return what the database, or the connection to it, refused, in one line for an operator."""
+    if reason := _away_reason(error):
+        return LogError("database-unreachable", f"{reason}; try again once it does")
+    # What has no state is the driver's, and may quote a part of a password.
+    lines = str(error).splitlines() if error.sqlstate is not None else []
+    said = lines[0] if lines else type(error).__name__
+    if error.sqlstate in _UNMIGRATED:
+        return LogError(
+            "database-unmigrated",
+            f"the database is not as this version has it: {said}; run tallystick migrate",
+        )
+    if error.sqlstate == _FORBIDDEN:
+        return LogError(
+            "database-forbids",
+            f"the database forbids it: {said}; run tallystick migrate, as the owner of the schema, "
+            f"a role with CREATEROLE",
+        )
+    return LogError("database-refused", f"the database refused: {said}")
 
 
 def is_unanswered(error: BaseException) -> bool:
@@ -469,13 +513,20 @@ class Database(Resource):
 
         Raises `InputError` or `LogError`.
         """
-        raw = open_connection(self._url, **self._arguments())
+        raw = open_connection(self._url, self._login, **self._arguments())
         try:
             self._prepare(raw)
         except BaseException:
             raw.close()
             raise
         return Connection(raw)
+
+    def try_connection(self) -> None:
+        """Connect once, which says at once what is wrong, where the pool would try again and again.
+
+        Raises `InputError` or `LogError`.
+        """
+        self.connect().close()
 
     def _arguments(self) -> dict[str, Any]:
         return {
@@ -555,8 +606,8 @@ def _malformed() -> InputError:
     )
 
 
-def open_connection(url: str, **arguments: Any) -> psycopg.Connection[Row]:
-    """Connect. Raises `InputError` for a malformed URL, `LogError` if no server answers.
+def open_connection(url: str, login: str = OWNER, **arguments: Any) -> psycopg.Connection[Row]:
+    """Connect. Raises `InputError` for a malformed URL, `LogError` if no server takes us.
 
     The driver's message is left out: it quotes a part of a password that contains `@` or `%`.
     """
@@ -564,12 +615,23 @@ def open_connection(url: str, **arguments: Any) -> psycopg.Connection[Row]:
         return psycopg.connect(url, connect_timeout=CONNECT_S, **arguments)
     except psycopg.ProgrammingError:
         raise _malformed() from None
-    except psycopg.OperationalError:
+    except psycopg.OperationalError as error:
         raise LogError(
             "database-unreachable",
-            "PostgreSQL takes no connection by this database URL: is it up, are host, user and "
-            "password right, and has tallystick migrate set it up for us?",
+            f"PostgreSQL takes no connection by the database URL of {login}: {_why_refused(error)}",
         ) from None
+
+
+def _why_refused(error: psycopg.OperationalError) -> str:
+    """Return why there is no connection, in words of our own.
+
+    The place before the server's words may hold any others, and a part of a password.
+    """
+    for start in ("FATAL: ", "fe_sendauth: "):
+        _, _, said = str(error).partition(start)
+        if said:
+            return next(words for part, words in _REFUSED.items() if part in said)
+    return _SILENT
 
 
 def connect_as_owner(url: str) -> Connection:

@@ -18,6 +18,7 @@ from orchestrator.core.world.requests import (
 )
 from orchestrator.log.fsck import Checks, Finding, compare_projections, findings
 from orchestrator.log.guard.known_root import KnownRoot
+from orchestrator.storage.database import SEQUENCER, Database
 from orchestrator.storage.queries import queries
 from tests.support import worlds
 from tests.support.depth import PROFILE
@@ -377,3 +378,12 @@ def test_findings_go_on_past_the_first(everything: Ledger) -> None:
     for words in ("entries 0 to 5:", "entry 290 ", "before the anchor on chain of 10000"):
         assert words in text
     assert all("\n" not in message for _, message in found)
+
+
+def test_a_database_that_is_away_is_no_finding() -> None:
+    with (
+        Database("postgresql://x:y@127.0.0.1:1/db", SEQUENCER) as database,
+        pytest.raises(LogError) as away,
+    ):
+        compare_projections(database, ZERO_WORD)
+    assert away.value.code == "database-unreachable"

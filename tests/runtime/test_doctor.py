@@ -9,12 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from orchestrator.core.deals.site import Site, TokenInfo
 from orchestrator.runtime import doctor
 from orchestrator.runtime.doctor import Finding, examine
 from orchestrator.runtime.local_chain import Deployment, deploy_local
-from orchestrator.runtime.local_servers import LocalAnvil
+from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.settings import read_settings
 from orchestrator.simulation.sandbox import address_of, key_of
 from tests.support.chain_bench import rewritten
@@ -22,7 +23,7 @@ from tests.support.database_clock import DatabaseClock
 from tests.support.dialects import Dialect, always
 from tests.support.http_server import serving_json
 from tests.support.rpc_proxy import RpcProxy
-from tests.support.servers import urls_of
+from tests.support.servers import fresh_database, urls_of
 
 COMMAND = str(Path(sys.executable).with_name("tallystick"))
 
@@ -129,7 +130,18 @@ def test_a_database_is_reachable_or_not(tmp_path: Path, database_url: str) -> No
     missing = (urls.api or "").replace("/test_", "/missing_")
     (finding,) = postgresql_of(tmp_path, missing)
     assert not finding.ok
-    assert "takes no connection by this database URL" in finding.detail
+    assert "by the database URL of tallystick_api: it has no such database" in finding.detail
+
+
+def test_a_database_that_was_not_migrated_is_found(
+    tmp_path: Path, postgres: LocalPostgres, database_url: str
+) -> None:
+    with fresh_database(postgres, template="template1") as url:
+        dbname = conninfo_to_dict(url)["dbname"]
+        api = make_conninfo(urls_of(database_url).api or "", dbname=dbname)
+        (finding,) = postgresql_of(tmp_path, api)
+    assert not finding.ok
+    assert finding.detail.endswith("does not exist; run tallystick migrate")
 
 
 def test_a_login_that_could_do_more_is_found(tmp_path: Path, database_url: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from orchestrator.core.common.errors import DomainError, InputError, LogError
 from orchestrator.core.log.entry import address_word
@@ -17,7 +18,7 @@ from orchestrator.core.surface.fields import write_fields
 from orchestrator.core.world.requests import Touch
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.storage import queries as queries_module
-from orchestrator.storage.database import API, LOGINS, WORKER, Database
+from orchestrator.storage.database import API, LOGINS, WORKER, Database, DatabaseError, refusal_of
 from orchestrator.storage.queries import queries
 from orchestrator.storage.schema import create_log, migrate
 from tests.support.keys import give_key, secret_of
@@ -95,6 +96,66 @@ def test_a_url_that_leads_nowhere_is_reported_without_its_password(
             assert caught.value.code == code
             assert caught.value.__suppress_context__
             assert "ecret" not in caught.value.message + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("trouble", "mended", "reason"),
+    [
+        ("ROLE tallystick_api NOLOGIN", "ROLE tallystick_api LOGIN", "this login may not"),
+        (
+            "ROLE tallystick_api CONNECTION LIMIT 0",
+            "ROLE tallystick_api CONNECTION LIMIT -1",
+            "it has no connection left for us",
+        ),
+        (
+            "DATABASE {} ALLOW_CONNECTIONS false",
+            "DATABASE {} ALLOW_CONNECTIONS true",
+            "this database takes no connections",
+        ),
+    ],
+)
+def test_a_server_that_refuses_a_connection_is_told_apart_from_none(
+    postgres: LocalPostgres, database_url: str, trouble: str, mended: str, reason: str
+) -> None:
+    name = sql.Identifier(str(conninfo_to_dict(database_url)["dbname"]))
+    with (
+        psycopg.connect(postgres.url, autocommit=True) as admin,
+        open_as(database_url, API) as database,
+    ):
+        admin.execute(sql.SQL("ALTER " + trouble).format(name))
+        try:
+            with pytest.raises(LogError) as refused:
+                database.try_connection()
+        finally:
+            admin.execute(sql.SQL("ALTER " + mended).format(name))
+        database.try_connection()
+    assert refused.value.code == "database-unreachable"
+    assert reason in refused.value.message
+
+
+def test_what_a_database_refuses_is_one_line_for_an_operator(database_url: str) -> None:
+    refusals = []
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        for statement in ("SELECT nothing()", "TABLE nothing", "SELECT 1 / 0"):
+            with pytest.raises(DatabaseError) as refused:
+                admin.execute(statement.encode())
+            refusals.append(refusal_of(refused.value))
+        with psycopg.connect(urls_of(database_url).api or "") as api:
+            with pytest.raises(DatabaseError) as refused:
+                api.execute("CREATE TABLE mine ()")
+            refusals.append(refusal_of(refused.value))
+    # The driver's own words are not the server's, and may have a part of a URL in them.
+    refusals.append(refusal_of(psycopg.ProgrammingError('missing "=" after "topsecret"')))
+    refusals.append(refusal_of(psycopg.OperationalError("x@tops-ecret: the connection is closed")))
+    assert [one.code for one in refusals] == [
+        *["database-unmigrated"] * 2,
+        "database-refused",
+        "database-forbids",
+        "database-refused",
+        "database-unreachable",
+    ]
+    assert refusals[2].message == "the database refused: division by zero"
+    assert not any("\n" in one.message or "ecret" in one.message for one in refusals)
 
 
 def test_a_transaction_has_its_limits_by_itself(database_url: str) -> None:

@@ -70,6 +70,7 @@ def _database(opened: _Opened, login: str) -> Iterator[Database]:
         name = login.removeprefix("tallystick_").upper()
         raise InputError("database-url-missing", f"set TALLYSTICK_{name}_DATABASE_URL")
     with Database(url, login) as database:
+        database.try_connection()
         check_log(database, opened.site)
         yield database
 
