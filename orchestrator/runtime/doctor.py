@@ -1,10 +1,11 @@
 """Checks of everything that a deployment needs: present, reachable, and in agreement."""
 
 import errno
+import os
 import platform
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
@@ -14,17 +15,18 @@ from typing import NamedTuple
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.nodes.pool import split_urls
 from orchestrator.client.http import Client
-from orchestrator.core.common.errors import DomainError
+from orchestrator.core.common.errors import DomainError, InputError
 from orchestrator.core.common.units import MAX_AHEAD_MS, format_second
 from orchestrator.core.deals.site import Site
 from orchestrator.core.deals.terms import address_of
 from orchestrator.core.health import LEAST_FREE_BYTES
-from orchestrator.runtime.local_servers import find_anvil, find_postgres
-from orchestrator.runtime.serve import now_ms
-from orchestrator.runtime.settings import Settings, read_site
-from orchestrator.runtime.stack import check_clock
+from orchestrator.log.guard.mark import Mark
+from orchestrator.runtime.local_servers import LocalPostgres, find_anvil, find_postgres
+from orchestrator.runtime.serve import PART_LOGINS, PARTS, now_ms, read_keys
+from orchestrator.runtime.settings import Settings, read_limits_file, read_site
+from orchestrator.runtime.stack import check_clock, check_limits, check_log
 from orchestrator.settlement.needs import examine_node
-from orchestrator.storage.database import Database, DatabaseError, refusal_of
+from orchestrator.storage.database import API, REGISTRAR, Database, DatabaseError, refusal_of
 from orchestrator.storage.local.files import free_bytes, read_key
 
 FREE_BYTES = LEAST_FREE_BYTES
@@ -53,6 +55,14 @@ def examine(read_settings: Callable[[], Settings]) -> list[Finding]:
     except DomainError as error:
         return [*findings, Finding("settings", False, error.message)]
     findings.append(Finding("settings", True, f"home {settings.home}, API on {settings.host}"))
+    findings.append(_check("home", lambda: _describe_home(settings)))
+    if settings.limits is not None:
+        findings.append(_check("limits", lambda: _describe_limits(settings)))
+    signing = _parts_with_keys(settings)
+    if signing:
+        findings.append(_check("keys", lambda: _describe_keys(settings, signing)))
+    if "sequencer" in signing:
+        findings.append(_check("mark", lambda: _describe_mark(settings)))
     findings.append(_check("disk", lambda: _describe_disk(settings.home)))
     findings += [
         _check(f"port {port}", partial(_describe_port, host, port))
@@ -62,7 +72,7 @@ def examine(read_settings: Callable[[], Settings]) -> list[Finding]:
         findings.append(_check("postgresql", lambda: f"our own, {find_postgres()}"))
     for login, url in settings.databases.by_login.items():
         part = login.removeprefix("tallystick_")
-        describe = partial(_describe_database, login, url)
+        describe = partial(_describe_database, login, url, settings)
         findings.append(_check(f"postgresql, {part}", describe))
     if settings.rpc_url is None:
         findings.append(_check("anvil", lambda: f"{find_anvil()}, for a local chain"))
@@ -142,10 +152,82 @@ def _describe_disk(home: Path) -> str:
     return f"{free >> 30} GiB free at {home}"
 
 
-def _describe_database(login: str, url: str) -> str:
+def _describe_home(settings: Settings) -> str:
+    """Return that a deployment can keep there what it does; nothing is made."""
+    nearest = next(each for each in (settings.home, *settings.home.parents) if each.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise DomainError(
+            "home-unusable",
+            f"{nearest} is no folder that we may write in; set TALLYSTICK_HOME to one",
+        )
+    if settings.databases.are_unset:
+        LocalPostgres(settings.home / "postgres").check_folder()
+    return f"{settings.home}{'' if nearest == settings.home else ', which is made at the start'}"
+
+
+def _describe_limits(settings: Settings) -> str:
+    read_limits_file(settings.limits)
+    return f"those of {settings.limits}"
+
+
+def _parts_with_keys(settings: Settings) -> list[str]:
+    """Return the parts that may run here and sign; those of a chain that we begin get their keys.
+
+    The worker's login is of the part `webhooks` too, which has no key: where no folder is named and
+    there is none, that one may be meant.
+    """
+    logins = settings.databases.by_login
+    if settings.rpc_url is None and not (settings.home / "site.json").exists():
+        return []
+    parts = [
+        part
+        for part, names in PARTS.items()
+        if names and (settings.databases.are_unset or {*PART_LOGINS[part]} <= {*logins})
+    ]
+    is_named = settings.keys != settings.home / "keys"
+    if parts == ["pipeline"] and not is_named and not settings.keys.exists():
+        return []
+    return parts
+
+
+def _describe_keys(settings: Settings, parts: Sequence[str]) -> str:
+    keys = read_keys(settings.keys, {name for part in parts for name in PARTS[part]})
+    return ", ".join(f"{name} {address_of(key)}" for name, key in keys.items())
+
+
+def _describe_mark(settings: Settings) -> str:
+    path = settings.mark
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise DomainError(
+            "mark-unwritable",
+            f"{path}: its folder is not there, or we may not write in it; name a file that the "
+            f"sequencer may write with TALLYSTICK_MARK",
+        )
+    site = _known_site(settings)
+    if site is not None:
+        Mark(path, site.log_id).look()
+    return f"{path}{'' if path.exists() else ', which is made at the first checkpoint'}"
+
+
+def _known_site(settings: Settings) -> Site | None:
+    """Return the site, if it can be read; what is wrong with it is a finding about the chain."""
+    if settings.site is None:
+        return None
+    with suppress(DomainError):
+        return read_site(settings.site)
+    return None
+
+
+def _describe_database(login: str, url: str, settings: Settings) -> str:
+    site = _known_site(settings)
     with Database(url, login) as database:
         database.try_connection()
         ahead_ms = check_clock(database) - now_ms()
+        if site is not None and login != REGISTRAR:  # which sees nothing of a log
+            check_log(database, site)
+        if login == API:
+            with suppress(InputError):  # a finding of its own
+                check_limits(database, read_limits_file(settings.limits))
     if abs(ahead_ms) > MAX_AHEAD_MS:
         raise DomainError(
             "clocks-differ",

@@ -182,9 +182,8 @@ class LocalPostgres(_Server):
 
     def start(self) -> None:
         """Create the cluster if there is none, start it, and wait until it takes connections."""
-        check_enterable(self.folder, "choose a folder that all may enter")
+        self.check_folder()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._check_folder()
         program = self._install()
         if not self._data.exists():
             self._create_cluster(program)
@@ -237,12 +236,14 @@ class LocalPostgres(_Server):
             write_private(path, secrets.token_urlsafe(24))
         return path
 
-    def _check_folder(self) -> None:
+    def check_folder(self) -> None:
+        """Raise LocalError for a folder that cannot have a server, whether it is there or not."""
         if len(os.fsencode(self._data)) > _MAX_SOCKET_FOLDER_BYTES:
             raise LocalError(
                 "folder-too-long",
                 f"{self.folder} is too long a path for a socket; choose a shorter folder",
             )
+        check_enterable(self.folder, "choose a folder that all may enter")
 
     def _install(self) -> Path:
         """Copy the program to a place that the server's user may read, once for each version."""

@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 from api.places import CountHolders, SharedCounts, count_alone
 from orchestrator.core.account.mcp_setup import connect_hint
 from orchestrator.core.common.errors import ChainError, DomainError, InputError
-from orchestrator.core.common.limits import limits_of_part
+from orchestrator.core.common.limits import Limits, limits_of_part
 from orchestrator.core.common.units import TOKEN_DECIMALS
 from orchestrator.core.deals.site import Site, TokenInfo
 from orchestrator.core.deals.terms import address_of
@@ -31,7 +31,12 @@ from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.server import create_health_app
 from orchestrator.runtime.health.traces import open_tracer
 from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, LocalChainClock, deploy_local
-from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres, check_enterable
+from orchestrator.runtime.local_servers import (
+    LocalAnvil,
+    LocalPostgres,
+    check_enterable,
+    find_anvil,
+)
 from orchestrator.runtime.migration import begin_log, prepare_schema, publisher_of
 from orchestrator.runtime.processes.crew import Crew
 from orchestrator.runtime.processes.worker import (
@@ -168,37 +173,37 @@ def open_deployment(
     several processes that answer one API.
     """
     clock: Callable[[], int] = now_ms
+    # What needs no server comes first: a start that cannot go well must not begin one.
+    limits = _check_settings(settings, parts)
+    if settings.databases.are_unset:
+        check_enterable(settings.home, "set TALLYSTICK_HOME to a folder that all may enter")
+    home = _home(settings)
+    site_path = settings.site or home / "site.json"
+    # The chain is kept in HOME, so it has the contracts already after a restart.
+    is_new = settings.rpc_url is None and not site_path.exists()
+    needed = {name for part in parts for name in PARTS[part]}
+    if is_new:
+        _make_keys(settings.keys)
+        keys = read_keys(settings.keys, Keys._fields)
+    else:
+        keys = read_keys(settings.keys, needed)
+        read_site(site_path)
     with ExitStack() as exits:
         postgres, node = None, None
-        databases = settings.databases
+        databases, rpc_url = settings.databases, settings.rpc_url
         if databases.are_unset:
             report_progress("starting PostgreSQL")
-            check_enterable(settings.home, "set TALLYSTICK_HOME to a folder that all may enter")
-            postgres = LocalPostgres(_home(settings) / "postgres")
+            postgres = LocalPostgres(home / "postgres")
             databases = exits.enter_context(postgres).urls()
-        else:
-            _check_logins(databases, parts)
-        rpc_url, site_path = settings.rpc_url, settings.site
         if rpc_url is None:
             report_progress("starting a local chain")
-            node = LocalAnvil(_home(settings) / "chain", options=_node_options(pace))
+            node = LocalAnvil(home / "chain", options=_node_options(pace))
             rpc_url = exits.enter_context(node).rpc_url
             report_progress(f"a local chain on {rpc_url}, until we stop")
-            site_path = _home(settings) / "site.json"
-            # The chain is kept in HOME, so it has the contracts already after a restart.
-            if not site_path.exists():
+            if is_new:
                 report_progress("deploying the contracts and a test stablecoin")
-                _make_keys(settings.keys)
-                _deploy(rpc_url, _read_keys(settings.keys, Keys._fields), site_path)
-        elif site_path is None:
-            raise InputError(
-                "setting-site",
-                "a node is set and nothing says what is there: set TALLYSTICK_SITE to the "
-                "deployment's JSON file",
-            )
-        keys = _read_keys(settings.keys, {name for part in parts for name in PARTS[part]})
+                _deploy(rpc_url, keys, site_path)
         site = read_site(site_path)
-        limits = read_limits_file(settings.limits)
         if settings.databases.are_unset:
             prepare_schema(databases, limits=limits)
             if pace is not None:
@@ -211,7 +216,7 @@ def open_deployment(
             databases=databases.only({login for part in parts for login in PART_LOGINS[part]}),
             rpc_url=rpc_url,
             site=site,
-            keys=Keys(**keys),
+            keys=Keys(**{name: keys[name] for name in needed}),
             now_ms=clock,
             public_url=settings.public_url,
             limits=limits,
@@ -221,10 +226,10 @@ def open_deployment(
                 settings.origins,
                 settings.final_depth,
                 settings.webhook_networks,
-                _home(settings),
+                home,
                 client_networks=settings.client_networks,
                 mark=settings.mark,
-                card_key=_card_key(_home(settings)) if "api" in parts else None,
+                card_key=_card_key(home) if "api" in parts else None,
                 replay=settings.replay,
                 holders=holders,
                 tracer=exits.enter_context(open_tracer()) if settings.traces else None,
@@ -442,6 +447,24 @@ def _node_options(pace: Pace | None) -> tuple[str, ...]:
     return (*own, *old, "--state-interval", str(BLOCK_TIME_S))
 
 
+def _check_settings(settings: Settings, parts: Collection[str]) -> Limits:
+    """Check what the settings name on this machine, and return the limits.
+
+    Raises InputError or LocalError.
+    """
+    if not settings.databases.are_unset:
+        _check_logins(settings.databases, parts)
+    if settings.rpc_url is None:
+        find_anvil()
+    elif settings.site is None:
+        raise InputError(
+            "setting-site",
+            "a node is set and nothing says what is there: set TALLYSTICK_SITE to the "
+            "deployment's JSON file",
+        )
+    return read_limits_file(settings.limits)
+
+
 def _check_logins(databases: DatabaseUrls, parts: Collection[str]) -> None:
     """Raise InputError for a part without a login of its own."""
     for part in parts:
@@ -490,7 +513,7 @@ def _card_key(folder: Path) -> bytes:
     return read_key(file)
 
 
-def _read_keys(folder: Path, names: Collection[str]) -> dict[str, bytes]:
+def read_keys(folder: Path, names: Collection[str]) -> dict[str, bytes]:
     """Read the keys of these names from a folder. Raises InputError if two are the same."""
     keys = {name: read_key(folder / name) for name in Keys._fields if name in names}
     if len(set(keys.values())) != len(keys):

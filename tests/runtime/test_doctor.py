@@ -6,16 +6,19 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from orchestrator.core.deals.site import Site, TokenInfo
+from orchestrator.core.deals.site import Addresses, Site, TokenInfo
+from orchestrator.core.log.entry import ZERO_ADDRESS
 from orchestrator.runtime import doctor
 from orchestrator.runtime.doctor import Finding, examine
 from orchestrator.runtime.local_chain import Deployment, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
+from orchestrator.runtime.migration import begin_log
 from orchestrator.runtime.settings import read_settings
 from orchestrator.simulation.sandbox import address_of, key_of
 from tests.support.chain_bench import rewritten
@@ -23,9 +26,24 @@ from tests.support.database_clock import DatabaseClock
 from tests.support.dialects import Dialect, always
 from tests.support.http_server import serving_json
 from tests.support.rpc_proxy import RpcProxy
-from tests.support.servers import fresh_database, urls_of
+from tests.support.servers import fresh_database, server_folder, urls_of
 
+SITE = Site(
+    addresses=Addresses(1, ZERO_ADDRESS, ZERO_ADDRESS, 0),
+    log_id=bytes([7] * 32),
+    origin="log.example",
+    registrant=address_of("publisher"),
+    verifier=address_of("verifier"),
+    tokens=(),
+)
 COMMAND = str(Path(sys.executable).with_name("tallystick"))
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that a server of root may use, which a test's own is not."""
+    with server_folder() as made:
+        yield made
 
 
 def findings_of(**environment: str) -> dict[str, Finding]:
@@ -40,18 +58,110 @@ def postgresql_of(home: Path, api_url: str | None) -> list[Finding]:
     return [finding for what, finding in found.items() if what.startswith("postgresql")]
 
 
-def test_a_local_deployment_needs_only_what_is_installed(tmp_path: Path) -> None:
-    home = tmp_path / "not/there/yet"
+def test_a_local_deployment_needs_only_what_is_installed(folder: Path) -> None:
+    home = folder / "not/there/yet"
     findings = findings_of(HOME=str(home))
     assert list(findings) == [
-        *("python", "tallystick", "settings", "disk", "port 8700", "postgresql", "anvil")
+        *("python", "tallystick", "settings", "home", "disk", "port 8700", "postgresql", "anvil")
     ]
     del findings["port 8700"]  # another program of this machine may have it
     assert all(finding.ok for finding in findings.values())
     assert findings["settings"].detail == f"home {home}, API on 127.0.0.1"
+    assert findings["home"].detail == f"{home}, which is made at the start"
     assert findings["disk"].detail.endswith(f"GiB free at {home}")
     assert findings["postgresql"].detail.startswith("our own, ")
     assert not home.exists()
+
+
+def test_a_home_that_cannot_be_used_is_found(folder: Path) -> None:
+    (folder / "file").touch()
+    found = findings_of(HOME=str(folder / "file"))["home"]
+    assert not found.ok
+    assert (
+        f"{folder / 'file'} is no folder that we may write in; set TALLYSTICK_HOME" in found.detail
+    )
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
+    found = findings_of(HOME=str(closed / "home"))["home"]
+    # Only root starts PostgreSQL as another user, who cannot enter.
+    assert found.ok is (os.geteuid() != 0)
+    assert found.ok or f"{closed} is closed to other users" in found.detail
+
+
+def test_limits_that_cannot_be_read_are_found(folder: Path) -> None:
+    path = folder / "limits.json"
+    assert (
+        f"{path}: No such file" in findings_of(HOME=str(folder), LIMITS=str(path))["limits"].detail
+    )
+    path.write_text('{"touches_a_dya": 1}')
+    found = findings_of(HOME=str(folder), LIMITS=str(path))["limits"]
+    assert not found.ok
+    assert "touches_a_dya" in found.detail
+    path.write_text('{"touches_a_day": 1}')
+    assert findings_of(HOME=str(folder), LIMITS=str(path))["limits"].ok
+
+
+def write_keys(folder: Path, *names: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).touch(0o600)
+        (folder / name).write_text(key_of(name).hex())
+
+
+def test_keys_and_the_mark_are_those_of_the_parts_that_may_run_here(folder: Path) -> None:
+    nowhere = {"HOME": str(folder), "RPC_URL": "http://127.0.0.1:1"}
+    sequencer = {"SEQUENCER_DATABASE_URL": "postgresql://x@127.0.0.1:1/db"}
+    worker = {"WORKER_DATABASE_URL": "postgresql://x@127.0.0.1:1/db"}
+    keys = folder / "keys"
+
+    def examined(**environment: str) -> tuple[Finding | None, Finding | None]:
+        found = findings_of(**nowhere, **environment)
+        return found.get("keys"), found.get("mark")
+
+    # Of the parts with this login the webhooks' alone has no key.
+    assert examined(**worker) == (None, None)
+    missing, _ = examined(**worker, KEYS=str(folder / "none"))
+    assert missing is not None
+    assert missing == Finding("keys", False, f"{folder}/none/verifier: No such file or directory")
+    told, mark = examined(**sequencer)
+    assert told == Finding("keys", False, f"{keys}/publisher: No such file or directory")
+    assert mark is not None
+    assert f"{keys}/publisher.mark: its folder is not there" in mark.detail
+    write_keys(keys, "publisher", "verifier", "relayer")
+    told, mark = examined(**sequencer)
+    assert told == Finding("keys", True, f"publisher {address_of('publisher')}")
+    assert mark == Finding(
+        "mark", True, f"{keys}/publisher.mark, which is made at the first checkpoint"
+    )
+    _, mark = examined(**sequencer, MARK=str(folder / "none/mark"))
+    assert mark is not None
+    assert not mark.ok
+    (keys / "relayer").write_text(key_of("verifier").hex())
+    told, _ = examined(**sequencer, **worker)
+    assert told is not None
+    assert "must differ" in told.detail
+
+
+def test_a_database_without_this_log_or_with_other_limits_is_found(
+    folder: Path, database_url: str
+) -> None:
+    site, limits = folder / "site.json", folder / "limits.json"
+    site.write_text(json.dumps(SITE.to_json()))
+    limits.write_text('{"waiting_requests": 7}')
+    environment = {
+        "HOME": str(folder),
+        "RPC_URL": "http://127.0.0.1:1",
+        "SITE": str(site),
+        "API_DATABASE_URL": urls_of(database_url).api or "",
+    }
+    found = findings_of(**environment)["postgresql, api"]
+    assert not found.ok
+    assert "does not keep log 0x" in found.detail
+    begin_log(urls_of(database_url), SITE, SITE.registrant)
+    assert findings_of(**environment)["postgresql, api"].ok
+    found = findings_of(**environment, LIMITS=str(limits))["postgresql, api"]
+    assert not found.ok
+    assert "run tallystick migrate with the same limits" in found.detail
 
 
 def test_settings_that_cannot_be_right_end_the_examination() -> None:

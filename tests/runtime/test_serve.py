@@ -26,7 +26,13 @@ from orchestrator.cli.main import main
 from orchestrator.client.accounts import EventReport, OperatorClient, OwnerClient, wallet
 from orchestrator.client.http import Client
 from orchestrator.core.account.agent_card import check_card
-from orchestrator.core.common.errors import ChainError, InputError, LogError, ServerError
+from orchestrator.core.common.errors import (
+    ChainError,
+    DomainError,
+    InputError,
+    LogError,
+    ServerError,
+)
 from orchestrator.core.deals.site import Site, TokenInfo
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
@@ -471,6 +477,31 @@ def test_keys_are_checked_before_a_database_or_a_node_is_asked(nowhere: Settings
     assert "the keys of verifier and relayer must differ" in open_refused(nowhere, "pipeline")
     # A part does not ask for the keys of another: this one goes on to the site.
     assert "site.json: No such file" in open_refused(nowhere, "sequencer")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("ANVIL", "/nope", "TALLYSTICK_ANVIL is /nope, which is no program"),
+        ("LIMITS", "/nope", "/nope: No such file"),
+        ("KEYS", "/dev/null", "/dev/null"),
+    ],
+)
+def test_what_is_missing_is_told_before_a_server_starts(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(f"TALLYSTICK_{name}", value)
+    with server_folder() as folder:
+        home, steps = folder / "home", list[str]()
+        settings = read_settings({**os.environ, "TALLYSTICK_HOME": str(home)})
+        with (
+            pytest.raises((DomainError, OSError)) as refused,
+            open_deployment(settings, PARTS, steps.append),
+        ):
+            pass
+        assert said in str(refused.value)
+        assert steps == []
+        assert not list(home.glob("*"))
 
 
 def test_a_part_without_a_login_of_its_own_is_refused(nowhere: Settings) -> None:
