@@ -167,11 +167,23 @@ def test_it_serves_and_goes_on_after_a_restart() -> None:
             assert {f"lead {key}" for key in acknowledged} <= {
                 lead["external_id"] for lead in leads
             }
+            code, refused = _checked(environment)
+            assert (code, refused["error"]["code"]) == (3, "already-running")
             begun = time.monotonic()
         assert time.monotonic() - begun < 30
         assert after["splits"] == before["splits"] is not None
         assert after["log_id"] == before["log_id"]
         assert after["size"] >= before["size"]
+        code, checked = _checked(environment)
+        assert (code, checked["findings"]) == (0, [])
+        assert checked["size"] >= after["size"]
+
+
+def _checked(environment: dict[str, str]) -> tuple[int, Any]:
+    """Check a local deployment; return the exit code and the document."""
+    command, given = [COMMAND, "fsck", "--json"], os.environ | environment
+    done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
+    return done.returncode, json.loads(done.stdout)
 
 
 def _reported_while_one_is_killed(

@@ -17,7 +17,7 @@ from orchestrator.log.fsck import Checks, Finding, findings
 from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.log.guard.mark import Mark
 from orchestrator.log.tree import Checkpoint, stored_checkpoint
-from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
+from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres, find_anvil
 from orchestrator.runtime.migration import begin_log, prepare_schema
 from orchestrator.runtime.recovery.restore import Parties, Restored, restore
 from orchestrator.runtime.serve import now_ms
@@ -40,9 +40,30 @@ class _Opened(NamedTuple):
     publisher: str
 
 
+def _check_home(settings: Settings, *, has_database: bool) -> None:
+    """Raise InputError where our own servers are meant and HOME has none; nothing is made there."""
+    needed = []
+    if settings.databases.are_unset and has_database:
+        needed.append(settings.home / "postgres/data")
+    if settings.rpc_url is None:
+        needed.append(settings.home / "site.json")
+        find_anvil()
+    for path in needed:
+        if not path.exists():
+            raise InputError(
+                "home-empty",
+                f"{path} is not there: {settings.home} is no folder of a deployment; correct "
+                f"TALLYSTICK_HOME, or name database and node as for serve",
+            )
+
+
 @contextmanager
-def _opened(settings: Settings) -> Iterator[_Opened]:
-    """Open the deployment, with servers of its own if it has such, until the block ends."""
+def _opened(settings: Settings, *, may_prepare: bool) -> Iterator[_Opened]:
+    """Open the deployment, with servers of its own if it has such, until the block ends.
+
+    Only one that `may_prepare` a database begins a new one of our own, or brings it up to date.
+    """
+    _check_home(settings, has_database=not may_prepare)
     with ExitStack() as exits:
         urls, rpc_url, site_path = settings.databases, settings.rpc_url, settings.site
         if urls.are_unset:
@@ -57,7 +78,7 @@ def _opened(settings: Settings) -> Iterator[_Opened]:
         chain = exits.enter_context(Chain(rpc_url, site.addresses, settings.final_depth))
         chain.check()
         publisher = chain.check_log(site.log_id, site.registrant, site.origin)
-        if settings.databases.are_unset:
+        if settings.databases.are_unset and may_prepare:
             prepare_schema(urls, limits=read_limits_file(settings.limits))
             begin_log(urls, site, publisher)
         yield _Opened(urls, chain, site, publisher)
@@ -78,7 +99,7 @@ def _database(opened: _Opened, login: str) -> Iterator[Database]:
 def check_deployment(settings: Settings, report_progress: Report) -> tuple[int, list[Finding]]:
     """Check the log and its projections; return its size and what is wrong."""
     with (
-        _opened(settings) as opened,
+        _opened(settings, may_prepare=False) as opened,
         _database(opened, SEQUENCER) as writer,
         _database(opened, WORKER) as worker,
     ):
@@ -136,7 +157,7 @@ def restore_deployment(settings: Settings, source: str, report_progress: Report)
     What a server says is saved in HOME first, so that it says the same twice.
     """
     key = read_key(settings.keys / "publisher")
-    with _opened(settings) as opened, _database(opened, SEQUENCER) as writer:
+    with _opened(settings, may_prepare=True) as opened, _database(opened, SEQUENCER) as writer:
         domain, log_id = opened.chain.event_log_domain, opened.site.log_id
 
         def sign(size: int, root: bytes) -> bytes:

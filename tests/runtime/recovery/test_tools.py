@@ -74,6 +74,23 @@ def test_what_publishers_have_signed_that_handed_the_log_over_is_signed(
     ]
 
 
+def test_a_home_without_a_deployment_is_refused_and_not_made(tmp_path: Path) -> None:
+    home, keys = tmp_path / "typo", tmp_path / "keys"
+    keys.mkdir()
+    (keys / "publisher").touch(0o600)
+    (keys / "publisher").write_text(key_of("publisher").hex())
+    settings = read_settings({"TALLYSTICK_HOME": str(home), "TALLYSTICK_KEYS": str(keys)})
+    for work, missing in (
+        (lambda: check_deployment(settings, lambda *_: None), "postgres/data"),
+        (lambda: restore_deployment(settings, str(tmp_path), lambda *_: None), "site.json"),
+    ):
+        with pytest.raises(InputError) as refused:
+            work()
+        assert refused.value.code == "home-empty"
+        assert f"{home}/{missing} is not there" in refused.value.message
+        assert not home.exists()
+
+
 def read_log_id(settings: Settings) -> bytes:
     assert settings.site is not None
     return read_site(settings.site).log_id
