@@ -18,6 +18,7 @@ from ape.cli import ConnectedProviderCommand, account_option
 from orchestrator.chain.deployment import log_id_of
 from orchestrator.core.deals.site import Addresses, Site, TokenInfo
 from orchestrator.core.log.entry import ZERO_ADDRESS
+from orchestrator.core.log.origin import ORIGIN_RULE, is_origin
 from scripts.deploy import container, typed_address, write_json
 
 Json = dict[str, Any]
@@ -26,8 +27,10 @@ Json = dict[str, Any]
 def register(account: AccountAPI, book: Json, origin: str, publisher: str) -> bytes:
     """Open this account's log of this origin, unless it is there; return its id.
 
-    Raises ClickException if it is there with another publisher.
+    Raises ClickException if it is there with another publisher, and for what is no origin.
     """
+    if not is_origin(origin):
+        raise click.ClickException(f"an origin is {ORIGIN_RULE}, not {origin!r:.80}")
     event_log = container("EventLog").at(book["contracts"]["EventLog"]["address"])
     log_id = log_id_of(account.address, origin)
     # Not to be opened twice: a second run only writes the site file.

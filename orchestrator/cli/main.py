@@ -40,7 +40,7 @@ from orchestrator.cli.options import (
     server_folder,
     stop_on_signal,
 )
-from orchestrator.cli.output import DOCUMENTED, error_document
+from orchestrator.cli.output import DOCUMENTED, error_document, printable
 from orchestrator.cli.recovery.commands import fsck, restore
 from orchestrator.cli.sandbox.command import sandbox
 from orchestrator.cli.splits.command import splits
@@ -321,9 +321,7 @@ def tallystick(
 
 
 def _print_error(message: str) -> None:
-    line = " ".join(f"tallystick: {message}".splitlines())
-    # Servers and nodes write parts of messages; their control characters must not reach a terminal.
-    line = "".join(letter if letter.isprintable() else "?" for letter in line)
+    line = printable(" ".join(f"tallystick: {message}".splitlines()))
     errors.print(Text(line, style="red"), soft_wrap=True)
 
 

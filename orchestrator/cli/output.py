@@ -1,4 +1,4 @@
-"""Progress of long work, told on stderr, and what a command says that came to nothing."""
+"""Texts of others, progress of long work on stderr, and what a command says that came to nothing."""
 
 import sys
 import time
@@ -10,6 +10,15 @@ from orchestrator.core.common.errors import DomainError
 EVERY_S = 2.0
 # What any command says that is to sign and has no key.
 NO_KEY = "there is no key to sign with: give --key-file, or set TALLYSTICK_KEY_FILE"
+
+
+def printable(text: str) -> str:
+    """Return a text for a terminal, with a question mark for each letter that is not printable.
+
+    Receipts, servers and nodes write parts of what is said; no control character of theirs, and
+    none that turns the direction of a line, may reach a terminal.
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 class Progress:

@@ -17,6 +17,7 @@ from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.log.bundle import MAX_BUNDLE, read_bundle
 from orchestrator.core.log.entry import WORD_BYTES, Entry, described
 from orchestrator.core.log.opening import Record, decode_opening, read_opening
+from orchestrator.core.log.origin import ORIGIN_RULE, is_origin
 from orchestrator.core.surface import policy as policies
 from orchestrator.core.surface import surface_settings
 from orchestrator.core.surface.policy import Policy
@@ -97,11 +98,11 @@ def find_surface(client: Client, text: str) -> str:
 def served_origin(client: LogSource) -> str:
     """Return the origin of the log that a server names."""
     log = client.get("/v1/log")
-    with reading(client, "what its log's origin is"):
+    with reading(client, f"what its log's origin is, {ORIGIN_RULE}"):
         origin = log["origin"]
-        if not isinstance(origin, str):
+        if not is_origin(origin):
             raise TypeError(origin)
-        return origin
+        return str(origin)
 
 
 def served_policy(client: LogSource, hash_: bytes) -> Policy:

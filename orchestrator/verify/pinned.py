@@ -11,6 +11,7 @@ from orchestrator.core.common.errors import InputError, ProofError
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.common.keccak import is_checksum_address
 from orchestrator.core.log.entry import WORD_BYTES
+from orchestrator.core.log.origin import ORIGIN_RULE, is_origin
 
 MAX_ACCOUNTS = 100
 
@@ -132,10 +133,10 @@ def _word(name: str, value: object) -> bytes:
         raise _garbled(name, value, "0x and 64 lower-case hex digits") from None
 
 
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise _garbled(name, value, "a text")
-    return value
+def _origin(name: str, value: object) -> str:
+    if not is_origin(value):
+        raise _garbled(name, value, ORIGIN_RULE)
+    return str(value)
 
 
 def _addresses(name: str, value: object) -> tuple[str, ...]:
@@ -149,7 +150,7 @@ _READERS = {
     "event_log": _address,
     "escrow": _address,
     "log_id": _word,
-    "origin": _text,
+    "origin": _origin,
     "verifiers": _addresses,
     "publishers": _addresses,
 }

@@ -2,7 +2,15 @@
 
 import io
 
-from orchestrator.cli.output import DOCUMENTED, Progress, documented, error_document
+import pytest
+
+from orchestrator.cli.output import (
+    DOCUMENTED,
+    Progress,
+    documented,
+    error_document,
+    printable,
+)
 from orchestrator.core.common.errors import InputError
 
 
@@ -20,6 +28,13 @@ def told(stream: io.StringIO, asked: bool | None, *times_s: float) -> list[str]:
     for number, _ in enumerate(times_s, 1):
         progress(1000 * number, 100_000)
     return stream.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    "letter", ["\x1b", "\x07", "\n", "\r", "\x7f", "\x9b", "\u2028", "\u202e", "\u200b", "\ud800"]
+)
+def test_what_would_steer_a_terminal_is_a_question_mark(letter: str) -> None:
+    assert printable(f"größe {letter}[2J") == "größe ?[2J"
 
 
 def test_short_work_says_nothing() -> None:

@@ -10,6 +10,7 @@ from orchestrator.client.log_server import (
     find_surface,
     served_bundle,
     served_deployment,
+    served_origin,
     served_policy,
     served_records,
 )
@@ -25,6 +26,7 @@ from orchestrator.core.log.opening import Record
 from orchestrator.core.world.requests import ProductEvent, Touch
 from orchestrator.core.world.world import World
 from tests.support.http_server import Refusal, Request, serving_json
+from tests.support.origins import NO_ORIGINS
 from tests.support.public_log import bundled
 from tests.support.terms import ESCROW, FEES, LOG
 from tests.support.worlds import LEADS, OPERATORS, SURFACE, begin, policy, word
@@ -159,6 +161,17 @@ def test_the_deployment_is_read_without_the_servers_first_block() -> None:
             Addresses(31337, LOG, ESCROW, feedback=FEES),
             word("log"),
         )
+
+
+@pytest.mark.parametrize("origin", NO_ORIGINS)
+def test_an_origin_in_another_form_is_the_servers_fault(origin: object) -> None:
+    with (
+        serving_json(lambda _: {"origin": origin}) as url,
+        Client(url) as client,
+        pytest.raises(ServerError, match="printable ASCII") as refused,
+    ):
+        served_origin(client)
+    assert refused.value.code == "answer-garbled"
 
 
 @pytest.mark.parametrize(

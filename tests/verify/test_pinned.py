@@ -7,6 +7,7 @@ import pytest
 from orchestrator.core.common.errors import InputError, ProofError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.verify.pinned import Named, Pinned, read_pinned
+from tests.support.origins import NO_ORIGINS
 from tests.support.terms import OWNER, VERIFIER
 from tests.support.worlds import word
 
@@ -77,7 +78,7 @@ def test_a_trust_file_gives_all_of_them() -> None:
         ("log_id", "0x12"),
         ("log_id", 12),
         ("log_id", "0x" + "AB" * 32),
-        ("origin", ""),
+        *(("origin", one) for one in NO_ORIGINS),
         ("verifiers", VERIFIER),
         ("verifiers", []),
         ("verifiers", [1]),

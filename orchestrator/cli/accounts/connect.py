@@ -23,6 +23,7 @@ from orchestrator.cli.options import (
     address_option,
     find_key_file,
 )
+from orchestrator.cli.output import printable
 from orchestrator.core.account.mcp_setup import ClientSetup, client_setups
 from orchestrator.core.account.scopes import ScopeSet
 from orchestrator.core.common.errors import InputError, ServerError
@@ -171,7 +172,7 @@ def confirm_request(
     asked = confirmations.read(request, now_s)
     for line in (f"{asked.kind} by {asked.wallet}", *asked.lines):
         # What a service had a part in must not steer a terminal.
-        typer.echo("".join(x if x.isprintable() else "?" for x in line), err=json_out)
+        typer.echo(printable(line), err=json_out)
     # A person answers at a terminal. It keeps out what pipes a yes into the command.
     if not sys.stdin.isatty():
         raise InputError("terminal-missing", "a request is confirmed by a person at a terminal")

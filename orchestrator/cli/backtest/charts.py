@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import vl_convert
 
+from orchestrator.cli.output import printable
 from orchestrator.core.common.units import TOKEN_DECIMALS
 from orchestrator.core.growth.report import GrowthReport, period_name
 
@@ -102,5 +103,5 @@ def _draw(chart: alt.Chart) -> str:
 
 
 def _label(text: str) -> str:
-    shown = "".join(letter if letter.isprintable() else "?" for letter in text)
+    shown = printable(text)
     return shown if len(shown) <= MAX_LABEL else f"{shown[: MAX_LABEL - 3]}..."

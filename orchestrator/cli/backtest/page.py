@@ -27,6 +27,7 @@ from orchestrator.cli.backtest.view import (
     motion_cells,
     yield_cells,
 )
+from orchestrator.cli.output import printable
 from orchestrator.core.common.units import format_time
 from orchestrator.core.growth.report import GrowthReport, period_name
 from orchestrator.core.growth.suggestion import Suggestion
@@ -68,7 +69,7 @@ def write_page(
     file.write(f"<p>{span}, {growth.leads:,} leads. Amounts are in tokens.</p>\n")
     if growth.remarks:
         items = "".join(
-            f"<li><code>{escape(code)}</code>: {escape(_shown(text))}</li>"
+            f"<li><code>{escape(code)}</code>: {escape(printable(text))}</li>"
             for code, text in growth.remarks
         )
         file.write(f'<h2>What looks wrong</h2><ul class="odd">{items}</ul>\n')
@@ -88,7 +89,7 @@ def write_page(
         _table(MOTION_HEADINGS, [motion_cells(one) for one in growth.motions]),
     )
     for one in suggestions:
-        words = "".join(f"<p>{escape(_shown(sentence))}</p>" for sentence in one.words())
+        words = "".join(f"<p>{escape(printable(sentence))}</p>" for sentence in one.words())
         title = f"Suggested terms: {one.motion} into {one.target.state}"
         file.write(f"<h2>{escape(title)}</h2>{words}\n")
     lines = fold_lines(report, reader)
@@ -96,7 +97,7 @@ def write_page(
     if reader is not None:
         file.write(_table(INPUT_HEADINGS, [input_cells(one) for one in reader.counts]))
         lines = [*input_lines(reader), *lines]
-    items = "".join(f"<li>{escape(_shown(line))}</li>" for line in lines)
+    items = "".join(f"<li>{escape(printable(line))}</li>" for line in lines)
     file.write(f'<ul class="small">{items}</ul>\n</body></html>\n')
 
 
@@ -129,12 +130,8 @@ def _section(file: IO[str], title: str, chart: str | None, table: str, note: str
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(_shown(one))}</th>" for one in headings)
+    head = "".join(f"<th>{escape(printable(one))}</th>" for one in headings)
     body = "".join(
-        f"<tr>{''.join(f'<td>{escape(_shown(cell))}</td>' for cell in row)}</tr>" for row in rows
+        f"<tr>{''.join(f'<td>{escape(printable(cell))}</td>' for cell in row)}</tr>" for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _shown(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

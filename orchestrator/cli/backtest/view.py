@@ -9,6 +9,7 @@ from rich.text import Text
 
 from orchestrator.backtest.evaluate import Report
 from orchestrator.backtest.exports import ExportCounts, ExportReader
+from orchestrator.cli.output import printable
 from orchestrator.core.common.units import counted, format_amount
 from orchestrator.core.growth.report import (
     ContractFigures,
@@ -230,7 +231,7 @@ def _print_table(
         side: Literal["left", "right"] = "right" if place else "left"
         table.add_column(heading, justify=side, no_wrap=True)
     # Names are the history's own: no markup, and nothing that moves the cursor.
-    shown = [[_shown(cell) for cell in row] for row in rows]
+    shown = [[printable(cell) for cell in row] for row in rows]
     for cells in shown:
         table.add_row(*map(Text, cells))
     wide = console.options.update(max_width=_ANY_WIDTH)
@@ -246,9 +247,4 @@ def _print_table(
 
 
 def _say(console: Console, line: str) -> None:
-    text = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in line)
-    console.print(Text(text), soft_wrap=True)
-
-
-def _shown(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    console.print(Text("\n".join(map(printable, line.split("\n")))), soft_wrap=True)

@@ -14,7 +14,7 @@ from rich.console import Console
 from orchestrator.cli.checks.cards import card
 from orchestrator.cli.checks.options import checking_command
 from orchestrator.cli.options import Api, Json, Rpc, ShowProgress, find_endpoints
-from orchestrator.cli.output import Progress
+from orchestrator.cli.output import Progress, printable
 from orchestrator.core.common.errors import InputError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.units import format_second
@@ -80,7 +80,7 @@ def receipt(
     typer.echo(json.dumps(document, indent=None if json_out else 2))
     if not json_out:
         for line in _aside(checked.on_trust, checked.not_checked, checked.pending):
-            typer.echo(line, err=True)
+            typer.echo(printable(line), err=True)
 
 
 @checking_command
@@ -193,4 +193,4 @@ def _aside(
 
 def _print_lines(lines: Sequence[str]) -> None:
     for line in lines:
-        _console.print(line, markup=False, highlight=False, soft_wrap=True)
+        _console.print(printable(line), markup=False, highlight=False, soft_wrap=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from orchestrator.cli.output import printable
 from orchestrator.core.common.units import format_ms
 
 Line = tuple[str, str]
@@ -16,7 +17,7 @@ def lines_of(found: Mapping[str, Any], where: str) -> Iterator[Line]:
     yield f"tallystick at {where}{'' if now_ms is None else f', {format_ms(now_ms)}'}", "bold"
     for part in found["parts"]:
         mark, style = ("ok", "green") if part["is_well"] else ("no", "red")
-        yield f"  {mark}  {part['part']:<10} {_printable(part['detail'])}", style
+        yield f"  {mark}  {part['part']:<10} {printable(part['detail'])}", style
     if now_ms is not None:
         yield f"  log {found['size']} entries, {found['waiting']} requests wait", ""
     if "block" in figures:
@@ -28,7 +29,3 @@ def lines_of(found: Mapping[str, Any], where: str) -> Iterator[Line]:
 def _ether(wei: int) -> str:
     digits = f"{wei // 10 ** (_WEI_DIGITS - _SHOWN_DIGITS):0{_SHOWN_DIGITS + 1}}"
     return f"{digits[:-_SHOWN_DIGITS]}.{digits[-_SHOWN_DIGITS:]}"
-
-
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -2,6 +2,7 @@
 
 from rich.console import Console
 
+from orchestrator.cli.output import printable
 from orchestrator.core.why.reason import Reason
 
 
@@ -17,10 +18,8 @@ def format_reason(reason: Reason, depth: int = 0) -> list[str]:
     if reason.positions:
         noun = "entry" if len(reason.positions) == 1 else "entries"
         behind = f"  ({noun} {', '.join(map(str, reason.positions))})"
-    # Labels come from the log, and must not reach a terminal as control characters.
-    text = "".join(letter if letter.isprintable() else "?" for letter in reason.text)
     mark = "- " if depth else ""
-    lines = [f"{'  ' * max(0, depth - 1)}{mark}{text}{behind}"]
+    lines = [f"{'  ' * max(0, depth - 1)}{mark}{printable(reason.text)}{behind}"]
     for part in reason.parts:
         lines += format_reason(part, depth + 1)
     return lines

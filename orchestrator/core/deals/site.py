@@ -11,6 +11,7 @@ from orchestrator.core.common.limits import Limits
 from orchestrator.core.common.units import format_amount
 from orchestrator.core.deals.terms import Terms
 from orchestrator.core.log.entry import ZERO_ADDRESS
+from orchestrator.core.log.origin import ORIGIN_RULE, is_origin
 
 
 class Addresses(NamedTuple):
@@ -141,7 +142,7 @@ class Site:
             return cls(
                 addresses=Addresses.from_json({"start_block": None} | document),
                 log_id=from_hex(document["log_id"]),
-                origin=str(document["origin"]),
+                origin=_origin(document["origin"]),
                 registrant=to_checksum_address(document["registrant"]),
                 verifier=to_checksum_address(document["verifier"]),
                 tokens=tuple(
@@ -183,6 +184,12 @@ def pays_opening(tokens: Iterable[TokenInfo], terms: Terms, limits: Limits) -> b
         for token in tokens
         if token.address == terms.token
     )
+
+
+def _origin(value: object) -> str:
+    if not is_origin(value):
+        raise ValueError(f"origin, which must be {ORIGIN_RULE}")
+    return str(value)
 
 
 def _optional_units(document: Mapping[str, Any], name: str) -> int | None:

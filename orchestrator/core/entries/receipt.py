@@ -37,12 +37,12 @@ from orchestrator.core.log.opening import (
     opening_json,
     read_opening,
 )
+from orchestrator.core.log.origin import ORIGIN_RULE, is_origin
 from orchestrator.core.world.contract import ContractRules, rules_of
 from orchestrator.core.world.purchase import taken_units
 
 FORMAT = "tallystick-receipt-1"
 MAX_PATH = 40
-MAX_TEXT = 255
 # The members of each object, in the order in which they are written.
 MEMBERS = (
     *("format", "position", "log_id", "origin", "chain_id", "event_log", "escrow", "contract_id"),
@@ -149,7 +149,7 @@ def parse(document: object) -> Receipt:
         position=position,
         subject=_subject(entries, pending, position),
         log_id=_bytes(table, "log_id", 32),
-        origin=_text(table, "origin"),
+        origin=_origin(table),
         chain_id=_whole(table, "chain_id"),
         event_log=_address(table, "event_log"),
         escrow=_address(table, "escrow"),
@@ -480,18 +480,22 @@ def _whole(table: Mapping[str, object], name: str) -> int:
     return value
 
 
-def _text(table: Mapping[str, object], name: str) -> str:
-    value = table.get(name)
-    if not isinstance(value, str) or len(value) > MAX_TEXT:
-        raise ProofError("receipt-malformed", f"{name} must be a short text, not {value!r:.60}")
-    return value
+def _origin(table: Mapping[str, object]) -> str:
+    value = table["origin"]
+    if not is_origin(value):
+        raise ProofError("receipt-malformed", f"origin must be {ORIGIN_RULE}, not {value!r:.60}")
+    return str(value)
 
 
 def _address(table: Mapping[str, object], name: str) -> str:
-    value = _text(table, name)
-    if not _ADDRESS.fullmatch(value) or to_checksum_address(value) != value:
+    value = table[name]
+    if (
+        not isinstance(value, str)
+        or not _ADDRESS.fullmatch(value)
+        or to_checksum_address(value) != value
+    ):
         raise ProofError(
-            "receipt-malformed", f"{name} must be an address with its checksum, not {value!r}"
+            "receipt-malformed", f"{name} must be an address with its checksum, not {value!r:.60}"
         )
     return value
 

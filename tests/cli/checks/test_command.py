@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import main as cli
+from orchestrator.cli.checks.command import _print_lines
 from orchestrator.verify import receipt_check
 from tests.support.http_server import Refusal, serving_json
 from tests.support.market import Run
@@ -45,6 +46,23 @@ def test_what_is_no_receipt_is_bad_input_and_no_false_claim(
     assert (done.code, done.stderr) == (cli.BAD_INPUT, f"tallystick: {path}: is no receipt\n")
     path.write_text('{"format": "tallystick-receipt-7"}')
     assert run(["verify", str(path)], "").code == cli.FALSE_CLAIM
+
+
+HOSTILE = ["a\x1b[31mRED\nthe receipt holds", "\x1b[2J", "a\x9b2J", "a\u202egnihton"]
+
+
+@pytest.mark.parametrize("origin", HOSTILE)
+def test_an_origin_that_would_steer_a_terminal_is_refused(run: Run, origin: str) -> None:
+    text = json.dumps({**DOCUMENT, "origin": origin}, ensure_ascii=False)
+    done = run(["verify", "-"], text)
+    assert (done.code, done.stdout) == (cli.FALSE_CLAIM, "")
+    assert done.stderr.rstrip("\n").isprintable()
+
+
+def test_no_line_of_others_steers_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_lines(HOSTILE)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["a?[31mRED?the receipt holds", "?[2J", "a?2J", "a?gnihton"]
 
 
 def test_verify_tells_the_same_as_a_document(run: Run, file: str) -> None:

@@ -39,6 +39,11 @@ def test_log_is_opened_once_and_its_publisher_is_held_to(
         register(deployer, address_book, ORIGIN, accounts[4].address)
 
 
+def test_an_origin_that_no_reader_takes_opens_no_log(deployer: TestAccountAPI) -> None:
+    with pytest.raises(click.ClickException, match="printable ASCII"):
+        register(deployer, {}, "log.example\x1b[2J", deployer.address)
+
+
 @pytest.mark.parametrize("text", ["nonsense", "0x12", "0x5aAeb6053f3E94C9b9A09f33669435E7Ef1BeAed"])
 def test_a_mistyped_account_opens_no_log(text: str) -> None:
     with pytest.raises(click.ClickException, match=r"is no address|checksum is wrong"):

@@ -9,6 +9,7 @@ import pytest
 from orchestrator.core.common.errors import InputError
 from orchestrator.core.deals.site import Addresses, Funds, Site, TokenInfo
 from orchestrator.core.log.entry import ZERO_ADDRESS
+from tests.support.origins import NO_ORIGINS
 from tests.support.terms import ESCROW, FEES, LOG, OPERATOR, OWNER, PLAIN, TOKEN, VERIFIER
 
 SITE = Site(
@@ -52,6 +53,7 @@ def test_addresses_are_read_in_any_case_and_get_their_checksum() -> None:
         {"fee_recipient": None},
         {"start_block": None},
         {"chain_id": []},
+        *({"origin": one} for one in NO_ORIGINS),
     ],
 )
 def test_a_garbled_member_is_refused(changes: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from orchestrator.core.world.requests import (
     Settle,
     Touch,
 )
+from tests.support.origins import NO_ORIGINS
 from tests.support.receipts import KINDS_WITH_RECEIPTS, receipt_of, without
 from tests.support.terms import PLAIN
 from tests.support.worlds import LEADS, OWNER, SURFACE, begin, policy, word
@@ -97,6 +98,7 @@ def set_(role: str, name: str, value: object) -> Callable[[dict[str, Any]], None
         ("receipt-format", lambda document: document.update(format="another")),
         ("receipt-malformed", lambda document: document.update(log_id="0x12")),
         ("receipt-malformed", lambda document: document.update(escrow="0x" + "Ab" * 20)),
+        ("receipt-malformed", lambda document: document.update(escrow=7)),
         ("receipt-members", lambda document: document.update(note="paid twice")),
         ("receipt-members", lambda document: document["checkpoint"].update(anchored=True)),
         ("receipt-members", lambda document: document["entries"][0].update(time=1)),
@@ -132,6 +134,14 @@ def test_what_is_no_receipt_is_refused(code: str, change: Callable[[dict[str, An
     with pytest.raises(ProofError) as refused:
         parse(document)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("origin", NO_ORIGINS)
+def test_an_origin_that_shows_otherwise_than_it_is_written_is_refused(origin: object) -> None:
+    with pytest.raises(ProofError, match="origin must be 1 to 255 printable ASCII") as refused:
+        parse(receipt() | {"origin": origin})
+    assert refused.value.code == "receipt-malformed"
+    assert parse(receipt() | {"origin": "~" * 255}).origin == "~" * 255
 
 
 def text_of_receipt() -> str:
