@@ -1,4 +1,4 @@
-"""Texts of others, progress of long work on stderr, and what a command says that came to nothing."""
+"""Texts of others, progress of long work, and what a command says that came to nothing."""
 
 import sys
 import time

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 from orchestrator.chain.abi import ChainEvent, ClaimsRuled, Ruled
-from orchestrator.chain.deployment import Anchor, Chain
+from orchestrator.chain.deployment import Anchor, Chain, SignedCheckpoint
 from orchestrator.chain.event_scan import events_of
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import (
@@ -35,10 +35,13 @@ from orchestrator.verify.log_replay import LogReplay, Told, say_nothing
 from orchestrator.verify.pinned import Named, Pinned
 from orchestrator.verify.receipt_check import NOTHING_PINNED, checked_chain
 from orchestrator.verify.recount import ToldDispute, Totals, recount
+from orchestrator.verify.signer import signer_of
 
 # The most entries that a server may show beyond the last anchor: nothing on chain bounds those, and
 # a server could make them up without end.
 MAX_UNANCHORED = 1_000_000
+# The time for which a publisher that has handed a log over signs on, and a day for clocks.
+_HANDOVER_S = 8 * DAY_S
 # What the chain tells becomes final first, and is written when the log's service reads it next.
 DISPUTE_LAG_MS = DAY_S * 1000
 
@@ -80,12 +83,14 @@ class Comparison(NamedTuple):
     """The result of a replay that found nothing false: its size, the anchor's, every contract.
 
     `forked_at_s` is when the log was marked as forked, UTC seconds: then what was replayed is one
-    of two histories that its publisher has told.
+    of two histories that its publisher has told. `signer` has signed the size and the root of all
+    entries, and alone vouches for those behind the last anchor.
     """
 
     entries: int
     anchored_size: int
     forked_at_s: int | None
+    signer: str
     contracts: list[ContractComparison]
     levels: tuple[RecomputedLevel, ...] = ()
 
@@ -151,14 +156,18 @@ def replay(
     log_id: bytes,
     now_ms: Callable[[], int] = local_now_ms,
     told: Told = say_nothing,
+    pinned: Pinned = NOTHING_PINNED,
 ) -> Comparison:
     """Replay the log behind `client` from entry 0 and compare it with the chain.
 
     Raises `ReplayError` at the first entry, root or payout that is not what the rules give, and at
-    the first entry whose time has not come by our own clock.
+    the first entry whose time has not come by our own clock; `ProofError` where the log's publisher
+    has not signed the newest checkpoint, or is none of the pinned.
     """
     anchor, forked_at_s = chain.checkpoint(log_id), chain.forked_at(log_id)
-    world, statements = _replay(client, chain, log_id, anchor, now_ms, told)
+    newest = _served_checkpoint(client, chain, log_id, anchor)
+    pinned.check_publisher(newest.signer, "the newest checkpoint is signed by")
+    world, statements = _replay(client, chain, newest, anchor, now_ms, told)
     contracts = _compare(chain, world, statements)
     # A replay keeps all standings, where a service has a cache of them.
     standings = cast("dict[bytes, Standing]", world.standings)
@@ -166,7 +175,7 @@ def replay(
         RecomputedLevel(pair[:WORD_BYTES], pair[WORD_BYTES:], one.level, one.is_suspended)
         for pair, one in standings.items()
     )
-    return Comparison(world.size, anchor.size, forked_at_s, contracts, levels)
+    return Comparison(world.size, anchor.size, forked_at_s, newest.signer, contracts, levels)
 
 
 def statement(
@@ -174,9 +183,12 @@ def statement(
 ) -> Totals:
     """Return the totals of the statement at `position`, after a replay of the whole log.
 
-    Raises `ReplayError` if the log is not what the rules give, or has no such statement.
+    Raises `ReplayError` if the log is not what the rules give, or has no such statement, and
+    `ProofError` where the log's publisher has not signed the newest checkpoint.
     """
-    _, statements = _replay(client, chain, log_id, chain.checkpoint(log_id), local_now_ms)
+    anchor = chain.checkpoint(log_id)
+    newest = _served_checkpoint(client, chain, log_id, anchor)
+    _, statements = _replay(client, chain, newest, anchor, local_now_ms)
     totals = statements.about(contract_id).get(position)
     if totals is None:
         raise ReplayError(
@@ -267,39 +279,72 @@ class _Statements:
             yield record
 
 
-def _replay(
-    client: Client,
-    chain: Chain,
-    log_id: bytes,
-    anchor: Anchor,
-    now_ms: Callable[[], int],
-    told: Told = say_nothing,
-) -> tuple[World, _Statements]:
-    """Replay all that the server has, past the anchor."""
-    newest = client.get("/v1/log/checkpoint")
-    with reading(client, "how long its log is"):
-        size, root = int(newest["size"]), from_hex(newest["root"], WORD_BYTES)
+class _Newest(NamedTuple):
+    """The newest checkpoint of a log as a server gives it, and the account that has signed it."""
+
+    log_id: bytes
+    size: int
+    root: bytes
+    signer: str
+
+
+def _served_checkpoint(client: Client, chain: Chain, log_id: bytes, anchor: Anchor) -> _Newest:
+    """Return the newest checkpoint, once it is signed and no smaller than the last anchor."""
+    answer = client.get("/v1/log/checkpoint")
+    with reading(client, "how long its log is, and who has signed that"):
+        size, root = int(answer["size"]), from_hex(answer["root"], WORD_BYTES)
+        signature = from_hex(answer["signature"])
+    if size < anchor.size:
+        raise _withheld(client, size, anchor)
     if size > anchor.size + MAX_UNANCHORED:
         raise ReplayError(
             "log-ahead",
             f"the server has {size} entries, but only {anchor.size} are anchored; ask again when "
             f"more are",
         )
+    # A publisher that has handed the log over signs on until the hand-over is complete.
+    signed, since_s = SignedCheckpoint(log_id, size, root, signature), anchor.published_at_s
+    signer = signer_of(chain, signed, since_s - _HANDOVER_S, "checkpoint-signature")
+    return _Newest(log_id, size, root, signer.account)
+
+
+def _withheld(client: Client, size: int, anchor: Anchor) -> ReplayError:
+    return ReplayError(
+        "entries-short",
+        f"{client.server} has {size} entries, but the chain holds the root of {anchor.size}; ask "
+        f"another server",
+    )
+
+
+def _replay(
+    client: Client,
+    chain: Chain,
+    newest: _Newest,
+    anchor: Anchor,
+    now_ms: Callable[[], int],
+    told: Told = say_nothing,
+) -> tuple[World, _Statements]:
+    """Replay all that the server has, past the anchor."""
     statements = _Statements()
     log = LogReplay(
-        log_id,
+        newest.log_id,
         lambda start, stop: statements.noting(served_records(client, start, stop)),
         lambda hash_: served_policy(client, hash_),
         lambda hash_: served_settings(client, hash_),
         chain,
         now_ms,
-        lambda done: told(done, size),
+        lambda done: told(done, newest.size),
     )
-    # First to the anchor, whose root is the chain's; the rest has only the server's own root, and
-    # is judged by the rules alone.
+    # First to the anchor, whose root is the chain's; the rest has only the root that the publisher
+    # has signed, and is judged by the rules.
     if anchor.size:
-        log.advance_to(anchor.size, anchor.root)
-    judged = log.advance_to(size, root)
+        try:
+            log.advance_to(anchor.size, anchor.root)
+        except ReplayError as error:
+            if error.code != "entries-short":
+                raise
+            raise _withheld(client, log.size, anchor) from None
+    judged = log.advance_to(newest.size, newest.root)
     return judged.finish(), statements
 
 

@@ -3,19 +3,19 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from orchestrator.chain.deployment import Chain
+from orchestrator.chain.deployment import Chain, SignedCheckpoint
 from orchestrator.chain.escrow import MoneyEvents, Payout
 from orchestrator.chain.rpc import NodeError
-from orchestrator.core.common.errors import PendingError, ProofError, TermsError
+from orchestrator.core.common.errors import PendingError, ProofError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.units import DAY_S, format_second
 from orchestrator.core.deals.site import Addresses
-from orchestrator.core.deals.terms import checkpoint_digest, recover
 from orchestrator.core.entries import receipt as receipts
 from orchestrator.core.entries.kinds import kind_of
 from orchestrator.core.entries.receipt import Proven, Receipt
 from orchestrator.core.log.entry import unpack_settlement
 from orchestrator.verify.pinned import Named, Pinned
+from orchestrator.verify.signer import Signer, signer_of
 
 NOTHING_PINNED = Pinned()
 
@@ -282,35 +282,15 @@ def _check_root(receipt: Receipt, chain: Chain) -> None:
     )
 
 
-class _Signer(NamedTuple):
-    """The account that signed a checkpoint, and what the chain says it is."""
-
-    office: str
-    account: str
-
-
-def _signer(receipt: Receipt, chain: Chain) -> _Signer:
+def _signer(receipt: Receipt, chain: Chain) -> Signer:
     """Return who signed the checkpoint: the log's publisher, or one that has handed it over since.
 
     Raises ProofError for a signature of any other, or of no key at all.
     """
-    digest = checkpoint_digest(chain.event_log_domain, receipt.log_id, receipt.size, receipt.root)
-    publisher = chain.publisher_of(receipt.log_id)
-    if publisher is not None and chain.is_signed(publisher, digest, receipt.signature):
-        return _Signer("the log's publisher", publisher)
+    signed = SignedCheckpoint(receipt.log_id, receipt.size, receipt.root, receipt.signature)
     # A clock of a product may be a day ahead or behind; more events than needed do no harm.
     times_ms = [proven.entry.time_ms for proven in receipt.entries.values()]
-    for before in chain.publishers_replaced(receipt.log_id, min(times_ms) // 1000 - DAY_S):
-        if chain.is_signed(before, digest, receipt.signature):
-            return _Signer("the log's publisher of then", before)
-    try:
-        signer = f"it is of {recover(digest, receipt.signature)}"
-    except TermsError as error:
-        signer = error.message
-    raise ProofError(
-        "receipt-signature",
-        f"the checkpoint's signature is not that of the log's publisher, {publisher}: {signer}",
-    )
+    return signer_of(chain, signed, min(times_ms) // 1000 - DAY_S, "receipt-signature")
 
 
 def _positions(receipt: Receipt) -> Iterator[str]:

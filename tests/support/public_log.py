@@ -1,14 +1,20 @@
 """A public log with one contract, the chain that has its terms and its anchor, and its server."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 
 from orchestrator.chain.deployment import Anchor
 from orchestrator.chain.escrow import MoneyEvents, Payout
 from orchestrator.core.common.errors import TermsError
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.deals.terms import Terms, contract_id, recover
+from orchestrator.core.deals.terms import (
+    Terms,
+    checkpoint_digest,
+    contract_id,
+    recover,
+    sign_digest,
+)
 from orchestrator.core.decisions.decide import decide
 from orchestrator.core.entries.kinds import encode
 from orchestrator.core.log.bundle import write_bundle
@@ -30,6 +36,7 @@ from orchestrator.core.world.requests import (
 )
 from orchestrator.core.world.world import World
 from tests.support.http_server import Request as HttpRequest
+from tests.support.receipts import PUBLISHER, PUBLISHER_KEY
 from tests.support.terms import DOMAIN, LOG_DOMAIN, PLAIN
 from tests.support.worlds import LEADS, SURFACE, policy, settings, word
 
@@ -99,7 +106,7 @@ class PublicChain:
             },
             0,
         )
-        self.publisher: str | None = None
+        self.publisher: str | None = PUBLISHER
         self.replaced: list[str] = []
         # Contracts, and what each of them says is its signature (ERC-1271).
         self.wallets: dict[str, bytes] = {}
@@ -150,16 +157,24 @@ def bundled(records: Iterable[Record]) -> list[tuple[bytes, bytes]]:
 
 
 class PublicServer:
-    """The public API of these records."""
+    """The public API of these records, whose publisher signs whatever it says.
+
+    `sign` makes the signature of a digest.
+    """
 
     def __init__(self, records: Sequence[Record]) -> None:
-        self.size, self.root = len(records), root_at(records, len(records))
+        self.size: object = len(records)
+        self.root = root_at(records, len(records))
         self.items = bundled(records)
+        self.sign: Callable[[bytes], bytes] = lambda digest: sign_digest(digest, PUBLISHER_KEY)
 
     def answer(self, request: HttpRequest) -> object:
         """Answer a request for the checkpoint, a policy, or entries."""
         if request.path == "/v1/log/checkpoint":
-            return {"size": self.size, "root": to_hex(self.root)}
+            size = self.size if isinstance(self.size, int) and self.size > 0 else 0
+            digest = checkpoint_digest(LOG_DOMAIN, LOG_ID, size, self.root)
+            signature = to_hex(self.sign(digest))
+            return {"size": self.size, "root": to_hex(self.root), "signature": signature}
         if request.path.startswith("/v1/policies/"):
             return {"document": POLICY.document()}
         if request.path.startswith("/v1/settings/"):

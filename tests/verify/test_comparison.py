@@ -9,10 +9,12 @@ import pytest
 from orchestrator.chain.abi import ChainEvent, Disputed
 from orchestrator.chain.deployment import Chain
 from orchestrator.client.http import Client
-from orchestrator.core.common.errors import DomainError, ReplayError
+from orchestrator.core.common.errors import DomainError, ProofError, ReplayError
 from orchestrator.core.common.units import DAY_S
 from orchestrator.core.deals.escrow_model import fee_of_payment
+from orchestrator.core.deals.terms import checkpoint_digest, sign_digest
 from orchestrator.core.log.entry import Entry
+from orchestrator.verify import comparison
 from orchestrator.verify.comparison import (
     DISPUTE_LAG_MS,
     MAX_UNANCHORED,
@@ -24,6 +26,7 @@ from orchestrator.verify.comparison import (
     local_now_ms,
     statement,
 )
+from orchestrator.verify.pinned import Pinned
 from orchestrator.verify.recount import ToldDispute, Totals
 from tests.support.http_server import serving_json
 from tests.support.public_log import (
@@ -33,11 +36,14 @@ from tests.support.public_log import (
     PublicChain,
     PublicServer,
     public_records,
+    root_at,
 )
-from tests.support.terms import ARBITER, FEES
+from tests.support.receipts import PUBLISHER, PUBLISHER_KEY
+from tests.support.terms import ARBITER, FEES, LOG_DOMAIN
 from tests.support.worlds import word
 
 RECORDS = public_records()
+ORDER = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 (SETTLEMENT,) = (n for n, record in enumerate(RECORDS) if record.entry.kind == "settlement")
 
 
@@ -92,6 +98,10 @@ def change_entry(server: PublicServer) -> None:
         (lambda server: setattr(server, "size", len(RECORDS) + 1), "entries-short"),
         (lambda server: setattr(server, "root", word("root")), "root-differs"),
         (lambda server: setattr(server, "size", "many"), "answer-garbled"),
+        (lambda server: setattr(server, "size", -1), "entries-short"),
+        (lambda server: setattr(server, "size", 4), "entries-short"),
+        (lambda server: setattr(server, "items", server.items[:4]), "entries-short"),
+        (lambda server: setattr(server, "items", []), "entries-short"),
         (change_entry, "entry-differs"),
     ],
 )
@@ -103,6 +113,70 @@ def test_a_server_that_lies_beyond_the_anchor_is_found_out(
     with pytest.raises(DomainError) as refused:
         stated(server, PublicChain(RECORDS, 5))
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("kept", [0, 4])
+def test_what_a_server_withholds_of_the_anchored_is_asked_of_another(kept: int) -> None:
+    server = PublicServer(RECORDS)
+    server.items = server.items[:kept]
+    with pytest.raises(ReplayError, match=rf"has {kept} entries, but the chain holds .* of 5; ask"):
+        stated(server, PublicChain(RECORDS, 5))
+
+
+# --- Who vouches for what is not anchored ---------------------------------------------------------
+
+
+def signed(digest: bytes) -> bytes:
+    return sign_digest(digest, PUBLISHER_KEY)
+
+
+def high_s(digest: bytes) -> bytes:
+    true = signed(digest)
+    return true[:32] + (ORDER - int.from_bytes(true[32:64])).to_bytes(32) + bytes([55 - true[64]])
+
+
+@pytest.mark.parametrize("anchored", [0, 5, len(RECORDS)])
+@pytest.mark.parametrize(
+    "sign",
+    [
+        # An invented tail: the signature is over the root without it.
+        lambda _: signed(checkpoint_digest(LOG_DOMAIN, LOG_ID, 5, root_at(RECORDS, 5))),
+        lambda digest: sign_digest(digest, b"\6" * 32),
+        lambda digest: signed(digest)[:64] + bytes([signed(digest)[64] - 27]),
+        high_s,
+        lambda _: b"",
+        lambda _: b"\x11" * 64 + b"\x1b",
+    ],
+)
+def test_a_checkpoint_that_its_publisher_has_not_signed_is_false(
+    sign: Callable[[bytes], bytes], anchored: int
+) -> None:
+    server = PublicServer(RECORDS)
+    server.sign = sign
+    with pytest.raises(ProofError) as refused:
+        stated(server, PublicChain(RECORDS, anchored))
+    assert refused.value.code == "checkpoint-signature"
+
+
+def test_a_publisher_that_has_handed_the_log_over_and_a_contract_may_have_signed() -> None:
+    chain, server = PublicChain(RECORDS), PublicServer(RECORDS)
+    chain.publisher, chain.replaced = ARBITER, [PUBLISHER]
+    assert stated(server, chain) == Totals(8_000_000, 0)
+    chain.replaced, chain.wallets, server.sign = [], {ARBITER: b"yes"}, lambda _: b"yes"
+    assert stated(server, chain) == Totals(8_000_000, 0)
+
+
+def test_the_signer_is_told_and_compared_with_the_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "_compare", lambda *_: [])
+    chain = cast(Chain, PublicChain(RECORDS, 5))
+    with serving_json(PublicServer(RECORDS).answer) as url, Client(url) as client:
+        for publishers in ((), (ARBITER, PUBLISHER)):
+            pinned = Pinned(publishers=publishers)
+            found = comparison.replay(client, chain, LOG_ID, pinned=pinned)
+            told = (found.entries, found.anchored_size, found.signer)
+            assert told == (len(RECORDS), 5, PUBLISHER)
+        with pytest.raises(ProofError, match=f"signed by {PUBLISHER}, which is none of the pinned"):
+            comparison.replay(client, chain, LOG_ID, pinned=Pinned(publishers=(ARBITER,)))
 
 
 def test_an_entry_that_is_no_statement_about_the_contract_is_refused() -> None:
@@ -117,7 +191,9 @@ def test_what_is_due_is_paid_less_the_fee_that_the_escrow_takes() -> None:
     terms = dataclasses.replace(TERMS, fee_bps=2_500, fee_recipient=FEES)
     with_fee = plain._replace(terms=terms, paid_units=11)
     own = dataclasses.replace(terms, payee=FEES, fee_recipient=ARBITER)
-    found = Comparison(9, 9, None, [plain, with_fee, with_fee._replace(terms=own, paid_units=5)])
+    found = Comparison(
+        9, 9, None, PUBLISHER, [plain, with_fee, with_fee._replace(terms=own, paid_units=5)]
+    )
     assert [one.fee_units for one in found.contracts] == [0, 2, 1]
     assert with_fee.fee_units == fee_of_payment(0, 4, 2_500) + fee_of_payment(4, 11, 2_500)
     assert found.due_units() == {TERMS.payee: 10 + 9, FEES: 2 + 4, ARBITER: 1}

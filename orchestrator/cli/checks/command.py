@@ -106,7 +106,7 @@ def replay(
         chain, log_id, on_trust = comparison.connect(client, endpoints.rpc_url, pinned)
         with chain:
             now_ms, by_clock = comparison.clock_of(client)
-            result = comparison.replay(client, chain, log_id, now_ms, told)
+            result = comparison.replay(client, chain, log_id, now_ms, told=told, pinned=pinned)
         if save is not None:
             save_log(client, save, Progress("entries saved", progress))
     on_trust += by_clock

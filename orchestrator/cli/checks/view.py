@@ -15,6 +15,7 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
         "entries": comparison.entries,
         "anchored_size": comparison.anchored_size,
         "forked_at_s": comparison.forked_at_s,
+        "signer": comparison.signer,
         "contracts": [
             {
                 "contract_id": to_hex(contract.contract_id),
@@ -46,6 +47,14 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         f"[green]{comparison.entries:,} entries are what the rules give[/], and the chain holds "
         f"the root of the first {comparison.anchored_size:,}."
     )
+    behind = comparison.entries - comparison.anchored_size
+    if behind:
+        console.print(
+            f"The last {behind:,} are behind the last anchor: the publisher's signature alone "
+            f"vouches for them, {comparison.signer}'s.",
+            highlight=False,
+            soft_wrap=True,
+        )
     if comparison.forked_at_s is not None:
         console.print(
             f"But the log was marked as forked at {format_second(comparison.forked_at_s)}: this "

@@ -94,7 +94,6 @@ def test_a_payout_that_could_not_be_checked_has_an_exit_code_of_its_own(
     run: Run, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain = PublicChain(public_records())
-    chain.publisher = PUBLISHER
     monkeypatch.setattr(receipt_check, "receipt_chain", lambda *_: nullcontext(chain))
     assert run(["verify", file, "--rpc", "http://node"], "").code == cli.OK
     chain.money = chain.money._replace(payouts=[], hidden_units=8_000_000)

@@ -6,12 +6,13 @@ from rich.console import Console
 
 from orchestrator.cli.checks.view import comparison_to_json, print_comparison
 from orchestrator.verify.comparison import Comparison, ContractComparison
-from tests.support.terms import PLAIN
+from tests.support.terms import PLAIN, VERIFIER
 
 COMPARISON = Comparison(
     entries=1_234,
     anchored_size=1_200,
     forked_at_s=None,
+    signer=VERIFIER,
     contracts=[
         ContractComparison(
             contract_id=b"\x12" * 32,
@@ -31,7 +32,7 @@ COMPARISON = Comparison(
 def test_amounts_are_base_units_as_text_in_json() -> None:
     document = comparison_to_json(COMPARISON)
     assert (document["entries"], document["anchored_size"]) == (1_234, 1_200)
-    assert document["forked_at_s"] is None
+    assert (document["forked_at_s"], document["signer"]) == (None, VERIFIER)
     assert document["contracts"][0] == {
         "contract_id": "0x" + "12" * 32,
         "outcomes": 1_000,
@@ -51,7 +52,12 @@ def test_each_contract_is_shown_by_the_log_and_by_the_escrow() -> None:
         f"0x{'12' * 32}\n  open; 1,000 outcomes, {amounts}\n"
         f"0x{'12' * 32}\n  open, the arbiter ruled; 1,000 outcomes, {amounts}\n"
         "1,234 entries are what the rules give, and the chain holds the root of the first 1,200.\n"
+        "The last 34 are behind the last anchor: the publisher's signature alone vouches for them, "
+        f"{VERIFIER}'s.\n"
     )
+    output = io.StringIO()
+    print_comparison(COMPARISON._replace(entries=1_200), Console(file=output, width=200))
+    assert "signature" not in output.getvalue()
 
 
 def test_a_forked_log_is_said_to_be_one() -> None:

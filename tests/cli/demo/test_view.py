@@ -45,7 +45,7 @@ REPORT = DemoReport(
     forgery=Forgery(ID, "duplicate", (4, 9), 16_000_000, 0, 30_000, 400_000_000),
     job=JobReport(7, "0xeva", "0xbo", 1, 150_000_000, 20_000, position=88),
     reputation=ReputationRecord(5, "conversion", 60_000_000, 10_000),
-    comparison=Comparison(5_500, 5_400, None, []),
+    comparison=Comparison(5_500, 5_400, None, "0x12", []),
     receipt={"position": 42, "contract_id": "0x1234"},
     receipt_lines=["entry 42 is an outcome"],
     tampered=TamperedReceipt("one unit more", "the proof is wrong"),
