@@ -10,12 +10,19 @@ from typing import NamedTuple
 from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError
 
-from orchestrator.chain.abi import Call, PublisherChanged
+from orchestrator.chain.abi import (
+    Call,
+    ChainEvent,
+    Event,
+    Published,
+    PublisherChanged,
+    Registered,
+)
 from orchestrator.chain.caller import contract_at, is_mismatch
 from orchestrator.chain.escrow import EscrowCaller, SignedRun
-from orchestrator.chain.event_scan import events_of
+from orchestrator.chain.event_scan import events_of, whole_history_of
 from orchestrator.chain.nodes.pool import NodePool
-from orchestrator.chain.rpc import ReplyError, Tag, octets, quantity
+from orchestrator.chain.rpc import NodeError, ReplyError, Tag, octets, quantity
 from orchestrator.core.common.errors import ChainError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.keccak import keccak, to_checksum_address
@@ -293,6 +300,30 @@ class Chain(EscrowCaller):
         for found in events_of(self, address, [log_id], since_s, last):
             if isinstance(found.event, PublisherChanged):
                 yield found.event.previous
+
+    def registration_of(self, log_id: bytes) -> Registered | None:
+        """Return the event by which a log was registered; None where the node shows none.
+
+        Raises NodeError for one whose registrant and origin do not give the log's id.
+        """
+        for found in self._log_events(log_id, Registered):
+            if isinstance(found.event, Registered):
+                # The id is a digest of both, so a node cannot make them up unnoticed.
+                if log_id_of(found.event.registrant, found.event.origin) != log_id:
+                    raise NodeError(
+                        "registration-false",
+                        f"{self.node.name} gives another registration for log {to_hex(log_id)}",
+                    )
+                return found.event
+        return None
+
+    def published_of(self, log_id: bytes) -> Iterator[ChainEvent]:
+        """Yield the events by which a log was anchored, in order, up to the latest block."""
+        return self._log_events(log_id, Published)
+
+    def _log_events(self, log_id: bytes, kind: type[Event]) -> Iterator[ChainEvent]:
+        first, last = self.addresses.start_block, self.block().number
+        return whole_history_of(self, self._event_log.address, [log_id], [kind], first, last)
 
     def register(self, origin: str, publisher: str) -> Call:
         """Return the call by which the sender registers a log."""

@@ -18,7 +18,7 @@ from orchestrator.chain.abi import (
     Settled,
 )
 from orchestrator.chain.caller import Caller, contract_at, is_mismatch, token_at
-from orchestrator.chain.event_scan import EventScan
+from orchestrator.chain.event_scan import whole_history_of
 from orchestrator.chain.rpc import NodeError, Tag
 from orchestrator.core.common.errors import ChainError, TermsError
 from orchestrator.core.common.hexadecimal import to_hex
@@ -38,8 +38,6 @@ from orchestrator.core.log.entry import ZERO_ADDRESS, ZERO_WORD, ascii_text, asc
 _PAGE_CONTRACTS = 20
 # Strangers open contracts too, so the terms that are remembered are bounded.
 _MAX_TERMS = 10_000
-# A first range of blocks, longer than any chain: the id in the topics leaves one event.
-_ALL_BLOCKS = 1 << 40
 
 
 class Group(NamedTuple):
@@ -322,12 +320,8 @@ class EscrowCaller(Caller):
         self, contract_ids: Sequence[bytes], kinds: Sequence[type[Event]], last: int
     ) -> Iterator[ChainEvent]:
         """Yield the escrow's events of these kinds about contracts, in order, up to a block."""
-        scan = EventScan(self, [self._escrow.address], _ALL_BLOCKS, contract_ids, kinds)
         first = self.addresses.start_block
-        while first <= last:
-            page = scan.page(first, last)
-            yield from [raw.decode() for raw in page.events]
-            first = page.last + 1
+        yield from whole_history_of(self, self._escrow.address, contract_ids, kinds, first, last)
 
     # --- Several outcome contracts at once --------------------------------------------------------
 

@@ -22,6 +22,8 @@ from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.refusal import Refusal
 
 SPAN_BLOCKS = 10_000
+# A first range of blocks, longer than any chain.
+_ALL_BLOCKS = 1 << 40
 MAX_PAGES = 10_000
 MAX_CONTRACTS = 100
 # What a node may do about a range that is too much for it, beside refusing it.
@@ -174,6 +176,25 @@ def events_of(
         "events-many",
         f"{chain.node.name} shows {scan.span_blocks} blocks at a time; ask another node",
     )
+
+
+def whole_history_of(
+    chain: Caller,
+    address: str,
+    subjects: Sequence[bytes],
+    kinds: Sequence[type[Event]],
+    first: int,
+    last: int,
+) -> Iterator[ChainEvent]:
+    """Yield a contract's events of these kinds about these subjects, in order, of a block range.
+
+    They are few: the whole range is asked for at once, and cut where a node refuses that.
+    """
+    scan = EventScan(chain, [address], _ALL_BLOCKS, subjects, kinds)
+    while first <= last:
+        page = scan.page(first, last)
+        yield from [raw.decode() for raw in page.events]
+        first = page.last + 1
 
 
 def _may_be_range(error: NodeError | ReplyError) -> bool:

@@ -35,6 +35,7 @@ from orchestrator.verify.log_replay import LogReplay, Told, say_nothing
 from orchestrator.verify.pinned import Named, Pinned
 from orchestrator.verify.receipt_check import NOTHING_PINNED, checked_chain
 from orchestrator.verify.recount import ToldDispute, Totals, recount
+from orchestrator.verify.registration import find_registrant
 from orchestrator.verify.signer import signer_of
 
 # The most entries that a server may show beyond the last anchor: nothing on chain bounds those, and
@@ -117,14 +118,19 @@ def connect(client: Client, rpc_url: str, pinned: Pinned = NOTHING_PINNED) -> Co
     """Return the chain that a server's log is anchored on, once it is what is pinned.
 
     Raises ProofError for a server that names another deployment or log than the pinned, and for a
-    log whose publisher by the chain is none of the pinned.
+    log that the chain has not registered as the server says, or whose publisher is none of the
+    pinned.
     """
     addresses, log_id = served_deployment(client)
     origin = served_origin(client)
     named = Named(addresses.chain_id, addresses.event_log, addresses.escrow, log_id, origin)
     on_trust = pinned.compare(named, client.server)
-    chain = checked_chain(rpc_url, addresses)
+    chain = checked_chain(rpc_url, addresses, client.server)
     try:
+        if find_registrant(chain, named, client.server) is None:
+            on_trust.append(
+                f"that the log is registered as {origin}: {chain.node.name} shows no event of it"
+            )
         pinned.check_publisher(chain.publisher_of(log_id), "the log's publisher is")
     except BaseException:
         chain.close()

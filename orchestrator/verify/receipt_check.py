@@ -6,7 +6,7 @@ from typing import NamedTuple
 from orchestrator.chain.deployment import Chain, SignedCheckpoint
 from orchestrator.chain.escrow import MoneyEvents, Payout
 from orchestrator.chain.rpc import NodeError
-from orchestrator.core.common.errors import PendingError, ProofError
+from orchestrator.core.common.errors import ChainError, PendingError, ProofError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.units import DAY_S, format_second
 from orchestrator.core.deals.site import Addresses
@@ -15,9 +15,12 @@ from orchestrator.core.entries.kinds import kind_of
 from orchestrator.core.entries.receipt import Proven, Receipt
 from orchestrator.core.log.entry import unpack_settlement
 from orchestrator.verify.pinned import Named, Pinned
+from orchestrator.verify.registration import find_registrant
 from orchestrator.verify.signer import Signer, signer_of
 
 NOTHING_PINNED = Pinned()
+# What a chain says of contracts that are none of ours, or not of one deployment.
+_OTHER_CONTRACTS = ("code-missing", "code-differs", "domain-differs", "other-event-log")
 
 
 class CheckedReceipt(NamedTuple):
@@ -78,26 +81,48 @@ def check_receipt(
             )
         on_trust.append("that this root is the log's own; give --rpc to ask the chain")
         return CheckedReceipt(shown, [*_on_chain_alone(receipt), *not_checked], on_trust, pending)
+    registrant = find_registrant(chain, _named(receipt), "the receipt")
     shown += _check_on_chain(receipt, chain, pinned)
+    unseen = []
+    if registrant is None:
+        unseen.append(
+            f"that the log is registered as {receipt.origin}: {chain.node.name} shows no event of "
+            f"it"
+        )
+    else:
+        shown.append(f"the log is registered as {receipt.origin}, by {registrant}")
     shown_of_money, open_of_money = _check_money(receipt, chain)
     shown += shown_of_money
     terms = chain.terms_of(receipt.contract_id)
     on_trust += pinned.check_verifiers([terms.verifier])
     on_trust.append(f"that {chain.node.name} tells what the chain holds")
-    return CheckedReceipt(shown, [*open_of_money, *not_checked], on_trust, pending)
+    return CheckedReceipt(shown, [*unseen, *open_of_money, *not_checked], on_trust, pending)
 
 
 def receipt_chain(document: object, rpc_url: str) -> Chain:
     """Return the chain that a receipt names, checked to hold our contracts, to be closed."""
     receipt = receipts.parse(document)
-    return checked_chain(rpc_url, Addresses(receipt.chain_id, receipt.event_log, receipt.escrow))
+    addresses = Addresses(receipt.chain_id, receipt.event_log, receipt.escrow)
+    return checked_chain(rpc_url, addresses, "the receipt")
 
 
-def checked_chain(rpc_url: str, addresses: Addresses) -> Chain:
-    """Return a chain whose contracts at these addresses are ours, to be closed by the caller."""
+def checked_chain(rpc_url: str, addresses: Addresses, source: str) -> Chain:
+    """Return a chain whose contracts at these addresses are ours, to be closed by the caller.
+
+    Raises ChainError for others, with a word on `source`, which names the addresses.
+    """
     chain = Chain(rpc_url, addresses)
     try:
         chain.check()
+    except ChainError as error:
+        chain.close()
+        if error.code not in _OTHER_CONTRACTS:
+            raise
+        raise ChainError(
+            error.code,
+            f"{error.message}; {source} names the event log {addresses.event_log} and the escrow "
+            f"{addresses.escrow}: it is of another version or deployment, or false",
+        ) from None
     except BaseException:
         chain.close()
         raise
@@ -238,6 +263,8 @@ def _on_chain_alone(receipt: Receipt) -> Iterator[str]:
         f"what the signed terms of contract {to_hex(receipt.contract_id)} give, and which verifier "
         f"they name: they stand on the chain; give --rpc to ask it"
     )
+    if "settlement" in receipt.entries:
+        yield "that the escrow took the settlement; give --rpc to ask the chain"
     if "payout" in receipt.entries:
         yield "that the escrow has paid; give --rpc to ask the chain"
 
@@ -248,9 +275,12 @@ def _left_open(receipt: Receipt) -> Iterator[str]:
     if receipt.subject == "reversal":
         outcome = receipt.entries["outcome"].position
         yield f"the touch that earned the outcome: it is in the receipt of entry {outcome}"
-    for role in kind.receipt.others if kind.receipt else ():
-        if role not in receipt.entries and role not in receipt.pending:
-            yield f"a {role}: the receipt has none"
+    found = receipt.entries.keys() | receipt.pending.keys()
+    missing = [role for role in (kind.receipt.others if kind.receipt else ()) if role not in found]
+    if missing == ["settlement", "payout"]:
+        yield "what the contract owes and has paid: no statement and no payment is shown"
+    else:
+        yield from (f"a {role}: the receipt has none" for role in missing)
     yield (
         "that the log's rules give these entries and no others instead; `tallystick replay` judges "
         "the whole log"

@@ -9,11 +9,13 @@ from eth_abi.abi import encode as abi_encode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
+from orchestrator.chain.abi import Published, Registered
 from orchestrator.chain.caller import contract_at
 from orchestrator.chain.deployment import Anchor, Chain, SignedCheckpoint, log_id_of
 from orchestrator.core.deals.site import Addresses
 from orchestrator.core.deals.split import Agreement, Share, Split, factory_domain
 from orchestrator.core.deals.terms import DOMAIN_TYPE, Terms
+from orchestrator.core.entries.kinds import decode
 from orchestrator.core.job_condition import CLOCK_TOLERANCE_S
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
@@ -306,6 +308,40 @@ def test_a_log_of_another_is_refused(chain: Chain, deployment: Deployment) -> No
 
 
 # --- The log on chain -----------------------------------------------------------------------------
+
+
+def test_a_log_is_read_with_the_name_that_its_id_is_a_digest_of(
+    chain: Chain, log: AnchoredLog
+) -> None:
+    found = chain.registration_of(log.log_id)
+    assert found == Registered(log.log_id, PUBLISHER, PUBLISHER, ORIGIN)
+    assert chain.registration_of(WORD) is None
+
+    true, other = (text.encode().hex() for text in (ORIGIN, ORIGIN[::-1]))
+
+    def renamed(events: Any) -> Any:
+        return [{**one, "data": one["data"].replace(true, other)} for one in events]
+
+    with RpcProxy(url_of(chain)) as proxy, Chain(proxy.url, chain.addresses) as told:
+        proxy.fault = rewritten("eth_getLogs", renamed)
+        assert "another registration" in refused(
+            "registration-false", partial(told.registration_of, log.log_id)
+        )
+
+
+def test_anchors_are_read_in_order_with_their_places(chain: Chain, log: AnchoredLog) -> None:
+    anchored: list[Published] = []
+    for _ in range(2):
+        assert [one.event for one in chain.published_of(log.log_id)] == anchored
+        send(chain, DEPLOYER, log.publish())
+        anchored.append(Published(log.log_id, len(log.entries), log.root))
+        log.append(decode(log.entries[0]))
+    found = list(chain.published_of(log.log_id))
+    assert [one.event for one in found] == anchored
+    assert found[1].time_s == chain.block().time_s
+    assert found[0].block_number < found[1].block_number
+    assert found[0].tx_hash != found[1].tx_hash
+    assert list(chain.published_of(WORD)) == []
 
 
 def test_reads_before_and_after_an_anchor(chain: Chain, log: AnchoredLog) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from types import SimpleNamespace
 
+from orchestrator.chain.abi import Registered
 from orchestrator.chain.deployment import Anchor
 from orchestrator.chain.escrow import MoneyEvents, Payout
 from orchestrator.core.common.errors import TermsError
@@ -36,7 +37,7 @@ from orchestrator.core.world.requests import (
 )
 from orchestrator.core.world.world import World
 from tests.support.http_server import Request as HttpRequest
-from tests.support.receipts import PUBLISHER, PUBLISHER_KEY
+from tests.support.receipts import ORIGIN, PUBLISHER, PUBLISHER_KEY
 from tests.support.terms import DOMAIN, LOG_DOMAIN, PLAIN
 from tests.support.worlds import LEADS, SURFACE, policy, settings, word
 
@@ -108,6 +109,7 @@ class PublicChain:
         )
         self.publisher: str | None = PUBLISHER
         self.replaced: list[str] = []
+        self.origin: str | None = ORIGIN
         # Contracts, and what each of them says is its signature (ERC-1271).
         self.wallets: dict[str, bytes] = {}
         self.forked_at_s: int | None = None
@@ -132,6 +134,11 @@ class PublicChain:
 
     def publisher_of(self, _: bytes) -> str | None:
         return self.publisher
+
+    def registration_of(self, log_id: bytes) -> Registered | None:
+        if self.origin is None:
+            return None
+        return Registered(log_id, PUBLISHER, PUBLISHER, self.origin)
 
     def publishers_replaced(self, _: bytes, since_s: int) -> list[str]:
         assert since_s < 0  # a day before the log's first entry

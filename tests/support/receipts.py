@@ -13,6 +13,7 @@ from tests.support.terms import DOMAIN, LOG_DOMAIN
 from tests.support.worlds import word
 
 PUBLISHER_KEY = b"\5" * 32
+ORIGIN = "growth.example/log"
 PUBLISHER = address_of(PUBLISHER_KEY)
 # The kinds of entries that have receipts.
 KINDS_WITH_RECEIPTS = [kind.name for kind in KINDS.values() if kind.receipt is not None]
@@ -63,7 +64,7 @@ def receipt_of(
         "format": FORMAT,
         "position": places[KINDS[kind].role],
         "log_id": to_hex(word("log")),
-        "origin": "growth.example/log",
+        "origin": ORIGIN,
         "chain_id": 31337,
         "event_log": LOG_DOMAIN.verifying_contract,
         "escrow": DOMAIN.verifying_contract,

@@ -20,7 +20,7 @@ from tests.support.public_log import (
     PublicChain,
     public_records,
 )
-from tests.support.receipts import KINDS_WITH_RECEIPTS, PUBLISHER, receipt_of, without
+from tests.support.receipts import KINDS_WITH_RECEIPTS, ORIGIN, PUBLISHER, receipt_of, without
 from tests.support.terms import OWNER
 from tests.support.worlds import word
 
@@ -46,29 +46,31 @@ def test_without_a_chain_it_says_what_was_not_checked() -> None:
     checked = check_receipt(receipt(), None)
     assert checked.shown[0].startswith(f"5 entries stand in the tree of size {SIZE} with root 0x")
     assert "give --rpc to ask the chain" in checked.on_trust[-1]
-    terms, payout, replay = checked.not_checked
+    terms, settlement, payout, replay = checked.not_checked
     assert terms.startswith(f"what the signed terms of contract {receipt()['contract_id']} give")
+    assert settlement == "that the escrow took the settlement; give --rpc to ask the chain"
     assert payout == "that the escrow has paid; give --rpc to ask the chain"
     assert replay == REPLAY
     unpaid = check_receipt(without(receipt(), "payout"), None).not_checked
-    assert unpaid == [terms, "a payout: the receipt has none", REPLAY]
+    assert unpaid == [terms, settlement, "a payout: the receipt has none", REPLAY]
 
 
 def test_what_the_chain_confirms_is_shown_line_by_line() -> None:
     shown = check_receipt(receipt(), cast(Chain, chain())).shown
-    assert len(shown) == 8
+    assert len(shown) == 9
     assert "touch 7" in shown[1]
     assert PUBLISHER in shown[3]
     assert shown[4].endswith(
         " credit this touch, and pay for the outcome at this amount, and name the verifier of the "
         "settlement, and name the payee of the payout"
     )
-    assert shown[5] == (
+    assert shown[5] == f"the log is registered as {ORIGIN}, by {PUBLISHER}"
+    assert shown[6] == (
         "the escrow has paid: 8000000 units, fee included, were paid to the payee by transaction "
         + to_hex(word("payout"))
     )
-    assert shown[6] == "with this payout the contract had paid what the settlement states"
-    assert shown[7] == f"the escrow took the settlement, entry {SIZE - 2}"
+    assert shown[7] == "with this payout the contract had paid what the settlement states"
+    assert shown[8] == f"the escrow took the settlement, entry {SIZE - 2}"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS_WITH_RECEIPTS if "." not in kind])
@@ -189,6 +191,32 @@ def test_the_signature_of_a_publisher_that_handed_the_log_over_since_is_shown() 
         assert f"the log's publisher of then, {PUBLISHER}" in shown[3]
     with pytest.raises(ProofError, match="publisher of then"):
         check_receipt(receipt(), cast(Chain, other), Pinned(publishers=(OWNER,)))
+
+
+# --- The log --------------------------------------------------------------------------------------
+
+
+def test_a_log_that_the_event_log_does_not_have_is_false_and_not_early() -> None:
+    nowhere = chain()
+    nowhere.publisher, nowhere.anchored = None, 0
+    with pytest.raises(ProofError, match="no such log is registered with the event log") as refused:
+        check_receipt(receipt(), cast(Chain, nowhere))
+    assert refused.value.code == "log-unregistered"
+    assert to_hex(LOG_ID) in refused.value.message
+
+
+def test_the_origin_is_the_one_that_the_log_is_registered_by() -> None:
+    other, silent = chain(), chain()
+    other.origin, silent.origin = "growth.example/other", None
+    with pytest.raises(ProofError, match=f"origin {ORIGIN}, but .* 'growth.example/other'") as told:
+        check_receipt(receipt(), cast(Chain, other))
+    assert told.value.code == "origin-false"
+    checked = check_receipt(receipt(), cast(Chain, silent))
+    assert checked.not_checked == [
+        f"that the log is registered as {ORIGIN}: the node of this test shows no event of it",
+        REPLAY,
+    ]
+    assert not [line for line in checked.shown if "registered" in line]
 
 
 def test_a_checkpoint_that_the_chain_has_not_come_to_is_pending_and_not_false() -> None:
@@ -337,8 +365,7 @@ def test_what_has_no_settlement_and_no_payout_asks_for_no_events() -> None:
     silent.money = cast(MoneyEvents, None)
     bare = without(receipt(), "settlement", "payout")
     assert check_receipt(bare, cast(Chain, silent)).not_checked == [
-        "a settlement: the receipt has none",
-        "a payout: the receipt has none",
+        "what the contract owes and has paid: no statement and no payment is shown",
         REPLAY,
     ]
 
