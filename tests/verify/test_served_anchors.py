@@ -10,16 +10,24 @@ from urllib.request import Request, urlopen
 import pytest
 from eth_abi.abi import decode as abi_decode
 
-from orchestrator.chain.deployment import Chain
+from orchestrator.chain.abi import ChainEvent, Published
+from orchestrator.chain.deployment import Anchor, Chain
+from orchestrator.chain.rpc import Block
 from orchestrator.client.http import Client
-from orchestrator.core.common.errors import DomainError, ProofError
+from orchestrator.core.common.errors import DomainError, PendingError, ProofError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.keccak import keccak, to_checksum_address
 from orchestrator.core.deals.terms import checkpoint_digest, recover
 from orchestrator.core.log.merkle import leaf_hash, verify_run
-from orchestrator.verify.served_anchors import ServedAnchor, check_anchor, served_anchors
+from orchestrator.verify.served_anchors import (
+    LAG_S,
+    CheckedAnchors,
+    ServedAnchor,
+    checked_anchors,
+    served_anchors,
+)
 from tests.support.http_server import serving_json
-from tests.support.market import DONE, FALSE, PLAIN, Market
+from tests.support.market import DONE, FALSE, MISSING, PLAIN, Market
 from tests.support.terms import OWNER
 from tests.support.worlds import word
 
@@ -29,6 +37,7 @@ ANCHORS = [
     ServedAnchor(size, word(f"root {size}"), word(f"transaction {size}"), size, size)
     for size in (3, 7)
 ]
+NEXT = ServedAnchor(9, word("root 9"), word("transaction 9"), 9, 9)
 
 
 def listed(page: Any) -> list[ServedAnchor]:
@@ -51,6 +60,8 @@ def test_anchors_are_read_as_they_are_written() -> None:
         (page_of(*ANCHORS[:1] * 2), "anchors-unordered"),
         ({"anchors": [7], "next": None}, "answer-garbled"),
         ({"anchors": [{"size": 1}], "next": None}, "answer-garbled"),
+        (page_of(NEXT._replace(time_s=-1)), "answer-garbled"),
+        (page_of(NEXT._replace(time_s=1 << 60)), "answer-garbled"),
         ([], "answer-garbled"),
     ],
 )
@@ -60,12 +71,108 @@ def test_a_list_that_is_none_is_refused(page: Any, code: str) -> None:
     assert refused.value.code == code
 
 
-@pytest.mark.parametrize("held", [None, word("another")])
-def test_an_anchor_that_the_chain_does_not_hold_is_false(held: bytes | None) -> None:
-    chain = cast(Chain, SimpleNamespace(root_at=lambda *_: held))
+class AnchoringChain:
+    """A chain that holds these anchors, the last of them in its last final block."""
+
+    node = SimpleNamespace(name="the node of this test")
+
+    def __init__(self, anchors: list[ServedAnchor]) -> None:
+        self.roots = {anchor.size: anchor.root for anchor in anchors}
+        self.events = [
+            ChainEvent(
+                anchor.block_number,
+                b"",
+                anchor.transaction,
+                0,
+                anchor.time_s,
+                Published(word("log"), anchor.size, anchor.root),
+            )
+            for anchor in anchors
+        ]
+        newest = anchors[-1]
+        self.final = Block(newest.block_number, b"", newest.time_s + LAG_S + 1)
+        self.newest = Anchor(newest.size, newest.root, newest.time_s)
+
+    def block(self, tag: object) -> Block:
+        assert tag == "finalized"
+        return self.final
+
+    def checkpoint(self, _: bytes, block: object) -> Anchor:
+        assert block == self.final.number
+        return self.newest
+
+    def published_of(self, _: bytes) -> list[ChainEvent]:
+        return self.events
+
+    def root_at(self, _: bytes, size: int) -> bytes | None:
+        return self.roots.get(size)
+
+
+def checked(chain: AnchoringChain, *anchors: ServedAnchor) -> CheckedAnchors:
+    with serving_json(lambda _: page_of(*anchors)) as url, Client(url) as client:
+        return checked_anchors(client, cast(Chain, chain), word("log"))
+
+
+def test_a_list_of_all_anchors_holds() -> None:
+    assert checked(AnchoringChain(ANCHORS), *ANCHORS) == (ANCHORS, [])
+    # One more is anchored already, and in no final block yet: it may be listed or not.
+    ahead = AnchoringChain([*ANCHORS, NEXT])
+    ahead.final, ahead.newest = AnchoringChain(ANCHORS).final, AnchoringChain(ANCHORS).newest
+    assert checked(ahead, *ANCHORS) == (ANCHORS, [])
+    assert checked(ahead, *ANCHORS, NEXT).anchors == [*ANCHORS, NEXT]
+    empty = AnchoringChain(ANCHORS)
+    empty.events, empty.newest = [], Anchor(0, bytes(32), 0)
+    assert checked(empty) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"root": word("another")}, "anchor-false"),
+        ({"size": 4}, "anchor-false"),
+        ({"transaction": word("another")}, "anchor-place"),
+        ({"block_number": 4}, "anchor-place"),
+        ({"time_s": 1}, "anchor-place"),
+    ],
+)
+def test_an_anchor_that_the_chain_does_not_hold_so_is_false(
+    changes: dict[str, Any], code: str
+) -> None:
     with pytest.raises(ProofError) as refused:
-        check_anchor(chain, word("log"), ANCHORS[0])
-    assert refused.value.code == "anchor-false"
+        checked(AnchoringChain(ANCHORS), ANCHORS[0]._replace(**changes), ANCHORS[1])
+    assert refused.value.code == code
+
+
+@pytest.mark.parametrize("left", [[], [0], [1]])
+def test_a_list_that_leaves_an_anchor_out_is_false(left: list[int]) -> None:
+    listed = [ANCHORS[number] for number in left]
+    with pytest.raises(ProofError, match="leaves out the anchor") as refused:
+        checked(AnchoringChain(ANCHORS), *listed)
+    assert refused.value.code == "anchor-missing"
+    if ANCHORS[1] not in listed:
+        # The newest is missed by the chain's state too, whatever events a node hides.
+        silent = AnchoringChain(ANCHORS)
+        silent.events = []
+        with pytest.raises(ProofError, match="leaves out the anchor of size 7"):
+            checked(silent, *listed)
+
+
+def test_an_anchor_that_has_just_become_final_may_be_listed_later() -> None:
+    chain = AnchoringChain(ANCHORS)
+    chain.final = chain.final._replace(time_s=ANCHORS[1].time_s + LAG_S)
+    with pytest.raises(PendingError, match="does not list yet"):
+        checked(chain, ANCHORS[0])
+    # That excuses the newest alone.
+    with pytest.raises(ProofError, match="leaves out the anchor of size 3"):
+        checked(chain, ANCHORS[1])
+
+
+def test_the_place_of_an_anchor_whose_event_a_node_hides_is_not_checked() -> None:
+    silent = AnchoringChain(ANCHORS)
+    silent.events = silent.events[:1]
+    assert checked(silent, *ANCHORS).not_checked == [
+        "the transaction, block and time of size 7: the node of this test shows no event of it"
+    ]
 
 
 # --- The walk -------------------------------------------------------------------------------------
@@ -256,10 +363,21 @@ def test_the_walk_of_the_page_finds_the_numbers_of_a_receipt(market: Market) -> 
     assert [line for line in shown if line.endswith(f"to the payee by transaction {transaction}")]
     assert len(json.loads(checked.stdout)["not_checked"]) == 1
 
+    for changes, code, said in (
+        ({"event_log": escrow, "escrow": event_log}, MISSING, "the receipt names the event log"),
+        ({"log_id": "0x" + "12" * 32}, FALSE, "no such log is registered with the event log"),
+        ({"origin": "other.example"}, FALSE, f"registered as '{receipt['origin']}'"),
+    ):
+        altered = json.dumps(receipt | changes)
+        done = market._run(["verify", "-", "--rpc", market.sandbox.rpc_url], altered)
+        assert (done.code, done.stdout) == (code, ""), done
+        assert said in done.stderr
+
     where = ("--api", market.sandbox.url, "--rpc", market.sandbox.rpc_url)
     listed = market._run(["anchors", *where, "--log-id", log_id, "--json"], "")
     assert listed.code == DONE, listed
     assert json.loads(listed.stdout)["anchors"] == told
+    assert json.loads(listed.stdout)["not_checked"] == []
     named = to_checksum_address(publisher[-20:])
     assert market._run(["anchors", *where, "--publisher", named], "").code == DONE
     for command in ("anchors", "replay"):

@@ -132,20 +132,18 @@ def anchors(
     """List a log's anchors with their places on chain, each compared with what the chain holds."""
     from orchestrator.client.http import Client
     from orchestrator.verify import comparison
-    from orchestrator.verify.served_anchors import check_anchor, served_anchors
+    from orchestrator.verify.served_anchors import checked_anchors
 
     endpoints = find_endpoints(api, rpc, None)
     told = Progress("anchors checked", progress)
     with Client(endpoints.api) as client:
         chain, log_id, on_trust = comparison.connect(client, endpoints.rpc_url, pinned)
         with chain:
-            found = list(served_anchors(client))
-            for number, anchor in enumerate(found):
-                check_anchor(chain, log_id, anchor)
-                told(number + 1, len(found))
+            found, not_checked = checked_anchors(client, chain, log_id, told)
     if json_out:
         listed = [anchor.to_json() for anchor in found]
-        typer.echo(json.dumps({"anchors": listed, "on_trust": on_trust}))
+        asides = {"on_trust": on_trust, "not_checked": not_checked}
+        typer.echo(json.dumps({"anchors": listed, **asides}))
         return
     for anchor in found:
         _print_lines(
@@ -154,8 +152,9 @@ def anchors(
                 f"  transaction {to_hex(anchor.transaction)} in block {anchor.block_number}",
             ]
         )
-    _console.print(f"the chain holds the roots of all {len(found):,}", style="green")
-    _print_lines(_aside(on_trust))
+    held = f"the chain holds these {len(found):,} anchors, and no other in a final block"
+    _console.print(held, style="green")
+    _print_lines(_aside(on_trust, not_checked))
 
 
 def _read_receipt(path: Path) -> object:
