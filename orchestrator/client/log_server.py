@@ -16,7 +16,7 @@ from orchestrator.core.entries.kinds import decode, kind_of
 from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.log.bundle import MAX_BUNDLE, read_bundle
 from orchestrator.core.log.entry import WORD_BYTES, Entry, described
-from orchestrator.core.log.opening import Record, decode_opening, read_opening
+from orchestrator.core.log.opening import Opening, Record, decode_opening, read_opening
 from orchestrator.core.log.origin import ORIGIN_RULE, is_origin
 from orchestrator.core.surface import policy as policies
 from orchestrator.core.surface import surface_settings
@@ -171,10 +171,10 @@ def record_of_bundled(item: PublicEntry, position: int) -> Record:
         entry = decode(item.data)
     except EntryError as error:
         raise ReplayError(error.code, f"entry {position}: {error.message}") from None
-    opening = kind_of(entry).opening
-    # As in `record_of`: an opening that the kind does not have proves nothing.
-    if not item.opening or opening is None:
+    # One that the kind needs and the server withholds is the replay's to miss.
+    if not item.opening:
         return Record(entry)
+    opening = _opened(entry, position)
     try:
         return Record(entry, decode_opening(opening, item.opening))
     except EntryError:
@@ -187,15 +187,25 @@ def record_of(served: ServedEntry, position: int) -> Record:
         entry = decode(served.data)
     except EntryError as error:
         raise ReplayError(error.code, f"entry {position}: {error.message}") from None
-    opening = kind_of(entry).opening
-    # An opening that the entry's kind does not have proves nothing, and is passed over. One that
-    # the kind needs and the server withholds is the replay's to miss.
-    if served.opening is None or opening is None:
+    if served.opening is None:
         return Record(entry)
+    opening = _opened(entry, position)
     try:
         return Record(entry, read_opening(opening, served.opening))
     except SHAPE_ERRORS:
         raise _no_opening(position, entry) from None
+
+
+def _opened(entry: Entry, position: int) -> type[Opening]:
+    """Return the sort of opening that an entry has. Raises ReplayError for an entry without."""
+    opening = kind_of(entry).opening
+    if opening is None:
+        raise ReplayError(
+            "opening-false",
+            f"entry {position} is {described(entry)}, which has no opening, and the server gives "
+            f"one",
+        )
+    return opening
 
 
 def _no_opening(position: int, entry: Entry) -> ReplayError:

@@ -4,9 +4,11 @@ A receipt, or a server, names its own chain, contracts and log. Compared with no
 only that its author is consistent: so each fact that is not pinned is said to be taken on trust.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from orchestrator.core.common.document import name_twice
 from orchestrator.core.common.errors import InputError, ProofError
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.common.keccak import is_checksum_address
@@ -94,11 +96,13 @@ class Pinned(NamedTuple):
         return other._replace(**known)
 
 
-def read_pinned(document: object) -> Pinned:
-    """Return the facts in the document of a trust file.
+def read_pinned(text: str) -> Pinned:
+    """Return the facts in the text of a trust file.
 
-    Raises InputError `trust-malformed` that names the member which is unknown or garbled.
+    Raises InputError `trust-malformed` that names the member which is unknown, garbled or there
+    twice; ValueError for what is no JSON, RecursionError for what is too deep.
     """
+    document = json.loads(text, object_pairs_hook=_unique)
     if not isinstance(document, dict):
         raise InputError("trust-malformed", "a trust file is one JSON object")
     unknown = sorted(document.keys() - set(Pinned._fields))
@@ -110,6 +114,14 @@ def read_pinned(document: object) -> Pinned:
         )
     known: dict[str, Any] = {name: _READERS[name](name, one) for name, one in document.items()}
     return Pinned(**known)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return the object of these members. Raises InputError for one that stands twice."""
+    twice = name_twice(pairs)
+    if twice is not None:
+        raise InputError("trust-malformed", f"{twice!r:.60} stands twice; keep one of them")
+    return dict(pairs)
 
 
 def _whole(name: str, value: object) -> int:

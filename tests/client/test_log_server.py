@@ -7,7 +7,9 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import (
+    ServedEntry,
     find_surface,
+    record_of,
     served_bundle,
     served_deployment,
     served_origin,
@@ -123,11 +125,19 @@ def test_a_replay_misses_an_opening_that_is_withheld() -> None:
     assert replay(RECORDS, documents).size == len(RECORDS)
 
 
-def test_an_opening_that_the_kind_does_not_have_is_passed_over() -> None:
+def test_an_opening_that_the_kind_does_not_have_is_false() -> None:
     served = bundled(RECORDS)
     served[0] = (served[0][0], bytes(32))
-    with serving_json(log_of(served)) as url, Client(url) as client:
-        assert list(served_records(client, 0, 1)) == RECORDS[:1]
+    with (
+        serving_json(log_of(served)) as url,
+        Client(url) as client,
+        pytest.raises(ReplayError, match=r"entry 0 is genesis.* has no opening") as refused,
+    ):
+        list(served_records(client, 0, 1))
+    assert refused.value.code == "opening-false"
+    with pytest.raises(ReplayError, match="has no opening"):
+        record_of(ServedEntry(served[0][0], {"key": "0x"}), 0)
+    assert record_of(ServedEntry(served[0][0], None), 0) == RECORDS[0]
 
 
 def test_a_failure_ahead_is_told_where_it_is_needed() -> None:

@@ -1,5 +1,6 @@
 """Pinned facts are compared, and those that are not pinned are said to be taken on trust."""
 
+import json
 from typing import Any
 
 import pytest
@@ -62,8 +63,8 @@ def test_a_publisher_is_compared_where_any_is_pinned() -> None:
 
 
 def test_a_trust_file_gives_all_of_them() -> None:
-    assert read_pinned(DOCUMENT) == PINNED
-    assert read_pinned({}) == Pinned()
+    assert read_pinned(json.dumps(DOCUMENT)) == PINNED
+    assert read_pinned("{}") == Pinned()
     assert Pinned(chain_id=5).completed(PINNED) == PINNED._replace(chain_id=5)
 
 
@@ -91,11 +92,19 @@ def test_a_trust_file_gives_all_of_them() -> None:
 )
 def test_a_garbled_trust_file_is_refused_by_its_member(name: str, value: object) -> None:
     with pytest.raises(InputError) as refused:
-        read_pinned({**DOCUMENT, name: value})
+        read_pinned(json.dumps({**DOCUMENT, name: value}))
     assert refused.value.code == "trust-malformed"
     assert name in refused.value.message
 
 
+@pytest.mark.parametrize("name", DOCUMENT)
+def test_a_member_that_stands_twice_is_refused(name: str) -> None:
+    value = json.dumps(DOCUMENT[name])
+    with pytest.raises(InputError, match=f"'{name}' stands twice") as refused:
+        read_pinned(f'{{"{name}": {value}, "{name}": {value}}}')
+    assert refused.value.code == "trust-malformed"
+
+
 def test_a_trust_file_is_one_object() -> None:
     with pytest.raises(InputError, match="one JSON object"):
-        read_pinned([])
+        read_pinned("[]")

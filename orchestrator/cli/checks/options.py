@@ -1,6 +1,5 @@
 """The options by which a reader says what it knows of a deployment, and who wants progress."""
 
-import json
 from collections.abc import Callable
 from functools import wraps
 from inspect import signature
@@ -71,7 +70,7 @@ def read_options(
 
 def _read_file(path: Path) -> Pinned:
     try:
-        return read_pinned(json.loads(read_text(path)))
+        return read_pinned(read_text(path))
     except (ValueError, RecursionError):
         raise InputError("trust-malformed", f"{path}: is not readable as JSON") from None
     except InputError as error:

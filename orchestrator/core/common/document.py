@@ -42,6 +42,16 @@ def read_list(value: object, where: str, most: int) -> Sequence[object]:
     return value
 
 
+def name_twice(pairs: Sequence[tuple[str, object]]) -> str | None:
+    """Return the first name that stands twice among the members of a JSON object; None for none."""
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
 def check_keys(
     table: Mapping[str, object], required: set[str], optional: set[str], where: str
 ) -> None:

@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, cast
 
+from orchestrator.core.common.document import name_twice
 from orchestrator.core.common.errors import EntryError, ProofError, TermsError
 from orchestrator.core.common.keccak import to_checksum_address
 from orchestrator.core.deals.terms import Domain, Terms, checkpoint_digest, recover
@@ -111,12 +112,10 @@ def read_text(text: str) -> object:
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Return the object of these members. Raises ProofError for one that stands twice."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+    twice = name_twice(pairs)
+    if twice is not None:
         raise ProofError("receipt-twice", f"the member {twice!r:.60} stands twice in one object")
-    return found
+    return dict(pairs)
 
 
 def parse(document: object) -> Receipt:

@@ -103,7 +103,7 @@ def test_options_win_over_the_trust_file(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"chain": 1}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"chain": 1}', '{"chain_id": 1, "chain_id": 1}'])
 def test_a_file_that_is_none_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
     trust = tmp_path / "trust.json"
     trust.write_text(text)
