@@ -2,14 +2,22 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from hashlib import sha256
 from itertools import starmap
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from orchestrator.client.http import Client
-from orchestrator.core.common.errors import EntryError, InputError, ReplayError, ServerError
+from orchestrator.core.common.document import Document, canonical_json
+from orchestrator.core.common.errors import (
+    DocumentError,
+    EntryError,
+    InputError,
+    ReplayError,
+    ServerError,
+)
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.deals.site import Addresses
 from orchestrator.core.entries.kinds import decode, kind_of
@@ -29,6 +37,7 @@ SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, OverflowErro
 _ID = re.compile(r"0x[0-9a-f]{64}")
 # The most names that are told to who has named a surface wrongly.
 _TOLD_NAMES = 20
+D = TypeVar("D", bound=Document)
 
 
 class LogSource(Protocol):
@@ -110,10 +119,7 @@ def served_policy(client: LogSource, hash_: bytes) -> Policy:
     answer = client.get(f"/v1/policies/{to_hex(hash_)}")
     with reading(client, f"what policy {to_hex(hash_)} is"):
         document = answer["document"]
-    policy = policies.parse(document)
-    if policy.hash != hash_:
-        raise ReplayError("policy-false", f"the server gives another policy for {to_hex(hash_)}")
-    return policy
+    return _published(policies.parse, document, hash_, "policy")
 
 
 def served_settings(client: LogSource, hash_: bytes) -> SurfaceSettings:
@@ -121,10 +127,33 @@ def served_settings(client: LogSource, hash_: bytes) -> SurfaceSettings:
     answer = client.get(f"/v1/settings/{to_hex(hash_)}")
     with reading(client, f"what settings {to_hex(hash_)} are"):
         document = answer["document"]
-    settings = surface_settings.parse_settings(document)
-    if settings.hash != hash_:
-        raise ReplayError("settings-false", f"the server gives others for {to_hex(hash_)}")
-    return settings
+    return _published(surface_settings.parse_settings, document, hash_, "settings")
+
+
+def _published(parse: Callable[[object], D], document: object, hash_: bytes, what: str) -> D:
+    """Return a document that was published under this hash.
+
+    Raises ReplayError for another one, whatever else is wrong with it, and DocumentError for one
+    that has the hash, and was published by rules that this program does not have.
+    """
+    try:
+        found = parse(document)
+    except DocumentError:
+        if _has_hash(document, hash_):
+            raise
+    else:
+        if found.hash == hash_:
+            return found
+    raise ReplayError(
+        f"{what}-false", f"the server gives another document for {what} {to_hex(hash_)}"
+    )
+
+
+def _has_hash(document: object, hash_: bytes) -> bool:
+    try:
+        return sha256(canonical_json(document)).digest() == hash_
+    except ValueError:
+        return False
 
 
 def served_bundle(client: LogSource, start: int, limit: int) -> list[PublicEntry]:

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -15,8 +17,16 @@ from orchestrator.client.log_server import (
     served_origin,
     served_policy,
     served_records,
+    served_settings,
 )
-from orchestrator.core.common.errors import DomainError, InputError, ReplayError, ServerError
+from orchestrator.core.common.document import canonical_json
+from orchestrator.core.common.errors import (
+    DocumentError,
+    DomainError,
+    InputError,
+    ReplayError,
+    ServerError,
+)
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.deals.site import Addresses
 from orchestrator.core.decisions.decide import decide
@@ -31,9 +41,9 @@ from tests.support.http_server import Refusal, Request, serving_json
 from tests.support.origins import NO_ORIGINS
 from tests.support.public_log import bundled
 from tests.support.terms import ESCROW, FEES, LOG
-from tests.support.worlds import LEADS, OPERATORS, SURFACE, begin, policy, word
+from tests.support.worlds import LEADS, OPERATORS, SURFACE, begin, policy, settings, word
 
-POLICY = policy()
+POLICY, SETTINGS = policy(), settings()
 LOG_DOCUMENT = {
     "chain_id": 31337,
     "event_log": LOG.lower(),
@@ -155,13 +165,39 @@ def test_a_failure_ahead_is_told_where_it_is_needed() -> None:
             next(records)
 
 
-def test_a_policy_must_have_the_hash_that_it_was_asked_by() -> None:
-    document = json.loads(json.dumps(POLICY.document()))
+Reader = Callable[[Client, bytes], Any]
+
+
+@pytest.mark.parametrize(
+    ("read", "published"), [(served_policy, POLICY), (served_settings, SETTINGS)]
+)
+def test_a_document_must_have_the_hash_that_it_was_asked_by(read: Reader, published: Any) -> None:
+    document = json.loads(json.dumps(published.document()))
+    what = "policy" if published is POLICY else "settings"
     with serving_json(lambda _: {"document": document}) as url, Client(url) as client:
-        assert served_policy(client, POLICY.hash) == POLICY
-        with pytest.raises(ReplayError) as refused:
-            served_policy(client, word("another"))
-    assert refused.value.code == "policy-false"
+        assert read(client, published.hash) == published
+        # One that is altered is another, be it a document of this sort or none.
+        for name, value in (("x", 1), (next(iter(document)), None), (next(iter(document)), [])):
+            kept = dict(document)
+            document[name] = value
+            with pytest.raises(ReplayError, match=f"gives another document for {what} 0x") as told:
+                read(client, published.hash)
+            assert told.value.code == f"{what}-false"
+            document.clear()
+            document.update(kept)
+        with pytest.raises(ReplayError, match=to_hex(word("another"))):
+            read(client, word("another"))
+
+
+def test_a_document_by_rules_that_are_not_known_here_is_not_called_another() -> None:
+    document = SETTINGS.document() | {"x": 1}
+    hash_ = sha256(canonical_json(document)).digest()
+    with (
+        serving_json(lambda _: {"document": document}) as url,
+        Client(url) as client,
+        pytest.raises(DocumentError, match="unknown key 'x'"),
+    ):
+        served_settings(client, hash_)
 
 
 def test_the_deployment_is_read_without_the_servers_first_block() -> None:

@@ -20,7 +20,7 @@ from orchestrator.core.common.units import MAX_AHEAD_MS, format_ms
 from orchestrator.core.decisions.decide import decide
 from orchestrator.core.entries.kinds import Clock, Kind, kind_of
 from orchestrator.core.entries.replay_rules import Documents
-from orchestrator.core.log.entry import described
+from orchestrator.core.log.entry import Entry, described
 from orchestrator.core.log.opening import Record, ReportedTouchOpening, receipt_ms
 from orchestrator.core.world.world import World
 
@@ -238,5 +238,19 @@ def _consequences(
             raise
         raise ReplayError(
             "entry-impossible",
-            f"entry {position} is {described(entry)}, which cannot be: {error}",
+            f"entry {position} is {described(entry)}, which cannot be: {_impossible(entry, error)}",
         ) from None
+
+
+def _impossible(entry: Entry, error: DomainError | LookupError) -> str:
+    """Return what an entry lacks before it, by the error in which its judgement has ended."""
+    if isinstance(error, DomainError):
+        return error.message
+    missing = error.args[0] if isinstance(error, KeyError) else None
+    if not isinstance(missing, bytes):
+        return "what it refers to is not in the log before it"
+    if missing == entry.surface:
+        return f"surface 0x{missing.hex()} has no policy"
+    if missing == entry.subject and kind_of(entry).words.subject == "lead":
+        return f"lead 0x{missing.hex()} is not registered"
+    return f"the log before it has no 0x{missing.hex()}"

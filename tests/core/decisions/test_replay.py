@@ -165,6 +165,39 @@ def test_an_entry_left_out_or_doubled_is_found(position: int) -> None:
             replay(twice, documents_of(WORLD))
 
 
+@pytest.mark.parametrize("position", range(len(RECORDS)))
+def test_what_an_entry_lacks_before_it_is_told_in_words(position: int) -> None:
+    """Left out, moved behind the next, or about what no one knows: no error of the language."""
+    record, after = RECORDS[position], RECORDS[position + 1 : position + 2]
+    told = []
+    for changed in (
+        [],
+        [*after, record],
+        [record._replace(entry=record.entry._replace(surface=word("elsewhere")))],
+        [record._replace(entry=record.entry._replace(subject=word("something")))],
+    ):
+        rest = RECORDS[position + (2 if len(changed) > 1 else 1) :]
+        try:
+            replay([*RECORDS[:position], *changed, *rest], documents_of(WORLD))
+        except ReplayError as error:
+            told.append(error.message)
+    assert told or RECORDS[position].entry.kind in ("operator.registered", "settlement")
+    assert not [line for line in told if "b'" in line or 'b"' in line]
+
+
+def test_a_lead_or_a_surface_that_no_entry_has_begun_is_named() -> None:
+    position = next(n for n, one in enumerate(RECORDS) if one.entry.kind == "lead.refused")
+    record = RECORDS[position]
+    nobody = word("nobody")
+    for false, said in (
+        (record.entry._replace(subject=nobody), f"lead 0x{nobody.hex()} is not registered"),
+        (record.entry._replace(surface=nobody), f"surface 0x{nobody.hex()} has no policy"),
+    ):
+        with pytest.raises(ReplayError) as refused:
+            replay([*RECORDS[:position], record._replace(entry=false)], documents_of(WORLD))
+        assert refused.value.message.endswith(f"which cannot be: {said}")
+
+
 def test_a_false_opening_is_found() -> None:
     for position, (entry, opening) in enumerate(RECORDS):
         if opening is None:
