@@ -125,7 +125,9 @@ def _why_entry(source: Source, position: int) -> Reason:
             return why_contract(source, entry.subject)
         case Topic.LEVEL:
             return why_level(source, entry.surface, entry.subject)
-    raise WhyError("no-answer", f"entry {position} is a {entry.kind}, of which nothing is asked")
+    raise WhyError(
+        "no-answer", f"entry {position} is of kind {entry.kind}, of which nothing is asked"
+    )
 
 
 def _why_word(source: Source, word: bytes) -> Reason:

@@ -44,6 +44,7 @@ from orchestrator.core.world.purchase import taken_units
 
 FORMAT = "tallystick-receipt-1"
 MAX_PATH = 40
+MAX_NUMBER = 2**63 - 1
 # The members of each object, in the order in which they are written.
 MEMBERS = (
     *("format", "position", "log_id", "origin", "chain_id", "event_log", "escrow", "contract_id"),
@@ -96,7 +97,13 @@ def read_text(text: str) -> object:
     Raises ProofError for a member that stands twice, and for another spelling of a text or a
     number; ValueError for what is no JSON, RecursionError for what is too deep.
     """
-    document = json.loads(text, object_pairs_hook=_unique)
+    document = json.loads(
+        text,
+        object_pairs_hook=_unique,
+        parse_int=_plain_number,
+        parse_float=_plain_number,
+        parse_constant=_plain_number,
+    )
     found = _TEXT_OR_SPACE.sub(lambda match: match[1] or "", text)
     written = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
     if found != written:
@@ -108,6 +115,22 @@ def read_text(text: str) -> object:
             f"{found[at : at + 20]!r} must be {written[at : at + 20]!r}",
         )
     return document
+
+
+def _plain_number(text: str) -> int:
+    """Return the number of these letters. Raises ProofError for any other than plain digits."""
+    if not text.isdecimal():
+        raise ProofError(
+            "receipt-spelling",
+            f"the receipt has the number {text:.60}; its numbers are plain digits, as in 31337",
+        )
+    if len(text) > len(str(MAX_NUMBER)):
+        raise ProofError(
+            "receipt-malformed",
+            f"the receipt has a number of {len(text)} digits, which is too long; numbers are from "
+            f"0 to {MAX_NUMBER}",
+        )
+    return int(text)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -349,7 +372,7 @@ def _opening(value: object, role: str, opened: type[Opening] | None) -> Opening 
     if opened is None:
         if value is None:
             return None
-        raise ProofError("receipt-opening", f"a {role} has no opening")
+        raise ProofError("receipt-opening", f"the {role} has an opening, and its kind has none")
     if value is None:
         raise ProofError(
             "receipt-opening", f"the opening of the {role} is missing; a receipt always has it"
@@ -379,8 +402,13 @@ def _by_role(
         item = _table(each, f"{what}[{number}]")
         _check_members(item, members, f"{what}[{number}]")
         role = item["role"]
-        if not isinstance(role, str) or role not in ROLES or role in found:
-            raise ProofError("receipt-role", f"role {role!r:.60} is unknown or stands twice")
+        if not isinstance(role, str) or role not in ROLES:
+            raise ProofError(
+                "receipt-role",
+                f"{what}[{number}] has the role {role!r:.60}; roles are {', '.join(ROLES)}",
+            )
+        if role in found:
+            raise ProofError("receipt-role", f"the role {role!r} stands twice in {what}")
         found[role] = item
     return found
 
@@ -400,8 +428,8 @@ def _subject(entries: Mapping[str, Proven], pending: Mapping[str, int], position
     if kind.receipt is None:
         raise ProofError(
             "receipt-position",
-            f"the entry at the receipt's position, {position}, is a {kind.name}, of which there "
-            f"are no receipts",
+            f"the entry at the receipt's position, {position}, is of kind {kind.name}, of which "
+            f"there are no receipts",
         )
     always, others = kind.receipt
     for wanted in always:
@@ -474,8 +502,11 @@ def _table(value: object, what: str) -> Mapping[str, object]:
 
 def _whole(table: Mapping[str, object], name: str) -> int:
     value = table.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise ProofError("receipt-malformed", f"{name} must be a whole number, not {value!r:.60}")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_NUMBER:
+        raise ProofError(
+            "receipt-malformed",
+            f"{name} must be a whole number from 0 to {MAX_NUMBER}, not {value!r:.60}",
+        )
     return value
 
 

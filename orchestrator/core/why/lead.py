@@ -221,7 +221,9 @@ def why_step(source: Source, position: int) -> Reason:
     placed = entry_at(source, position)
     entry = placed.entry
     if kind_of(entry).topic is not Topic.STEP:
-        raise WhyError("not-a-step", f"entry {position} is a {entry.kind}, and no step of a lead")
+        raise WhyError(
+            "not-a-step", f"entry {position} is of kind {entry.kind}, and no step of a lead"
+        )
     story = read_story(source, entry.surface, entry.subject)
     step = _step(story, placed)
     return step._replace(parts=(*step.parts, *cut_warnings(story)))

@@ -28,7 +28,9 @@ def why_outcome(source: Source, position: int) -> Reason:
         placed = entry_at(source, unpack_reversal(placed.entry.payload).outcome)
     entry = placed.entry
     if entry.kind not in OUTCOME_KINDS:
-        raise WhyError("not-an-outcome", f"entry {position} is a {entry.kind}, and no outcome")
+        raise WhyError(
+            "not-an-outcome", f"entry {position} is of kind {entry.kind}, and no outcome"
+        )
     contract = known_contract(source, entry.actor)
     story = read_story(source, entry.surface, entry.subject)
     parts = [*_ground(source, contract, placed), *_rivals(story, placed)]

@@ -38,7 +38,7 @@ def why_touch(source: Source, position: int) -> Reason:
     placed = entry_at(source, position)
     entry = placed.entry
     if kind_of(entry).topic is not Topic.TOUCH:
-        raise WhyError("not-a-touch", f"entry {position} is a {entry.kind}, and no touch")
+        raise WhyError("not-a-touch", f"entry {position} is of kind {entry.kind}, and no touch")
     story = read_story(source, entry.surface, entry.subject)
     if story.is_cut and position > story.entries[-1].position:
         raise WhyError(
@@ -234,7 +234,8 @@ def why_action(source: Source, position: int) -> Reason:
     placed = entry_at(source, position)
     if kind_of(placed.entry).topic is not Topic.ACTION:
         raise WhyError(
-            "not-an-action", f"entry {position} is a {placed.entry.kind}, and no requested action"
+            "not-an-action",
+            f"entry {position} is of kind {placed.entry.kind}, and no requested action",
         )
     if isinstance(placed.record.opening, AnswerOpening):
         placed = entry_at(source, placed.entry.value)

@@ -169,7 +169,46 @@ def test_another_spelling_of_the_same_is_refused(code: str, old: str, new: str) 
     assert refused.value.code == code
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1", '{"a": NaN', "{'a': 1}"])
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        ("31337.00", "receipt-spelling", "has the number 31337.00; its numbers are plain digits"),
+        ("3.1337e4", "receipt-spelling", "has the number 3.1337e4; its numbers are plain digits"),
+        ("-31337", "receipt-spelling", "has the number -31337; its numbers are plain digits"),
+        ("-0", "receipt-spelling", "its numbers are plain digits"),
+        ("NaN", "receipt-spelling", "has the number NaN; its numbers are plain digits"),
+        ("-Infinity", "receipt-spelling", "its numbers are plain digits"),
+        ("1" * 20, "receipt-malformed", "a number of 20 digits, which is too long; .* from 0 to 9"),
+        ("1" * 5000, "receipt-malformed", "a number of 5000 digits, which is too long"),
+        (
+            "9" * 19,
+            "receipt-malformed",
+            r"chain_id must be .* from 0 to 9223372036854775807, not 9",
+        ),
+    ],
+)
+def test_numbers_are_plain_digits_within_bounds(number: str, code: str, said: str) -> None:
+    text = text_of_receipt().replace('"chain_id": 31337', f'"chain_id": {number}')
+    with pytest.raises(ProofError, match=said) as refused:
+        parse(read_text(text))
+    assert refused.value.code == code
+
+
+def test_a_role_that_is_none_and_one_that_stands_twice_are_told_apart() -> None:
+    document = receipt()
+    first, second = document["entries"][:2]
+    witness = {**document, "entries": [first, {**second, "role": "witness"}]}
+    twice = {**document, "entries": [first, {**second, "role": first["role"]}]}
+    for false, said in (
+        (witness, r"entries\[1\] has the role 'witness'; roles are touch, "),
+        (twice, f"the role '{first['role']}' stands twice in entries"),
+    ):
+        with pytest.raises(ProofError, match=said) as refused:
+            parse(false)
+        assert refused.value.code == "receipt-role"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1", '{"a": 01}', "{'a': 1}"])
 def test_what_is_no_json_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_text(text)
