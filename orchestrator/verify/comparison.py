@@ -33,10 +33,10 @@ from orchestrator.core.surface.trust import Standing
 from orchestrator.core.world.world import World
 from orchestrator.verify.log_replay import LogReplay, Told, say_nothing
 from orchestrator.verify.pinned import Named, Pinned
+from orchestrator.verify.publisher.registration import find_registrant
+from orchestrator.verify.publisher.signer import signer_of
 from orchestrator.verify.receipt_check import NOTHING_PINNED, checked_chain
 from orchestrator.verify.recount import ToldDispute, Totals, recount
-from orchestrator.verify.registration import find_registrant
-from orchestrator.verify.signer import signer_of
 
 # The most entries that a server may show beyond the last anchor: nothing on chain bounds those, and
 # a server could make them up without end.

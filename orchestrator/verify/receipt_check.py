@@ -15,8 +15,8 @@ from orchestrator.core.entries.kinds import kind_of
 from orchestrator.core.entries.receipt import Proven, Receipt
 from orchestrator.core.log.entry import unpack_settlement
 from orchestrator.verify.pinned import Named, Pinned
-from orchestrator.verify.registration import find_registrant
-from orchestrator.verify.signer import Signer, signer_of
+from orchestrator.verify.publisher.registration import find_registrant
+from orchestrator.verify.publisher.signer import Signer, signer_of
 
 NOTHING_PINNED = Pinned()
 # What a chain says of contracts that are none of ours, or not of one deployment.

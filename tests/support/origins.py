@@ -1,4 +1,4 @@
-"""What is no origin of a log, or would not show as it is written."""
+"""Values that are no origin of a log, and would mostly show otherwise than they are written."""
 
 NO_ORIGINS: list[object] = [
     *("", "x" * 256, None, 7),

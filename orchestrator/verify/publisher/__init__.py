@@ -1,0 +1,1 @@
+"""The log as the chain knows it: who has registered it, and who signs for it."""
