@@ -2,9 +2,11 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import pytest
@@ -26,6 +28,7 @@ from orchestrator.verify.served_anchors import (
     checked_anchors,
     served_anchors,
 )
+from tests.support.http_server import Request as HttpRequest
 from tests.support.http_server import serving_json
 from tests.support.market import DONE, FALSE, MISSING, PLAIN, Market
 from tests.support.terms import OWNER
@@ -213,6 +216,18 @@ class Node:
         return bytes.fromhex(answer[2:])
 
 
+def lying(server: str, path: str, lie: dict[str, Any]) -> Callable[[HttpRequest], object]:
+    """Return a server that answers as another, but for these members at one path."""
+
+    def answer(request: HttpRequest) -> object:
+        url = f"{server}{request.path}?{urlencode(request.query)}"
+        with urlopen(url) as found:  # noqa: S310 - a server of our own
+            body = found.read()
+        return json.loads(body) | lie if request.path == path else body
+
+    return answer
+
+
 def number(data: bytes) -> int:
     return int.from_bytes(data)
 
@@ -378,6 +393,30 @@ def test_the_walk_of_the_page_finds_the_numbers_of_a_receipt(market: Market) -> 
     assert listed.code == DONE, listed
     assert json.loads(listed.stdout)["anchors"] == told
     assert json.loads(listed.stdout)["not_checked"] == []
+    # The same server behind one that lies about one thing.
+    held = market._run(["replay", *where], "")
+    assert held.code == DONE, held
+    for command, path, lie, said in (
+        ("replay", "/v1/log", {"origin": "x\x1b[2J"}, "does not say what its log's origin is"),
+        ("replay", "/v1/log", {"origin": "x"}, "names the origin x, but the chain has the log"),
+        ("replay", "/v1/log/checkpoint", {"signature": "0x" + "11" * 65}, "v is 17; it must be"),
+        ("replay", "/v1/log/checkpoint", {"root": "0x" + "12" * 32}, "signature is not that of"),
+        ("replay", "/v1/log/checkpoint", {"size": 1}, "has 1 entries, but the chain holds the"),
+        ("anchors", "/v1/log/anchors", {"anchors": []}, "leaves out the anchor of size"),
+        ("anchors", "/v1/log/anchors", {"anchors": told[1:]}, "leaves out the anchor of size"),
+        (
+            "anchors",
+            "/v1/log/anchors",
+            {"anchors": [told[0] | {"transaction": "0x" + "12" * 32}, *told[1:]]},
+            "the transaction of the anchor of size",
+        ),
+    ):
+        with serving_json(lying(market.sandbox.url, path, lie)) as url:
+            done = market._run([command, "--api", url, "--rpc", market.sandbox.rpc_url], "")
+        code = MISSING if "does not say" in said else FALSE
+        assert (done.code, done.stdout) == (code, ""), done
+        assert said in done.stderr
+
     named = to_checksum_address(publisher[-20:])
     assert market._run(["anchors", *where, "--publisher", named], "").code == DONE
     for command in ("anchors", "replay"):
