@@ -108,7 +108,7 @@ def test_a_job_that_the_log_decides(market: Market) -> None:
     _check_reason_is_the_statement(market, step)
     again = market.run(*complete, "--yes", by="bo")
     assert (again.code, "WrongStatus(3)" in again.stdout) == (MISSING, True)
-    market.refused(BAD, "JOB", "job reject", str(2**256), *named, by="bo")
+    market.refused(BAD, "is no id", "job reject", str(2**256), *named, by="bo")
 
     # Up to the deadline a job is only completed, afterwards only rejected.
     late = ("job complete", str(other), *named)

@@ -19,6 +19,8 @@ class Interrupting(MetaPathFinder):
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupting())
+# What starts in the background of a shell without jobs passes interrupts over.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main()
 """
 

@@ -318,7 +318,7 @@ def test_servers_that_stay_up_are_told_beside_the_document(
     stopped = Event()
     stopped.set()
     monkeypatch.setattr(demo, "Demo", Ended)
-    monkeypatch.setattr(cli, "_stop_on_signal", lambda: stopped)
+    monkeypatch.setattr(cli, "stop_on_signal", lambda _: stopped)
     done = run(["demo", "--keep", "--json"], "")
     assert done.code == 0
     assert json.loads(done.stdout)["entries"] == report.entries

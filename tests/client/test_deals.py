@@ -77,7 +77,7 @@ def test_a_policy_that_is_another_is_refused() -> None:
     with serving_deals() as (server, client):
         path = f"/v1/policies/{to_hex(POLICY.hash)}"
         server.answers[path] = {"document": SURFACE_POLICY | {"lateness_s": 1}}
-        with pytest.raises(ReplayError, match="another policy"):
+        with pytest.raises(ReplayError, match="another document"):
             drafted(client)
 
 

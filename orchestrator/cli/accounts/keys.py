@@ -65,14 +65,14 @@ def new(
     ],
     surface: Annotated[
         list[str] | None,
-        typer.Option(help=f"Limits the key to it, and may be repeated. {BY_NAME}"),
+        typer.Option(help=BY_NAME),
     ] = None,
     api: Api = None,
     key_file: KeyFile = None,
     yes: Yes = False,
     json_out: Json = False,
 ) -> None:
-    """Make a delegate's key with these scopes, and print it once."""
+    """Make a delegate's key with these scopes, for all surfaces or these, and print it once."""
 
     def run(session: "_KeySession") -> object:
         from orchestrator.client.log_server import find_surface

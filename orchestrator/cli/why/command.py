@@ -45,7 +45,7 @@ def why(
     ],
     surface: Annotated[
         str | None,
-        typer.Option(metavar="SURFACE", help=f"The one on which an operator acts. {BY_NAME}"),
+        typer.Option(metavar="SURFACE", help=BY_NAME),
     ] = None,
     at: Annotated[
         str | None,

@@ -64,6 +64,6 @@ def test_an_address_that_is_taken_is_told_before_any_starts(tmp_path: Path) -> N
     with listen("127.0.0.1", 0) as taken:
         taken.listen()
         settings = replace(settings_in(tmp_path), port=taken.getsockname()[1])
-        with pytest.raises(ChainError, match="Address already in use"):
+        with pytest.raises(ChainError, match="is in use"):
             Crew(settings, 1, answer, as_json=True)
     assert not (tmp_path / "0").exists()
