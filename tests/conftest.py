@@ -30,6 +30,7 @@ LONGEST = (
     "log/test_fsck.py",
     "log/sequencing/test_sequencer_faults.py",
     "runtime/recovery",
+    "cli/test_main_database.py",
     "test_examples.py",
     "test_rights.py",
     "actions",

@@ -167,6 +167,7 @@ def test_an_agent_over_http_is_paid(http_agent: subprocess.Popen[str]) -> None:
     assert (receipt.split()[1], why.split()[1]) == ("receipt", "why")
 
 
+@deep_only
 def test_an_owner_goes_from_nothing_to_a_payout_by_its_page(sandbox: Box, tmp_path: Path) -> None:
     page = (ROOT / "docs/owner.md").read_text()
     environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
