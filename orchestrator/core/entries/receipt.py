@@ -197,6 +197,13 @@ def check(receipt: Receipt) -> None:
                 f"{error.message}",
             ) from None
         _check_opening(role, proven)
+    try:
+        _check_story(receipt)
+    except EntryError as error:
+        raise ProofError(error.code, f"a payload in the receipt is none: {error.message}") from None
+
+
+def _check_story(receipt: Receipt) -> None:
     if "outcome" in receipt.entries:
         _check_outcome(receipt)
     if "reversal" in receipt.entries:
@@ -293,8 +300,14 @@ def _check_outcome(receipt: Receipt) -> None:
         _same("outcome", "touch's position", facts.touch, touch.position)
         _same("touch", "lead", touch.entry.subject, outcome.entry.subject)
         _same("touch", "surface", touch.entry.surface, outcome.entry.surface)
-    if not facts.touch < facts.transition < outcome.position:
+    if not facts.touch < facts.transition:
         raise ProofError("receipt-order", "the touch does not come before the transition")
+    if outcome.position != facts.transition + 1:
+        raise ProofError(
+            "receipt-order",
+            f"the outcome, entry {outcome.position}, does not stand directly behind its "
+            f"transition, entry {facts.transition}",
+        )
 
 
 def _check_reversal(receipt: Receipt) -> None:

@@ -518,3 +518,25 @@ def test_a_settlement_after_the_payout_is_not_what_was_paid() -> None:
     with pytest.raises(ProofError) as refused:
         check(parse(document))
     assert refused.value.code == "receipt-order"
+
+
+def test_an_outcome_stands_directly_behind_its_transition() -> None:
+    records = paid()
+    (at,) = (n for n, record in enumerate(records) if record.entry.kind == "outcome")
+    document = receipt_of([*records[:at], records[0], *records[at:]], CONTRACT)
+    with pytest.raises(ProofError, match="directly behind its transition") as refused:
+        check(parse(document))
+    assert refused.value.code == "receipt-order"
+
+
+@pytest.mark.parametrize("kind", ["outcome", "outcome.reversed"])
+def test_bits_where_a_payload_has_none_are_false(kind: str) -> None:
+    records = paid()
+    (at,) = (n for n, record in enumerate(records) if record.entry.kind == kind)
+    entry, opening = records[at]
+    other = entry._replace(payload=entry.payload[:-1] + bytes([entry.payload[-1] | 1]))
+    document = receipt_of(
+        [*records[:at], Record(other, opening), *records[at + 1 :]], CONTRACT, kind
+    )
+    with pytest.raises(ProofError, match="payload in the receipt is none"):
+        check(parse(document))
