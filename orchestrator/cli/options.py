@@ -208,7 +208,8 @@ def say_on_interrupt(say: Callable[[str], object], line: str) -> None:
 
     def interrupt(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        threading.Thread(target=say, args=(line,), daemon=True).start()
+        # No daemon: the line is said before the process ends, however soon that is.
+        threading.Thread(target=say, args=(line,)).start()
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
