@@ -61,6 +61,8 @@ def test_a_transaction_is_sent_once(chain: Chain) -> None:
     assert "1 transactions of" in refused("under-way")
     chain.node.call("evm_setAutomine", True)
     chain.node.call("anvil_mine", "0x1")
+    # A block comes a moment after what it holds.
+    sender = Sender(chain, KEY)
 
     # What the escrow would refuse is known before it is sent, or else reported as failed.
     with pytest.raises(EscrowError, match="the chain would refuse this now: AlreadyRegistered"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from hashlib import sha256
 from itertools import pairwise
 from random import Random
@@ -31,7 +31,7 @@ from orchestrator.core.world.requests import (
 from orchestrator.log import inbox
 from orchestrator.log.fsck import compare_projections
 from orchestrator.log.inbox import EventAheadError, Submission, erase, submit
-from orchestrator.storage.database import API, SEQUENCER, WORKER, Session
+from orchestrator.storage.database import API, SEQUENCER, WORKER
 from tests.support.fsck import fsck
 from tests.support.ledger import (
     CONTRACT,
@@ -629,21 +629,12 @@ def test_the_order_of_a_surface_is_that_of_receipts(
 def test_two_surfaces_do_not_wait_for_one_another(running: Ledger) -> None:
     other = surface_named("other")
     running.submit_and_drain(*opening(other))
-    with ExitStack() as held, running.session(OPERATOR) as session:
-        # Sums are kept in shards by a connection's number, and two of one shard do wait.
-        elsewhere = held.enter_context(running.session(OPERATOR))
-        while _shard(elsewhere) == _shard(session):
-            elsewhere = held.enter_context(running.session(OPERATOR))
+    with running.session_apart(OPERATOR) as session:
         touch = Touch(SURFACE, LEADS[0], OPERATORS[0], "email")
         inbox.submit(session, running.log_id, OPERATOR, [Submission("held", touch, b"")])
-        touch = Touch(other, LEADS[1], OPERATORS[0], "email")
-        inbox.submit(elsewhere, running.log_id, OPERATOR, [Submission("free", touch, b"")])
+        running.submit(Touch(other, LEADS[1], OPERATORS[0], "email"), Settle())
     running.drain()
     assert [stored.entry.kind for stored in running.entries()].count("touch") == 2
-
-
-def _shard(session: Session) -> int:
-    return session._connection.info.backend_pid % 32
 
 
 @pytest.mark.parametrize("ahead_ms", [1, 10**9])

@@ -1,7 +1,7 @@
 """A log of its own for a test, in a real database, submitted to, drained and read by real parts."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count, groupby
 from uuid import UUID
@@ -165,6 +165,28 @@ class Ledger:
             give_key(self.url, account)
             self._with_keys.add(account)
         with self.api.transaction(secret=secret_of(account) if account else b"") as session:
+            yield session
+
+    @contextmanager
+    def session_apart(self, account: str) -> Iterator[Session]:
+        """Open such a transaction for which no connection there is waits where it is held.
+
+        Sums of requests are kept in 32 shards by a connection's number, and two of one shard wait.
+        """
+        with self.session(account), self.session(account):
+            pass  # that there is another of the pool when this one is held
+        with ExitStack() as held:
+            while True:
+                session = held.enter_context(self.session(account))
+                own = session._connection.info.backend_pid
+                with psycopg.connect(self.url) as admin:
+                    others = admin.execute(
+                        "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+                        " AND pid <> %s AND pid %% 32 = %s AND usename LIKE 'tallystick\\_%%'",
+                        (own, own % 32),
+                    ).fetchall()
+                if not others:
+                    break
             yield session
 
     @contextmanager

@@ -301,7 +301,7 @@ def test_a_request_that_commits_late_is_not_passed_over(running: Ledger, step: s
             transaction.close()
 
     with running.sequencer(failpoint=commit) as sequencer, transaction:
-        session = transaction.enter_context(running.session(OPERATOR))
+        session = transaction.enter_context(running.session_apart(OPERATOR))
         (late,) = submit(session, running.log_id, OPERATOR, [Submission("late", touch, b"")]).ids
         running.submit(Settle())
         running.drain(sequencer)
