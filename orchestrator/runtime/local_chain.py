@@ -95,7 +95,10 @@ class LocalChainClock(Resource):
         self.node.call("anvil_mine", hex(blocks))
 
     def finalize(self) -> None:
-        """Mine until the block that is the latest one now is final."""
+        """Mine until every transaction that was sent before is in a final block."""
+        pool = members(self.node.call("txpool_status"), "the pool's status")
+        if quantity(pool.get("pending")):
+            self.mine()  # it would be mined by itself, and only some time after the answer
         target = self._block("latest").number
         for _ in range(self.MOST_BLOCKS):
             if self._block("finalized").number >= target:

@@ -226,7 +226,7 @@ class Sandbox(ResourceGroup):
         self._move_chain_on()
 
     def finalize(self) -> None:
-        """Mine until all that is in a block now is final."""
+        """Mine until all that was sent is final."""
         self._chain_clock.finalize()
 
     def settle(self, key: str) -> None:

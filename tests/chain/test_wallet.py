@@ -15,10 +15,9 @@ from orchestrator.core.deals.site import Addresses
 from orchestrator.core.tx_plan import Fees
 from orchestrator.runtime.local_chain import deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
-from tests.support.rpc_proxy import Ask, Forward, honest
+from tests.support.rpc_proxy import SEND_METHOD, Ask, Forward, honest
 from tests.support.wallet_bench import (
     KEY,
-    SEND_METHOD,
     WalletBench,
     answered,
     error,

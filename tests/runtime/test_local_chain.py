@@ -60,6 +60,22 @@ def test_what_is_latest_becomes_final(clock: LocalChainClock) -> None:
     assert quantity(final["number"]) >= latest
 
 
+def test_what_was_sent_becomes_final(clock: LocalChainClock) -> None:
+    """A node answers before it mines, so `finalize` is asked of what no block has yet."""
+    clock.fund(address_of(KEY), GAS_FUNDS_WEI)
+    clock.node.call("evm_setAutomine", False)
+    sent = {"from": address_of(KEY), "to": address_of(PUBLISHER_KEY), "value": "0x1"}
+    clock.node.call("anvil_impersonateAccount", address_of(KEY))
+    tx_hash = clock.node.call("eth_sendTransaction", sent)
+    clock.finalize()
+    clock.node.call("evm_setAutomine", True)
+    final = clock.node.call("eth_getBlockByNumber", "finalized", False)
+    receipt = clock.node.call("eth_getTransactionReceipt", tx_hash)
+    assert isinstance(final, dict)
+    assert isinstance(receipt, dict)
+    assert quantity(final["number"]) >= quantity(receipt["blockNumber"])
+
+
 def test_a_node_whose_clock_cannot_be_set_is_refused(anvil: LocalAnvil) -> None:
     def without_anvil_methods(asks: list[Ask], forward: Forward) -> list[Ask]:
         for ask in asks:

@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
+SEND_METHOD = "eth_sendRawTransaction"
+
 Ask = dict[str, Any]
 Forward = Callable[[list[Ask]], list[Ask]]
 
@@ -30,11 +32,16 @@ def honest(asks: list[Ask], forward: Forward) -> list[Ask]:
 
 
 class RpcProxy:
-    """A proxy that passes batches on to the node at `target`, through the fault that is set."""
+    """A proxy that passes batches on to the node at `target`, through the fault that is set.
+
+    With `mines_sent` the node makes a block of what it was sent before its answer is passed back,
+    where by itself it would make one some time after it answered.
+    """
 
     def __init__(self, target: str, host: str = "127.0.0.1") -> None:
         self._target = urlsplit(target).netloc
         self.fault: Fault = honest
+        self.mines_sent = False
         self.asks: list[Ask] = []
         # The number of requests in each batch; 0 for a request that came alone.
         self.batches: list[int] = []
@@ -74,6 +81,12 @@ class RpcProxy:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
 
     def forward(self, asks: list[Ask]) -> list[Ask]:
+        replies = self._passed(asks)
+        if self.mines_sent and any(ask["method"] == SEND_METHOD for ask in asks):
+            self._passed([{"jsonrpc": "2.0", "id": 0, "method": "evm_mine", "params": []}])
+        return replies
+
+    def _passed(self, asks: list[Ask]) -> list[Ask]:
         connection = http.client.HTTPConnection(self._target, timeout=30)
         try:
             headers = {"Content-Type": "application/json"}
@@ -85,7 +98,7 @@ class RpcProxy:
 
     def sent(self) -> list[str]:
         """Return the raw transactions that were to be sent, in order, repeats included."""
-        sends = (ask for ask in self.asks if ask["method"] == "eth_sendRawTransaction")
+        sends = (ask for ask in self.asks if ask["method"] == SEND_METHOD)
         return [ask["params"][0] for ask in sends]
 
     def __enter__(self) -> Self:

@@ -8,10 +8,9 @@ from orchestrator.chain.abi import Call
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.wallet import Quote, Sender, Sent, quote
 from orchestrator.core.deals.site import Addresses
-from tests.support.rpc_proxy import Ask, Forward, RpcProxy
+from tests.support.rpc_proxy import SEND_METHOD, Ask, Forward, RpcProxy
 
 KEY = b"\5" * 32
-SEND_METHOD = "eth_sendRawTransaction"
 
 
 class WalletBench(NamedTuple):
@@ -36,6 +35,8 @@ class WalletBench(NamedTuple):
 def wallet_bench(rpc_url: str, deployed: Addresses, origin: str) -> Iterator[WalletBench]:
     """Yield a bench whose call registers a log under this origin."""
     with RpcProxy(rpc_url) as proxy, Chain(proxy.url, deployed) as chain:
+        proxy.mines_sent = True
+        chain.node.call("evm_setAutomine", False)
         sender = Sender(chain, KEY, wait_s=0)
         chain.node.call("anvil_setBalance", sender.address, hex(10**18))
         call = chain.register(origin, sender.address)
