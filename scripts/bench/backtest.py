@@ -5,9 +5,10 @@ Both are of the same leads.
 The reference is the same files read by Python's csv module alone, in the same run. Memory is the
 peak of a process of its own for each size; it must not grow with rows.
 
-    .venv/bin/python scripts/bench/backtest.py
+    .venv/bin/python -m scripts.bench.backtest [--rows N ...]
 """
 
+import argparse
 import csv
 import json
 import random
@@ -38,16 +39,16 @@ EVENTS = ("signup", "purchase", "purchase", "purchase", "refund", "login")
 
 
 def main() -> None:
-    if len(sys.argv) > 1:
-        measure(Path(sys.argv[1]))
-        return
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="+", default=SIZES)
+    sizes = parser.parse_args().rows
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print("| rows | backtest, rows/s | csv alone, rows/s | ratio | peak memory, MiB |")
         print("|---:|---:|---:|---:|---:|")
-        for rows in SIZES:
+        for rows in sizes:
             write_history(folder, rows)
-            command = [sys.executable, __file__, str(folder)]
+            command = [sys.executable, __file__, "measure", str(folder)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             seconds, reference, peak = json.loads(done.stdout)
             print(
@@ -104,4 +105,7 @@ def measure(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["measure"]:
+        measure(Path(sys.argv[2]))
+    else:
+        main()

@@ -2,9 +2,12 @@
 
 Nine of ten rows are page views and other events that no policy names, as in a tracking plan; the
 rest are sign-ups, activations, and Stripe's payments and refunds, with a touch for every second
-lead. Run as `.venv/bin/python scripts/bench/exports.py [rows]`.
+lead.
+
+    .venv/bin/python -m scripts.bench.exports [--rows N]
 """
 
+import argparse
 import json
 import random
 import resource
@@ -51,7 +54,9 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 def main() -> None:
     """Write a history of so many rows, measure it in a process of its own, and print a row."""
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    rows = parser.parse_args().rows
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_history(folder, rows)

@@ -173,8 +173,8 @@ def opened(urls: DatabaseUrls) -> Iterator[Log]:
         log = Log(log_id, api, worker, sequencer)
         post(worker, log_id, [Genesis(log_id, address_word(PUBLISHER))], PUBLISHER)
         for account in (OWNER, OPERATOR):
-            _give_key(urls.owners, account)
-        with api.transaction(secret=_secret_of(OWNER)) as session:
+            give_key(urls.owners, account)
+        with api.transaction(secret=secret_of(OWNER)) as session:
             for surface, name in SURFACES.items():
                 session.run(
                     "api.add_surface_name",
@@ -198,7 +198,7 @@ def post(
     """Post these requests of an account, under new keys, in one transaction."""
     submissions = [Submission(secrets.token_hex(16), request, b"") for request in requests]
     # The API speaks for the account of the key that it presents; the worker names its own.
-    secret = b"" if account == PUBLISHER else _secret_of(account)
+    secret = b"" if account == PUBLISHER else secret_of(account)
     with database.transaction(account, secret=secret) as session:
         submit(session, log_id, account, submissions)
 
@@ -208,18 +208,18 @@ def key_of(account: str) -> str:
     return "tsk_" + account.removeprefix("0x").ljust(43, "0")
 
 
-def _secret_of(account: str) -> bytes:
+def secret_of(account: str) -> bytes:
     return sha256(key_of(account).encode()).digest()
 
 
-def _give_key(owner_url: str, account: str) -> None:
+def give_key(owner_url: str, account: str) -> None:
     """Give an account a key for everything, as without a wallet only the schema's owner can."""
     with psycopg.connect(owner_url) as owner:
         owner.execute("INSERT INTO accounts VALUES (%s, 0) ON CONFLICT DO NOTHING", (account,))
         owner.execute(
             "INSERT INTO api_keys (key, account, secret_hash, name, scopes, created_ms, expires_ms)"
             " VALUES (%s, %s, sha256(%s), 'bench', %s, 0, %s) ON CONFLICT DO NOTHING",
-            (address_word(account), account, _secret_of(account), list(SCOPES), 2 * NOW_MS),
+            (address_word(account), account, secret_of(account), list(SCOPES), 2 * NOW_MS),
         )
 
 

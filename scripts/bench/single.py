@@ -167,7 +167,14 @@ def make_bare_table(url: str) -> None:
 # --- Requests -------------------------------------------------------------------------------------
 
 
-def http(method: str, path: str, key: str = "", body: object = None, again: str = "") -> bytes:
+def http(
+    method: str,
+    path: str,
+    key: str = "",
+    body: object = None,
+    again: str = "",
+    forwarded_for: str = "",
+) -> bytes:
     """Return a request as it goes over the wire."""
     data = b"" if body is None else json.dumps(body).encode()
     fields = [f"{method} {path} HTTP/1.1", "Host: bench", f"Content-Length: {len(data)}"]
@@ -177,6 +184,8 @@ def http(method: str, path: str, key: str = "", body: object = None, again: str 
         fields.append(f"Authorization: Bearer {key}")
     if again:
         fields.append(f"Idempotency-Key: {again}")
+    if forwarded_for:
+        fields.append(f"X-Forwarded-For: {forwarded_for}")
     return "\r\n".join([*fields, "", ""]).encode() + data
 
 

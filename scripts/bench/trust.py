@@ -10,14 +10,12 @@ removes everything. Compare the ratios, not the numbers: these are of one machin
 import argparse
 import gc
 import json
-import tempfile
 import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import islice
-from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
@@ -40,16 +38,13 @@ from orchestrator.core.world.requests import (
 from orchestrator.core.world.world import World, pair_of
 from orchestrator.log.projections import StoredStandings
 from orchestrator.log.sequencing.sequencer import Sequencer
-from orchestrator.runtime.local_servers import LocalPostgres
-from orchestrator.runtime.migration import prepare_schema
 from orchestrator.storage.database import (
     SEQUENCER,
     Database,
     DatabaseUrls,
-    connect_as_owner,
-    set_clock,
 )
 from scripts.bench.log import (
+    LIMITS,
     NOW_MS,
     OPERATOR,
     OWNER,
@@ -59,10 +54,12 @@ from scripts.bench.log import (
     SETTINGS,
     SURFACE,
     Log,
-    _give_key,
     drain,
+    give_key,
     opened,
     post,
+    secret_of,
+    still_database,
     timed,
 )
 
@@ -94,7 +91,7 @@ def open_surfaces(log: Log, count: int) -> list[bytes]:
     owner = address_word(OWNER)
     names = [f"market {number}" for number in range(count)]
     found = {sha256(owner + ascii_word(name)).digest(): name for name in names}
-    with log.api.transaction(secret=sha256(OWNER.encode()).digest()) as session:
+    with log.api.transaction(secret=secret_of(OWNER)) as session:
         for surface, name in found.items():
             session.run(
                 "api.add_surface_name", log_id=log.log_id, surface=surface, owner=owner, name=name
@@ -141,7 +138,7 @@ def measure(urls: DatabaseUrls, operators: int, surface_count: int) -> Figures:
         plant(urls.owners, begun, surfaces, operators)
         actors = draw.sample(range(1, operators + 1), ACTORS)
         for number in actors:
-            _give_key(urls.owners, operator(number))
+            give_key(urls.owners, operator(number))
         with fresh_sequencer(urls, begun) as log:
             drain(log)
             rates = []
@@ -233,37 +230,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--surfaces", type=int, default=96)
     surfaces = parser.parse_args().surfaces
-    with tempfile.TemporaryDirectory(prefix="tallystick-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        with LocalPostgres(folder) as server:
-            urls = server.urls()
-            prepare_schema(urls)
-            owner = connect_as_owner(urls.owners)
-            with owner.transaction() as session:
-                set_clock(session, NOW_MS)
-            owner.close()
+    with still_database(LIMITS) as urls:
+        print(
+            f"| operators on each of {surfaces} surfaces | standings | acts/s, pairs loaded "
+            f"| acts/s, pairs seen before | of those beside {POPULATIONS[0]} | tick, ms "
+            f"| lookups of standings in a tick | rows they gave |"
+        )
+        print("|---:|---:|---:|---:|---:|---:|---:|---:|")
+        reference = 0.0
+        for operators in POPULATIONS:
+            found = measure(urls, operators, surfaces)
+            reference = reference or found.again
             print(
-                f"| operators on each of {surfaces} surfaces | standings | acts/s, pairs loaded "
-                f"| acts/s, pairs seen before | of those beside {POPULATIONS[0]} | tick, ms "
-                f"| lookups of standings in a tick | rows they gave |"
+                f"| {operators:,} | {operators * surfaces:,} | {found.first:,.0f} "
+                f"| {found.again:,.0f} | {found.again / reference:.2f} | {found.tick_ms:.1f} "
+                f"| {found.scans} | {found.rows} |",
+                flush=True,
             )
-            print("|---:|---:|---:|---:|---:|---:|---:|---:|")
-            reference = 0.0
-            for operators in POPULATIONS:
-                found = measure(urls, operators, surfaces)
-                reference = reference or found.again
-                print(
-                    f"| {operators:,} | {operators * surfaces:,} | {found.first:,.0f} "
-                    f"| {found.again:,.0f} | {found.again / reference:.2f} | {found.tick_ms:.1f} "
-                    f"| {found.scans} | {found.rows} |",
-                    flush=True,
-                )
-            print(f"\n| standings read, of which {CACHED:,} are kept | MiB held | bytes each |")
-            print("|---:|---:|---:|")
-            for seen, held in memory(urls, 8):
-                kept = min(seen, CACHED)
-                print(f"| {seen:,} | {held / 2**20:.1f} | {held // kept:,} |")
+        print(f"\n| standings read, of which {CACHED:,} are kept | MiB held | bytes each |")
+        print("|---:|---:|---:|")
+        for seen, held in memory(urls, 8):
+            kept = min(seen, CACHED)
+            print(f"| {seen:,} | {held / 2**20:.1f} | {held // kept:,} |")
     taken, refused = checks()
     print("\n| in the core alone | a second | of touches taken |")
     print("|---|---:|---:|")
