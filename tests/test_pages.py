@@ -6,6 +6,7 @@ shows, and axe may find no fault in what it says to people who do not see it.
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -239,6 +240,31 @@ def test_the_front_page_goes_on_with_the_stream(
         expect(page.get_by_role("table", name=f"Standing offers of {name}")).to_contain_text("7.25")
         check_accessible(page)
         assert {url for url in loaded if not url.startswith(service.url)} == set()
+        # What was added while the page was open looks like what was there.
+        for time in page.locator("#news time").all_text_contents():
+            assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", time)
+
+
+@pytest.mark.parametrize("width", [360, 768])
+def test_the_front_page_fits_a_narrow_screen(
+    chromium: Browser, service: ApiService, owner: httpx.Client, width: int
+) -> None:
+    """What is wide moves by itself, and no word of a table is broken in two."""
+    surface = open_surface(owner, f"narrow {width}")
+    deal = {"outcome": "activated", "price": "7.25", "budget": "72.50"}
+    owner.post(f"/v1/surfaces/{surface}/offers", json={"deal": deal, "places": 3})
+    service.sign_in(wallet("narrow"), "operator")
+    with page_of(chromium) as (_, page):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(service.url)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        lines = page.locator("td", has_text="activated").evaluate_all(
+            "cells => cells.map((cell) => cell.firstChild)"
+            ".map((text) => { const range = document.createRange(); range.selectNode(text);"
+            " return range.getClientRects().length; })"
+        )
+        assert set(lines) == {1}
+        check_accessible(page)
 
 
 def test_the_front_page_reads_without_scripts(

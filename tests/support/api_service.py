@@ -154,7 +154,7 @@ class ApiService:
         return self._clients.enter_context(client)
 
     def sign_in(self, account: LocalAccount, *scopes: str) -> httpx.Client:
-        """Return the client of an account that has signed in and is registered in the log."""
+        """Return the client of an account that has signed in."""
         message = self.sign_in_message(account, *scopes)
         answer = self.post_sign_in(message, signed(account, message))
         assert answer.status_code == 201, answer.text
@@ -174,7 +174,7 @@ class ApiService:
         return message
 
     def post_sign_in(self, message: str, signature: str) -> httpx.Response:
-        """Return the answer to a signed message, once the log has a new operator."""
+        """Return the answer to a signed message."""
         body = {"message": message, "signature": signature}
         return self.http.post("/v1/sign-in", json=body, headers={"Prefer": "wait=10"})
 

@@ -17,13 +17,14 @@ from api.routes.pages.markup import Html, page, tag
 from api.routes.public_route import PublicRoute
 from api.routes.records import directory, directory_answers
 from orchestrator.core.account.mcp_setup import ClientSetup, client_setups
-from orchestrator.core.common.units import counted, format_amount, format_ms
+from orchestrator.core.common.units import counted, format_amount, format_ms, format_percent
 from orchestrator.core.entries.kinds import KINDS
 from orchestrator.log.reader import StoredEntry
 
 # What fits on a page that is made for each reader.
 MAX_SURFACES = 8
 MAX_OFFERS = 20
+MAX_OPERATORS = 8
 MAX_NEWS = 15
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -32,6 +33,7 @@ POLICY = (
 _FILES = {"css": "text/css", "js": "text/javascript"}
 # What a person reads of a kind of entry.
 NEWS = {kind.name: kind.news for kind in KINDS.values() if kind.news}
+RECEIPTS = [kind.name for kind in KINDS.values() if kind.receipt is not None]
 
 router = APIRouter(include_in_schema=False, route_class=PublicRoute)
 
@@ -52,8 +54,9 @@ def front(service: TheService) -> Response:
         tag("h2", "Surfaces and offers"),
         *(_surface(service, each) for each in listed),
         *([] if listed else [tag("p", "No surface is open yet.")]),
+        _operators(service),
         _connecting(service.info.public_url),
-        _news(newest),
+        _news(newest, size),
         _links(),
     )
     headers = {"Content-Security-Policy": POLICY}
@@ -81,7 +84,7 @@ def _file(ending: str) -> Response:
 def _about(service: Service, size: int) -> Html:
     speed = service.info.speed
     is_fast = speed > 1
-    clock = f"Its clock is at {format_ms(service.now_ms())[:16]} UTC"
+    clock = f"Its clock is at {format_ms(service.now_ms())[:16].replace('T', ' ')} UTC"
     notes = [f"{clock} and runs {speed} times as fast as yours; its money is for tests."]
     return tag(
         "header",
@@ -109,19 +112,14 @@ def _surface(service: Service, listed: directory_answers.ListedSurface) -> Html:
     amounts = ", ".join(_paid(service, spend)) or "nothing yet"
     figures = f"{counted(live, 'live contract')}, {counted(outcomes, 'outcome')}, paid {amounts}."
     name = listed.name or listed.surface
+    heads = ("pays for", "each", "places left", "from level")
     rows = list(_offer_rows(service, listed.surface))
-    table = tag(
-        "table",
-        tag("caption", f"Standing offers of {name}"),
-        tag("thead", _row("th", "pays for", "each", "places left", "from level")),
-        tag("tbody", *rows),
-    )
     return tag(
         "section",
         tag("h3", name),
-        tag("p", figures, " ", _link(f"/v1/surfaces/{listed.surface}/totals", "The entries")),
+        tag("p", figures, " ", _link(f"/v1/surfaces/{listed.surface}/totals", "What it has spent")),
         tag("p", tag("code", listed.surface)),
-        *([tag("div", table, class_="wide")] if rows else []),
+        *([_table(f"Standing offers of {name}", heads, rows)] if rows else []),
     )
 
 
@@ -144,8 +142,50 @@ def _offer_rows(service: Service, surface: str) -> Iterator[Html]:
             )
 
 
+def _table(caption: str, heads: Sequence[str], rows: Sequence[Html]) -> Html:
+    """Return a table; where it is wider than the screen it is moved, by the keyboard too."""
+    table = tag(
+        "table",
+        tag("caption", caption),
+        tag("thead", _row("th", *heads)),
+        tag("tbody", *rows),
+    )
+    return tag("div", table, class_="wide", tabindex="0", role="region", aria_label=caption)
+
+
 def _row(cell: str, *values: object) -> Html:
-    return tag("tr", *(tag(cell, str(value)) for value in values))
+    return tag(
+        "tr",
+        *(tag(cell, value if isinstance(value, Html) else str(value)) for value in values),
+    )
+
+
+# --- Operators ------------------------------------------------------------------------------------
+
+
+def _operators(service: Service) -> Html:
+    listed = directory.operators(service, after=None, limit=MAX_OPERATORS).operators
+    heads = ("operator", "outcomes", "reversed", "paid")
+    rows = [_operator_row(service, each) for each in listed]
+    return tag(
+        "section",
+        tag("h2", "Operators and their records"),
+        _table("What the log says of each", heads, rows)
+        if rows
+        else tag("p", "None has registered yet."),
+    )
+
+
+def _operator_row(service: Service, listed: directory_answers.ListedOperator) -> Html:
+    money = directory.record(service, listed.operator, after=None, limit=1).money
+    share = listed.reversals.bps
+    return _row(
+        "td",
+        _link(f"/v1/operators/{listed.operator}/record", listed.operator),
+        listed.outcomes.count,
+        format_percent(share) if share is not None else "none yet",
+        ", ".join(_paid(service, money)) or "nothing yet",
+    )
 
 
 # --- Connecting -----------------------------------------------------------------------------------
@@ -177,17 +217,26 @@ def _setup(setup: ClientSetup, *, is_open: bool) -> Html:
 # --- News and links -------------------------------------------------------------------------------
 
 
-def _news(newest: Sequence[StoredEntry]) -> Html:
-    items = (
-        tag("li", tag("time", format_ms(each.entry.time_ms)[:16]), " ", _told(each))
-        for each in newest
-    )
+def _news(newest: Sequence[StoredEntry], size: int) -> Html:
+    """Return the newest entries in words, with what the script needs to go on behind them."""
+    shown = {
+        "data_words": json.dumps(NEWS),
+        "data_receipts": json.dumps(RECEIPTS),
+        "data_most": str(MAX_NEWS),
+        "data_size": str(size),
+    }
     return tag(
         "section",
         tag("h2", "What just happened"),
         tag("p", "", id="live", role="status"),
-        tag("ol", *items, id="news", data_words=json.dumps(NEWS), data_most=str(MAX_NEWS)),
+        tag("ol", *(_item(each) for each in newest), id="news", **shown),
     )
+
+
+def _item(stored: StoredEntry) -> Html:
+    time = format_ms(stored.entry.time_ms)[:16]
+    shown = tag("time", time.replace("T", " "), datetime=f"{time}Z")
+    return tag("li", shown, " ", _told(stored))
 
 
 def _told(stored: StoredEntry) -> Html:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
@@ -156,6 +157,10 @@ def test_a_client_that_goes_by_what_the_server_says_is_paid(sandbox: Box, tmp_pa
     paid = connector.run(lambda client: SchemaClient(client).follow(), "auto")
     assert paid["payee"][0] == account.address
     assert int(paid["gross_units"][0]) >= 4 * UNITS_PER_TOKEN
+    # People see it as well, among the operators' records.
+    front = httpx.get(f"{sandbox.url}/", trust_env=False).text
+    (row,) = re.findall(f">{account.address}</a></td>(.*?)</tr>", front)
+    assert re.search(r"<td>[1-9][0-9]*</td><td>0 %</td><td>[0-9]+\.[0-9]{2} TEST</td>", row), row
 
 
 def test_an_agent_over_http_is_paid(http_agent: subprocess.Popen[str]) -> None:

@@ -4,7 +4,8 @@
 const news = document.getElementById("news");
 const words = JSON.parse(news.dataset.words);
 const most = Number(news.dataset.most);
-const receipts = ["outcome", "outcome.reversed", "settlement", "payout"];
+const receipts = JSON.parse(news.dataset.receipts);
+const size = Number(news.dataset.size);
 const KIND_DIGITS = 64;
 const TIME_AT = { start: 2 + 64 * 6, end: 2 + 64 * 7 };
 
@@ -15,13 +16,14 @@ function kindOf(entry) {
 
 function timeOf(entry) {
   const ms = Number(BigInt("0x" + entry.slice(TIME_AT.start, TIME_AT.end)));
-  return new Date(ms).toISOString().slice(0, 16).replace("T", " ");
+  return new Date(ms).toISOString().slice(0, 16);
 }
 
 function show(told) {
   const kind = kindOf(told.entry);
   const time = document.createElement("time");
-  time.textContent = timeOf(told.entry);
+  time.dateTime = `${timeOf(told.entry)}Z`;
+  time.textContent = timeOf(told.entry).replace("T", " ");
   const link = document.createElement("a");
   link.textContent = words[kind] || kind;
   link.href = receipts.includes(kind)
@@ -34,7 +36,7 @@ function show(told) {
 }
 
 const live = document.getElementById("live");
-const stream = new EventSource("/v1/stream");
+const stream = new EventSource(size > 0 ? `/v1/stream?after=${size - 1}` : "/v1/stream");
 stream.addEventListener("open", () => { live.textContent = "Live, from the log's stream."; });
 stream.addEventListener("error", () => { live.textContent = "The stream is away; trying again."; });
 stream.addEventListener("entry", (event) => show(JSON.parse(event.data)));

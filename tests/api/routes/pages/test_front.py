@@ -9,7 +9,16 @@ import pytest
 from api.routes.pages.front import MAX_NEWS, NEWS, POLICY
 from orchestrator.core.entries.kinds import KINDS
 from tests.support.api_service import POLICY as SURFACE_POLICY
-from tests.support.api_service import ApiService, open_surface
+from tests.support.api_service import (
+    ApiService,
+    event,
+    give_level,
+    leads,
+    open_surface,
+    report,
+    touch,
+    wallet,
+)
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -86,7 +95,20 @@ def test_what_just_happened_is_there_without_a_script(
     seen = outline_of(service)
     assert NEWS["policy.published"] in seen.texts
     answer = service.http.get("/").text
-    assert 0 < answer.count("<li><time>") <= MAX_NEWS
+    assert 0 < answer.count("<li><time ") <= MAX_NEWS
+
+
+def test_operators_are_shown_with_their_records(
+    service: ApiService, owner: httpx.Client, operator: httpx.Client
+) -> None:
+    assert "None has registered yet." in outline_of(service).texts
+    surface, address = open_surface(owner, "records"), wallet("operator").address
+    give_level(service, surface, wallet("operator"))
+    report(owner, surface, "one", event("one"))
+    touch(operator, surface, "one", leads(operator, surface)[0]["lead"], "email")
+    link = f'<a href="/v1/operators/{address}/record">{address}</a>'
+    cells = f"<td>{link}</td><td>0</td><td>none yet</td><td>nothing yet</td>"
+    assert cells in service.http.get("/").text
 
 
 def test_its_words_are_of_kinds_that_there_are() -> None:
