@@ -24,6 +24,7 @@ from orchestrator.core.common.keccak import to_checksum_address
 from orchestrator.core.deals.terms import Domain, Terms, checkpoint_digest, recover
 from orchestrator.core.entries.kinds import ROLES, decode, kind_of
 from orchestrator.core.log.entry import (
+    ZERO_WORD,
     Entry,
     address_word,
     unpack_outcome,
@@ -34,6 +35,7 @@ from orchestrator.core.log.merkle import leaf_hash, verify_inclusion
 from orchestrator.core.log.opening import (
     EventOpening,
     Opening,
+    TransitionOpening,
     encode_opening,
     opening_json,
     read_opening,
@@ -237,10 +239,13 @@ def check_terms(receipt: Receipt, terms: Terms) -> None:
     """Check that these terms are of this log, and give what the receipt's entries say of money.
 
     Of an outcome: its amount, by this touch where the receipt has it. Of a reversal: what it takes
-    back. Of a settlement and a payout: whose they are; their sums are those of the whole log.
+    back. Both rest on what the owner reports. Of a settlement and a payout: whose they are; their
+    sums are those of the whole log.
     """
     rules = rules_of(terms, receipt.contract_id)
     _same("terms", "log", terms.log_id, receipt.log_id)
+    for role in receipt.entries.keys() & {"transition", "event"}:
+        _same(role, "owner", receipt.entries[role].entry.actor, rules.owner)
     for role, proven in receipt.entries.items():
         if kind_of(proven.entry).is_of_contract:
             _same(role, "surface", proven.entry.surface, rules.surface)
@@ -278,8 +283,11 @@ def _check_taken(receipt: Receipt, rules: ContractRules) -> None:
     outcome, event = receipt.entries["outcome"].entry, receipt.entries["event"]
     told = cast(EventOpening, event.opening)
     value = receipt.entries["transition"].entry.value
-    after = taken_units(rules, outcome.value, value, told.refunded_after_units)
-    amount = after - rules.share_units(told.refunded_before_units)
+    before = 0
+    # Nothing was taken back before the first refund, not even of a purchase without a value.
+    if told.previous:
+        before = taken_units(rules, outcome.value, value, told.refunded_before_units)
+    amount = taken_units(rules, outcome.value, value, told.refunded_after_units) - before
     reversal = receipt.entries["reversal"].entry
     _same("reversal", "amount by the signed price", reversal.value, amount)
     if event.entry.time_ms - outcome.time_ms > rules.holdback_period_ms:
@@ -308,6 +316,7 @@ def _check_outcome(receipt: Receipt) -> None:
             f"the outcome, entry {outcome.position}, does not stand directly behind its "
             f"transition, entry {facts.transition}",
         )
+    _check_sum("outcome", outcome, facts.prev, facts.n, facts.earned_after)
 
 
 def _check_reversal(receipt: Receipt) -> None:
@@ -324,6 +333,50 @@ def _check_reversal(receipt: Receipt) -> None:
     _same("event", "time", event.entry.time_ms, reversal.entry.time_ms)
     told, bought = cast(EventOpening, event.opening), unpack_outcome(outcome.entry.payload)
     _same("event", "transition that it takes back from", told.of, bought.transition)
+    if not outcome.position < event.position == reversal.position - 1:
+        raise ProofError(
+            "receipt-order",
+            f"the reversal, entry {reversal.position}, does not stand directly behind its event, "
+            f"entry {event.position}, and that behind the outcome, entry {outcome.position}",
+        )
+    _check_sum("reversal", reversal, facts.prev, facts.n, facts.reversed_after)
+    _check_refund(event, receipt.entries["transition"], outcome.position)
+
+
+def _check_sum(role: str, proven: Proven, prev: int, n: int, total: int) -> None:
+    """Check that an entry's running count and sum can be, as far as it alone shows."""
+    value = proven.entry.value
+    can_be = (n, total) == (1, value) if prev == 0 else prev < proven.position and n > 1
+    if not can_be or total < value:
+        raise ProofError(
+            "receipt-sum",
+            f"the {role}, entry {proven.position}, is worth {value} units, and cannot be number "
+            f"{n} of its contract behind entry {prev} with {total} units in all",
+        )
+
+
+def _check_refund(event: Proven, transition: Proven, outcome: int) -> None:
+    """Check that what the event's opening tells of a refund can be, of this transition."""
+    told, bought = cast(EventOpening, event.opening), cast(TransitionOpening, transition.opening)
+    before, value = told.refunded_before_units, transition.entry.value
+    if told.order == ZERO_WORD:
+        # Without an order it is all that is left.
+        _same("event", "whole", told.whole, True)
+    else:
+        _same("event", "order", told.order, bought.order)
+    if not told.previous:
+        _same("event", "refund before the first", before, 0)
+    elif not outcome < told.previous < event.position:
+        raise ProofError(
+            "receipt-order",
+            f"the event, entry {event.position}, names entry {told.previous} as the refund before "
+            f"it, which does not stand between it and the outcome, entry {outcome}",
+        )
+    if before > value:
+        raise ProofError("receipt-amount", "more was refunded before the event than was bought")
+    is_all = told.whole or event.entry.value >= value - before
+    after = value if is_all else before + event.entry.value
+    _same("event", "refund in all", told.refunded_after_units, after)
 
 
 def _check_settlement(receipt: Receipt) -> None:

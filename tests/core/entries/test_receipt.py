@@ -8,15 +8,26 @@ from functools import cache, partial
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orchestrator.core.common.errors import ProofError
 from orchestrator.core.common.hexadecimal import to_hex
+from orchestrator.core.common.keccak import to_checksum_address
 from orchestrator.core.deals.terms import Terms
 from orchestrator.core.decisions.decide import decide
 from orchestrator.core.entries.kinds import KINDS
 from orchestrator.core.entries.receipt import _check_reversal, check, check_terms, parse, read_text
-from orchestrator.core.log.entry import address_word
-from orchestrator.core.log.opening import EventOpening, Record, payload_of
+from orchestrator.core.evidence.exhibits import Case, Exhibit, escrow_record_of
+from orchestrator.core.evidence.rules import disproves
+from orchestrator.core.log.entry import (
+    address_word,
+    pack_outcome,
+    pack_reversal,
+    unpack_outcome,
+    unpack_reversal,
+)
+from orchestrator.core.log.opening import EventOpening, Record, encode_opening, payload_of
 from orchestrator.core.world.contract import rules_of
 from orchestrator.core.world.requests import (
     Arrival,
@@ -27,6 +38,7 @@ from orchestrator.core.world.requests import (
     Settle,
     Touch,
 )
+from tests.support.depth import examples
 from tests.support.origins import NO_ORIGINS
 from tests.support.receipts import KINDS_WITH_RECEIPTS, receipt_of, without
 from tests.support.terms import PLAIN
@@ -37,6 +49,7 @@ ROLES = ("touch", "transition", "outcome", "settlement")
 GOVERNING = policy()
 TERMS: Terms = dataclasses.replace(
     PLAIN,
+    owner=to_checksum_address(f"0x{OWNER[12:].hex()}"),
     log_id=word("log"),
     surface=SURFACE,
     policy=GOVERNING.hash,
@@ -51,7 +64,7 @@ TERMS: Terms = dataclasses.replace(
 def log() -> list[Record]:
     """One outcome, from the touch to its statement."""
     world, records = begin(GOVERNING)
-    rules = rules_of(TERMS, CONTRACT)._replace(owner=OWNER)
+    rules = rules_of(TERMS, CONTRACT)
     for now_ms, request in (
         (1000, OpenContract(rules, word("transaction"))),
         (2000, Touch(SURFACE, LEADS[0], rules.operator, "email")),
@@ -253,6 +266,7 @@ def test_an_opening_in_another_form_or_of_other_words_is_refused() -> None:
         ("receipt-mismatch", {"outcome": "trial"}),
         ("receipt-mismatch", {"operator": PLAIN.owner}),
         ("receipt-mismatch", {"log_id": word("another")}),
+        ("receipt-mismatch", {"owner": PLAIN.payee}),
         ("receipt-times", {"deadline_s": 2}),
         ("receipt-times", {"opens_at_s": 3}),
         ("receipt-window", {"attribution_window_s": 0}),
@@ -276,7 +290,7 @@ SHARED = dataclasses.replace(
 def refunded() -> list[Record]:
     """A purchase of 500 by order, for a tenth of it, of which 100 and then 40 are given back."""
     world, records = begin(GOVERNING)
-    rules = rules_of(SHARED, CONTRACT)._replace(owner=OWNER)
+    rules = rules_of(SHARED, CONTRACT)
     order = word("order")
     for now_ms, request in (
         (1000, OpenContract(rules, word("transaction"))),
@@ -349,6 +363,175 @@ def test_an_event_that_tells_another_refund_is_refused(code: str, changes: dict[
     assert refused.value.code == code
 
 
+def told_otherwise(
+    records: list[Record], entry: dict[str, Any] | None = None, **changes: Any
+) -> list[Record]:
+    """Return the log in which the last reversal's event tells something else of its refund.
+
+    `entry` has changes of the event's own words, `taken_units` is what the reversal takes.
+    """
+    taken = changes.pop("taken_units", None)
+    *before, happened, (reversal, _) = records[: 1 + last_position(records, "outcome.reversed")]
+    assert isinstance(happened.opening, EventOpening)
+    opening = happened.opening._replace(**changes)
+    words = {**(entry or {}), "payload": payload_of(opening)}
+    if taken is not None:
+        reversal = reversal._replace(value=taken)
+    rest = records[len(before) + 2 :]
+    event = Record(happened.entry._replace(**words), opening)
+    return [*before, event, Record(reversal, None), *rest]
+
+
+def last_position(records: list[Record], kind: str) -> int:
+    return max(at for at, record in enumerate(records) if record.entry.kind == kind)
+
+
+def judge(records: list[Record], terms: Terms = SHARED) -> str:
+    """Return the rule by which the receipt of the last reversal is refused; empty if it holds."""
+    try:
+        found = parse(receipt_of(records, CONTRACT, "outcome.reversed"))
+        check(found)
+        check_terms(found, terms)
+    except ProofError as error:
+        return error.code
+    return ""
+
+
+def shows_false(records: list[Record], terms: Terms = SHARED) -> bool:
+    """Return whether the entries of that receipt prove to the escrow that the reversal is false."""
+    found = parse(receipt_of(records, CONTRACT, "outcome.reversed")).entries
+    signed = escrow_record_of(terms, CONTRACT, 1, last_signed=len(records) - 1)
+    reversal, event, outcome, transition = (
+        Exhibit(one.position, one.data, encode_opening(one.opening) if one.opening else b"")
+        for one in (found[role] for role in ("reversal", "event", "outcome", "transition"))
+    )
+    return any(
+        disproves(Case(CONTRACT, "reversal", (reversal, *shown)), {CONTRACT: signed})
+        for shown in (
+            (),
+            (outcome,),
+            (event,),
+            (event, outcome),
+            (event, transition),
+            (event, outcome, transition),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("", {}),
+        ("receipt-mismatch", {"order": word("another")}),
+        ("receipt-mismatch", {"order": bytes(32)}),
+        ("receipt-mismatch", {"previous": 0}),
+        ("receipt-order", {"previous": 3}),
+        # The outcome is no refund.
+        ("receipt-order", {"previous": 18}),
+        ("receipt-order", {"previous": 2**40 - 1}),
+        # Of another sum the amounts would be right.
+        ("receipt-amount", {"refunded_before_units": 501, "refunded_after_units": 541}),
+        ("receipt-mismatch", {"refunded_before_units": 200, "refunded_after_units": 260}),
+        ("receipt-mismatch", {"refunded_before_units": 200, "refunded_after_units": 200}),
+        ("receipt-mismatch", {"whole": True}),
+        ("receipt-mismatch", {"entry": {"value": 41}}),
+        ("receipt-mismatch", {"entry": {"actor": word("nobody")}}),
+    ],
+)
+def test_a_refund_that_cannot_have_been_is_refused_as_evidence_does(
+    code: str, changes: dict[str, Any]
+) -> None:
+    records = told_otherwise(refunded(), **changes)
+    assert judge(records) == code
+    assert shows_false(records) == bool(code)
+
+
+def test_a_purchase_of_no_value_is_given_back_once() -> None:
+    """The unit price goes with the first refund, so a second one has nothing to take."""
+    terms = dataclasses.replace(SHARED, unit_price_units=7)
+    world, records = begin(GOVERNING)
+    rules, order = rules_of(terms, CONTRACT), word("order")
+    for now_ms, request in (
+        (1000, OpenContract(rules, word("transaction"))),
+        (2000, Touch(SURFACE, LEADS[0], rules.operator, "email")),
+        (2500, ProductEvent(SURFACE, LEADS[0], "signup", 0, 2500)),
+        (3000, ProductEvent(SURFACE, LEADS[0], "buy", 0, 3000, order=order)),
+        (3500, ProductEvent(SURFACE, LEADS[0], "refund", 0, 3500, order=order)),
+    ):
+        records += decide(world, request, now_ms)
+    assert (judge(records, terms), shows_false(records, terms)) == ("", False)
+    # A lying log takes it back once more.
+    (first, opening), (reversal, _) = records[-2:]
+    again = told_otherwise([*records, Record(first, opening), Record(reversal, None)])
+    last = len(records)
+    again = told_otherwise(again, previous=last - 2)
+    facts = unpack_reversal(reversal.payload)._replace(event=last, prev=last - 1, n=2)
+    again[-1] = Record(reversal._replace(payload=pack_reversal(*facts)), None)
+    assert shows_false(again, terms)
+    assert judge(again, terms) == "receipt-mismatch"
+
+
+AMOUNTS = st.sampled_from([0, 1, 40, 60, 99, 100, 101, 139, 140, 141, 460, 499, 500, 501])
+
+
+@examples(200)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "order": st.sampled_from([bytes(32), word("order"), word("another")]),
+            "of": st.integers(10, 20),
+            "previous": st.sampled_from([0, *range(10, 20)]),
+            "refunded_before_units": AMOUNTS,
+            "refunded_after_units": AMOUNTS,
+            "whole": st.booleans(),
+            "taken_units": st.sampled_from([0, 1, 4, 10, 14, 40, 49, 50, 51]),
+            "entry": st.fixed_dictionaries({}, optional={"value": AMOUNTS}),
+        },
+    )
+)
+def test_what_evidence_shows_to_be_false_no_receipt_takes(changes: dict[str, Any]) -> None:
+    records = told_otherwise(refunded(), **changes)
+    assert bool(judge(records)) or not shows_false(records)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("outcome", {"prev": 2**40 - 1, "n": 2}),
+        ("outcome", {"n": 2}),
+        ("outcome", {"earned_after": 51}),
+        ("outcome", {"prev": 3, "n": 2, "earned_after": 49}),
+        ("outcome", {"prev": 3, "n": 1}),
+        ("outcome.reversed", {"prev": 2**40 - 1}),
+        ("outcome.reversed", {"prev": 0}),
+        ("outcome.reversed", {"reversed_after": 3}),
+    ],
+)
+def test_a_sum_that_cannot_be_is_refused(kind: str, changes: dict[str, int]) -> None:
+    records = refunded()
+    at = last_position(records, kind)
+    entry = records[at].entry
+    payload = (
+        pack_outcome(*unpack_outcome(entry.payload)._replace(**changes))
+        if kind == "outcome"
+        else pack_reversal(*unpack_reversal(entry.payload)._replace(**changes))
+    )
+    records = [*records[:at], Record(entry._replace(payload=payload), None), *records[at + 1 :]]
+    with pytest.raises(ProofError, match="cannot be number") as refused:
+        check(parse(receipt_of(records, CONTRACT, kind)))
+    assert refused.value.code == "receipt-sum"
+
+
+def test_a_reversal_stands_directly_behind_its_event() -> None:
+    records = refunded()
+    at = last_position(records, "outcome.reversed")
+    apart = [*records[:at], records[0], *records[at:]]
+    with pytest.raises(ProofError, match="directly behind its event") as refused:
+        check(parse(receipt_of(apart, CONTRACT, "outcome.reversed")))
+    assert refused.value.code == "receipt-order"
+
+
 # --- What a receipt of each kind has --------------------------------------------------------------
 
 
@@ -356,7 +539,7 @@ def test_an_event_that_tells_another_refund_is_refused(code: str, changes: dict[
 def paid() -> list[Record]:
     """A purchase that was paid, refunded in part, and stated and paid again."""
     world, records = begin(GOVERNING)
-    rules = rules_of(SHARED, CONTRACT)._replace(owner=OWNER)
+    rules = rules_of(SHARED, CONTRACT)
     order, payee = word("order"), address_word(SHARED.payee)
     for now_ms, request in (
         (1000, OpenContract(rules, word("transaction"))),
@@ -407,7 +590,7 @@ def test_a_receipt_of_each_kind_holds_with_all_its_roles(kind: str) -> None:
 def test_a_receipt_of_an_outcome_by_a_code_holds_and_needs_the_clicks_opening() -> None:
     terms = dataclasses.replace(TERMS, outcome="trial")
     world, records = begin(GOVERNING)
-    rules = rules_of(terms, CONTRACT)._replace(owner=OWNER)
+    rules = rules_of(terms, CONTRACT)
     code, asked = word("code"), (word("request"), word("commitment"))
     for now_ms, request in (
         (1000, OpenContract(rules, word("transaction"))),
