@@ -167,11 +167,17 @@ def _why_event(story: Story, event: Placed) -> Reason:
         back = amount(taken[0].entry.value, token, story.market.tokens)
         at = (event.position, opening.of, taken[0].position)
         return Reason(Code.EVENT_TOOK, f"{head} took {back} back of {of}", at)
-    text = (
-        f"{head} took nothing back: no outcome of the lead was open to it, because none was paid, "
-        f"all was taken back before, or its holdback period had passed"
+    why = (
+        "no outcome of the lead was open to it, because none was paid, all was taken back before, "
+        "or its holdback period had passed"
     )
-    return Reason(Code.EVENT_TOOK_NOTHING, text, (event.position,))
+    if isinstance(opening, EventOpening) and opening.order != ZERO_WORD:
+        why = (
+            "nothing of its order was open to it, because the policy refused the purchase or does "
+            "not have this event take it back, all was given back before, or the holdback period "
+            "had passed"
+        )
+    return Reason(Code.EVENT_TOOK_NOTHING, f"{head} took nothing back: {why}", (event.position,))
 
 
 # --- The lead -------------------------------------------------------------------------------------

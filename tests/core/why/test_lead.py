@@ -8,7 +8,7 @@ from orchestrator.core.entries.replay_rules import Documents
 from orchestrator.core.log.opening import Record
 from orchestrator.core.why.lead import why_lead, why_step
 from orchestrator.core.why.reason import Code
-from orchestrator.core.world.requests import Arrival, Erasure, IssueCode
+from orchestrator.core.world.requests import Arrival, Erasure, IssueCode, ProductEvent
 from tests.support.why_market import (
     ANN,
     BOB,
@@ -112,6 +112,25 @@ def test_a_refund_that_comes_late_took_nothing() -> None:
     answer = why_step(log.source, log.position("product.event"))
     assert answer.code is Code.EVENT_TOOK_NOTHING
     assert "its holdback period had passed" in answer.text
+
+
+def test_a_refund_of_another_order_than_the_paid_one_is_told_of_its_order() -> None:
+    def ordered(name: str, at: int, event: str = "buy") -> tuple[int, ProductEvent]:
+        now, request = reported(at, event)
+        assert isinstance(request, ProductEvent)
+        return now, request._replace(order=word(name))
+
+    # The first purchase is refused, since it comes before the lead has signed up.
+    log = SmallLog(
+        [deal(holdback_period_ms=5000)],
+        *(touched(500), ordered("early", 600), SIGNUP, ordered("paid", 2000)),
+        ordered("early", 2500, "refund"),
+    )
+    answer = why_step(log.source, log.position("product.event"))
+    assert answer.code is Code.EVENT_TOOK_NOTHING
+    # An outcome of the lead was open all the same.
+    assert "nothing of its order was open to it, because the policy refused" in answer.text
+    assert "no outcome" not in answer.text
 
 
 def test_an_erased_lead_is_told_of() -> None:
