@@ -23,12 +23,18 @@ from orchestrator.core.common.errors import InputError, LogError
 from orchestrator.core.resource import Resource
 from orchestrator.storage.queries import statement
 from orchestrator.storage.sql.sqlstates import (
+    COLUMN_MISSING,
     CONNECTION_LOST,
     CONNECTIONS_FULL,
+    FORBIDDEN,
+    FUNCTION_MISSING,
     LOCK_LATE,
+    OBJECT_MISSING,
     READ_ONLY,
+    SCHEMA_MISSING,
     STATEMENT_LATE,
     STOPPING,
+    TABLE_MISSING,
 )
 from orchestrator.storage.trouble import Reach, Trouble
 
@@ -64,9 +70,9 @@ _AWAY = {
 # A lock, or the statement itself, took too long.
 _LATE = (LOCK_LATE, STATEMENT_LATE)
 
-
 # What a server says of a connection that it does not take, and what we say of it.
 _REFUSED = {
+    "no pg_hba.conf entry": "its pg_hba.conf lets no such connection in",
     "password authentication failed": "the login or the password is wrong",
     "no password supplied": "it asks for a password, and the URL has none",
     "is not permitted to log in": "this login may not; run tallystick migrate with its URL",
@@ -75,15 +81,23 @@ _REFUSED = {
     "connection slots": _AWAY[CONNECTIONS_FULL],
     "starting up": _AWAY[STOPPING],
     "shutting down": _AWAY[STOPPING],
+    "in recovery mode": _AWAY[STOPPING],
+    "not yet accepting": _AWAY[STOPPING],
     "not currently accepting": "this database takes no connections",
     'role "': "it has no such login; name another, or run tallystick migrate",
     'database "': "it has no such database; name another, or make this one",
     "": "it refuses us; are login, password and database right?",
 }
-_SILENT = "nothing answers at its host and port; is it up, and are they right?"
-# By these states it lacks what we ask for: a schema, a table, a column, a function, a setting.
-_UNMIGRATED = ("3F000", "42703", "42704", "42883", "42P01")
-_FORBIDDEN = "42501"
+_NAMELESS = "its host is not found by this name"
+# What the driver says where no server has refused us; anything else is silence.
+_UNREACHED = {
+    "resolve host": _NAMELESS,
+    "translate host name": _NAMELESS,
+    "certificate": "a certificate is not there, or is not what the URL asks for",
+    "SSL": "it does not speak TLS as the URL asks for it",
+    "": "nothing answers at its host and port; is it up, and are they right?",
+}
+_UNMIGRATED = (SCHEMA_MISSING, COLUMN_MISSING, OBJECT_MISSING, FUNCTION_MISSING, TABLE_MISSING)
 
 
 class DatabaseAway(psycopg.OperationalError):
@@ -107,7 +121,7 @@ def refusal_of(error: psycopg.Error) -> LogError:
             "database-unmigrated",
             f"the database is not as this version has it: {said}; run tallystick migrate",
         )
-    if error.sqlstate == _FORBIDDEN:
+    if error.sqlstate == FORBIDDEN:
         return LogError(
             "database-forbids",
             f"the database forbids it: {said}; run tallystick migrate, as the owner of the schema, "
@@ -627,11 +641,17 @@ def _why_refused(error: psycopg.OperationalError) -> str:
 
     The place before the server's words may hold any others, and a part of a password.
     """
-    for start in ("FATAL: ", "fe_sendauth: "):
+    for start, known in (
+        ("FATAL: ", _REFUSED),
+        ("fe_sendauth: ", _REFUSED),
+        ("failed to ", _UNREACHED),
+        ("could not ", _UNREACHED),
+        (" failed: ", _UNREACHED),
+    ):
         _, _, said = str(error).partition(start)
         if said:
-            return next(words for part, words in _REFUSED.items() if part in said)
-    return _SILENT
+            return next(words for part, words in known.items() if part in said)
+    return _UNREACHED[""]
 
 
 def connect_as_owner(url: str) -> Connection:

@@ -17,6 +17,7 @@ from orchestrator.core.log.entry import address_word
 from orchestrator.core.surface.fields import write_fields
 from orchestrator.core.world.requests import Touch
 from orchestrator.runtime.local_servers import LocalPostgres
+from orchestrator.storage import database as database_module
 from orchestrator.storage import queries as queries_module
 from orchestrator.storage.database import API, LOGINS, WORKER, Database, DatabaseError, refusal_of
 from orchestrator.storage.queries import queries
@@ -131,6 +132,43 @@ def test_a_server_that_refuses_a_connection_is_told_apart_from_none(
         database.try_connection()
     assert refused.value.code == "database-unreachable"
     assert reason in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            'FATAL:  no pg_hba.conf entry for host "::1", user "u", database "d", no encryption',
+            "its pg_hba.conf lets no such connection in",
+        ),
+        ('FATAL:  Peer authentication failed for user "u"', "are login, password and database"),
+        ('FATAL:  role "u" does not exist', "it has no such login"),
+        ('FATAL:  database "d" does not exist', "it has no such database"),
+        ("FATAL:  the database system is in recovery mode", "it is stopping or starting"),
+        (
+            "FATAL:  the database system is not yet accepting connections\nDETAIL:  Wait.",
+            "it is stopping or starting",
+        ),
+        ("server does not support SSL, but SSL was required", "it does not speak TLS"),
+        ("SSL error: certificate verify failed", "a certificate is not there, or is not what"),
+        ('root certificate file "/r" does not exist', "a certificate is not there"),
+        ("Connection refused\n\tIs the server running on that host?", "nothing answers"),
+        ("timeout expired", "nothing answers"),
+    ],
+)
+def test_what_a_server_or_the_way_to_it_refuses_is_told_in_words_of_ours(
+    said: str, reason: str
+) -> None:
+    error = psycopg.OperationalError(f'connection to server at "h", port 1 failed: {said}')
+    assert reason in database_module._why_refused(error)
+
+
+def test_a_host_without_a_name_is_told_apart_from_one_that_is_silent() -> None:
+    with pytest.raises(LogError) as refused:
+        migrate("postgresql://u:topsecret@127.0.0.1.invalid/db")
+    assert "its host is not found by this name" in refused.value.message
+    error = psycopg.OperationalError('could not translate host name "h" to address: no such name')
+    assert database_module._why_refused(error) == "its host is not found by this name"
 
 
 def test_what_a_database_refuses_is_one_line_for_an_operator(database_url: str) -> None:

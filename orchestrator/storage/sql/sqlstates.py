@@ -14,5 +14,12 @@ LOCK_LATE = "55P03"  # lock_not_available
 STATEMENT_LATE = "57014"  # query_canceled
 CONNECTIONS_FULL = "53300"  # too_many_connections
 READ_ONLY = "25006"  # read_only_sql_transaction
+# By these the database lacks what we ask for.
+SCHEMA_MISSING = "3F000"  # invalid_schema_name
+COLUMN_MISSING = "42703"  # undefined_column
+OBJECT_MISSING = "42704"  # undefined_object: a setting, say
+FUNCTION_MISSING = "42883"  # undefined_function
+TABLE_MISSING = "42P01"  # undefined_table
+FORBIDDEN = "42501"  # insufficient_privilege: our own functions raise it as well
 CONNECTION_LOST = "08"
 STOPPING = "57P"
