@@ -154,5 +154,9 @@ def judge(
         "contracts": totals,
         "events": verdicts,
         "turned_away": {code: count for code, count in turned_away.items() if count},
+        "refunded": {
+            c["id"]: sum(b.refunded for b in bought if b.paid and b.paid.contract is c)
+            for c in contracts
+        },
         "outcomes": lines,
     }

@@ -145,6 +145,10 @@ def test_agrees_with_a_second_opinion() -> None:
             lines = [json.loads(line) for line in spool.lines()]
         assert report.totals() == expected["contracts"]
         assert report.verdicts() == expected["events"]
+        assert report.turned_away == expected["turned_away"]
+        assert report.seen is not None
+        found = report.seen.contracts.items()
+        assert {name: one.refunded_units for name, one in found} == expected["refunded"]
         assert lines == [
             {
                 "contract": contract,
@@ -160,11 +164,12 @@ def test_agrees_with_a_second_opinion() -> None:
         seen["outcome"] += any(total["outcomes"] for total in totals)
         seen["reversal"] += any(total["reversed"] for total in totals)
         seen["over budget"] += any(total["over_budget_units"] != "0" for total in totals)
+        seen["refund"] += any(expected["refunded"].values())
         seen["two contracts"] += sum(total["outcomes"] > 0 for total in totals) > 1
 
     agree()
     # Histories in which nothing is paid would agree with anything.
-    assert len(seen) == 4
+    assert len(seen) == 5
     assert min(seen.values()) >= 20, seen
 
 
