@@ -175,18 +175,22 @@ class Ledger:
         """
         with self.session(account), self.session(account):
             pass  # that there is another of the pool when this one is held
-        with ExitStack() as held:
-            while True:
-                session = held.enter_context(self.session(account))
-                own = session._connection.info.backend_pid
-                with psycopg.connect(self.url) as admin:
-                    others = admin.execute(
-                        "SELECT FROM pg_stat_activity WHERE datname = current_database()"
-                        " AND pid <> %s AND pid %% 32 = %s AND usename LIKE 'tallystick\\_%%'",
-                        (own, own % 32),
-                    ).fetchall()
-                if not others:
-                    break
+        with ExitStack() as kept:
+            with ExitStack() as passed:
+                while True:
+                    held = passed.enter_context(ExitStack())
+                    session = held.enter_context(self.session(account))
+                    own = session._connection.info.backend_pid
+                    with psycopg.connect(self.url) as admin:
+                        others = admin.execute(
+                            "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+                            " AND pid <> %s AND pid %% 32 = %s AND usename LIKE 'tallystick\\_%%'",
+                            (own, own % 32),
+                        ).fetchall()
+                    if not others:
+                        kept.push(held.pop_all())
+                        break
+            # Those passed over are in the pool again, which so needs no new one meanwhile.
             yield session
 
     @contextmanager
