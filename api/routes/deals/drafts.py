@@ -15,7 +15,7 @@ from api.routes.deals import answers, bodies
 from api.rules import DEAL, rules
 from orchestrator.core.common.errors import ChainError
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
-from orchestrator.core.common.units import format_amount, format_second
+from orchestrator.core.common.units import format_second
 from orchestrator.core.deals.deal import Draft, Frame, deal_of, draft_terms
 from orchestrator.core.deals.prospects import find_prospects
 from orchestrator.core.deals.sentences import operator_sentences, owner_sentences, sentences_of
@@ -28,9 +28,11 @@ from orchestrator.core.deals.terms import (
     owner_consent_digest,
     owner_consent_typed_data,
 )
+from orchestrator.core.log.entry import address_word
 from orchestrator.core.surface import policy, surface_settings
 from orchestrator.core.surface.policy import Policy
 from orchestrator.core.surface.surface_settings import DealDefaults
+from orchestrator.core.why.reason import amount
 from orchestrator.core.world.contract import goes_before, rules_of
 from orchestrator.log.projections import contract_of
 from orchestrator.storage.database import Session
@@ -134,7 +136,8 @@ def find_cautions(service: Service, terms: Terms, in_force: Policy | None) -> It
 
 def _taken_first(service: Service, terms: Terms) -> Iterator[str]:
     """Yield the live contracts of the same operator that take outcomes before these terms do."""
-    later, token, now_ms = rules_of(terms, b""), token_of(service, terms), service.now_ms()
+    later, now_ms = rules_of(terms, b""), service.now_ms()
+    tokens = {address_word(token.address): token for token in service.info.tokens}
     with service.database.transaction() as session:
         rows = session.all(
             "api.contracts_beside",
@@ -152,9 +155,9 @@ def _taken_first(service: Service, terms: Terms) -> Iterator[str]:
             yield (
                 f"the operator's contract {to_hex(rules.contract_id)} for the same outcome is open "
                 f"until {format_second(rules.deadline_ms // 1000)} and takes outcomes first "
-                f"({format_amount(left_units, token.decimals)} {token.symbol} of its budget is "
-                f"left, and it takes them even without): until then this one earns nothing of a "
-                f"lead that both can count"
+                f"({amount(left_units, rules.token, tokens)} of its budget is left, and it takes "
+                f"them even without): until then this one earns nothing of a lead that both can "
+                f"count"
             )
 
 

@@ -141,6 +141,17 @@ def test_an_open_contract_of_the_operator_for_the_outcome_is_told(
         assert not [text for text in told_to if "same outcome" in text]
 
 
+def test_an_open_contract_in_another_token_is_told_in_that(
+    service: ApiService, owner: httpx.Client, operator: httpx.Client
+) -> None:
+    surface = open_surface(owner, "other-token")
+    give_level(service, surface, wallet("operator"), token=bytes(31) + b"\7")
+    (told,) = (
+        text for text in drafted_for(operator, surface, "subscribed") if "same outcome" in text
+    )
+    assert "(800,000,000 base units of its budget is left" in told
+
+
 def drafted_for(client: httpx.Client, surface: str, outcome: str, **deal: str) -> list[str]:
     """Return the cautions about a deal for an outcome."""
     deal = {"outcome": outcome, "price": "8.00", "budget": "80.00"} | deal
