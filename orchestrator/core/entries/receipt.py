@@ -35,6 +35,7 @@ from orchestrator.core.log.merkle import leaf_hash, verify_inclusion
 from orchestrator.core.log.opening import (
     EventOpening,
     Opening,
+    ReportedTouchOpening,
     TransitionOpening,
     encode_opening,
     opening_json,
@@ -290,6 +291,15 @@ def _check_taken(receipt: Receipt, rules: ContractRules) -> None:
     amount = taken_units(rules, outcome.value, value, told.refunded_after_units) - before
     reversal = receipt.entries["reversal"].entry
     _same("reversal", "amount by the signed price", reversal.value, amount)
+    # A budget has room for what was paid by then, less no more than was reversed before this one.
+    earned = unpack_outcome(outcome.payload).earned_after
+    reversed_before = unpack_reversal(reversal.payload).reversed_after - reversal.value
+    if earned > rules.budget_units + reversed_before:
+        raise ProofError(
+            "receipt-budget",
+            f"the outcome brings its contract to {earned} units, past the signed budget of "
+            f"{rules.budget_units} units and the {reversed_before} that were taken back before",
+        )
     if event.entry.time_ms - outcome.time_ms > rules.holdback_period_ms:
         raise ProofError("receipt-late", "the event comes after the holdback period")
 
@@ -308,6 +318,7 @@ def _check_outcome(receipt: Receipt) -> None:
         _same("outcome", "touch's position", facts.touch, touch.position)
         _same("touch", "lead", touch.entry.subject, outcome.entry.subject)
         _same("touch", "surface", touch.entry.surface, outcome.entry.surface)
+        _check_report(touch)
     if not facts.touch < facts.transition:
         raise ProofError("receipt-order", "the touch does not come before the transition")
     if outcome.position != facts.transition + 1:
@@ -317,6 +328,23 @@ def _check_outcome(receipt: Receipt) -> None:
             f"transition, entry {facts.transition}",
         )
     _check_sum("outcome", outcome, facts.prev, facts.n, facts.earned_after)
+
+
+def _check_report(touch: Proven) -> None:
+    """Check that a reported touch can have been, by what its opening tells of the report."""
+    told = touch.opening
+    if not isinstance(told, ReportedTouchOpening):
+        return
+    if touch.entry.time_ms > told.received_ms:
+        raise ProofError(
+            "receipt-times", f"the touch, entry {touch.position}, was reported before it happened"
+        )
+    if told.cause >= touch.position:
+        raise ProofError(
+            "receipt-order",
+            f"the touch, entry {touch.position}, names entry {told.cause} as its cause, which does "
+            f"not come before it",
+        )
 
 
 def _check_reversal(receipt: Receipt) -> None:
@@ -387,16 +415,36 @@ def _check_settlement(receipt: Receipt) -> None:
     outcome, reversal = receipt.entries.get("outcome"), receipt.entries.get("reversal")
     if outcome is not None:
         earned = unpack_outcome(outcome.entry.payload).earned_after
-        covered = outcome.position <= facts.last_outcome < settlement.position
-        if not covered or earned > facts.earned:
-            raise ProofError("receipt-uncovered", "the settlement does not cover the outcome")
+        _check_covered(settlement, outcome, "outcome", facts.last_outcome, earned, facts.earned)
     if reversal is not None:
         taken = unpack_reversal(reversal.entry.payload).reversed_after
-        covered = reversal.position <= facts.last_reversal < settlement.position
-        if not covered or taken > facts.reversed:
-            raise ProofError("receipt-uncovered", "the settlement does not cover the reversal")
+        _check_covered(settlement, reversal, "reversal", facts.last_reversal, taken, facts.reversed)
+    for what, last, total in (
+        ("outcome", facts.last_outcome, facts.earned),
+        ("reversal", facts.last_reversal, facts.reversed),
+    ):
+        if last >= settlement.position or (last == 0 and total):
+            raise ProofError(
+                "receipt-sum",
+                f"the settlement, entry {settlement.position}, states {total} units up to the "
+                f"{what} at entry {last}, which cannot be",
+            )
     if receipt.subject == "payout" and settlement.position > receipt.position:
         raise ProofError("receipt-order", "the settlement does not come before the payout")
+
+
+def _check_covered(
+    settlement: Proven, proven: Proven, role: str, last: int, own: int, total: int
+) -> None:
+    """Check that a settlement, up to its last entry of this role and a total, covers this one."""
+    if not proven.position <= last < settlement.position or own > total:
+        raise ProofError("receipt-uncovered", f"the settlement does not cover the {role}")
+    if proven.position == last and own != total:
+        raise ProofError(
+            "receipt-sum",
+            f"the settlement states {total} units up to the {role}, entry {last}, with which its "
+            f"contract has come to {own}",
+        )
 
 
 def _check_opening(role: str, proven: Proven) -> None:

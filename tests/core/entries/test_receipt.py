@@ -24,10 +24,18 @@ from orchestrator.core.log.entry import (
     address_word,
     pack_outcome,
     pack_reversal,
+    pack_settlement,
     unpack_outcome,
     unpack_reversal,
+    unpack_settlement,
 )
-from orchestrator.core.log.opening import EventOpening, Record, encode_opening, payload_of
+from orchestrator.core.log.opening import (
+    EventOpening,
+    Record,
+    ReportedTouchOpening,
+    encode_opening,
+    payload_of,
+)
 from orchestrator.core.world.contract import rules_of
 from orchestrator.core.world.requests import (
     Arrival,
@@ -523,6 +531,51 @@ def test_a_sum_that_cannot_be_is_refused(kind: str, changes: dict[str, int]) -> 
     assert refused.value.code == "receipt-sum"
 
 
+@pytest.mark.parametrize(
+    ("kind", "changes", "role"),
+    [
+        ("settlement", {"last_outcome": 2**40}, ""),
+        ("settlement", {"last_reversal": 2**40}, ""),
+        ("settlement", {"last_outcome": 0}, ""),
+        ("settlement", {"last_reversal": 0}, ""),
+        # The last one says what the sum is then.
+        ("outcome", {"earned": 51}, "outcome"),
+        ("outcome.reversed", {"reversed": 15}, "reversal"),
+    ],
+)
+def test_a_statement_that_cannot_be_is_refused_as_evidence_does(
+    kind: str, changes: dict[str, int], role: str
+) -> None:
+    records = refunded()
+    at = last_position(records, "settlement")
+    entry = records[at].entry
+    facts = unpack_settlement(entry.payload)._replace(**changes)
+    false = entry._replace(payload=pack_settlement(*facts), value=facts.earned - facts.reversed)
+    records = [*records[:at], Record(false, None), *records[at + 1 :]]
+    found = parse(receipt_of(records, CONTRACT, kind))
+    with pytest.raises(ProofError, match="the settlement") as refused:
+        check(found)
+    assert refused.value.code == "receipt-sum"
+    shown = [found.entries[one] for one in ("settlement", role) if one]
+    exhibits = tuple(Exhibit(one.position, one.data) for one in shown)
+    signed = escrow_record_of(SHARED, CONTRACT, 1, last_signed=len(records) - 1)
+    assert disproves(Case(CONTRACT, "sum", exhibits), {CONTRACT: signed})
+
+
+def test_a_reversal_of_what_was_past_the_budget_is_refused_as_evidence_does() -> None:
+    """The outcome brought its contract to 50, and 10 had been taken back before this reversal."""
+    records = refunded()
+    for budget, code in ((40, ""), (39, "receipt-budget")):
+        terms = dataclasses.replace(SHARED, budget_units=budget)
+        found = parse(receipt_of(records, CONTRACT, "outcome.reversed")).entries
+        signed = escrow_record_of(terms, CONTRACT, 1, last_signed=len(records) - 1)
+        shown = (found["reversal"], found["outcome"])
+        exhibits = tuple(Exhibit(one.position, one.data) for one in shown)
+        case = Case(CONTRACT, "sum", exhibits)
+        assert judge(records, terms) == code
+        assert disproves(case, {CONTRACT: signed}) == bool(code)
+
+
 def test_a_reversal_stands_directly_behind_its_event() -> None:
     records = refunded()
     at = last_position(records, "outcome.reversed")
@@ -587,10 +640,14 @@ def test_a_receipt_of_each_kind_holds_with_all_its_roles(kind: str) -> None:
     check_terms(found, SHARED)
 
 
-def test_a_receipt_of_an_outcome_by_a_code_holds_and_needs_the_clicks_opening() -> None:
-    terms = dataclasses.replace(TERMS, outcome="trial")
+TRIAL = dataclasses.replace(TERMS, outcome="trial")
+
+
+@cache
+def clicked() -> list[Record]:
+    """A lead that came by a code, and signed up with that."""
     world, records = begin(GOVERNING)
-    rules = rules_of(terms, CONTRACT)
+    rules = rules_of(TRIAL, CONTRACT)
     code, asked = word("code"), (word("request"), word("commitment"))
     for now_ms, request in (
         (1000, OpenContract(rules, word("transaction"))),
@@ -598,13 +655,44 @@ def test_a_receipt_of_an_outcome_by_a_code_holds_and_needs_the_clicks_opening() 
         (4000, Arrival(SURFACE, LEADS[0], code, False, False, "signup", 0, 3000, *asked)),
     ):
         records += decide(world, request, now_ms)
-    document = receipt_of(records, CONTRACT, outcome="trial")
+    return records
+
+
+def test_a_receipt_of_an_outcome_by_a_code_holds_and_needs_the_clicks_opening() -> None:
+    document = receipt_of(clicked(), CONTRACT, outcome="trial")
     found = parse(document)
     check(found)
-    check_terms(found, terms)
+    check_terms(found, TRIAL)
     assert found.entries["touch"].entry.kind == "touch.reported"
     set_("touch", "opening", None)(document)
     parse_refused(document, "receipt-opening", "the touch")
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [("receipt-times", {"received_ms": 2999}), ("receipt-order", {"cause": 2**40 - 1})],
+)
+def test_a_click_that_its_own_report_contradicts_is_refused_as_evidence_does(
+    code: str, changes: dict[str, Any]
+) -> None:
+    records = clicked()
+    at = last_position(records, "touch.reported")
+    entry, opening = records[at]
+    assert isinstance(opening, ReportedTouchOpening)
+    told = opening._replace(**changes)
+    click = Record(entry._replace(payload=payload_of(told)), told)
+    records = [*records[:at], click, *records[at + 1 :]]
+    found = parse(receipt_of(records, CONTRACT, outcome="trial"))
+    with pytest.raises(ProofError) as refused:
+        check(found)
+    assert refused.value.code == code
+    outcome, touch = found.entries["outcome"], found.entries["touch"]
+    shown = (
+        Exhibit(outcome.position, outcome.data),
+        Exhibit(touch.position, touch.data, encode_opening(told)),
+    )
+    signed = escrow_record_of(TRIAL, CONTRACT, 1, last_signed=len(records) - 1)
+    assert disproves(Case(CONTRACT, "cause", shown), {CONTRACT: signed})
 
 
 @pytest.mark.parametrize(("kind", "role"), ALWAYS)
