@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
-from orchestrator.core.common.units import DAY_MS
+from orchestrator.core.common.units import DAY_MS, counted
 
 # A part that works notes it more often than this; a step of the pipeline may take minutes.
 PULSE_MS = {"sequencer": 30_000, "registrar": 30_000, "pipeline": 600_000, "webhooks": 30_000}
@@ -128,7 +128,8 @@ def _judge_pulse(vitals: Vitals, part: PartName) -> PartCondition:
 def _judge_sequencer(vitals: Vitals) -> PartCondition:
     part, has_pulse, detail = _judge_pulse(vitals, "sequencer")
     if vitals.waiting:
-        detail += f"; {vitals.waiting} requests wait, for {_seconds(vitals.waiting_ms)}"
+        waiting = counted(vitals.waiting, "request waits", "requests wait")
+        detail += f"; {waiting}, for {_seconds(vitals.waiting_ms)}"
     return PartCondition(part, has_pulse and vitals.waiting_ms <= WAITING_MS, detail)
 
 

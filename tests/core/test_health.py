@@ -89,6 +89,8 @@ def test_people_are_told_why() -> None:
     late = WELL._replace(waiting=3, waiting_since_ms=NOW_MS - 61_000, size=9)
     details = {each.part: each.detail for each in judge(late, LEAST_FREE_BYTES)}
     assert details["sequencer"] == "worked 0 s ago; 3 requests wait, for 61 s"
+    alone = judge(late._replace(waiting=1), LEAST_FREE_BYTES)
+    assert "1 request waits, for 61 s" in {each.part: each.detail for each in alone}["sequencer"]
     assert details["anchor"].startswith("7 of 9 entries are anchored")
     assert details["relayer"] == "can pay for 100 transactions"
 

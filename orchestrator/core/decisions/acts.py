@@ -7,7 +7,7 @@ not allow is refused; what the judgement changes is written first.
 from typing import NamedTuple
 
 from orchestrator.core.common.errors import RequestError, shown
-from orchestrator.core.common.units import AMOUNT_LIMIT, DAY_MS, format_ms
+from orchestrator.core.common.units import AMOUNT_LIMIT, DAY_MS, counted, format_ms
 from orchestrator.core.decisions import errand
 from orchestrator.core.decisions.writer import (
     Writer,
@@ -103,8 +103,8 @@ def _check_day(writer: Writer, act: _Act, *, is_new_lead: bool) -> None:
     if allowed is not None and is_new_lead and done >= allowed.leads_a_day:
         raise RequestError(
             "lead-limit",
-            f"operator 0x{act.operator.hex()} has acted on {done} leads today, the most that level "
-            f"{act.level} allows; the next day begins at 00:00 UTC",
+            f"operator 0x{act.operator.hex()} has acted on {counted(done, 'lead')} today, the most "
+            f"that level {act.level} allows; the next day begins at 00:00 UTC",
         )
     pool = act.settings.pool
     if act.ground != trust.FORECASTS or pool is None:
@@ -114,7 +114,8 @@ def _check_day(writer: Writer, act: _Act, *, is_new_lead: bool) -> None:
         raise RequestError(
             "pool-limit",
             f"the operators whose level comes from forecasts have used up what they share today, "
-            f"{leads} leads and {touches} touches; the next day begins at 00:00 UTC",
+            f"{counted(leads, 'lead')} and {counted(touches, 'touch', 'touches')}; the next day "
+            f"begins at 00:00 UTC",
         )
 
 
@@ -245,7 +246,7 @@ def make_forecast(writer: Writer, request: requests.MakeForecast) -> None:
         raise RequestError(
             "question-unknown",
             f"the surface's settings do not ask how many go from {question.from_state!r} to "
-            f"{question.to_state!r} within {question.horizon_days} days",
+            f"{question.to_state!r} within {counted(question.horizon_days, 'day')}",
         )
     act = check_level(writer, request.surface, request.operator, 0, "a forecast")
     standing = writer.world.standing(request.surface, request.operator)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.core.common.errors import RequestError, shown
-from orchestrator.core.common.units import format_ms
+from orchestrator.core.common.units import counted, format_ms
 from orchestrator.core.decisions import acts, codes, errand
 from orchestrator.core.decisions.writer import (
     Writer,
@@ -373,8 +373,9 @@ def _publish_policy(writer: Writer, request: requests.PublishPolicy) -> None:
         if bound:
             raise RequestError(
                 "policy-in-force",
-                f"{bound} contracts were signed under the policy in force; a new one can be "
-                f"published when their deadlines and holdback periods have passed",
+                f"{counted(bound, 'contract was', 'contracts were')} signed under the policy in "
+                f"force; a new one can be published when all their deadlines and holdback periods "
+                f"have passed",
             )
         dropped = sorted(set(here.policy.states) - set(request.policy.states))
         if dropped:

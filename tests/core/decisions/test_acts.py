@@ -336,6 +336,13 @@ def test_the_first_act_registers_its_operator_once() -> None:
 # --- The day's allowance --------------------------------------------------------------------------
 
 
+def test_a_limit_of_one_lead_is_told_as_one() -> None:
+    world, _ = surface(deal(), levels=[{"leads_a_day": 1}], actions={"email": {"level": 1}})
+    decide(world, touch(), 0)
+    with pytest.raises(RequestError, match=r"has acted on 1 lead today, the most that level 1"):
+        decide(world, touch(lead=Y), 0)
+
+
 def test_a_level_acts_on_so_many_leads_a_day() -> None:
     world, records = surface(deal())
     last_ms = DAY_MS - 1

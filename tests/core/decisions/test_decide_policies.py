@@ -71,6 +71,15 @@ def test_contracts_pin_the_policy_they_were_signed_under(
         assert refused(world, now, request) == code
 
 
+@pytest.mark.parametrize(
+    ("names", "said"), [("a", "1 contract was signed under"), ("ab", "2 contracts were signed")]
+)
+def test_the_contracts_that_pin_a_policy_are_counted(names: str, said: str) -> None:
+    world, _ = begin(FIRST, *(rules(name, FIRST) for name in names))
+    with pytest.raises(RequestError, match=f"^{said}"):
+        decide(world, PublishPolicy(SURFACE, OWNER, WIDER), 0)
+
+
 def test_a_closed_contract_pins_nothing() -> None:
     world, _ = begin(FIRST, rules("a", FIRST))
     request = PublishPolicy(SURFACE, OWNER, WIDER)
