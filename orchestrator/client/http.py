@@ -1,15 +1,17 @@
 """A client of the public HTTP API that bounds the size and the time of every answer."""
 
 import json
+import math
 import re
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 
 from orchestrator.core.common.errors import InputError, ServerError
@@ -29,14 +31,83 @@ TIMEOUT_S = 60
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
 # The most seconds of one collection, all its pages together.
 PAGES_S = 600
+# The most letters of a server's own words about a refusal.
+_MOST_WORDS = 1_000
 # The first that an error is an instance of says what came in the way.
 _TROUBLES = (
     (httpx.ConnectTimeout, "no connection was made in time"),
     (httpx.ConnectError, "no connection could be made"),
-    (httpx.TimeoutException, "it was silent for too long"),
+    (httpx.TimeoutException, "it was silent for too long, or its answer took too long"),
     (httpx.NetworkError, "the connection broke off"),
     (httpx.RemoteProtocolError, "what it sent is no HTTP, or broke off"),
 )
+
+
+class Until(float):
+    """The most seconds of silence, in an answer that may not go on for longer than `lasts_s`.
+
+    Clients for which `time_answers` was called take it as the timeout of their reads.
+    """
+
+    ends_s: float
+
+    def __new__(cls, silence_s: float, lasts_s: float) -> "Until":
+        made = super().__new__(cls, silence_s)
+        made.ends_s = time.monotonic() + lasts_s
+        return made
+
+
+class _TimedStream(httpcore.NetworkStream):
+    """A connection that takes no more of an answer once its time is over.
+
+    httpx bounds the wait for each byte alone, and gives nothing back before an answer's headers are
+    whole: a server could send these, or announcements of an answer, without end.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if isinstance(timeout, Until) and time.monotonic() > timeout.ends_s:
+            raise httpcore.ReadTimeout("the answer takes too long")
+        return self._stream.read(max_bytes, timeout)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        return _TimedStream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _TimedBackend(httpcore.SyncBackend):
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        return _TimedStream(super().connect_tcp(host, port, timeout, local_address, socket_options))
+
+
+def time_answers(client: httpx.Client) -> None:
+    """Have a client take `Until` as the timeout of its reads, straight or by a proxy."""
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
+        if isinstance(transport, httpx.HTTPTransport):
+            # httpx has no place of its own for what httpcore takes as an argument.
+            transport._pool._network_backend = _TimedBackend()  # noqa: SLF001
 
 
 @cache
@@ -57,13 +128,13 @@ class Client(Resource):
             raise InputError("api-url-malformed", f"{base_url!r} is no http(s) URL of an API")
         self._http = httpx.Client(
             base_url=base_url,
-            timeout=timeout_s,
             # No proxy or credentials of the environment: the URL is all that is asked.
             trust_env=False,
             verify=tls_settings(trust_env=False),
             # An answer that is not compressed is as large and as late as what arrives.
             headers={"Accept-Encoding": "identity"},
         )
+        time_answers(self._http)
         self._timeout_s = timeout_s
         self.server = f"the API at {self._http.base_url.netloc.decode()}"
 
@@ -110,15 +181,22 @@ class Client(Resource):
         raise ServerError("pages-endless", f"{path} did not come to an end")
 
     def lines(
-        self, path: str, *, silence_s: float, headers: Mapping[str, str], **query: object
+        self,
+        path: str,
+        *,
+        silence_s: float,
+        headers: Mapping[str, str],
+        lasts_s: float = math.inf,
+        **query: object,
     ) -> Iterator[str]:
         """Yield the lines of an answer that has no end of its own, until the server ends it.
 
         Closing the iterator leaves the server. Raises ServerError for a refusal or a failure, a
-        silence longer than this, and a line that is too long.
+        silence longer than this, what comes later than after `lasts_s`, and a line that is too
+        long.
         """
         params = {name: str(value) for name, value in query.items() if value is not None}
-        timeout = httpx.Timeout(TIMEOUT_S, read=silence_s)
+        timeout = httpx.Timeout(min(TIMEOUT_S, lasts_s), read=Until(silence_s, lasts_s))
         try:
             with self._http.stream(
                 "GET", path, params=params, headers=dict(headers), timeout=timeout
@@ -148,14 +226,14 @@ class Client(Resource):
 
     def _body(self, method: str, path: str, **arguments: Any) -> bytes:
         """Return the body of an answer. Raises ServerError for a refusal or a failure."""
-        body, deadline = bytearray(), time.monotonic() + self._timeout_s
+        body, until = bytearray(), Until(self._timeout_s, self._timeout_s)
+        timeout = httpx.Timeout(self._timeout_s, read=until)
         try:
-            with self._http.stream(method, path, **arguments) as response:
-                # Raw bytes: nothing is unpacked, whatever encoding the server names. httpx bounds
-                # the wait for each byte alone, so the whole is timed here.
+            with self._http.stream(method, path, timeout=timeout, **arguments) as response:
+                # Raw bytes: nothing is unpacked, whatever encoding the server names.
                 for chunk in response.iter_raw():
                     body += chunk
-                    if len(body) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
+                    if len(body) > MAX_ANSWER_BYTES or time.monotonic() > until.ends_s:
                         raise ServerError(
                             "answer-too-large", f"{self.server} sent too much, or too slowly"
                         )
@@ -179,7 +257,7 @@ class Client(Resource):
     ) -> ServerError:
         reason, problem = response.reason_phrase, ""
         if isinstance(answer, dict):
-            reason = f"{answer.get('title')}: {answer.get('detail')}"
+            reason = f"{_words(answer.get('title'))}: {_words(answer.get('detail'))}"
             told = answer.get("code")
             problem = told if isinstance(told, str) and _CODE.fullmatch(told) else ""
         return ServerError(
@@ -187,6 +265,11 @@ class Client(Resource):
             f"{self.server} refused {method} {path} with {response.status_code}: {reason}",
             problem,
         )
+
+
+def _words(told: object) -> str:
+    """Return a server's words as a message has them."""
+    return told[:_MOST_WORDS] if isinstance(told, str) else "no words"
 
 
 def is_http_url(url: str) -> bool:

@@ -94,13 +94,18 @@ class Stream:
                     "stream-vain", f"{self._client.server} ends its streams at once"
                 )
             if vain:
-                self._pause(min(2.0**vain / 2, _MOST_PAUSE_S))
+                left_s = max(0.0, ends_s - time.monotonic())
+                self._pause(min(2.0**vain / 2, _MOST_PAUSE_S, left_s))
 
     def _connection(self, ends_s: float) -> Iterator[Followed]:
-        silence_s = min(SILENCE_S, max(0.001, ends_s - time.monotonic()))
+        left_s = max(0.001, ends_s - time.monotonic())
         headers = {} if self.cursor is None else {"Last-Event-ID": str(self.cursor)}
         lines = self._client.lines(
-            "/v1/stream", silence_s=silence_s, headers=headers, **self._filters
+            "/v1/stream",
+            silence_s=min(SILENCE_S, left_s),
+            lasts_s=left_s,
+            headers=headers,
+            **self._filters,
         )
         # Signs of life are lines too: what a stream is silent about does not keep it from its end.
         in_time = takewhile(lambda _: time.monotonic() < ends_s, lines)

@@ -39,6 +39,38 @@ def test_a_server_that_answers_a_byte_at_a_time_is_left(byte: bytes) -> None:
         assert ended.get(timeout=60) == "left"
 
 
+@pytest.mark.parametrize(
+    ("first", "part"),
+    [
+        # Announcements of an answer, its headers, and the size of a piece of it.
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x"),
+    ],
+    ids=["announced", "headers", "size"],
+)
+def test_an_answer_that_never_comes_to_its_body_is_left(first: bytes, part: bytes) -> None:
+    ended = SimpleQueue[str]()
+
+    def announce(handler: BaseHTTPRequestHandler) -> None:
+        try:
+            handler.wfile.write(first)
+            for _ in range(600):
+                handler.wfile.write(part)
+                handler.wfile.flush()
+                time.sleep(0.05)
+        except OSError:
+            ended.put("left")
+        else:
+            ended.put("finished")
+
+    with serving(announce) as url, Client(url, timeout_s=1) as client:
+        with pytest.raises(ServerError, match="its answer took too long") as refused:
+            client.get("/v1/log")
+        assert refused.value.code == "server-unreachable"
+        assert ended.get(timeout=60) == "left"
+
+
 def test_nothing_is_unpacked() -> None:
     """An answer that is asked for plain and comes packed could be of any size."""
 
@@ -95,9 +127,13 @@ def test_all_pages_are_read_and_what_is_none_is_left_out_of_the_query() -> None:
         ),
         (b'{"title": "No", "detail": "no", "code": ["log-unknown"]}', "No: no", ""),
         (b'{"title": "No", "detail": "no", "code": "\\u001b[2J"}', "No: no", ""),
+        (b'{"title": ["No"], "detail": {"no": 1}}', "no words: no words", ""),
+        (b"{}", "no words: no words", ""),
+        (b'{"title": "No", "detail": "' + b"o" * 100_000 + b'"}', "No: o{1000}$", ""),
         (b"<html>", "Not Found", ""),
         (b"", "Not Found", ""),
     ],
+    ids=["all", "list", "escape", "other", "none", "long", "page", "nothing"],
 )
 def test_a_refusal_says_why(body: bytes, reason: str, problem: str) -> None:
     with (

@@ -3,7 +3,7 @@
 import json
 from http.server import BaseHTTPRequestHandler
 from itertools import islice
-from threading import Event
+from threading import Event, Timer
 from typing import Any
 
 import pytest
@@ -69,6 +69,38 @@ def test_a_silent_server_does_not_keep_a_stream_from_its_end() -> None:
     with serving(silent) as url, Client(url) as client:
         assert list(Stream(client, 0, lasts_s=0.2)) == []
         over.set()
+
+
+def test_a_line_that_does_not_end_keeps_no_stream_from_its_end() -> None:
+    over = Event()
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        # Each byte comes in time, and no line is ever whole.
+        while not over.wait(0.05):
+            handler.wfile.write(b"x")
+            handler.wfile.flush()
+
+    with serving(drip) as url, Client(url) as client:
+        ending = Timer(20, over.set)
+        ending.start()
+        try:
+            assert list(Stream(client, 0, lasts_s=0.3)) == []
+            assert not over.is_set()
+        finally:
+            over.set()
+            ending.cancel()
+
+
+def test_a_stream_waits_for_no_server_beyond_its_end() -> None:
+    pauses: list[float] = []
+    with Client("http://127.0.0.1:9") as client:
+        stream = Stream(client, 0, pause=pauses.append, lasts_s=0.5)
+        with pytest.raises(ServerError):
+            list(stream)
+    assert len(pauses) == MAX_ATTEMPTS - 1
+    assert max(pauses) <= 0.5
 
 
 def test_filters_are_sent(service: ApiService) -> None:

@@ -15,7 +15,13 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from orchestrator.chain.rpc import Json, NodeError, Request, shown
-from orchestrator.client.http import is_http_url, tls_settings, trouble_of
+from orchestrator.client.http import (
+    Until,
+    is_http_url,
+    time_answers,
+    tls_settings,
+    trouble_of,
+)
 from orchestrator.core.common.errors import ChainError
 from orchestrator.core.refusal import Refusal, kind_of
 from orchestrator.core.resource import Resource
@@ -44,11 +50,11 @@ class Endpoint(Resource):
         written = {form for one in secrets for form in (one, unquote(one))} - {parts.hostname}
         self._secrets = sorted(one for one in written if len(one) >= _SECRET_CHARS)
         self._client = httpx.Client(
-            timeout=httpx.Timeout(REPLY_S, connect=CONNECT_S),
             verify=tls_settings(trust_env=True),
             # A compressed reply could grow beyond the bound while it is unpacked.
             headers={"Content-Type": "application/json", "Accept-Encoding": "identity"},
         )
+        time_answers(self._client)
 
     def __repr__(self) -> str:
         return f"Endpoint({self.name!r})"
@@ -107,16 +113,16 @@ class Endpoint(Resource):
             raise NodeError("node-busy", said, retry_after_s)
 
     def _post(self, body: bytes) -> tuple[httpx.Response, bytes]:
-        # httpx bounds the wait for each piece only; the deadline bounds their sum.
-        deadline = time.monotonic() + REPLY_S
-        received = bytearray()
+        # The wait for each piece is bounded, and the sum of all of them.
+        received, until = bytearray(), Until(REPLY_S, REPLY_S)
+        timeout = httpx.Timeout(REPLY_S, connect=CONNECT_S, read=until)
         try:
-            with self._client.stream("POST", self._url, content=body) as response:
+            with self._client.stream("POST", self._url, content=body, timeout=timeout) as response:
                 for chunk in response.iter_bytes():
                     received += chunk
                     if len(received) > MAX_REPLY_BYTES:
                         raise NodeError("reply-too-large", f"{self.name} sent too much")
-                    if time.monotonic() > deadline:
+                    if time.monotonic() > until.ends_s:
                         raise NodeError("node-silent", f"{self.name} sent its answer too slowly")
         except httpx.HTTPError as error:
             # The error's own text can quote the URL, and with it the access key.

@@ -1,16 +1,21 @@
 """One exchange over HTTP: bounded, sent once, and without the access key in any text."""
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from orchestrator.chain.nodes import endpoint as endpoints
 from orchestrator.chain.nodes.endpoint import MAX_REPLY_BYTES, Endpoint
 from orchestrator.chain.rpc import NodeError, Request
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.chain_deal import refused
+from tests.support.http_server import serving
 from tests.support.rpc_proxy import Answer, RpcProxy
 
 ASK: list[Request] = [("eth_chainId", [])]
@@ -124,3 +129,25 @@ def test_the_urls_secrets_stay_out_of_texts(proxy: RpcProxy) -> None:
         endpoint.exchange(ASK)
     assert "password" not in str(caught.value)
     assert "access-key" not in str(caught.value)
+
+
+@pytest.mark.parametrize("is_behind_proxy", [False, True])
+def test_a_node_that_never_comes_to_its_answer_is_left(
+    monkeypatch: pytest.MonkeyPatch, is_behind_proxy: bool
+) -> None:
+    monkeypatch.setattr(endpoints, "REPLY_S", 1)
+
+    def announce(handler: BaseHTTPRequestHandler) -> None:
+        with suppress(OSError):
+            for _ in range(600):
+                handler.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+                handler.wfile.flush()
+                time.sleep(0.05)
+
+    with serving(announce) as url:
+        if is_behind_proxy:
+            monkeypatch.setenv("HTTP_PROXY", url)
+        node = "http://node.example" if is_behind_proxy else url
+        with Endpoint(node) as endpoint, pytest.raises(NodeError, match="took too long") as caught:
+            endpoint.exchange(ASK)
+    assert caught.value.code == "node-silent"
