@@ -13,7 +13,7 @@ from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
 
 from orchestrator.client.http import PAGE, Client, request_headers
-from orchestrator.client.log_server import reading
+from orchestrator.client.log_server import below, reading
 from orchestrator.core.account.scopes import Scope, ScopeSet, scopes_of
 from orchestrator.core.account.sign_in import Audience, SignIn, read_message, write_message
 from orchestrator.core.common.document import canonical_json
@@ -22,6 +22,7 @@ from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.units import format_ms
 from orchestrator.core.deals.terms import (
     SET_BY_SURFACE,
+    TIME_S_LIMIT,
     Domain,
     Terms,
     contract_id,
@@ -29,8 +30,8 @@ from orchestrator.core.deals.terms import (
     owner_consent_digest,
     sign_digest,
 )
-from orchestrator.core.log.entry import ZERO_ADDRESS
-from orchestrator.core.unopened import ProposalState
+from orchestrator.core.log.entry import POSITION_LIMIT, TIME_MS_LIMIT, ZERO_ADDRESS
+from orchestrator.core.unopened import STANDING, ProposalState
 
 # The most lines that the API takes in one bulk request.
 BULK_LINES = 1000
@@ -399,16 +400,18 @@ class PartyClient(AccountClient):
         answer = self.get(f"/v1/proposals/{to_hex(contract)}")
         with reading(self, "what became of the proposal"):
             opening = answer["opening"] or {}
-            next_ms = opening.get("next_ms")
+            next_ms, status = opening.get("next_ms"), answer["status"]
+            if status not in STANDING:
+                raise ValueError(status)
             return ProposalState(
                 contract,
-                str(answer["status"]),
-                int(answer["terms"]["opens_at_s"]) * 1000,
+                status,
+                below(TIME_S_LIMIT, answer["terms"]["opens_at_s"]) * 1000,
                 is_ours=answer["opened_by"] == "service",
-                tries=int(opening.get("tries", 0)),
+                tries=below(POSITION_LIMIT, opening.get("tries", 0)),
                 failure=opening.get("reason"),
                 waits_for=opening.get("waits_for"),
-                next_ms=None if next_ms is None else int(next_ms),
+                next_ms=None if next_ms is None else below(TIME_MS_LIMIT, next_ms),
             )
 
 

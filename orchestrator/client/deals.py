@@ -7,7 +7,12 @@ from typing import Any, NamedTuple
 
 from orchestrator.client.accounts import AccountClient
 from orchestrator.client.http import Client
-from orchestrator.client.log_server import reading, served_policy, served_settings
+from orchestrator.client.log_server import (
+    reading,
+    served_policy,
+    served_settings,
+    served_time,
+)
 from orchestrator.core.common.errors import ServerError
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.deals.deal import Draft, Frame, deal_of, draft_terms
@@ -92,17 +97,14 @@ def served_cautions(client: AccountClient, surface: str, deal: Mapping[str, obje
 
 def served_time_s(client: Client) -> int:
     """Return the time by the server's clock, which judges terms: it may be another than ours."""
-    answer = client.get("/v1/clock")
-    with reading(client, "what time it is"):
-        return int(answer["time_ms"]) // 1000
+    time_ms, _ = served_time(client)
+    return time_ms // 1000
 
 
 def wait_until(client: Client, time_s: int, pause: Callable[[float], object] = time.sleep) -> None:
     """Wait until the server's clock shows this time. Raises ServerError if it stands still."""
     for _ in range(MAX_LOOKS):
-        answer = client.get("/v1/clock")
-        with reading(client, "what time it is"):
-            now_ms, speed = int(answer["time_ms"]), int(answer["speed"])
+        now_ms, speed = served_time(client)
         if now_ms >= time_s * 1000:
             return
         if not speed:

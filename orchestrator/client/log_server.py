@@ -23,7 +23,7 @@ from orchestrator.core.deals.site import Addresses
 from orchestrator.core.entries.kinds import decode, kind_of
 from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.log.bundle import MAX_BUNDLE, read_bundle
-from orchestrator.core.log.entry import WORD_BYTES, Entry, described
+from orchestrator.core.log.entry import TIME_MS_LIMIT, WORD_BYTES, Entry, described
 from orchestrator.core.log.opening import Opening, Record, decode_opening, read_opening
 from orchestrator.core.log.origin import ORIGIN_RULE, is_origin
 from orchestrator.core.surface import policy as policies
@@ -37,6 +37,8 @@ SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, OverflowErro
 _ID = re.compile(r"0x[0-9a-f]{64}")
 # The most names that are told to who has named a surface wrongly.
 _TOLD_NAMES = 20
+# More of its own seconds in a second than any clock that people could wait for has.
+_MOST_SPEED = 1_000_000
 D = TypeVar("D", bound=Document)
 
 
@@ -57,12 +59,26 @@ class ServedClock:
 
     def __init__(self, client: LogSource) -> None:
         self._read_s = time.monotonic()
-        answer = client.get("/v1/clock")
-        with reading(client, "what time it is"):
-            self._at_ms, self.speed = int(answer["time_ms"]), int(answer["speed"])
+        self._at_ms, self.speed = served_time(client)
 
     def __call__(self) -> int:
         return self._at_ms + int((time.monotonic() - self._read_s) * 1000 * self.speed)
+
+
+def served_time(client: LogSource) -> tuple[int, int]:
+    """Return a server's time in UTC milliseconds, and how many of its seconds one of ours has."""
+    answer = client.get("/v1/clock")
+    with reading(client, "what time it is"):
+        time_ms, speed = answer["time_ms"], answer["speed"]
+        return below(TIME_MS_LIMIT, time_ms), below(_MOST_SPEED + 1, speed)
+
+
+def below(limit: int, value: object) -> int:
+    """Return a whole number from 0 up to a limit. Raises ValueError for what is none."""
+    number = int(str(value))
+    if not 0 <= number < limit:
+        raise ValueError(value)
+    return number
 
 
 class ServedEntry(NamedTuple):
@@ -91,7 +107,9 @@ def find_surface(client: Client, text: str) -> str:
     with reading(client, "which surfaces it has"):
         # The server gives those whose name begins so; an empty name would be all of them.
         pages = client.pages("/v1/surfaces", "surfaces", name=text) if text else ()
-        found = [str(each["surface"]) for each in pages if each["name"] == text]
+        found: list[str] = [each["surface"] for each in pages if each["name"] == text]
+        if not all(_ID.fullmatch(each) for each in found):
+            raise ValueError(found)
     if len(found) == 1:
         return found[0]
     if found:

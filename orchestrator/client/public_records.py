@@ -12,6 +12,7 @@ from typing import Any
 from orchestrator.client.http import PAGE, Client
 from orchestrator.client.log_server import (
     ServedEntry,
+    below,
     reading,
     record_of,
     served_policy,
@@ -21,10 +22,18 @@ from orchestrator.client.log_server import (
 from orchestrator.core.common.document import DocumentCache
 from orchestrator.core.common.errors import EntryError, ReplayError, ServerError
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
+from orchestrator.core.common.units import AMOUNT_LIMIT
 from orchestrator.core.deals.site import TokenInfo
 from orchestrator.core.deals.terms import Terms
 from orchestrator.core.entries.kinds import advance, kind_of, pass_by
-from orchestrator.core.log.entry import ENTRY_BYTES, WORD_BYTES, address_word
+from orchestrator.core.log.entry import (
+    ENTRY_BYTES,
+    POSITION_LIMIT,
+    TIME_MS_LIMIT,
+    VALUE_LIMIT,
+    WORD_BYTES,
+    address_word,
+)
 from orchestrator.core.log.opening import Record
 from orchestrator.core.surface.forecast import Cohorts
 from orchestrator.core.surface.policy import Policy
@@ -38,6 +47,10 @@ from orchestrator.core.world.world import World
 MAX_FOLDED = 10_000_000
 # The most contracts of a surface that are read for it, whoever opened them.
 MAX_CONTRACTS = 100_000
+# The most letters of a token's symbol.
+_MOST_SYMBOL = 32
+# More milliseconds than times and periods of terms add up to, whose seconds have 64 bits.
+_TIMES_MS = 1 << 80
 
 
 class PublicRecords:
@@ -58,7 +71,14 @@ class PublicRecords:
     def tokens(self) -> Mapping[bytes, TokenInfo]:
         listed = self._client.get("/v1/log")
         with reading(self._client, "which tokens it knows"):
-            found = [TokenInfo(**token) for token in listed["tokens"]]
+            found = [
+                TokenInfo(
+                    token["address"],
+                    str(token["symbol"])[:_MOST_SYMBOL],
+                    below(256, token["decimals"]),
+                )
+                for token in listed["tokens"]
+            ]
             return {address_word(token.address): token for token in found}
 
     def at(self, position: int) -> Placed | None:
@@ -165,19 +185,19 @@ class PublicRecords:
     def _contract(self, document: Any) -> Contract:
         """Return a contract with its totals. Raises ReplayError if its terms say other rules."""
         with reading(self._client, "what its contracts are"):
-            rules = _rules(document)
+            rules, closed_at_ms = _rules(document), document["closed_at_ms"]
             found = Contract(
                 rules,
-                document["opened"],
-                document["closed_at_ms"],
-                int(document["earned_units"]),
-                int(document["reversed_units"]),
-                int(document["over_units"]),
-                document["outcomes"],
-                document["reversals"],
-                document["last_outcome"],
-                document["last_reversal"],
-                document["last_settlement"],
+                below(POSITION_LIMIT, document["opened"]),
+                None if closed_at_ms is None else below(TIME_MS_LIMIT, closed_at_ms),
+                below(AMOUNT_LIMIT, document["earned_units"]),
+                below(AMOUNT_LIMIT, document["reversed_units"]),
+                below(VALUE_LIMIT, document["over_units"]),
+                below(POSITION_LIMIT, document["outcomes"]),
+                below(POSITION_LIMIT, document["reversals"]),
+                below(POSITION_LIMIT, document["last_outcome"]),
+                below(POSITION_LIMIT, document["last_reversal"]),
+                below(POSITION_LIMIT, document["last_settlement"]),
             )
             terms = document["terms"]
             signed = None if terms is None else rules_of(Terms.from_json(terms), rules.contract_id)
@@ -192,6 +212,14 @@ class PublicRecords:
 
 def _rules(document: Any) -> ContractRules:
     rules = document["rules"]
+    outcome = rules["outcome"]
+    # Strangers open contracts too, for whatever fits a word.
+    if not (outcome.isascii() and outcome.isprintable() and len(outcome) <= WORD_BYTES):
+        raise ValueError(outcome)
+    if rules["attribution"] not in ("first_touch", "last_touch"):
+        raise ValueError(rules["attribution"])
+    if not isinstance(rules["repeatable"], bool):
+        raise TypeError(rules["repeatable"])
     return ContractRules(
         contract_id=from_hex(document["contract_id"], WORD_BYTES),
         surface=from_hex(document["surface"], WORD_BYTES),
@@ -200,16 +228,16 @@ def _rules(document: Any) -> ContractRules:
         verifier=address_word(rules["verifier"]),
         policy_hash=from_hex(rules["policy_hash"], WORD_BYTES),
         attribution=rules["attribution"],
-        outcome=rules["outcome"],
+        outcome=outcome,
         repeatable=rules["repeatable"],
-        unit_price_units=int(rules["unit_price_units"]),
-        revenue_share_bps=int(rules["revenue_share_bps"]),
-        budget_units=int(rules["budget_units"]),
-        opens_at_ms=int(rules["opens_at_ms"]),
-        deadline_ms=int(rules["deadline_ms"]),
-        attribution_window_ms=int(rules["attribution_window_ms"]),
-        holdback_period_ms=int(rules["holdback_period_ms"]),
-        statements_until_ms=int(rules["statements_until_ms"]),
+        unit_price_units=below(VALUE_LIMIT, rules["unit_price_units"]),
+        revenue_share_bps=below(1 << 16, rules["revenue_share_bps"]),
+        budget_units=below(VALUE_LIMIT, rules["budget_units"]),
+        opens_at_ms=below(_TIMES_MS, rules["opens_at_ms"]),
+        deadline_ms=below(_TIMES_MS, rules["deadline_ms"]),
+        attribution_window_ms=below(_TIMES_MS, rules["attribution_window_ms"]),
+        holdback_period_ms=below(_TIMES_MS, rules["holdback_period_ms"]),
+        statements_until_ms=below(_TIMES_MS, rules["statements_until_ms"]),
         token=address_word(rules["token"]),
     )
 

@@ -24,7 +24,7 @@ class ProposalState(NamedTuple):
 
 
 # What each status leaves to be done, or not.
-_STANDING = {
+STANDING = {
     "proposed": "its owner has not accepted it",
     "accepted": "both parties have signed it",
     "declined": "its owner has declined it",
@@ -44,7 +44,7 @@ def why_unopened(found: ProposalState) -> Reason:
         parts.append(Reason(Code.OPENING_FAILED, text, numbers=numbers))
     if found.status == "accepted":
         parts.append(_next(found))
-    text = f"contract {short(found.contract_id)} is not open: {_STANDING[found.status]}"
+    text = f"contract {short(found.contract_id)} is not open: {STANDING[found.status]}"
     return Reason(Code.UNOPENED, text, (), tuple(parts), subject=found.contract_id)
 
 

@@ -16,6 +16,7 @@ from orchestrator.client.accounts import (
     LeadSummary,
     OperatorClient,
     OwnerClient,
+    PartyClient,
     wallet,
 )
 from orchestrator.core.account.scopes import SCOPE_SETS
@@ -239,3 +240,28 @@ def test_a_proposal_is_signed_by_the_operator_and_accepted_by_the_owner() -> Non
     assert len(posted) == 1
     signature = from_hex(json.loads(posted[0].body)["owner_signature"])
     assert recover(owner_consent_digest(accepted, DOMAIN), signature) == owner.address
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "lost"},
+        {"status": ["accepted"]},
+        {"terms": {"opens_at_s": 1 << 40}},
+        {"terms": {"opens_at_s": -1}},
+        {"opening": {"tries": -1}},
+        {"opening": {"next_ms": 1 << 63}},
+        {"opening": 7},
+    ],
+)
+def test_a_proposal_that_none_can_be_is_refused(changes: dict[str, object]) -> None:
+    told: dict[str, Any] = {"status": "accepted", "opened_by": "service", "opening": None}
+    told |= {"terms": {"opens_at_s": 7}}
+    with serving_json(lambda _: told) as url, PartyClient(url, OWNER, "why") as client:
+        assert client.proposal(bytes(32)).opens_at_ms == 7000
+    with (
+        serving_json(lambda _: told | changes) as url,
+        PartyClient(url, OWNER, "why") as client,
+        pytest.raises(ServerError, match="does not say what became of the proposal"),
+    ):
+        client.proposal(bytes(32))

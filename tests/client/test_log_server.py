@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import (
+    ServedClock,
     ServedEntry,
     find_surface,
     record_of,
@@ -18,6 +19,7 @@ from orchestrator.client.log_server import (
     served_policy,
     served_records,
     served_settings,
+    served_time,
 )
 from orchestrator.core.common.document import canonical_json
 from orchestrator.core.common.errors import (
@@ -234,6 +236,31 @@ def test_a_deployment_of_another_shape_is_the_servers_fault(changes: dict[str, o
     assert refused.value.code == "answer-garbled"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("time_ms", -1),
+        ("time_ms", 1 << 63),
+        ("time_ms", None),
+        ("speed", -1),
+        ("speed", 1_000_001),
+        pytest.param("speed", 10**400, id="speed beyond floats"),
+        ("speed", "fast"),
+    ],
+)
+def test_a_clock_that_none_can_be_is_refused(name: str, value: object) -> None:
+    clock = {"time_ms": (1 << 63) - 1, "speed": 1_000_000}
+    with serving_json(lambda _: clock) as url, Client(url) as client:
+        assert served_time(client) == tuple(clock.values())
+        assert ServedClock(client)() >= clock["time_ms"]
+    with (
+        serving_json(lambda _: clock | {name: value}) as url,
+        Client(url) as client,
+        pytest.raises(ServerError, match="does not say what time it is"),
+    ):
+        ServedClock(client)()
+
+
 def named_surfaces(*names: str) -> Callable[[Request], object]:
     """Return a directory of surfaces of these names, two to a page."""
 
@@ -269,8 +296,12 @@ def test_a_surface_is_found_by_its_id_or_its_whole_name() -> None:
             assert told in refused.value.message
 
 
-def test_a_directory_of_another_shape_is_refused() -> None:
-    page = {"surfaces": [{"id": 1}], "next": None}
+@pytest.mark.parametrize(
+    "found",
+    [{"id": 1}, {"surface": "../log", "name": "shop"}, {"surface": 7, "name": "shop"}],
+)
+def test_a_directory_of_another_shape_is_refused(found: dict[str, object]) -> None:
+    page = {"surfaces": [found], "next": None}
     with (
         serving_json(lambda _: page) as url,
         Client(url) as client,

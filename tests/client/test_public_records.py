@@ -163,3 +163,68 @@ def test_a_withheld_opening_ends_the_fold(service: ApiService, settled: SettledC
     ):
         PublicRecords(client, 0).standing(from_hex(settled.surface), b"\1" * 32)
     assert caught.value.code == "opening-false"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("opened", -1),
+        ("opened", "first"),
+        ("closed_at_ms", 1 << 63),
+        ("earned_units", "-1"),
+        ("reversed_units", str(1 << 80)),
+        ("over_units", None),
+        ("outcomes", "many"),
+        ("reversals", [1]),
+        ("last_settlement", 1 << 40),
+    ],
+)
+def test_a_contract_that_none_can_be_is_refused(
+    service: ApiService, settled: SettledContract, name: str, value: object
+) -> None:
+    with (
+        Liar(service.url, "/v1/contracts/", lambda told: told | {name: value}) as client,
+        pytest.raises(ServerError, match="does not say what its contracts are"),
+    ):
+        PublicRecords(client, 0).contract(settled.digest)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("attribution", "luck"),
+        ("outcome", "a\x1b[2J"),
+        ("outcome", "x" * 33),
+        ("outcome", 7),
+        ("repeatable", "no"),
+        ("unit_price_units", "-1"),
+        ("deadline_ms", 1 << 90),
+        ("holdback_period_ms", -1),
+    ],
+)
+def test_rules_that_none_can_be_are_refused(
+    service: ApiService, settled: SettledContract, name: str, value: object
+) -> None:
+    def change(told: Any) -> Any:
+        # As of a contract that was not proposed there: its terms are not compared.
+        return told | {"rules": told["rules"] | {name: value}, "terms": None}
+
+    with (
+        Liar(service.url, "/v1/contracts/", change) as client,
+        pytest.raises(ServerError, match="does not say what its contracts are"),
+    ):
+        PublicRecords(client, 0).contract(settled.digest)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("decimals", -1), ("decimals", 10**9), ("decimals", "x"), ("address", 7)]
+)
+def test_a_token_that_none_can_be_is_refused(service: ApiService, name: str, value: object) -> None:
+    def change(told: Any) -> Any:
+        return told | {"tokens": [token | {name: value} for token in told["tokens"]]}
+
+    with (
+        Liar(service.url, "/v1/log", change) as client,
+        pytest.raises(ServerError, match="does not say which tokens it knows"),
+    ):
+        assert PublicRecords(client, 0).tokens
