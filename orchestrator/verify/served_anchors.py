@@ -63,7 +63,10 @@ def _second(value: Any) -> int:
 
 
 class CheckedAnchors(NamedTuple):
-    """A server's list in which nothing is false or missing, and what of it was not checked."""
+    """A server's list in which nothing is false or missing, and what of it was not checked.
+
+    Where nothing is left unchecked, the chain has no other anchor in a final block.
+    """
 
     anchors: list[ServedAnchor]
     not_checked: list[str]
@@ -103,6 +106,11 @@ def checked_anchors(
     missing = sorted((due | ({newest.size} - {0})) - listed)
     if missing:
         raise _missing(missing[0], newest, final.time_s)
+    # No event of a log is older than its registration: who has forgotten any has forgotten that.
+    if not_checked or (listed and chain.registration_of(log_id) is None):
+        not_checked.append(
+            f"that the list leaves none out: {chain.node.name} does not show all events of the log"
+        )
     return CheckedAnchors(anchors, not_checked)
 
 

@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 import pytest
 from eth_abi.abi import decode as abi_decode
 
-from orchestrator.chain.abi import ChainEvent, Published
+from orchestrator.chain.abi import ChainEvent, Published, Registered
 from orchestrator.chain.deployment import Anchor, Chain
 from orchestrator.chain.rpc import Block
 from orchestrator.client.http import Client
@@ -92,6 +92,7 @@ class AnchoringChain:
             )
             for anchor in anchors
         ]
+        self.registered: Registered | None = Registered(word("log"), OWNER, OWNER, "a")
         newest = anchors[-1]
         self.final = Block(newest.block_number, b"", newest.time_s + LAG_S + 1)
         self.newest = Anchor(newest.size, newest.root, newest.time_s)
@@ -106,6 +107,9 @@ class AnchoringChain:
 
     def published_of(self, _: bytes) -> list[ChainEvent]:
         return self.events
+
+    def registration_of(self, _: bytes) -> Registered | None:
+        return self.registered
 
     def root_at(self, _: bytes, size: int) -> bytes | None:
         return self.roots.get(size)
@@ -174,8 +178,22 @@ def test_the_place_of_an_anchor_whose_event_a_node_hides_is_not_checked() -> Non
     silent = AnchoringChain(ANCHORS)
     silent.events = silent.events[:1]
     assert checked(silent, *ANCHORS).not_checked == [
-        "the transaction, block and time of size 7: the node of this test shows no event of it"
+        "the transaction, block and time of size 7: the node of this test shows no event of it",
+        NONE_LEFT_OUT,
     ]
+
+
+NONE_LEFT_OUT = (
+    "that the list leaves none out: the node of this test does not show all events of the log"
+)
+
+
+def test_a_node_that_has_forgotten_old_events_does_not_show_that_none_is_left_out() -> None:
+    pruned = AnchoringChain(ANCHORS)
+    pruned.events, pruned.registered = pruned.events[1:], None
+    assert checked(pruned, ANCHORS[1]) == ([ANCHORS[1]], [NONE_LEFT_OUT])
+    whole = AnchoringChain(ANCHORS[1:])
+    assert checked(whole, ANCHORS[1]) == ([ANCHORS[1]], [])
 
 
 # --- The walk -------------------------------------------------------------------------------------

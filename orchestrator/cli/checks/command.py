@@ -152,7 +152,9 @@ def anchors(
                 f"  transaction {to_hex(anchor.transaction)} in block {anchor.block_number}",
             ]
         )
-    held = f"the chain holds these {len(found):,} anchors, and no other in a final block"
+    held = f"the chain holds the roots of these {len(found):,} anchors"
+    if not not_checked:
+        held = f"the chain holds these {len(found):,} anchors, and no other in a final block"
     _console.print(held, style="green")
     _print_lines(_aside(on_trust, not_checked))
 
