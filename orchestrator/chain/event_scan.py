@@ -25,6 +25,8 @@ SPAN_BLOCKS = 10_000
 # A first range of blocks, longer than any chain.
 _ALL_BLOCKS = 1 << 40
 MAX_PAGES = 10_000
+# Of a whole history, whose length is the node's word: a chain of years in ranges of some hundreds.
+MAX_HISTORY_PAGES = 100_000
 MAX_CONTRACTS = 100
 # What a node may do about a range that is too much for it, beside refusing it.
 _RANGE_TROUBLE = ("node-silent", "node-garbled", "reply-too-large")
@@ -164,18 +166,7 @@ def events_of(
     if not subjects:
         return
     scan = EventScan(chain, [address], SPAN_BLOCKS, subjects)
-    first = _first_block(chain, after_s, last)
-    # A node may allow very short ranges only: so many pages would take hours.
-    for _ in range(MAX_PAGES):
-        if first > last:
-            return
-        page = scan.page(first, last)
-        yield from [event.decode() for event in page.events]
-        first = page.last + 1
-    raise NodeError(
-        "events-many",
-        f"{chain.node.name} shows {scan.span_blocks} blocks at a time; ask another node",
-    )
+    yield from _scanned(chain, scan, _first_block(chain, after_s, last), last, MAX_PAGES)
 
 
 def whole_history_of(
@@ -188,13 +179,31 @@ def whole_history_of(
 ) -> Iterator[ChainEvent]:
     """Yield a contract's events of these kinds about these subjects, in order, of a block range.
 
-    They are few: the whole range is asked for at once, and cut where a node refuses that.
+    They are few: the whole range is asked for at once, and cut where a node refuses that. Raises
+    NodeError if the node does not give them all.
     """
     scan = EventScan(chain, [address], _ALL_BLOCKS, subjects, kinds)
-    while first <= last:
+    yield from _scanned(chain, scan, first, last, MAX_HISTORY_PAGES)
+
+
+def _scanned(
+    chain: Caller, scan: EventScan, first: int, last: int, most_pages: int
+) -> Iterator[ChainEvent]:
+    """Yield the events of a range of blocks, page by page.
+
+    Raises NodeError for a node that shows so few blocks at a time that it would take hours.
+    """
+    for _ in range(most_pages):
+        if first > last:
+            return
         page = scan.page(first, last)
-        yield from [raw.decode() for raw in page.events]
+        yield from [event.decode() for event in page.events]
         first = page.last + 1
+    if first <= last:
+        raise NodeError(
+            "events-many",
+            f"{chain.node.name} shows {scan.span_blocks} blocks at a time; ask another node",
+        )
 
 
 def _may_be_range(error: NodeError | ReplyError) -> bool:

@@ -5,9 +5,15 @@ from typing import Any
 
 import pytest
 
+from orchestrator.chain import event_scan
 from orchestrator.chain.abi import Event, Opened, Registered
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.event_scan import MAX_CONTRACTS, EventScan, events_of
+from orchestrator.chain.event_scan import (
+    MAX_CONTRACTS,
+    EventScan,
+    events_of,
+    whole_history_of,
+)
 from orchestrator.chain.rpc import NodeError, ReplyError
 from orchestrator.core.deals.terms import Terms
 from orchestrator.runtime.local_chain import LocalChainClock
@@ -112,6 +118,25 @@ def test_a_node_that_has_gone_shortens_nothing(bench: Bench) -> None:
             scan.page(0, 64)
         assert scan.span_blocks == 64
     assert len(bench.proxy.batches) <= 20
+
+
+def test_a_history_of_too_many_pages_is_asked_of_another_node(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long a chain is, and how much of it is shown at once, is the node's word."""
+    bench.clock.mine(20)
+    last = bench.chain.block().number
+
+    def read() -> int:
+        escrow = bench.chain.addresses.escrow
+        return len(list(whole_history_of(bench.chain, escrow, [], [Opened], 0, last)))
+
+    bench.proxy.fault = limited_to(1)
+    assert read() == 0
+    monkeypatch.setattr(event_scan, "MAX_HISTORY_PAGES", 3)
+    with pytest.raises(NodeError, match="1 blocks at a time; ask another node") as refused:
+        read()
+    assert refused.value.code == "events-many"
 
 
 def test_a_node_that_refuses_even_one_block_is_given_up(bench: Bench) -> None:
