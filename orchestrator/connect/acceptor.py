@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.client.log_server import reading
 from orchestrator.core.common.errors import ServerError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.deals.acceptance import AcceptanceRules, reasons_against
@@ -41,8 +42,12 @@ def accept_one(
 ) -> dict[str, str] | None:
     """Sign a proposal if the rules cover it; return what was done, None if it is not open to us."""
     domain = Domain("Tallystick OutcomeEscrow", "1", rules.chain_id, rules.escrow)
-    terms = Terms.from_json(proposal["terms"])
-    if proposal["status"] != "proposed" or terms.owner != client.address:
+    with reading(client, "what a proposal is"):
+        terms, offer = Terms.from_json(proposal["terms"]), proposal["offer"]
+        if not (offer is None or isinstance(offer, str)):
+            raise TypeError(offer)
+        status = proposal["status"]
+    if status != "proposed" or terms.owner != client.address:
         return None
     # Our own digest, of the terms that we judge: the server's word for either counts nothing.
     name = to_hex(contract_id(terms, domain))
@@ -51,7 +56,7 @@ def accept_one(
         reasons = reasons_against(
             rules,
             terms,
-            proposal["offer"],
+            offer,
             level,
             # What was signed for these very terms is counted already, and signed once more.
             [one for one in earlier if one.contract_id != name],
@@ -79,4 +84,5 @@ def _level_of(client: Any, terms: Terms) -> int:
         found = client.get(path)
     except ServerError:
         return 0
-    return 0 if found["is_suspended"] else min(int(found["level"]), int(found["due_level"]))
+    with reading(client, "which level an operator has"):
+        return 0 if found["is_suspended"] else min(int(found["level"]), int(found["due_level"]))

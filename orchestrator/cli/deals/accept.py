@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
+from orchestrator.cli.deals.documents import read_yaml
 from orchestrator.cli.options import Api, JsonLines, KeyFile, Watch, find_key_file
-from orchestrator.connect.acceptor import accept_covered
-from orchestrator.core.common.errors import InputError, ServerError
+from orchestrator.cli.output import printable
+from orchestrator.core.common.errors import ServerError
 from orchestrator.core.deals.acceptance import AcceptanceRules, parse_rules
-from orchestrator.storage.local.files import read_key, read_text
+from orchestrator.storage.local.files import read_key
 
 
 def accept(
@@ -33,6 +33,7 @@ def accept(
 ) -> None:
     """Sign the proposals that your rules cover, and say of every other why it is not signed."""
     from orchestrator.client.accounts import OwnerClient, wallet
+    from orchestrator.connect.acceptor import accept_covered
     from orchestrator.runtime.settings import read_settings
 
     settings = read_settings(os.environ)
@@ -51,11 +52,11 @@ def accept(
                     line = (found["contract_id"], found["said"])
                     if line not in said:
                         said.add(line)
-                        typer.echo(json.dumps(found) if json_out else " ".join(line))
+                        typer.echo(json.dumps(found) if json_out else printable(" ".join(line)))
             except ServerError as error:
                 if not watch:
                     raise
-                typer.echo(f"tallystick: {error.message}", err=True)
+                typer.echo(printable(f"tallystick: {error.message}"), err=True)
             if not watch or stop.wait(every):
                 return
             said = said if len(said) < 10_000 else set()
@@ -63,7 +64,4 @@ def accept(
 
 def read_rules(path: Path) -> AcceptanceRules:
     """Read a rules file. Raises InputError or DocumentError for one that is none."""
-    try:
-        return parse_rules(yaml.safe_load(read_text(path)))
-    except yaml.YAMLError:
-        raise InputError("yaml-invalid", f"{path}: is not readable as YAML") from None
+    return parse_rules(read_yaml(path))

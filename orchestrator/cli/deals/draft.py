@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
+from orchestrator.cli.deals.documents import read_deal
 from orchestrator.cli.options import Api, Json, KeyFile, SurfaceName, find_key_file
-from orchestrator.core.common.errors import InputError
-from orchestrator.storage.local.files import read_key, read_text
+from orchestrator.cli.output import printable
+from orchestrator.storage.local.files import read_key
 
 
 def draft(
@@ -22,24 +22,26 @@ def draft(
 ) -> None:
     """Print a short deal as a contract would have it: in sentences, with defaults and cautions."""
     from orchestrator.client.accounts import OperatorClient, wallet
-    from orchestrator.client.log_server import find_surface
+    from orchestrator.client.log_server import find_surface, reading
     from orchestrator.runtime.settings import read_settings
 
     settings = read_settings(os.environ)
     key_path = find_key_file(key_file)
-    try:
-        told = yaml.safe_load(read_text(deal))
-    except yaml.YAMLError:
-        raise InputError("yaml-invalid", f"{deal}: is not readable as YAML") from None
-    key = read_key(key_path)
+    told, key = read_deal(deal), read_key(key_path)
     with OperatorClient(api or settings.public_url, wallet(key), "draft") as client:
         made = client.draft_deal(find_surface(client, surface), told)
+        with reading(client, "what the deal would be"):
+            lines = [
+                *map(str, made["sentences"]),
+                *(
+                    f"default ({one['source']}): {one['term']} {one['value']}"
+                    for one in made["defaults"]
+                ),
+                *(f"look at this: {caution}" for caution in made["cautions"]),
+            ]
     if json_out:
         typer.echo(json.dumps(made))
         return
-    for line in made["sentences"]:
-        typer.echo(line)
-    for one in made["defaults"]:
-        typer.echo(f"default ({one['source']}): {one['term']} {one['value']}")
-    for caution in made["cautions"]:
-        typer.echo(f"look at this: {caution}")
+    for line in lines:
+        # They are the service's words.
+        typer.echo(printable(line))
