@@ -32,13 +32,13 @@ class Refusal(NamedTuple):
 
 @contextmanager
 def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Serve every GET and POST by `answer`, at the URL that is given."""
+    """Serve every GET, POST and DELETE by `answer`, at the URL that is given."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answer(self)
 
-        do_POST = do_GET  # noqa: N815
+        do_POST = do_DELETE = do_GET  # noqa: N815
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass

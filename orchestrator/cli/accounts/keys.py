@@ -45,8 +45,8 @@ def list_keys(
         with session.signed_in(("owner:read",)) as client:
             found = client.keys()
             client.revoke("current")
-        for key in found:
-            session.printer.print_line(_line(key))
+        for line in [_line(client, key) for key in found]:
+            session.printer.print_line(line)
         return {"keys": found}
 
     _run(api, key_file, yes, json_out, run)
@@ -81,7 +81,7 @@ def new(
         with session.signed_in(scopes) as client:
             here = [find_surface(client, each) for each in surface or ()]
             made = client.new_key(name, scopes, here or None)
-        return session.shown(made)
+        return session.shown(client, made)
 
     _run(api, key_file, yes, json_out, run)
 
@@ -100,12 +100,15 @@ def rotate(
     """Make a new key in a delegate's place, and print it once; the old one ends."""
 
     def run(session: "_KeySession") -> object:
+        from orchestrator.client.log_server import reading
+
         with session.signed_in(("owner:read",)) as client:
-            scopes = client.key(key)["scopes"]
+            with reading(client, "which scopes the key has"):
+                scopes = parse_scopes(client.key(key)["scopes"])
             client.revoke("current")
         with session.signed_in(scopes) as client:
             made = client.rotate(key, overlap)
-        return session.shown(made)
+        return session.shown(client, made)
 
     _run(api, key_file, yes, json_out, run)
 
@@ -167,10 +170,15 @@ class _KeySession:
             raise
         return client
 
-    def shown(self, made: Any) -> object:
-        """Print a new key, and return it."""
-        self.printer.print_line(_line(made))
-        self.printer.print_line(f"its key, which is shown this once: {made['key']}", "bold")
+    def shown(self, client: Any, made: Any) -> object:
+        """Print a new key, and return it. Raises ServerError for what is none."""
+        from orchestrator.client.log_server import reading
+
+        line = _line(client, made)
+        with reading(client, "which key it has made"):
+            secret = str(made["key"])
+        self.printer.print_line(line)
+        self.printer.print_line(f"its key, which is shown this once: {secret}", "bold")
         return made
 
     def _confirm(self, message: str) -> None:
@@ -197,11 +205,15 @@ def _run(
     session.printer.print_json(act(session))
 
 
-def _line(key: Any) -> str:
-    """Return what a person reads of a key."""
-    whose = "wallet" if key["parent"] is None else "delegate"
-    state = f"until {format_ms(key['expires_ms'])}"
-    if key["revoked_ms"] is not None:
-        state = f"revoked {format_ms(key['revoked_ms'])}"
-    where = "" if key["surfaces"] is None else f"; on {', '.join(key['surfaces'])}"
-    return f"{key['id']}  {key['name']!r} ({whose}), {state}: {', '.join(key['scopes'])}{where}"
+def _line(client: Any, key: Any) -> str:
+    """Return what a person reads of a key. Raises ServerError for what is none."""
+    from orchestrator.client.log_server import reading
+
+    with reading(client, "what its keys are"):
+        whose = "wallet" if key["parent"] is None else "delegate"
+        state = f"until {format_ms(key['expires_ms'])}"
+        if key["revoked_ms"] is not None:
+            state = f"revoked {format_ms(key['revoked_ms'])}"
+        where = "" if key["surfaces"] is None else f"; on {', '.join(key['surfaces'])}"
+        scopes = ", ".join(key["scopes"])
+        return f"{key['id']}  {key['name']!r} ({whose}), {state}: {scopes}{where}"

@@ -3,14 +3,16 @@
 import json
 import os
 import threading
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from orchestrator.cli.options import Json, Watch
-from orchestrator.cli.status.view import lines_of
+from orchestrator.cli.output import printable
+from orchestrator.cli.status.view import Line, lines_of
 from orchestrator.core.common.errors import InputError, ServerError
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def status(
             _watch(client, where, console)
             return
         try:
-            found = client.get("/status")
+            found, lines = _look(client, where)
         except ServerError as error:
             if error.code != "server-unreachable":
                 raise
@@ -49,7 +51,7 @@ def status(
     if json_out:
         typer.echo(json.dumps(found))
     else:
-        _show(found, where, console)
+        _show(lines, console)
     if not all(part["is_well"] for part in found["parts"]):
         raise typer.Exit(UNWELL)
 
@@ -60,21 +62,30 @@ def _watch(client: "Client", where: str, console: Console) -> None:
     try:
         while not is_over:
             try:
-                found = client.get("/status")
+                _, lines = _look(client, where)
             except ServerError as error:
-                console.clear()
-                console.print(Text(error.message, style="red"), soft_wrap=True)
-            else:
-                console.clear()
-                _show(found, where, console)
+                lines = [(error.message, "red")]
+            console.clear()
+            _show(lines, console)
             is_over = pause.wait(EVERY_S)
     except KeyboardInterrupt:
         return
 
 
-def _show(found: dict[str, object], where: str, console: Console) -> None:
-    for line, style in lines_of(found, where):
-        console.print(Text(line, style=style), soft_wrap=True)
+def _look(client: "Client", where: str) -> tuple[Any, list[Line]]:
+    """Return what a service tells of itself, and its screen. Raises ServerError if it does not."""
+    from orchestrator.client.log_server import reading
+
+    found = client.get("/status")
+    with reading(client, "how its parts are"):
+        if not all(type(part["is_well"]) is bool for part in found["parts"]):
+            raise TypeError(found)
+        return found, list(lines_of(found, where))
+
+
+def _show(lines: Iterable[Line], console: Console) -> None:
+    for line, style in lines:
+        console.print(Text(printable(line), style=style), soft_wrap=True)
 
 
 def _own_url() -> str:

@@ -1,9 +1,11 @@
-"""The screen of `tallystick status`, made from what a service tells of itself."""
+"""The screen of `tallystick status`, made from what a service tells of itself.
+
+Its words are a stranger's, if it is not our own service that answers.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orchestrator.cli.output import printable
 from orchestrator.core.common.units import format_ms
 
 Line = tuple[str, str]
@@ -17,7 +19,7 @@ def lines_of(found: Mapping[str, Any], where: str) -> Iterator[Line]:
     yield f"tallystick at {where}{'' if now_ms is None else f', {format_ms(now_ms)}'}", "bold"
     for part in found["parts"]:
         mark, style = ("ok", "green") if part["is_well"] else ("no", "red")
-        yield f"  {mark}  {part['part']:<10} {printable(part['detail'])}", style
+        yield f"  {mark}  {part['part']:<10} {part['detail']}", style
     if now_ms is not None:
         yield f"  log {found['size']} entries, {found['waiting']} requests wait", ""
     if "block" in figures:

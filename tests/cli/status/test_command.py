@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.cli.main import main
 from tests.support.health import ALL, health_service
+from tests.support.http_server import serving_json
 
 COMMAND = str(Path(sys.executable).with_name("tallystick"))
 
@@ -55,6 +57,53 @@ def test_it_says_that_nothing_answers_or_that_nothing_is_told(
     assert run(monkeypatch) == 2
     said = capsys.readouterr().err
     assert said == "tallystick: TALLYSTICK_METRICS is off: say with --metrics whom to ask\n"
+
+
+TOLD: dict[str, Any] = {
+    "now_ms": 0,
+    "size": "\x1b[2J",
+    "waiting": 3,
+    "figures": {},
+    "parts": [{"part": "a\x1b", "is_well": True, "detail": "worked\u202e"}],
+}
+
+
+def test_what_another_service_says_does_not_steer_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serving_json(lambda _: TOLD) as url:
+        assert run(monkeypatch, "--metrics", url) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.startswith("tallystick at ")
+    assert lines == ["  ok  a?         worked?", "  log ?[2J entries, 3 requests wait"]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [],
+        {},
+        TOLD | {"parts": None},
+        TOLD | {"parts": [{"part": "a"}]},
+        TOLD | {"parts": [TOLD["parts"][0] | {"is_well": "no"}]},
+        TOLD | {"now_ms": "now"},
+        TOLD | {"figures": None},
+        TOLD | {"figures": {"balance_wei": "much"}},
+    ],
+)
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_what_is_no_status_is_no_sign_of_health(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    told: Any,
+    options: list[str],
+) -> None:
+    with serving_json(lambda _: told) as url:
+        assert run(monkeypatch, "--metrics", url, *options) == 3
+    said = capsys.readouterr()
+    assert "does not say how its parts are" in said.err
+    if options:
+        assert json.loads(said.out)["error"]["code"] == "answer-garbled"
 
 
 def test_it_is_shown_again_until_interrupted(database_url: str) -> None:

@@ -9,7 +9,7 @@ FOUND = {
     "figures": {"block": 7, "balance_wei": 1_234_567 * 10**12},
     "parts": [
         {"part": "database", "is_well": True, "detail": "answers"},
-        {"part": "sequencer", "is_well": False, "detail": "a \x1b[2J"},
+        {"part": "sequencer", "is_well": False, "detail": "silent"},
     ],
 }
 
@@ -18,7 +18,7 @@ def test_a_screen_has_a_line_for_each_part_and_the_numbers() -> None:
     assert list(lines_of(FOUND, "http://here")) == [
         ("tallystick at http://here, 1970-01-01T00:00:00.000Z", "bold"),
         ("  ok  database   answers", "green"),
-        ("  no  sequencer  a ?[2J", "red"),
+        ("  no  sequencer  silent", "red"),
         ("  log 12 entries, 3 requests wait", ""),
         ("  chain at block 7", ""),
         ("  relayer has 1.2345 of the chain's coin", ""),
