@@ -186,7 +186,7 @@ def doctor(json_out: Json = False) -> None:
         for finding in findings:
             mark = "[green]ok[/]" if finding.ok else "[red]no[/]"
             console.print(f"{mark}  {finding.what}: ", end="")
-            console.print(finding.detail, markup=False, soft_wrap=True)
+            console.print(printable(finding.detail), markup=False, soft_wrap=True)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(MISSING)
 

@@ -22,7 +22,7 @@ from orchestrator.actions.payout.split import check_agreement, describe_agreemen
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.deployment import Chain, SignedCheckpoint, find_deployment
 from orchestrator.chain.wallet import Quote, Sender, Sent, format_ether, quote
-from orchestrator.cli.output import NO_KEY, Progress, documented
+from orchestrator.cli.output import NO_KEY, Progress, documented, printable
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import served_deployment
 from orchestrator.core.common.errors import ChainError, EscrowError, InputError, TermsError
@@ -201,7 +201,10 @@ def signing_account(options: RunOptions) -> str:
 
 
 class Printer:
-    """A writer to stdout for people, or to stderr where stdout is for one JSON document."""
+    """A writer to stdout for people, or to stderr where stdout is for one JSON document.
+
+    Servers, nodes and tokens have a part in its lines: none of them steers a terminal.
+    """
 
     def __init__(self, options: RunOptions) -> None:
         self._options = options
@@ -209,11 +212,15 @@ class Printer:
         self._console = self._stderr if options.as_json else Console()
 
     def print_line(self, line: str, style: str = "") -> None:
-        self._console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(
+            printable(line), style=style, markup=False, highlight=False, soft_wrap=True
+        )
 
     def print_aside(self, line: str) -> None:
         """Print a line on stderr, in any mode: progress, or what surrounds the output proper."""
-        self._stderr.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
+        self._stderr.print(
+            printable(line), style="dim", markup=False, highlight=False, soft_wrap=True
+        )
 
     def print_json(self, document: object) -> None:
         """Print the document if the command was asked for one."""

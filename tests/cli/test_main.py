@@ -34,6 +34,7 @@ from orchestrator.core.common.errors import (
     ReplayError,
     ServerError,
 )
+from orchestrator.runtime import doctor
 from orchestrator.simulation import demo
 from orchestrator.simulation.demo import DemoReport
 from tests.support.backtest_files import (
@@ -205,6 +206,16 @@ def test_an_interrupted_demonstration_says_that_it_stops_its_servers() -> None:
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[-1].endswith("stopping the database and the chain…")
     assert "Traceback" not in err
+
+
+def test_no_finding_of_the_doctor_steers_a_terminal(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [doctor.Finding("chain", False, "the node says \x1b[2Jno\u202e")]
+    monkeypatch.setattr(doctor, "examine", lambda _: found)
+    done = run(["doctor"], "")
+    assert (done.code, done.stdout) == (cli.MISSING, "no  chain: the node says ?[2Jno?\n")
+    assert json.loads(run(["doctor", "--json"], "").stdout) == [found[0]._asdict()]
 
 
 def test_a_part_that_is_none_is_bad_input(run: Run) -> None:

@@ -45,6 +45,15 @@ def test_only_a_yes_is_a_yes(
     assert capsys.readouterr() == ("", "")
 
 
+def test_no_word_of_others_steers_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    for options in (RunOptions(None), RunOptions(None, as_json=True)):
+        printer = Printer(options)
+        printer.print_line("8.00 \x1b[2JUSDC\u202e", "bold")
+        printer.print_aside("\x9b2J")
+        said = capsys.readouterr()
+        assert said.out + said.err == "8.00 ?[2JUSDC?\n?2J\n"
+
+
 def test_stdout_holds_one_document_or_lines_for_people(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -39,11 +39,16 @@ from orchestrator.backtest.inputs import (
     read_touches,
 )
 from orchestrator.backtest.suggest import suggest_terms
-from orchestrator.cli.backtest.view import input_remarks, print_inputs, print_report
+from orchestrator.cli.backtest.view import (
+    input_remarks,
+    print_inputs,
+    print_report,
+    print_settled,
+)
 from orchestrator.cli.options import Json, progress_writer, server_folder
 from orchestrator.cli.output import Progress
 from orchestrator.core.common.errors import InputError, shown
-from orchestrator.core.common.units import format_amount, parse_amount
+from orchestrator.core.common.units import parse_amount
 from orchestrator.core.growth.report import GrowthReport, Remark, report_of
 from orchestrator.core.surface.policy import MOTIONS, Policy
 
@@ -261,12 +266,7 @@ def _settle_on_chain(
             run = OnChainBacktest(sandbox, policy, plans)
             settled = run.run(open_rows(), settled_outcomes)
         check_equal(report, settled, outcomes.lines(), settled_outcomes.lines())
-    errors.print("settled on a real chain: log, escrow and wallets give the same numbers")
-    for name, units in run.overpaid_units.items():
-        errors.print(
-            f"contract {name!r} has paid {format_amount(units)} more than is payable: more "
-            f"was reversed than was held back"
-        )
+    print_settled(run.overpaid_units, errors)
 
 
 @contextmanager

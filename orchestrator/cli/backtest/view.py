@@ -1,6 +1,6 @@
 """A backtest's report in a terminal: the rows that were read, the contracts, what looks wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from rich.console import Console
@@ -208,7 +208,19 @@ def print_report(
         for sentence in suggestion.words():
             _say(console, f"  {sentence}")
     for remark in growth.remarks:
-        console.print(Text(f"{remark.code}: {remark.text}", style="yellow"), soft_wrap=True)
+        text = printable(f"{remark.code}: {remark.text}")
+        console.print(Text(text, style="yellow"), soft_wrap=True)
+
+
+def print_settled(overpaid_units: Mapping[str, int], console: Console) -> None:
+    """Print that a real chain gave the same, and what each of these contracts overpaid there."""
+    _say(console, "settled on a real chain: log, escrow and wallets give the same numbers")
+    for name, units in overpaid_units.items():
+        _say(
+            console,
+            f"contract {name!r} has paid {format_amount(units)} more than is payable: more was "
+            f"reversed than was held back",
+        )
 
 
 def _places(report: Report, code: str, reader: ExportReader | None) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.options import Json
-from orchestrator.cli.output import Progress
+from orchestrator.cli.output import Progress, printable
 
 FALSE_CLAIM = 1
 
@@ -40,7 +40,8 @@ def fsck(json_out: Json = False) -> None:
         typer.echo(json.dumps({"size": size, "findings": [one._asdict() for one in found]}))
     else:
         for one in found:
-            typer.echo(f"{one.code}: {one.message}")
+            # What was altered in a database may hold anything.
+            typer.echo(printable(f"{one.code}: {one.message}"))
         typer.echo(f"{size} entries, {len(found)} findings")
     if found:
         raise typer.Exit(FALSE_CLAIM)

@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 from orchestrator.cli.main import app
 from orchestrator.cli.output import Progress
 from orchestrator.cli.recovery.commands import reporter
+from orchestrator.log.fsck import Finding
+from orchestrator.runtime.recovery import tools
 from orchestrator.simulation.sandbox import Sandbox
 from tests.support.recovery import environment_of
 from tests.support.sandboxes import running_sandbox
@@ -28,6 +30,14 @@ def test_each_step_is_told_by_time() -> None:
     for what, size in (("hashed", 10), ("hashed", 20), ("folded", 5), ("folded", 1_500)):
         report(what, size)
     assert stream.getvalue() == ("   2.5s  entries hashed: 20\n   2.0s  entries folded: 1,500\n")
+
+
+def test_no_finding_steers_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [Finding("entry-malformed", "it is \x1b[2Jfine\u202e")]
+    monkeypatch.setattr(tools, "check_deployment", lambda *_: (7, found))
+    done = CliRunner().invoke(app, ["fsck"])
+    assert done.exit_code == 1
+    assert done.stdout == "entry-malformed: it is ?[2Jfine?\n7 entries, 1 findings\n"
 
 
 @pytest.fixture
