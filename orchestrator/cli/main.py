@@ -205,7 +205,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code = _command()(args=_arguments(), standalone_mode=False)
+        code = _command()(args=_arguments(), prog_name="tallystick", standalone_mode=False)
     except DomainError as error:
         code = _tell(error)
     except typer.Abort:
