@@ -123,7 +123,7 @@ def test_a_node_that_has_gone_shortens_nothing(bench: Bench) -> None:
 def test_a_history_of_too_many_pages_is_asked_of_another_node(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """How long a chain is, and how much of it is shown at once, is the node's word."""
+    """The length of a chain, and of the ranges that it is shown in, are the node's word."""
     bench.clock.mine(20)
     last = bench.chain.block().number
 
