@@ -5,33 +5,55 @@ checkpoint its publisher's signature.
 """
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from orchestrator.client.http import MAX_ANSWER_BYTES
-from orchestrator.client.log_server import LogSource, reading, record_of_bundled, served_bundle
+from orchestrator.client.log_server import (
+    LogSource,
+    reading,
+    record_of_bundled,
+    served_bundle,
+    served_policy,
+    served_settings,
+)
 from orchestrator.core.common.errors import EntryError, InputError, ServerError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.evidence.history import PublicEntry
 from orchestrator.core.log.bundle import MAX_BUNDLE, read_bundle, write_bundle
+from orchestrator.core.surface.policy import Policy
+from orchestrator.core.surface.surface_settings import SurfaceSettings
 from orchestrator.storage.local.files import read_bytes, write_private
 
-# The kinds of entries that name a document by its hash, and what the API calls these documents.
-_DOCUMENTS = {"policy.published": "policies", "settings.published": "settings"}
+# The kinds of entries that name a document by its hash, what the API calls these documents, and how
+# one is read.
+_DOCUMENTS: dict[str, tuple[str, Callable[[LogSource, bytes], Policy | SurfaceSettings]]] = {
+    "policy.published": ("policies", served_policy),
+    "settings.published": ("settings", served_settings),
+}
 
 
 def save_log(
-    client: LogSource, folder: Path, report_progress: Callable[[int, int], None] = lambda *_: None
+    client: LogSource,
+    folder: Path,
+    report_progress: Callable[[int, int], None] = lambda *_: None,
+    most: float = math.inf,
 ) -> int:
-    """Save what a server says of its log, and return the size.
+    """Save what a server says of its log, of at most so many entries, and return the size.
 
-    The checkpoint is written last: a folder without one was not finished.
+    The checkpoint is written last: a folder without one was not finished. Raises ServerError for a
+    longer log, and ReplayError for a document that is not the one of its hash.
     """
     folder.mkdir(parents=True, exist_ok=True)
     newest = client.get("/v1/log/checkpoint")
     with reading(client, "how long its log is"):
         size = int(newest["size"])
+    if size > most:
+        raise ServerError(
+            "log-ahead", f"{client.server} has {size} entries by now, and was to have {most}"
+        )
     for start in range(0, size, MAX_BUNDLE):
         _save_bundle(client, folder, start, min(MAX_BUNDLE, size - start))
         report_progress(min(size, start + MAX_BUNDLE), size)
@@ -51,10 +73,11 @@ def _save_bundle(client: LogSource, folder: Path, start: int, limit: int) -> Non
             )
         for position, item in enumerate(found, start + len(items)):
             entry = record_of_bundled(item, position).entry
-            kind = _DOCUMENTS.get(entry.kind)
-            if kind is not None:
-                path = f"/v1/{kind}/{to_hex(entry.subject)}"
-                _write(folder, path, client.get(path))
+            named = _DOCUMENTS.get(entry.kind)
+            if named is not None:
+                kind, read = named
+                document = read(client, entry.subject).document()
+                _write(folder, f"/v1/{kind}/{to_hex(entry.subject)}", {"document": document})
         items += found
     write_private(_bundle_of(folder, start), write_bundle(items))
 

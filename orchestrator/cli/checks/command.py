@@ -111,7 +111,9 @@ def replay(
             now_ms, by_clock = comparison.clock_of(client)
             result = comparison.replay(client, chain, log_id, now_ms, told=told, pinned=pinned)
         if save is not None:
-            save_log(client, save, Progress("entries saved", progress))
+            # What was judged, and what may have come since.
+            most = result.entries + comparison.MAX_UNANCHORED
+            save_log(client, save, Progress("entries saved", progress), most)
     on_trust += by_clock
     on_trust += pinned.check_verifiers(one.terms.verifier for one in result.contracts)
     if json_out:
