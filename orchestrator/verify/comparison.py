@@ -308,10 +308,21 @@ def _served_checkpoint(client: Client, chain: Chain, log_id: bytes, anchor: Anch
             f"the server has {size} entries, but only {anchor.size} are anchored; ask again when "
             f"more are",
         )
-    # A publisher that has handed the log over signs on until the hand-over is complete.
-    signed, since_s = SignedCheckpoint(log_id, size, root, signature), anchor.published_at_s
-    signer = signer_of(chain, signed, since_s - _HANDOVER_S, "checkpoint-signature")
+    signed = SignedCheckpoint(log_id, size, root, signature)
+    signer = signer_of(chain, signed, _former(chain, log_id, size, anchor), "checkpoint-signature")
     return _Newest(log_id, size, root, signer.account)
+
+
+def _former(chain: Chain, log_id: bytes, size: int, anchor: Anchor) -> Iterator[str]:
+    """Yield the publishers before, whose signature of a size counts still.
+
+    One that has handed the log over signs on until the hand-over is complete. From then on it could
+    sign what it wants: no new publisher has vouched for what no anchor covers.
+    """
+    if size <= anchor.size:
+        yield from chain.publishers_replaced(log_id, anchor.published_at_s - _HANDOVER_S)
+    elif (previous := chain.previous_publisher_of(log_id)) is not None:
+        yield previous
 
 
 def _withheld(client: Client, size: int, anchor: Anchor) -> ReplayError:

@@ -320,7 +320,8 @@ def _signer(receipt: Receipt, chain: Chain) -> Signer:
     signed = SignedCheckpoint(receipt.log_id, receipt.size, receipt.root, receipt.signature)
     # A clock of a product may be a day ahead or behind; more events than needed do no harm.
     times_ms = [proven.entry.time_ms for proven in receipt.entries.values()]
-    return signer_of(chain, signed, min(times_ms) // 1000 - DAY_S, "receipt-signature")
+    former = chain.publishers_replaced(receipt.log_id, min(times_ms) // 1000 - DAY_S)
+    return signer_of(chain, signed, former, "receipt-signature")
 
 
 def _positions(receipt: Receipt) -> Iterator[str]:

@@ -109,6 +109,8 @@ class PublicChain:
         )
         self.publisher: str | None = PUBLISHER
         self.replaced: list[str] = []
+        # The publisher before, while its signatures count.
+        self.previous: str | None = None
         self.origin: str | None = ORIGIN
         # Contracts, and what each of them says is its signature (ERC-1271).
         self.wallets: dict[str, bytes] = {}
@@ -134,6 +136,9 @@ class PublicChain:
 
     def publisher_of(self, _: bytes) -> str | None:
         return self.publisher
+
+    def previous_publisher_of(self, _: bytes) -> str | None:
+        return self.previous
 
     def registration_of(self, log_id: bytes) -> Registered | None:
         if self.origin is None:

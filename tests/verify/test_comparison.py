@@ -166,6 +166,17 @@ def test_a_publisher_that_has_handed_the_log_over_and_a_contract_may_have_signed
     assert stated(server, chain) == Totals(8_000_000, 0)
 
 
+def test_who_has_handed_the_log_over_for_good_vouches_for_no_entry_behind_the_anchor() -> None:
+    chain, server = PublicChain(RECORDS, 5), PublicServer(RECORDS)
+    chain.publisher, chain.replaced = ARBITER, [PUBLISHER]
+    with pytest.raises(ProofError, match="not that of the log's publisher") as refused:
+        stated(server, chain)
+    assert refused.value.code == "checkpoint-signature"
+    # Until then it signs on.
+    chain.previous = PUBLISHER
+    assert stated(server, chain) == Totals(8_000_000, 0)
+
+
 def test_the_signer_is_told_and_compared_with_the_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "_compare", lambda *_: [])
     chain = cast(Chain, PublicChain(RECORDS, 5))

@@ -1,5 +1,6 @@
 """The account that signed a checkpoint, as the chain knows it."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from orchestrator.chain.deployment import Chain, SignedCheckpoint
@@ -14,18 +15,17 @@ class Signer(NamedTuple):
     account: str
 
 
-def signer_of(chain: Chain, signed: SignedCheckpoint, since_s: int, code: str) -> Signer:
-    """Return who signed a checkpoint: the log's publisher, or one before that was replaced since.
+def signer_of(chain: Chain, signed: SignedCheckpoint, former: Iterable[str], code: str) -> Signer:
+    """Return who signed a checkpoint: the log's publisher, or one of those before it.
 
-    `since_s` are UTC seconds. Raises ProofError with this code for a signature of any other, or of
-    no key at all.
+    Raises ProofError with this code for a signature of any other, or of no key at all.
     """
     log_id, size, root, signature = signed
     digest = checkpoint_digest(chain.event_log_domain, log_id, size, root)
     publisher = chain.publisher_of(log_id)
     if publisher is not None and chain.is_signed(publisher, digest, signature):
         return Signer("the log's publisher", publisher)
-    for before in chain.publishers_replaced(log_id, since_s):
+    for before in former:
         if chain.is_signed(before, digest, signature):
             return Signer("the log's publisher of then", before)
     try:

@@ -20,9 +20,9 @@ OTHER_KEY = b"\6" * 32
 
 def test_the_publisher_of_now_and_those_before_are_told_apart() -> None:
     chain = PublicChain([])
-    assert signer_of(cast(Chain, chain), CHECKPOINT, -1, "x") == ("the log's publisher", PUBLISHER)
-    chain.publisher, chain.replaced = OWNER, [address_of(OTHER_KEY), PUBLISHER]
-    signer = signer_of(cast(Chain, chain), CHECKPOINT, -1, "x")
+    assert signer_of(cast(Chain, chain), CHECKPOINT, [], "x") == ("the log's publisher", PUBLISHER)
+    chain.publisher = OWNER
+    signer = signer_of(cast(Chain, chain), CHECKPOINT, [address_of(OTHER_KEY), PUBLISHER], "x")
     assert signer == ("the log's publisher of then", PUBLISHER)
 
 
@@ -40,5 +40,5 @@ def test_another_signature_is_refused_with_the_code_that_is_asked_for(
 ) -> None:
     false = SignedCheckpoint(**{**CHECKPOINT._asdict(), **changes})
     with pytest.raises(ProofError, match=said) as refused:
-        signer_of(cast(Chain, PublicChain([])), false, -1, "asked-for")
+        signer_of(cast(Chain, PublicChain([])), false, [], "asked-for")
     assert refused.value.code == "asked-for"
