@@ -163,7 +163,9 @@ class AccountClient(Client):
             headers = {"Content-Type": "application/x-ndjson"}
             if wait_s:
                 headers["Prefer"] = f"wait={wait_s}"
-            results += self._request("POST", path, content=body, headers=headers)["results"]
+            answer = self._request("POST", path, content=body, headers=headers)
+            with reading(self, "what became of each line"):
+                results += list(answer["results"])
         return results
 
 
@@ -342,11 +344,17 @@ class OperatorClient(AccountClient):
 
     def leads(self, surface: str, state: str) -> list[LeadSummary]:
         """Return the leads that are in `state` now."""
-        path = f"/v1/surfaces/{surface}/leads"
-        return [
-            LeadSummary(lead["lead"], lead["state"], lead["since_ms"], lead["own_touches"])
-            for lead in self.pages(path, "leads", state=state, limit=PAGE)
-        ]
+        found = list(self.pages(f"/v1/surfaces/{surface}/leads", "leads", state=state, limit=PAGE))
+        with reading(self, "what its leads are"):
+            return [
+                LeadSummary(
+                    str(lead["lead"]),
+                    str(lead["state"]),
+                    below(TIME_MS_LIMIT, lead["since_ms"]),
+                    below(POSITION_LIMIT, lead["own_touches"]),
+                )
+                for lead in found
+            ]
 
     def request_action(
         self, surface: str, lead: str, action: str, occasion: str, wait_s: int = 0
@@ -376,7 +384,9 @@ class OperatorClient(AccountClient):
 
         Return the result of each, once the log has decided it; a refusal is a result too.
         """
-        allowed = {each["action"]: each["by"] for each in self.standing(surface)["allowed"]}
+        standing = self.standing(surface)
+        with reading(self, "which actions are allowed"):
+            allowed = {each["action"]: each["by"] for each in standing["allowed"]}
         if allowed.get(action) != "surface":
             return self.touch(surface, leads, action, occasion, WAIT_S)
         return [self._ask_for(surface, lead.lead, action, occasion) for lead in leads]

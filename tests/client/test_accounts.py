@@ -265,3 +265,17 @@ def test_a_proposal_that_none_can_be_is_refused(changes: dict[str, object]) -> N
         pytest.raises(ServerError, match="does not say what became of the proposal"),
     ):
         client.proposal(bytes(32))
+
+
+@pytest.mark.parametrize("told", [None, [], {}, {"results": 7, "allowed": [7], "leads": [{}]}])
+def test_what_an_agent_is_told_in_another_shape_is_the_servers_fault(told: object) -> None:
+    with serving_json(lambda _: told) as url, OperatorClient(url, OPERATOR, "agent") as client:
+        lead = LeadSummary("ann", "new", 0, 0)
+        for said, ask in (
+            ("what became of each line", lambda: client.touch("0x02", [lead], "email", "once")),
+            ("which actions are allowed", lambda: client.act("0x02", [lead], "email", "once")),
+            ("what its leads are|no page of leads", lambda: client.leads("0x02", "new")),
+        ):
+            with pytest.raises(ServerError, match=said) as refused:
+                ask()
+            assert refused.value.code == "answer-garbled"
