@@ -31,6 +31,8 @@ TIMEOUT_S = 60
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
 # The most seconds of one collection, all its pages together.
 PAGES_S = 600
+# The most bytes of one collection: a hundred thousand contracts with their terms have less.
+MAX_PAGES_BYTES = 512 * 1024 * 1024
 # The most letters of a server's own words about a refusal.
 _MOST_WORDS = 1_000
 # The first that an error is an instance of says what came in the way.
@@ -135,6 +137,7 @@ class Client(Resource):
             headers={"Accept-Encoding": "identity"},
         )
         time_answers(self._http)
+        self._received_bytes = 0
         self._timeout_s = timeout_s
         self.server = f"the API at {self._http.base_url.netloc.decode()}"
 
@@ -166,9 +169,11 @@ class Client(Resource):
 
     def pages(self, path: str, items: str, **query: object) -> Iterator[Any]:
         """Yield all items of a paged collection, page by page."""
-        after, deadline = None, time.monotonic() + PAGES_S
+        after, deadline, left_bytes = None, time.monotonic() + PAGES_S, MAX_PAGES_BYTES
         for _ in range(MAX_PAGES):
+            before = self._received_bytes
             page = self.get(path, after=after, **query)
+            left_bytes -= self._received_bytes - before
             listed = page.get(items) if isinstance(page, dict) else None
             if not isinstance(listed, list) or "next" not in page:
                 raise ServerError("answer-garbled", f"{self.server} sent no page of {items}")
@@ -176,7 +181,7 @@ class Client(Resource):
             after = page["next"]
             if after is None:
                 return
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or left_bytes < 0:
                 break
         raise ServerError("pages-endless", f"{path} did not come to an end")
 
@@ -239,6 +244,7 @@ class Client(Resource):
                         )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from None
+        self._received_bytes += len(body)
         if not response.is_success:
             raise self._refused(method, path, response, json_or_none(body))
         return bytes(body)

@@ -100,7 +100,7 @@ def test_a_page_of_another_shape_is_the_servers_fault(page: bytes) -> None:
 def test_pages_without_end_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     page = b'{"items":[1],"next":1}'
     with serving(lambda handler: send(handler, page)) as url, Client(url) as client:
-        for name, most in (("MAX_PAGES", 3), ("PAGES_S", 0)):
+        for name, most in (("MAX_PAGES", 3), ("PAGES_S", 0), ("MAX_PAGES_BYTES", 2 * len(page))):
             with monkeypatch.context() as limits:
                 limits.setattr(http, name, most)
                 with pytest.raises(ServerError, match="did not come to an end"):
