@@ -165,12 +165,20 @@ async def begin(service: Service, after: int | None) -> int:
     """
     size = await to_thread.run_sync(service.feed.open)
     if after is not None and after >= max(size, 1):
+        # Another route may have told of entries that the feed has not read yet.
+        size = await to_thread.run_sync(_stored_size, service)
+    if after is not None and after >= max(size, 1):
         raise Refusal(
             422,
             "position-ahead",
             f"the log has {size} entries, so none stands at {after}; read GET /v1/log",
         )
     return size - 1 if after is None else after
+
+
+def _stored_size(service: Service) -> int:
+    newest = service.log.checkpoint()
+    return newest.size if newest else 0
 
 
 def _cursor(text: str) -> int:

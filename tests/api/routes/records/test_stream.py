@@ -13,6 +13,7 @@ import pytest
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.common.limits import Limits
 from orchestrator.core.entries.kinds import decode
+from orchestrator.log.feed import Feed
 from tests.support.api_service import (
     ApiService,
     event,
@@ -171,6 +172,28 @@ def test_a_cursor_moves_on_past_what_is_not_wanted(
             assert each.name == ""
             if each.id == str(size - 1):
                 break
+
+
+def test_a_reader_that_knows_of_more_than_the_feed_goes_on_behind_it(
+    service: ApiService, owner: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another route has told it where the log ends: the feed hears of that only some time after."""
+    surface = open_surface(owner, "ahead")
+    with following(service) as found:
+        next(found)
+    with monkeypatch.context() as lagging:
+        lagging.setattr(Feed, "_read_on", lambda *_: False)
+        assert report(owner, surface, "unheard", event()).status_code == 200
+        last = size_of(service) - 1
+        with following(service, last) as found:
+            assert next(found).id == str(last)
+        page = service.get("/v1/log/events", after=last)
+        assert (page["events"], page["next"], page["has_more"]) == ([], last, False)
+        past = service.http.get("/v1/stream", params={"after": last + 1})
+        problem_of(past, 422, "position-ahead")
+    assert report(owner, surface, "heard", event("user-2")).status_code == 200
+    with following(service, last) as found:
+        assert [one["position"] for one in entries(found, 2)] == [last + 1, last + 2]
 
 
 @pytest.mark.parametrize(
