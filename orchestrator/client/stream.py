@@ -48,7 +48,7 @@ class Stream:
     `cursor` is the position of the last entry that was seen, or passed over by the filters: keep
     it, and give it as `after` to go on behind it, whenever that is. Without one the stream begins
     with what is new. `pause` waits between connections. With `lasts_s` the stream ends by itself,
-    after so many seconds of ours.
+    after so many seconds of ours, which `clock` tells.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Stream:
         kinds: Sequence[str] = (),
         pause: Callable[[float], object] = time.sleep,
         lasts_s: float = math.inf,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.cursor = after
         self._client = client
@@ -73,32 +74,37 @@ class Stream:
         }
         self._pause = pause
         self._lasts_s = lasts_s
+        self._clock = clock
+        # When an event of it came last.
+        self._heard_s = -math.inf
 
     def __iter__(self) -> Iterator[Followed]:
         """Yield entries. Raises ServerError for a refusal, or after too many vain connections."""
-        vain, ends_s = 0, time.monotonic() + self._lasts_s
-        while time.monotonic() < ends_s:
+        vain, ends_s = 0, self._clock() + self._lasts_s
+        while (begun_s := self._clock()) < ends_s:
             before = self.cursor
             failure: ServerError | None = None
             try:
                 yield from self._connection(ends_s)
             except ServerError as error:
-                if time.monotonic() >= ends_s:  # the silence was cut short by the end
+                if self._clock() >= ends_s:  # the silence was cut short by the end
                     return
                 if error.code not in _PASSING:
                     raise
                 failure = error
-            vain = 0 if self.cursor != before else vain + 1
+            # A stream ends after a while, and in a quiet log it has had nothing but signs of life.
+            has_lived = self._heard_s - begun_s >= SILENCE_S
+            vain = 0 if has_lived or self.cursor != before else vain + 1
             if vain >= MAX_ATTEMPTS:
                 raise failure or ServerError(
                     "stream-vain", f"{self._client.server} ends its streams at once"
                 )
-            if vain:
-                left_s = max(0.0, ends_s - time.monotonic())
+            left_s = ends_s - self._clock()
+            if vain and left_s > 0:
                 self._pause(min(2.0**vain / 2, _MOST_PAUSE_S, left_s))
 
     def _connection(self, ends_s: float) -> Iterator[Followed]:
-        left_s = max(0.001, ends_s - time.monotonic())
+        left_s = max(0.001, ends_s - self._clock())
         headers = {} if self.cursor is None else {"Last-Event-ID": str(self.cursor)}
         lines = self._client.lines(
             "/v1/stream",
@@ -108,8 +114,9 @@ class Stream:
             **self._filters,
         )
         # Signs of life are lines too: what a stream is silent about does not keep it from its end.
-        in_time = takewhile(lambda _: time.monotonic() < ends_s, lines)
+        in_time = takewhile(lambda _: self._clock() < ends_s, lines)
         for event in _events(in_time):
+            self._heard_s = self._clock()
             position = None if event.id is None else self._position(event.id)
             if event.name == "entry" and position is not None:
                 found = self._entry(position, event.data)

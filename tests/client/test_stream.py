@@ -2,7 +2,7 @@
 
 import json
 from http.server import BaseHTTPRequestHandler
-from itertools import islice
+from itertools import count, islice
 from threading import Event, Timer
 from typing import Any
 
@@ -30,7 +30,8 @@ def test_a_stream_goes_on_across_connections(service: ApiService) -> None:
     owner = service.sign_in(wallet("owner"), "owner")
     surface = open_surface(owner, "stream")
     with Client(service.url) as client:
-        stream = Stream(client, 0, surface=surface, pause=lambda _: None)
+        # It pauses where it learns nothing: what is decided is told only some time after.
+        stream = Stream(client, 0, surface=surface)
         entries = iter(stream)
         seen = list(islice(entries, 2))
         for number in range(3):
@@ -103,6 +104,35 @@ def test_a_stream_waits_for_no_server_beyond_its_end() -> None:
     assert max(pauses) <= 0.5
 
 
+def test_a_stream_goes_on_however_long_its_log_is_quiet() -> None:
+    asked, pauses = list[str](), list[float]()
+
+    def quiet(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.headers["Last-Event-ID"])
+        served(": so far\nid: 5\n\n")(handler)
+
+    with serving(quiet) as url, Client(url) as client:
+        # Each connection lasts for minutes by this clock, and tells nothing but that it is there.
+        hours = Stream(client, 5, lasts_s=36_000, pause=pauses.append, clock=count(0, 60).__next__)
+        assert list(hours) == []
+    assert len(asked) > MAX_ATTEMPTS
+    assert set(asked) == {"5"}
+    assert pauses == []
+
+
+def test_no_pause_is_longer_than_the_stream() -> None:
+    pauses, now_s = list[float](), 0.0
+
+    def pause(seconds: float) -> None:
+        nonlocal now_s
+        pauses.append(seconds)
+        now_s += seconds
+
+    with Client("http://127.0.0.1:9") as client:
+        assert list(Stream(client, 0, pause=pause, lasts_s=5, clock=lambda: now_s)) == []
+    assert pauses == [1, 2, 2]
+
+
 def test_filters_are_sent(service: ApiService) -> None:
     with Client(service.url) as client:
         (genesis,) = islice(Stream(client, 0, kinds=["policy.published", "payout"]), 1)
@@ -132,7 +162,7 @@ def served(*events: dict[str, Any] | str) -> Any:
 
 
 def an_entry(service: ApiService, **changes: object) -> dict[str, Any]:
-    (entry,) = service.entries(1, 1)
+    (entry,) = service.entries(0, 1)
     checkpoint = {"size": 9, "root": "0x" + "11" * 32}
     whole = {"position": 1, "entry": f"0x{encode(entry).hex()}", "checkpoint": checkpoint}
     return whole | {"opening": None} | changes
