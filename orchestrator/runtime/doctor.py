@@ -86,9 +86,13 @@ def examine(read_settings: Callable[[], Settings]) -> list[Finding]:
 
 def _examine_nodes(settings: Settings, rpc_urls: str, site: Site) -> list[Finding]:
     """Try what the pipeline needs of each node; that they agree was checked with the chain."""
-    depth, findings = settings.final_depth, list[Finding]()
+    depth, findings, payer = settings.final_depth, list[Finding](), None
     key_file = settings.keys / "relayer"
-    payer = address_of(read_key(key_file)) if key_file.is_file() else None
+    if _is_there(key_file):
+        try:
+            payer = address_of(read_key(key_file))
+        except InputError as error:
+            findings.append(Finding("gas money", False, error.message))
     for rpc_url in split_urls(rpc_urls):
         with Chain(rpc_url, site.addresses, depth) as chain:
             name = chain.node.name.removeprefix("the ")
@@ -106,6 +110,17 @@ def _check(what: str, describe: Callable[[], str]) -> Finding:
         return Finding(what, False, error.message)
     except DatabaseError as error:
         return Finding(what, False, refusal_of(error).message)
+    except OSError as error:
+        return Finding(what, False, f"{error.filename}: {error.strerror}")
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether a path is there, as far as we may see: in a folder closed to us nothing is."""
+    return _may(path, os.F_OK)
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=True)
 
 
 def _ports(settings: Settings) -> list[tuple[str, int]]:
@@ -154,8 +169,8 @@ def _describe_disk(home: Path) -> str:
 
 def _describe_home(settings: Settings) -> str:
     """Return that a deployment can keep there what it does; nothing is made."""
-    nearest = next(each for each in (settings.home, *settings.home.parents) if each.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+    nearest = next(each for each in (settings.home, *settings.home.parents) if _is_there(each))
+    if not nearest.is_dir() or not _may(nearest, os.W_OK | os.X_OK):
         raise DomainError(
             "home-unusable",
             f"{nearest} is no folder that we may write in; set TALLYSTICK_HOME to one",
@@ -177,7 +192,7 @@ def _parts_with_keys(settings: Settings) -> list[str]:
     there is none, that one may be meant.
     """
     logins = settings.databases.by_login
-    if settings.rpc_url is None and not (settings.home / "site.json").exists():
+    if settings.rpc_url is None and not _is_there(settings.home / "site.json"):
         return []
     parts = [
         part
@@ -185,7 +200,7 @@ def _parts_with_keys(settings: Settings) -> list[str]:
         if names and (settings.databases.are_unset or {*PART_LOGINS[part]} <= {*logins})
     ]
     is_named = settings.keys != settings.home / "keys"
-    if parts == ["pipeline"] and not is_named and not settings.keys.exists():
+    if parts == ["pipeline"] and not is_named and not _is_there(settings.keys):
         return []
     return parts
 
@@ -197,7 +212,7 @@ def _describe_keys(settings: Settings, parts: Sequence[str]) -> str:
 
 def _describe_mark(settings: Settings) -> str:
     path = settings.mark
-    if not os.access(path.parent, os.W_OK | os.X_OK):
+    if not _may(path.parent, os.W_OK | os.X_OK):
         raise DomainError(
             "mark-unwritable",
             f"{path}: its folder is not there, or we may not write in it; name a file that the "

@@ -2,11 +2,13 @@
 
 import json
 import os
+import pwd
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,34 @@ def test_a_home_that_cannot_be_used_is_found(folder: Path) -> None:
     # Only root starts PostgreSQL as another user, who cannot enter.
     assert found.ok is (os.geteuid() != 0)
     assert found.ok or f"{closed} is closed to other users" in found.detail
+
+
+@contextmanager
+def who_may_enter_nothing(folder: Path) -> Iterator[None]:
+    """Be a user for whom a folder is closed."""
+    folder.chmod(0)
+    is_root = os.geteuid() == 0
+    try:
+        if is_root:
+            os.seteuid(pwd.getpwnam("nobody").pw_uid)
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o700)
+
+
+def test_folders_that_are_closed_to_us_are_found_and_end_nothing(folder: Path) -> None:
+    closed = folder / "closed"
+    closed.mkdir()
+    settings = read_settings({"TALLYSTICK_HOME": str(closed / "one/home")})
+    with who_may_enter_nothing(closed):
+        found = doctor._check("home", lambda: doctor._describe_home(settings))
+        assert doctor._parts_with_keys(settings) == []
+        disk = doctor._check("disk", lambda: doctor._describe_disk(settings.home))
+    assert not found.ok
+    assert f"{closed} is no folder that we may write in; set TALLYSTICK_HOME" in found.detail
+    assert disk == Finding("disk", False, f"{closed / 'one/home'}: Permission denied")
 
 
 def test_limits_that_cannot_be_read_are_found(folder: Path) -> None:
@@ -308,6 +338,13 @@ def test_each_node_is_tried_and_they_are_compared(tmp_path: Path, anvil: LocalAn
         assert found["chain"].ok
         (dry,) = {one.detail for what, one in found.items() if what.endswith(", gas money")}
         assert f"the relayer {address_of('relayer')} has 0 wei for gas, and should have" in dry
+        key_file.chmod(0o644)
+        found = examined()
+        assert found["gas money"] == Finding(
+            "gas money", False, f"{key_file}: others may read it; run chmod 600 on it first"
+        )
+        assert found["node at 127.0.0.1, events"].ok
+        key_file.chmod(0o600)
         proxy.fault = Dialect(99, lambda _: [], {"eth_getLogs": always(4444, "pruned history")})
         found = examined()
         assert found["node at 127.0.0.1, events"].ok
