@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from orchestrator.runtime.connections import PATIENCE, Bounds, Gate
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.processes.crew import MOST_PROCESSES
 from orchestrator.runtime.settings import NAMES, read_settings
+from orchestrator.storage.database import Database
+from orchestrator.webhooks import worker
 from tests.support.health import ALL, FIGURES, OneProcess
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -251,6 +254,22 @@ def test_the_image_is_made_of_files_that_there_are() -> None:
     given = (DEPLOY.parent / ".dockerignore").read_text().splitlines()
     assert {line.removeprefix("!") for line in given if line.startswith("!")} == {*sources}
     assert 'ENTRYPOINT ["tallystick"]' in lines
+
+
+# --- The database ---------------------------------------------------------------------------------
+
+
+def test_the_page_says_how_many_connections_a_part_takes_at_most() -> None:
+    pool = signature(Database).parameters["most_connections"].default
+    page = (DEPLOY.parent / "docs/operating.md").read_text()
+    # An API listens by two that are not of the pool, for its feed and its bell; a sequencer decides
+    # and writes by two; a registrar listens by one.
+    each = pool + 2
+    webhooks = pool + 1 + worker._CONNECTIONS
+    assert f"up to {each} connections for each process" in page
+    assert f"and {webhooks} for `webhooks`" in page
+    processes = len(SERVED_PARTS) - 1
+    assert processes * each + webhooks < 60
 
 
 # --- Alarms ---------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import procrastinate
 from anyio.to_thread import run_sync
@@ -19,6 +20,7 @@ from orchestrator.core.common.limits import Limits
 from orchestrator.log.feed import Feed
 from orchestrator.storage.database import Unreachable
 from orchestrator.storage.listening import LOOK_S
+from orchestrator.storage.queries import statement
 from orchestrator.webhooks.courier import MAX_DUE, Due
 from orchestrator.webhooks.delivery import Deliverer
 
@@ -102,7 +104,8 @@ class WebhookWorker:
             conninfo=self._url,
             min_size=1,
             max_size=_CONNECTIONS,
-            kwargs={"options": "-c search_path=jobs", "application_name": _QUEUE},
+            kwargs={"application_name": _QUEUE},
+            configure=_look_in_jobs,
         )
         jobs = procrastinate.App(connector=connector)
 
@@ -132,3 +135,9 @@ class WebhookWorker:
         job = jobs.configure_task(_TASK, queue=_QUEUE, queueing_lock=name, priority=rank)
         with suppress(AlreadyEnqueued):
             await job.defer_async(webhook=name)
+
+
+async def _look_in_jobs(connection: Any) -> None:
+    """Have a new connection find the tables of jobs: a pooler takes no such option at its start."""
+    await connection.execute(statement("webhooks.look_in_jobs"))
+    await connection.commit()

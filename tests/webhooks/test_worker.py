@@ -3,29 +3,35 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from orchestrator.storage.database import LOGINS, WORKER
 from orchestrator.webhooks.worker import WebhookWorker
-from tests.support.servers import urls_of
+from tests.support.pooler import Pooler, needs_pooler
+from tests.support.servers import server_folder, urls_of
 from tests.support.webhooks import Bench, Receiver, receiving
 
 
-def worker_of(site: Bench) -> WebhookWorker:
-    url = urls_of(site.service.database_url).by_login[WORKER]
-    return WebhookWorker(url, site.feed, site.courier.step, site.deliverer)
+def direct_url(site: Bench) -> str:
+    return urls_of(site.service.database_url).by_login[WORKER]
+
+
+def worker_of(site: Bench, url: str | None = None) -> WebhookWorker:
+    return WebhookWorker(url or direct_url(site), site.feed, site.courier.step, site.deliverer)
 
 
 @contextmanager
-def working(site: Bench) -> Iterator[None]:
+def working(site: Bench, url: str | None = None) -> Iterator[None]:
     """Run a worker until the block ends; what it fails with is raised."""
     stop, failures = threading.Event(), list[BaseException]()
 
     def work() -> None:
         try:
-            worker_of(site).run(stop)
+            worker_of(site, url).run(stop)
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
 
@@ -63,6 +69,49 @@ def test_it_delivers_by_itself_and_leaves_no_job_behind(site: Bench, receiver: R
     assert jobs(site) == 0
     site.service.decide_waiting()
     assert {site.action(one)["state"] for one in asked} == {"taken"}
+
+
+@needs_pooler
+def test_it_delivers_behind_a_pooler_in_session_mode(site: Bench, receiver: Receiver) -> None:
+    arrived = threading.Event()
+
+    def judge(_: object) -> int:
+        arrived.set()
+        return 200
+
+    receiver.judge = judge
+    site.register(receiver, events=["action.requested"])
+    site.request("one")
+    with server_folder() as folder:
+        pooler = Pooler(folder, connections=1)
+        pooler.lead_to({"": direct_url(site)})
+        with pooler.running(), working(site, pooler.url(direct_url(site), "sessions")):
+            assert arrived.wait(30)
+
+
+def test_a_connection_of_the_jobs_asks_for_nothing_at_its_start(
+    site: Bench, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pooler refuses options there, so all that is set is set by a statement."""
+    asked, connect = list[dict[str, Any]](), psycopg.AsyncConnection.connect
+    arrived = threading.Event()
+
+    async def noting(url: str, **how: Any) -> Any:
+        asked.append(conninfo_to_dict(url) | how)
+        return await connect(url, **how)
+
+    def judge(_: object) -> int:
+        arrived.set()
+        return 200
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "connect", noting)
+    receiver.judge = judge
+    site.register(receiver, events=["action.requested"])
+    site.request("one")
+    with working(site):
+        assert arrived.wait(30)
+    assert {one["application_name"] for one in asked} == {"webhooks"}
+    assert not any("options" in one for one in asked)
 
 
 def test_what_is_due_is_sent_by_hand_too(site: Bench, receiver: Receiver) -> None:

@@ -249,3 +249,7 @@ WHERE webhook = %(webhook)s AND position = %(position)s AND state <> 'waiting'
 -- Have webhooks looked at now.
 UPDATE webhooks SET due_ms = clock_ms()
 WHERE webhook = ANY (%(webhooks)s::bytea[]) AND disabled_ms IS NULL;
+
+-- name: look_in_jobs
+-- Have this connection find the tables of jobs by their bare names, as procrastinate writes them.
+SET search_path = jobs;
