@@ -131,6 +131,14 @@ def recovery(backup: LocalPostgres, folder: Path, archive: Path, **settings: str
     return _adopt(backup, folder)
 
 
+def forget_recovery(server: LocalPostgres) -> None:
+    """Take out of a recovered server's settings what `recovery` has appended."""
+    path = server.folder / "data/postgresql.auto.conf"
+    lines = path.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(("restore_", "recovery_", "archive_"))]
+    path.write_text("".join(kept))
+
+
 def wait_until_promoted(server: LocalPostgres) -> None:
     """Wait until a server has ended its recovery and takes writes."""
     with psycopg.connect(server.url, autocommit=True) as admin:

@@ -18,6 +18,7 @@ from tests.support.clusters import (
     archive_to,
     base_backup,
     finish_archive,
+    forget_recovery,
     recovery,
     wait_until_promoted,
 )
@@ -75,8 +76,8 @@ def test_a_moment_before_the_newest_entries_is_refused_and_brought_forward(world
             admin.execute("SELECT pg_wal_replay_resume()")
         wait_until_promoted(paused)
         assert world.size_on(paused) == at_target
-    end = {"recovery_target_time": target, "recovery_target_action": "promote"}
-    with to_moment("five", **end) as recovered:
+    promoted = {"recovery_target_time": target, "recovery_target_action": "promote"}
+    with to_moment("five", **promoted) as recovered:
         wait_until_promoted(recovered)
         assert world.size_on(recovered) == at_target
         with (
@@ -94,3 +95,16 @@ def test_a_moment_before_the_newest_entries_is_refused_and_brought_forward(world
             world.go_on(stack)
             assert payouts(stack, contract_id) == 2
         world.check_whole(recovered.url)
+        # And it is archived and backed up as any other, without what its recovery was told.
+        forget_recovery(recovered)
+        archive_to(recovered, world.folder / "archive-again")
+        backup = base_backup(recovered, world.folder / "six")
+        with psycopg.connect(recovered.url, autocommit=True) as admin:
+            admin.execute("CREATE TABLE later (number integer)")
+        finish_archive(recovered)
+        end = world.size_on(recovered)
+    with recovery(backup, world.folder / "seven", world.folder / "archive-again") as again:
+        wait_until_promoted(again)
+        with psycopg.connect(again.url, autocommit=True) as admin:
+            assert admin.execute("SELECT count(*) FROM later").fetchone() == (0,)
+        assert world.size_on(again) == end
