@@ -37,7 +37,14 @@ from orchestrator.runtime.stack import (
     listen,
     registrar_thread,
 )
-from orchestrator.storage.database import NO_URLS, DatabaseUrls, connect_as_owner, set_clock
+from orchestrator.storage.database import (
+    NO_URLS,
+    Connection,
+    DatabaseUrls,
+    Unreachable,
+    connect_as_owner,
+    set_clock,
+)
 from orchestrator.storage.traces import Tracer
 
 MAX_STEPS_TO_REST = 50
@@ -89,7 +96,8 @@ class SimulatedClock(Resource):
 
     def __init__(self, database_url: str, start_ms: int) -> None:
         self._now_ms = -1
-        self._connection = connect_as_owner(database_url)
+        self._database_url = database_url
+        self._connection: Connection | None = None
         try:
             self.set_to(start_ms)
         except BaseException:
@@ -100,15 +108,27 @@ class SimulatedClock(Resource):
         return self._now_ms
 
     def set_to(self, now_ms: int) -> None:
-        """Move the clock on to this time, unless it is there."""
+        """Move the clock on to this time, unless it is there.
+
+        A connection that is lost is made again at the next call: the server may have been started
+        again meanwhile.
+        """
         if now_ms <= self._now_ms:
             return
-        with self._connection.transaction() as session:
-            set_clock(session, now_ms)
+        if self._connection is None:
+            self._connection = connect_as_owner(self._database_url)
+        try:
+            with self._connection.transaction() as session:
+                set_clock(session, now_ms)
+        except Unreachable:
+            self.close()
+            raise
         self._now_ms = now_ms
 
     def close(self) -> None:
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
 
 def key_of(name: str) -> bytes:

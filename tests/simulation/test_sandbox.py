@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from orchestrator.client.http import Client
@@ -18,7 +19,7 @@ from orchestrator.simulation.sandbox import (
     address_of,
     key_of,
 )
-from orchestrator.storage.database import WORKER
+from orchestrator.storage.database import WORKER, Unreachable
 from orchestrator.storage.schema import create_log
 from tests.support.sandboxes import running_sandbox
 from tests.support.servers import CHAIN_START_S, open_as
@@ -40,6 +41,22 @@ def test_the_clock_is_never_set_back_and_the_databases_own(database_url: str) ->
                 row = session.one("database.clock")
             assert row is not None
             assert (clock(), row.now_ms, row.is_simulated) == (now_ms, now_ms, True)
+
+
+def test_the_clock_goes_on_after_its_connection_was_lost(database_url: str) -> None:
+    """As when the server has ended by itself and was started again."""
+    ended = (
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+        "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    )
+    with SimulatedClock(database_url, 1000) as clock:
+        with psycopg.connect(database_url, autocommit=True) as admin:
+            admin.execute(ended)
+        with pytest.raises(Unreachable):
+            clock.set_to(2000)
+        assert clock() == 1000
+        clock.set_to(3000)
+        assert clock() == 3000
 
 
 def test_a_log_of_real_times_gets_no_clock_that_is_moved(database_url: str) -> None:
