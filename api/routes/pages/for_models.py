@@ -29,7 +29,8 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "/v1/sign-in/nonce": "POST here first, with the wallet's address and the scopes wanted",
     },
     "Look": {
-        "/v1/surfaces": "surfaces, with their policies, actions and levels",
+        "/v1/surfaces": "surfaces: what they pay for, how soon, and how often they take back; with "
+        "a key GET /v1/surfaces/{surface} has policy, actions and levels of one",
         "/v1/operators": "operators and their records",
         "/v1/contracts": "contracts",
         "/v1/clock": "the service's time, by which terms are made",

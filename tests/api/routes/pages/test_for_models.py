@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from api.context import Service
 from api.routes.pages.for_models import _SECTIONS
-from tests.support.api_service import ApiService, another_api
+from tests.support.api_service import ApiService, another_api, open_surface, wallet
 
 LINK = re.compile(r"^- \[(/[^\]]*)\]\(([^)]*)\): \S.*$")
 
@@ -27,6 +27,21 @@ def test_every_link_of_the_page_is_there(service: ApiService) -> None:
             # A POST's door is there, and says so; the MCP endpoint asks for a key.
             wanted = {"/mcp": 401, "/v1/sign-in/nonce": 405}.get(path, 200)
             assert shown.status_code == wanted, path
+
+
+def test_it_says_where_policy_actions_and_levels_are(service: ApiService) -> None:
+    surface = open_surface(service.sign_in(wallet("owner"), "owner"), "shown")
+    (listed,) = service.get("/v1/surfaces")["surfaces"]
+    (line,) = (
+        line for line in service.http.get("/llms.txt").text.splitlines() if "[/v1/surfaces]" in line
+    )
+    own, _, of_one = line.partition("; with a key GET ")
+    assert of_one == "/v1/surfaces/{surface} has policy, actions and levels of one"
+    detail = service.http_detail(surface)
+    assert detail["policy"]
+    assert {"actions", "levels"} <= detail["settings"].keys()
+    assert {"motions", "payout", "reversals"} <= listed.keys()
+    assert not re.search("polic|action|level", own)
 
 
 def test_it_says_that_a_sandbox_is_one(service: ApiService) -> None:
