@@ -434,7 +434,7 @@ def make_enterable(folder: Path) -> None:
     made = [each for each in (folder, *folder.parents) if is_root and not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for each in made:
-        each.chmod(0o711)
+        each.chmod(each.stat().st_mode | 0o011)
 
 
 def _open_to_all(program: Path) -> None:

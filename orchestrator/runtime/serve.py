@@ -152,12 +152,16 @@ class Server(Protocol):
 
 
 class Worker(NamedTuple):
-    """A part's work: to act at this interval, and to let go of what it holds at the end."""
+    """A part's work: to act at this interval, and to let go of what it holds at the end.
+
+    One whose act goes on until the stop has a trouble of its own, and says itself that it works.
+    """
 
     name: str
     act: Callable[[], object]
     every_s: float
     let_go: Callable[[], object] = lambda: None
+    trouble: Trouble | None = None
 
 
 @contextmanager
@@ -365,7 +369,12 @@ def _workers(
         step = stack.heart("pipeline", _PipelineStep(stack, settings.settle_every_s))
         workers += [Worker("pipeline", step, STEP_S), Worker("sweeper", stack.sweep, SWEEP_S)]
     if "webhooks" in parts:
-        workers.append(Worker("webhooks", lambda: stack.webhooks.run(stop), STEP_S))
+        trouble = Trouble("webhooks")
+
+        def deliver() -> None:
+            stack.webhooks.run(stop, trouble.end)
+
+        workers.append(Worker("webhooks", deliver, STEP_S, trouble=trouble))
     return workers
 
 
@@ -406,7 +415,7 @@ def repeat_until_stopped(worker: Worker, stop: threading.Event) -> None:
 
     An error is logged once in a row, and so is its end.
     """
-    trouble = Trouble(worker.name)
+    trouble = worker.trouble or Trouble(worker.name)
     wait_s = worker.every_s
     while not stop.wait(wait_s):
         try:

@@ -51,10 +51,13 @@ class WebhookWorker:
         self._deliverer = deliverer
         self._concurrency = concurrency
 
-    def run(self, stop: threading.Event) -> None:
-        """Deliver until `stop` is set. Raises what the courier or the jobs fail with."""
+    def run(self, stop: threading.Event, works: Callable[[], object] = lambda: None) -> None:
+        """Deliver until `stop` is set. Raises what the courier or the jobs fail with.
+
+        `works` is called whenever a look has gone well.
+        """
         try:
-            asyncio.run(self._run(stop))
+            asyncio.run(self._run(stop, works))
         except ConnectorException as error:
             # A database that is away is what it is for every part.
             if isinstance(error.__cause__, Unreachable):
@@ -75,7 +78,7 @@ class WebhookWorker:
                 tried += await self._deliverer.deliver(one.webhook)
         return tried
 
-    async def _run(self, stop: threading.Event) -> None:
+    async def _run(self, stop: threading.Event, works: Callable[[], object]) -> None:
         jobs = self._jobs()
         async with jobs.open_async():
             for stalled in await jobs.job_manager.get_stalled_jobs():
@@ -90,7 +93,7 @@ class WebhookWorker:
                     install_signal_handlers=False,
                 )
             )
-            looking = asyncio.create_task(self._look(jobs, stop))
+            looking = asyncio.create_task(self._look(jobs, stop, works))
             await asyncio.wait({working, looking}, return_when=asyncio.FIRST_COMPLETED)
             for task in (working, looking):
                 task.cancel()
@@ -115,7 +118,9 @@ class WebhookWorker:
 
         return jobs
 
-    async def _look(self, jobs: procrastinate.App, stop: threading.Event) -> None:
+    async def _look(
+        self, jobs: procrastinate.App, stop: threading.Event, works: Callable[[], object]
+    ) -> None:
         """Make a job for each webhook that is due, as the log grows and time passes."""
         more, loop = asyncio.Event(), asyncio.get_running_loop()
         with self._feed.following(lambda: loop.call_soon_threadsafe(more.set)):
@@ -124,6 +129,7 @@ class WebhookWorker:
                 due = await run_sync(self._look_for_due)
                 for one in due:
                     await self._make_job(jobs, one)
+                works()
                 if len(due) < MAX_DUE:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(more.wait(), LOOK_S)

@@ -49,6 +49,7 @@ from orchestrator.simulation import cdnow
 from orchestrator.simulation.sandbox import address_of, key_of
 from orchestrator.storage.database import API, LOGINS, NO_URLS
 from orchestrator.storage.local.files import closed_folder
+from orchestrator.storage.trouble import Trouble
 from tests.support.depth import deep_only
 from tests.support.servers import free_port, server_folder, urls_of
 
@@ -449,6 +450,25 @@ def test_a_failing_worker_goes_on_and_says_trouble_and_its_end_once_each(
         ("INFO", again),
     ]
     assert let_go == ["gone"]
+
+
+def test_a_worker_whose_act_goes_on_says_itself_that_it_works(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stop, trouble, acts = threading.Event(), Trouble("long"), list[int]()
+
+    def act() -> None:
+        acts.append(len(acts))
+        if len(acts) == 1:
+            raise InputError("first", "the first reason")
+        trouble.end()
+        said.extend(record.getMessage() for record in caplog.records)
+        stop.set()
+
+    said = list[str]()
+    with caplog.at_level(logging.INFO, "tallystick"):
+        repeat_until_stopped(Worker("long", act, 0.001, trouble=trouble), stop)
+    assert said == ["long: the first reason; trying again", "long: works again after 0 s"]
 
 
 @pytest.fixture

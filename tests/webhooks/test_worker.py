@@ -71,6 +71,17 @@ def test_it_delivers_by_itself_and_leaves_no_job_behind(site: Bench, receiver: R
     assert {site.action(one)["state"] for one in asked} == {"taken"}
 
 
+def test_it_says_that_it_works_while_it_does(site: Bench) -> None:
+    stop, told = threading.Event(), threading.Event()
+    thread = threading.Thread(target=worker_of(site).run, args=(stop, told.set))
+    thread.start()
+    try:
+        assert told.wait(30)
+    finally:
+        stop.set()
+        thread.join()
+
+
 @needs_pooler
 def test_it_delivers_behind_a_pooler_in_session_mode(site: Bench, receiver: Receiver) -> None:
     arrived = threading.Event()

@@ -25,16 +25,18 @@ logger = logging.getLogger("tallystick")
 class _Repeats(logging.Filter):
     """A filter that lets so many lines of one sort pass in a time; the next says what was left out.
 
-    A sort is a logger and a message without its arguments.
+    A sort is a logger, a part and a message without its arguments.
     """
 
     def __init__(self) -> None:
         super().__init__()
         # By sort: when its time began, how many passed, how many did not.
-        self._seen: dict[tuple[str, object], tuple[float, int, int]] = {}
+        self._seen: dict[tuple[str, object, object], tuple[float, int, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        sort, now_s = (record.name, record.msg), record.created
+        # All parts tell of their troubles by one statement; the end of one is not to be left out.
+        sort = record.name, getattr(record, "part", None), record.msg
+        now_s = record.created
         begun_s, passed, held = self._seen.pop(sort, (now_s, 0, 0))
         if abs(now_s - begun_s) >= WINDOW_S:
             begun_s, passed = now_s, 0

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.runtime.health import journal
 from orchestrator.runtime.health.journal import LINES, WINDOW_S, open_journal
+from orchestrator.storage.trouble import Trouble
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +83,18 @@ def test_lines_of_one_sort_are_counted_once_there_are_many(written: io.StringIO)
     assert lines(written)[-1]["held"] == 1_000 - LINES
     say("bad request %d", 1_001, 1e9 + WINDOW_S)
     assert "held" not in lines(written)[-1]
+
+
+def test_no_part_is_silent_because_others_have_said_the_same(written: io.StringIO) -> None:
+    """When a database has been away, all parts say so, and that they work again."""
+    troubles = [Trouble(f"part {number}") for number in range(LINES + 5)]
+    for trouble in troubles:
+        trouble.note("the database does not answer")
+    for trouble in troubles:
+        trouble.end()
+    found = lines(written)
+    assert len(found) == 2 * len(troubles)
+    assert len({each["part"] for each in found if "works again" in each["said"]}) == len(troubles)
 
 
 def test_sorts_are_bounded(written: io.StringIO) -> None:
