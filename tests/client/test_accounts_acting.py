@@ -47,6 +47,7 @@ def test_an_act_goes_where_the_surface_says_and_its_refusals_are_told(service: A
         found = agent.get(f"/v1/surfaces/{surface}/actions")["actions"]
         assert {each["lead"] for each in found} == {lead.lead for lead in leads}
         assert {each["action"] for each in found} == {"letter"}
+        service.heard_size()
         touched = service.get("/v1/log/events", after=0, operator=agent.address, kinds="touch")
         assert len(touched["events"]) == 2
 

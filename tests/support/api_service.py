@@ -195,6 +195,13 @@ class ApiService:
         page = self.get("/v1/log/entries", start=start, limit=count)["entries"]
         return [decode(from_hex(item["entry"])) for item in page]
 
+    def heard_size(self) -> int:
+        """Return the log's size, once the API's feed has come as far: it hears of a write later."""
+        size: int = self.get("/v1/log")["size"]
+        # Behind the last but one there is one entry to tell: until the feed has it, this waits.
+        self.get("/v1/log/events", after=size - 2, wait_s=10)
+        return size
+
     def submit(self, key: str, request: Request) -> None:
         """Submit a request to the log as the pipeline does."""
         account = PUBLISHER.address.lower()

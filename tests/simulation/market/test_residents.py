@@ -59,6 +59,7 @@ def hired(stage: Stage, resident: Resident) -> Any:
 def touches(stage: Stage, client: OperatorClient) -> list[str]:
     """Return the customers that an operator has touched, in the order of the log."""
     stage.service.decide_waiting()
+    stage.service.heard_size()
     found = stage.service.get("/v1/log/events", after=0, operator=client.address, kinds="touch")
     return [each["subject"] for each in found["events"]]
 

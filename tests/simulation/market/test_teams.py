@@ -69,6 +69,7 @@ def test_what_the_scout_finds_the_closer_acts_on(
     assert {*holders} == {CLOSER}
     team.step(now_ms)
     assert said(client, surface)["result"] == team.at_once
+    stage.service.heard_size()
     told = stage.service.get("/v1/log/events", after=0, operator=client.address, kinds="touch")
     assert {each["subject"] for each in told["events"]} == {*leases}
     # What was acted on is free again.

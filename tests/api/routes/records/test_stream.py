@@ -90,7 +90,7 @@ def report_many(owner: httpx.Client, surface: str, first: int, count: int) -> No
 
 def test_what_is_new_comes_at_once(service: ApiService, owner: httpx.Client) -> None:
     surface = open_surface(owner, "live")
-    size = size_of(service)
+    size = service.heard_size()
     with following(service) as found:
         assert next(found).id == str(size - 1)
         assert report(owner, surface, "one", event()).status_code == 200
