@@ -3,6 +3,7 @@
 API and pipeline share connections by transactions, sequencer and registrar have theirs by sessions.
 """
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -66,7 +67,8 @@ def test_api_and_pipeline_share_connections_through_a_sale_and_a_promotion() -> 
             # The API is the one that ran before.
             now_ms = world.sandbox.clock()
             bought = EventReport("two-buy", "two", "buy", "20.00", now_ms)
-            assert any(is_taken(world, bought) for _ in range(200))
+            wait = threading.Event()
+            assert any(is_taken(world, bought) or wait.wait(0.1) for _ in range(600))
             with world.stack_on(pooled_urls(pooler, replica.urls())) as stack:
                 stack.drain()
                 stack.pipeline.tick("second")
