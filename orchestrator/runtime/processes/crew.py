@@ -31,6 +31,9 @@ MOST_PROCESSES = 64
 START_S = 120.0
 # The time of a stop: answers under way have five seconds, and what is left is killed.
 STOP_S = 12.0
+# One that has answered tells its numbers each second, and is looked at as often. After so many looks
+# at which it has told nothing it hangs: connections that the kernel gives it would wait for good.
+SILENT_LOOKS = 30
 # Between the end of one that has not answered, and its next start.
 LEAST_WAIT_S, MOST_WAIT_S = 1.0, 30.0
 
@@ -48,6 +51,7 @@ class ApiProcess:
         self.title = f"process {number} of the API"
         self._orders, self._target = orders, target
         self.numbers: Sequence[Metric] = ()
+        self._silent_looks = 0
         self._wait_s = LEAST_WAIT_S
         # When it is to be started again, once it has ended.
         self._due_s: float | None = None
@@ -59,10 +63,17 @@ class ApiProcess:
         return bool(self.numbers) and not self._life.has_ended()
 
     def tend(self) -> bool:
-        """Hear what it tells; start it again if it has ended, and return True."""
+        """Hear what it tells; start it again if it has ended, and return True.
+
+        One that was well and hangs is ended.
+        """
+        self._silent_looks += 1
         refusal = self.hear()
         if refusal is not None:
             _log.warning("%s did not start: %s", self.title, refusal.message)
+        if self.numbers and self._silent_looks >= SILENT_LOOKS and not self._life.has_ended():
+            _log.warning("%s tells nothing any more; ending it", self.title)
+            self._life.kill()
         if not self._life.has_ended():
             return False
         if self._due_s is None:
@@ -82,6 +93,7 @@ class ApiProcess:
         with suppress(EOFError, ConnectionError):
             while self._pipe.poll(wait_s):
                 told: Told = self._pipe.recv()
+                self._silent_looks = 0
                 if isinstance(told, Refusal):
                     return told
                 self.numbers, wait_s = told, 0.0

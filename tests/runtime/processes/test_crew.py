@@ -60,6 +60,23 @@ def test_one_that_is_killed_is_started_again_and_one_that_hangs_ends_with_the_ot
     hung.close()
 
 
+def test_one_that_hangs_is_ended_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The kernel goes on giving it connections, which none would answer."""
+    monkeypatch.setattr(crews, "SILENT_LOOKS", 3)
+    with Crew(settings_in(tmp_path), 1, answer, as_json=False) as crew:
+        (server,) = crew.servers
+        hung = crews._Life(server.pid)
+        os.kill(server.pid, signal.SIGSTOP)
+        assert any(server.tend() for _ in range(1_000))
+        assert hung.has_ended()
+        hung.close()
+        assert crew.starts() == {"1": 2}
+        said = [record.getMessage() for record in caplog.records]
+        assert said.count("process 1 of the API tells nothing any more; ending it") == 1
+
+
 def test_an_address_that_is_taken_is_told_before_any_starts(tmp_path: Path) -> None:
     with listen("127.0.0.1", 0) as taken:
         taken.listen()
