@@ -177,6 +177,12 @@ def _settings(home: Path, speed: int, port: int, public: str | None) -> "Setting
             "public-malformed",
             f"--public must be a name or an IPv4 address of this machine, not {public!r:.80}",
         )
+    if public == "0.0.0.0":  # noqa: S104 - it is refused
+        raise InputError(
+            "public-nowhere",
+            "--public must be an address at which others reach this machine, which 0.0.0.0 is for "
+            "none: clients sign in to the address that they were given",
+        )
     host = public or "127.0.0.1"
     _check_port(host, port)
     make_enterable(home)

@@ -31,8 +31,8 @@ MOST_PROCESSES = 64
 START_S = 120.0
 # The time of a stop: answers under way have five seconds, and what is left is killed.
 STOP_S = 12.0
-# One that has answered tells its numbers each second, and is looked at as often. After so many looks
-# at which it has told nothing it hangs: connections that the kernel gives it would wait for good.
+# One that has answered tells its numbers each second, and is looked at as often. After so many
+# looks at which it has told nothing it hangs: what the kernel gives it would wait for good.
 SILENT_LOOKS = 30
 # Between the end of one that has not answered, and its next start.
 LEAST_WAIT_S, MOST_WAIT_S = 1.0, 30.0

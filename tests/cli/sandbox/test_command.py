@@ -341,6 +341,7 @@ def test_it_goes_on_after_a_restart(sandbox: Box) -> None:
         (("--speed", "1441"), "a day a minute"),
         (("--speed", "0"), "from 1 to 1440"),
         (("--public", "http://x"), "a name or an IPv4 address"),
+        (("--public", "0.0.0.0"), "an address at which others reach this machine"),  # noqa: S104
         (("--residents", "6"), "from 0 to 5"),
         (("--home", "/etc/hostname"), "/etc/hostname is a file; name a folder"),
         (("--home", "/etc/hostname/box"), "/etc/hostname is a file; name a folder"),

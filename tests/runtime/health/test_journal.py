@@ -86,7 +86,7 @@ def test_lines_of_one_sort_are_counted_once_there_are_many(written: io.StringIO)
 
 
 def test_no_part_is_silent_because_others_have_said_the_same(written: io.StringIO) -> None:
-    """When a database has been away, all parts say so, and that they work again."""
+    """All parts say that a database was away, and that they work again."""
     troubles = [Trouble(f"part {number}") for number in range(LINES + 5)]
     for trouble in troubles:
         trouble.note("the database does not answer")
