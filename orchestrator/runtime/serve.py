@@ -25,7 +25,7 @@ from orchestrator.core.common.limits import Limits, limits_of_part
 from orchestrator.core.common.units import TOKEN_DECIMALS
 from orchestrator.core.deals.site import Site, TokenInfo
 from orchestrator.core.deals.terms import address_of
-from orchestrator.runtime.connections import Bounds, Gate, bounded_server
+from orchestrator.runtime.connections import Bounds, Gate, bounded_server, listen
 from orchestrator.runtime.health.journal import open_journal
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.server import create_health_app
@@ -46,7 +46,7 @@ from orchestrator.runtime.processes.worker import (
     tell_until_closed,
 )
 from orchestrator.runtime.settings import MetricsAddress, Settings, read_limits_file, read_site
-from orchestrator.runtime.stack import Keys, Stack, Surroundings, http_server, listen
+from orchestrator.runtime.stack import Keys, Stack, Surroundings, http_server
 from orchestrator.storage.database import (
     API,
     REGISTRAR,

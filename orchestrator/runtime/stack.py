@@ -4,7 +4,6 @@
 does. No part starts before the site has been checked against the chain and the database.
 """
 
-import errno
 import logging
 import socket
 import threading
@@ -26,7 +25,7 @@ from orchestrator.chain.indexer import Indexer, stored_fork
 from orchestrator.chain.relayer import Relayer
 from orchestrator.core.account.agent_card import KEYS_PATH, CardKey
 from orchestrator.core.account.sign_in import Audience
-from orchestrator.core.common.errors import ChainError, InputError, LogError
+from orchestrator.core.common.errors import InputError, LogError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.limits import Limits, inbox_limits
 from orchestrator.core.common.units import format_second
@@ -44,13 +43,7 @@ from orchestrator.log.guard.mark import Guard, Mark
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
 from orchestrator.log.sequencing.sequencer import Sequencer
-from orchestrator.runtime.connections import (
-    BACKLOG,
-    Bounds,
-    Gate,
-    allow_files,
-    bounded_server,
-)
+from orchestrator.runtime.connections import Bounds, Gate, allow_files, bounded_server
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.pulse import Figures, Heart, chain_figures, no_figures
 from orchestrator.settlement.pipeline import Pipeline
@@ -75,7 +68,6 @@ from orchestrator.webhooks.delivery import Deliverer
 from orchestrator.webhooks.posting import Poster
 from orchestrator.webhooks.worker import WebhookWorker
 
-SILENT_MS = 30_000
 MAX_TRANSACTIONS = 10_000
 # How long a registrar waits for a sign-in before it looks whether it shall stop.
 _ATTEND_S = 0.2
@@ -533,48 +525,6 @@ def refuse_other_log(session: Session, site: Site) -> None:
             f"this database keeps log {to_hex(bytes(other.log_id))} of {other.origin}, not "
             f"{to_hex(site.log_id)} of {site.origin}; name another database",
         )
-
-
-def listen(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
-    """Return a listening socket; port 0 takes a free one. Raises ChainError if it is taken.
-
-    The kernel lets two processes bind an address until one of them listens. So it listens at once:
-    else the other would learn only from its server that the address is not its own.
-    """
-    sock = reserve(host, port, is_shared=is_shared)
-    try:
-        sock.listen(BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise _taken(host, port, error) from None
-    return sock
-
-
-def reserve(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
-    """Return a bound socket that does not listen; port 0 takes a free one.
-
-    A shared address is one of several processes, among which the kernel shares the connections out.
-    Raises ChainError `address-taken` for one in use, `address-unusable` for another failure.
-    """
-    # With its protocol named, asyncio sees TCP and switches Nagle's delay off (40 ms an answer).
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
-    # The connections taken from it inherit this: one whose peer takes nothing for so long is ended,
-    # and what waits for it is freed.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
-    try:
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        raise _taken(host, port, error) from None
-    return sock
-
-
-def _taken(host: str, port: int, error: OSError) -> ChainError:
-    if error.errno == errno.EADDRINUSE:
-        return ChainError("address-taken", f"port {port} is in use (on {host})")
-    return ChainError("address-unusable", f"cannot listen on {host}:{port}: {error.strerror}")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from orchestrator.core.common.units import TOKEN_DECIMALS
 from orchestrator.core.deals.site import Site, TokenInfo
 from orchestrator.core.log.entry import ZERO_ADDRESS
 from orchestrator.core.resource import Resource, ResourceGroup
+from orchestrator.runtime.connections import listen
 from orchestrator.runtime.local_chain import (
     GAS_FUNDS_WEI,
     LocalChainClock,
@@ -34,7 +35,6 @@ from orchestrator.runtime.stack import (
     Stack,
     Surroundings,
     http_server,
-    listen,
     registrar_thread,
 )
 from orchestrator.storage.database import NO_URLS, DatabaseUrls, connect_as_owner, set_clock

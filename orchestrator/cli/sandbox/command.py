@@ -154,7 +154,7 @@ def _checked_home(named: Path | None) -> Path:
 
 def _check_port(host: str, port: int) -> None:
     """Raise ChainError, with what to do, for a port that is not ours to take."""
-    from orchestrator.runtime.stack import listen
+    from orchestrator.runtime.connections import listen
 
     try:
         listen(host, port).close()

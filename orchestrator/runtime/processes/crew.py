@@ -23,9 +23,9 @@ from prometheus_client.metrics_core import Metric
 from api.places import SharedCounts
 from orchestrator.core.common.errors import ChainError
 from orchestrator.core.resource import ResourceGroup
+from orchestrator.runtime.connections import reserve
 from orchestrator.runtime.processes.worker import Orders, Refusal, Told
 from orchestrator.runtime.settings import Settings
-from orchestrator.runtime.stack import reserve
 
 MOST_PROCESSES = 64
 START_S = 120.0

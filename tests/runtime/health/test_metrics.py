@@ -11,9 +11,8 @@ from starlette.routing import Route
 
 from api.watch import Sight
 from orchestrator.core.health import PARTS, Pulse, Vitals
-from orchestrator.runtime.connections import Bounds, Gate, bounded_server
+from orchestrator.runtime.connections import Bounds, Gate, bounded_server, listen
 from orchestrator.runtime.health.metrics import Metrics
-from orchestrator.runtime.stack import listen
 from tests.support.health import ALL, FIGURES, OneProcess, health_service
 
 Numbers = dict[tuple[str, str], float]
