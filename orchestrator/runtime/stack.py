@@ -6,9 +6,8 @@ does. No part starts before the site has been checked against the chain and the 
 
 import logging
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -69,8 +68,6 @@ from orchestrator.webhooks.posting import Poster
 from orchestrator.webhooks.worker import WebhookWorker
 
 MAX_TRANSACTIONS = 10_000
-# How long a registrar waits for a sign-in before it looks whether it shall stop.
-_ATTEND_S = 0.2
 
 _log = logging.getLogger(__name__)
 
@@ -525,32 +522,6 @@ def refuse_other_log(session: Session, site: Site) -> None:
             f"this database keeps log {to_hex(bytes(other.log_id))} of {other.origin}, not "
             f"{to_hex(site.log_id)} of {site.origin}; name another database",
         )
-
-
-@contextmanager
-def registrar_thread(registrar: Registrar) -> Iterator[None]:
-    """Have a registrar decide sign-ins from a thread until the block ends.
-
-    What it fails with is raised at the end of the block.
-    """
-    stop, failures = threading.Event(), list[Exception]()
-
-    def attend() -> None:
-        try:
-            while not stop.is_set():
-                registrar.attend(_ATTEND_S)
-        except Exception as error:  # noqa: BLE001 - raised when the block ends
-            failures.append(error)
-
-    thread = threading.Thread(target=attend, name="registrar")
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def http_server(
