@@ -26,7 +26,7 @@ from orchestrator.core.account.agent_card import KEYS_PATH, CardKey
 from orchestrator.core.account.sign_in import Audience
 from orchestrator.core.common.errors import InputError, LogError
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.common.limits import Limits, inbox_limits
+from orchestrator.core.common.limits import Limits
 from orchestrator.core.common.units import format_second
 from orchestrator.core.deals.site import Site, Sponsorship
 from orchestrator.core.deals.terms import address_of, checkpoint_digest, sign_digest
@@ -45,6 +45,7 @@ from orchestrator.log.sequencing.sequencer import Sequencer
 from orchestrator.runtime.connections import Bounds, Gate, allow_files, bounded_server
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.pulse import Figures, Heart, chain_figures, no_figures
+from orchestrator.runtime.migration import check_clock, check_limits, check_log
 from orchestrator.settlement.pipeline import Pipeline
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.storage.database import (
@@ -54,9 +55,7 @@ from orchestrator.storage.database import (
     WORKER,
     Database,
     DatabaseUrls,
-    Session,
 )
-from orchestrator.storage.schema import inbox_limits_of
 from orchestrator.storage.traces import Tracer
 from orchestrator.storage.trouble import Trouble
 from orchestrator.verify.anchors import Anchors
@@ -474,53 +473,6 @@ def _check_key(name: str, key: bytes | None, expected: str) -> None:
         raise InputError(
             "key-of-another",
             f"the {name} of this deployment is {expected}, and our key is {address_of(key)}'s",
-        )
-
-
-def check_clock(database: Database) -> int:
-    """Return the database's clock, UTC milliseconds. Raises LogError if it is moved by hand."""
-    with database.transaction() as session:
-        clock = session.one("database.clock")
-    if clock is None or clock.is_simulated:
-        raise LogError(
-            "clock-simulated",
-            "the clock of this database is moved by hand, as in a demonstration, so no receipt in "
-            "it is true; name another database",
-        )
-    return int(clock.now_ms)
-
-
-def check_log(database: Database, site: Site) -> None:
-    """Raise LogError unless the database keeps the log of this site, and no other."""
-    with database.transaction() as session:
-        refuse_other_log(session, site)
-        if session.one("database.log", log_id=site.log_id) is None:
-            raise LogError(
-                "log-unknown",
-                f"this database does not keep log {to_hex(site.log_id)}; run tallystick migrate",
-            )
-
-
-def check_limits(database: Database, limits: Limits) -> None:
-    """Raise LogError unless the database holds requests to these limits, which callers are told."""
-    with database.transaction() as session:
-        held, ours = inbox_limits_of(session), inbox_limits(limits)
-    if held != ours:
-        raise LogError(
-            "limits-unmigrated",
-            f"the database holds requests to {held}, and TALLYSTICK_LIMITS says {ours}; run "
-            f"tallystick migrate with the same limits",
-        )
-
-
-def refuse_other_log(session: Session, site: Site) -> None:
-    """Raise LogError for a database that keeps another log."""
-    other = session.one("pipeline.other_log", log_id=site.log_id)
-    if other is not None:
-        raise LogError(
-            "database-of-another-log",
-            f"this database keeps log {to_hex(bytes(other.log_id))} of {other.origin}, not "
-            f"{to_hex(site.log_id)} of {site.origin}; name another database",
         )
 
 
