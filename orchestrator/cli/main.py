@@ -140,8 +140,9 @@ def serve(
     """Run a deployment: database and chain if they are local, and all parts or those named."""
     from orchestrator.runtime.health.journal import logger, open_journal
     from orchestrator.runtime.processes.crew import MOST_PROCESSES
-    from orchestrator.runtime.serve import PARTS, Answering, open_deployment, run_parts
+    from orchestrator.runtime.serve import Answering, open_deployment, run_parts
     from orchestrator.runtime.settings import read_settings
+    from orchestrator.runtime.stack import PARTS
 
     settings = read_settings(os.environ)
     parts = tuple(only) if only else tuple(PARTS)

@@ -23,8 +23,9 @@ from orchestrator.core.health import LEAST_FREE_BYTES
 from orchestrator.log.guard.mark import Mark
 from orchestrator.runtime.local_servers import LocalPostgres, find_anvil, find_postgres
 from orchestrator.runtime.migration import check_clock, check_limits, check_log
-from orchestrator.runtime.serve import PART_LOGINS, PARTS, now_ms, read_keys
+from orchestrator.runtime.serve import now_ms, read_keys
 from orchestrator.runtime.settings import Settings, read_limits_file, read_site
+from orchestrator.runtime.stack import PARTS
 from orchestrator.settlement.needs import examine_node
 from orchestrator.storage.database import API, REGISTRAR, Database, DatabaseError, refusal_of
 from orchestrator.storage.local.files import free_bytes, read_key
@@ -180,9 +181,9 @@ def _parts_with_keys(settings: Settings) -> list[str]:
     if settings.rpc_url is None and not (settings.home / "site.json").exists():
         return []
     parts = [
-        part
-        for part, names in PARTS.items()
-        if names and (settings.databases.are_unset or {*PART_LOGINS[part]} <= {*logins})
+        name
+        for name, part in PARTS.items()
+        if part.keys and (settings.databases.are_unset or part.login in logins)
     ]
     is_named = settings.keys != settings.home / "keys"
     if parts == ["pipeline"] and not is_named and not settings.keys.exists():
@@ -191,7 +192,7 @@ def _parts_with_keys(settings: Settings) -> list[str]:
 
 
 def _describe_keys(settings: Settings, parts: Sequence[str]) -> str:
-    keys = read_keys(settings.keys, {name for part in parts for name in PARTS[part]})
+    keys = read_keys(settings.keys, {name for part in parts for name in PARTS[part].keys})
     return ", ".join(f"{name} {address_of(key)}" for name, key in keys.items())
 
 

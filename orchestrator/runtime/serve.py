@@ -46,12 +46,9 @@ from orchestrator.runtime.processes.worker import (
     tell_until_closed,
 )
 from orchestrator.runtime.settings import MetricsAddress, Settings, read_limits_file, read_site
-from orchestrator.runtime.stack import Keys, Stack, Surroundings, http_server
+from orchestrator.runtime.stack import PARTS, Keys, Stack, Surroundings, http_server
 from orchestrator.storage.database import (
     API,
-    REGISTRAR,
-    SEQUENCER,
-    WORKER,
     DatabaseUrls,
     Unreachable,
     is_away,
@@ -59,21 +56,6 @@ from orchestrator.storage.database import (
 from orchestrator.storage.local.files import read_key, write_private
 from orchestrator.storage.trouble import Trouble
 
-# The parts of a deployment, with the keys and the database logins that each needs.
-PARTS = {
-    "api": (),
-    "registrar": (),
-    "sequencer": ("publisher",),
-    "pipeline": ("verifier", "relayer"),
-    "webhooks": (),
-}
-PART_LOGINS = {
-    "api": (API,),
-    "registrar": (REGISTRAR,),
-    "sequencer": (SEQUENCER,),
-    "pipeline": (WORKER,),
-    "webhooks": (WORKER,),
-}
 # The file of the key that signs agent cards; it stands for no account.
 CARD_KEY = "agent-cards.key"
 LOCAL_ORIGIN = "local.tallystick"
@@ -181,7 +163,7 @@ def open_deployment(
     site_path = settings.site or home / "site.json"
     # The chain is kept in HOME, so it has the contracts already after a restart.
     is_new = settings.rpc_url is None and not site_path.exists()
-    needed = {name for part in parts for name in PARTS[part]}
+    needed = {name for part in parts for name in PARTS[part].keys}
     if is_new:
         _make_keys(settings.keys)
         keys = read_keys(settings.keys, Keys._fields)
@@ -213,7 +195,7 @@ def open_deployment(
         if counts is not None:
             limits, holders = limits_of_part(limits, counts.processes), counts.holders
         stack = Stack(
-            databases=databases.only({login for part in parts for login in PART_LOGINS[part]}),
+            databases=databases.only({PARTS[part].login for part in parts}),
             rpc_url=rpc_url,
             site=site,
             keys=Keys(**{name: keys[name] for name in needed}),
@@ -468,14 +450,14 @@ def _check_settings(settings: Settings, parts: Collection[str]) -> Limits:
 def _check_logins(databases: DatabaseUrls, parts: Collection[str]) -> None:
     """Raise InputError for a part without a login of its own."""
     for part in parts:
-        for login in PART_LOGINS[part]:
-            if login not in databases.by_login:
-                name = login.removeprefix("tallystick_").upper()
-                raise InputError(
-                    "database-url-missing",
-                    f"{part} logs in as {login}: set TALLYSTICK_{name}_DATABASE_URL, or leave all "
-                    f"database URLs unset to have a PostgreSQL of our own",
-                )
+        login = PARTS[part].login
+        if login not in databases.by_login:
+            name = login.removeprefix("tallystick_").upper()
+            raise InputError(
+                "database-url-missing",
+                f"{part} logs in as {login}: set TALLYSTICK_{name}_DATABASE_URL, or leave all "
+                f"database URLs unset to have a PostgreSQL of our own",
+            )
 
 
 def _deploy(rpc_url: str, keys: Mapping[str, bytes], path: Path) -> None:

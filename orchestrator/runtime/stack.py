@@ -6,7 +6,7 @@ does. No part starts before the site has been checked against the chain and the 
 
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from pathlib import Path
@@ -88,6 +88,22 @@ class Keys(NamedTuple):
         return "Keys(…)"
 
 
+class Part(NamedTuple):
+    """A part of a deployment, by the login with which it works and the keys that it needs."""
+
+    login: str
+    keys: tuple[str, ...] = ()
+
+
+PARTS: Mapping[str, Part] = {
+    "api": Part(API),
+    "registrar": Part(REGISTRAR),
+    "sequencer": Part(SEQUENCER, ("publisher",)),
+    "pipeline": Part(WORKER, ("verifier", "relayer")),
+    "webhooks": Part(WORKER),
+}
+
+
 class SentTransaction(NamedTuple):
     """A transaction of the relayer that succeeded: its intent, its hash, and the gas it used."""
 
@@ -124,12 +140,6 @@ class Surroundings(NamedTuple):
 
 
 NO_SURROUNDINGS = Surroundings()
-_LOGIN_OF_PART = {
-    "sequencer": SEQUENCER,
-    "pipeline": WORKER,
-    "registrar": REGISTRAR,
-    "webhooks": WORKER,
-}
 T = TypeVar("T")
 
 
@@ -304,12 +314,12 @@ class Stack(ResourceGroup):
 
     def heart(self, part: str, act: Callable[[], T]) -> Heart[T]:
         """Return a part's work, which notes in the database that it goes well."""
-        login = _LOGIN_OF_PART[part]
         figures: Figures = no_figures
         if part == "pipeline":
             sender = self.relayer.sender
             figures = partial(chain_figures, self.chain, self.site.log_id, sender)
-        return Heart(act, self._database(login), self.site.log_id, part, figures)
+        database = self._database(PARTS[part].login)
+        return Heart(act, database, self.site.log_id, part, figures)
 
     @cached_property
     def sequencer(self) -> Sequencer:

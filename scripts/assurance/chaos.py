@@ -47,8 +47,8 @@ from orchestrator.runtime.local_chain import (
     send_local,
 )
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
-from orchestrator.runtime.serve import PARTS, now_ms
-from orchestrator.runtime.stack import Keys
+from orchestrator.runtime.serve import now_ms
+from orchestrator.runtime.stack import PARTS, Keys
 from orchestrator.simulation.sandbox import address_of, key_of
 from orchestrator.storage.database import Unreachable
 from orchestrator.verify.saved_log import save_log

@@ -82,8 +82,9 @@ def sandbox(
     """Run a living market for agents to try: test money, simulated customers, a fast clock."""
     from orchestrator.cli.sandbox.view import welcome
     from orchestrator.runtime.health.journal import logger, open_journal
-    from orchestrator.runtime.serve import PARTS, Pace, open_deployment, run_parts
+    from orchestrator.runtime.serve import Pace, open_deployment, run_parts
     from orchestrator.runtime.settings import read_settings
+    from orchestrator.runtime.stack import PARTS
     from orchestrator.simulation.market.life import SandboxPlace, living
     from orchestrator.simulation.market.running_clock import MAX_SPEED, RunningClock
 
