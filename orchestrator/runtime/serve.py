@@ -204,11 +204,11 @@ def open_deployment(
             limits=limits,
             speed=None if pace is None else pace.speed,
             around=Surroundings(
-                settings.trusted_proxies,
-                settings.origins,
-                settings.final_depth,
-                settings.webhook_networks,
-                home,
+                proxies=settings.trusted_proxies,
+                origins=settings.origins,
+                final_depth=settings.final_depth,
+                webhook_networks=settings.webhook_networks,
+                folder=home,
                 client_networks=settings.client_networks,
                 mark=settings.mark,
                 card_key=_card_key(home) if "api" in parts else None,
@@ -233,9 +233,9 @@ def run_parts(
     """Run these parts of a deployment until `stop` is set, by the main thread.
 
     `further` work is done beside them. The API is answered as `answering` says; once it is, and we
-    are to go on, `announce` is called. A worker that fails
-    logs the error once and goes on trying. At the end all have a bounded time: the writer lets go
-    of the log first, so that another may write, and the API is closed last.
+    are to go on, `announce` is called. A worker that fails logs the error once and goes on trying.
+    At the end all have a bounded time: the writer lets go of the log first, so that another may
+    write, and the API is closed last.
     """
     stack, metrics = deployment.stack, Metrics()
     logging.getLogger().addHandler(metrics.journal_handler())
