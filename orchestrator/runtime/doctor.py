@@ -21,12 +21,12 @@ from orchestrator.core.deals.site import Site
 from orchestrator.core.deals.terms import address_of
 from orchestrator.core.health import LEAST_FREE_BYTES
 from orchestrator.log.guard.mark import Mark
+from orchestrator.runtime.health.needs import examine_node
 from orchestrator.runtime.local_servers import LocalPostgres, find_anvil, find_postgres
 from orchestrator.runtime.migration import check_clock, check_limits, check_log
 from orchestrator.runtime.serve import now_ms, read_keys
 from orchestrator.runtime.settings import Settings, read_limits_file, read_site
 from orchestrator.runtime.stack import PARTS
-from orchestrator.settlement.needs import examine_node
 from orchestrator.storage.database import API, REGISTRAR, Database, DatabaseError, refusal_of
 from orchestrator.storage.local.files import free_bytes, read_key
 
