@@ -102,7 +102,7 @@ def propose(service: TheService, operator: Proposer, body: bodies.NewProposal) -
     consent = operator_consent_digest(terms, service.escrow_domain)
     check_signature(service, "operator_signature", terms.operator, consent, signature)
     answered = None if body.answers is None else from_hex(body.answers)
-    with binding(), acting(service, operator) as session:
+    with _binding(), acting(service, operator) as session:
         check_room(service, session, operator, terms, answered)
         session.run(
             "api.add_proposal",
@@ -186,7 +186,7 @@ def proposal(service: TheService, caller: Reader, contract: ContractId) -> answe
 
 
 @contextmanager
-def binding() -> Iterator[None]:
+def _binding() -> Iterator[None]:
     """Turn what the database refuses to bind to an offer or an earlier version into a refusal."""
     try:
         yield
