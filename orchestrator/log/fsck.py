@@ -18,7 +18,7 @@ from orchestrator.core.world.world import World
 from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.log.projections import Sources, contract_of
 from orchestrator.log.reader import StoredEntry, read_entries, stored_pages
-from orchestrator.log.rebuilding.rebuild import Documents, Rebuild
+from orchestrator.log.sequencing.rebuild import Documents, Rebuild
 from orchestrator.log.tree import Checkpoint, check_root, checkpoint_of, stored_checkpoint, tree_of
 from orchestrator.storage.database import Database, DatabaseError, Row, Session, is_away
 

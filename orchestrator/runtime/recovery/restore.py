@@ -31,7 +31,7 @@ from orchestrator.core.world.contract import rules_of
 from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.log.guard.mark import Mark, Signed
 from orchestrator.log.reader import PAGE_ENTRIES
-from orchestrator.log.rebuilding.rebuild import Documents, Rebuild
+from orchestrator.log.sequencing.rebuild import Documents, Rebuild
 from orchestrator.log.sequencing.sequencer import take_writer_lock, write_checkpoint
 from orchestrator.log.stored_records import chain_entry, count_logged
 from orchestrator.log.tree import Checkpoint, stored_checkpoint, tree_of

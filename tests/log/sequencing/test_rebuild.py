@@ -7,7 +7,7 @@ import pytest
 from orchestrator.core.log.entry import ZERO_WORD
 from orchestrator.core.log.opening import Record
 from orchestrator.core.world.requests import Arrival, IssueCode, PublishSettings
-from orchestrator.log.rebuilding.rebuild import Documents, Rebuild
+from orchestrator.log.sequencing.rebuild import Documents, Rebuild
 from tests.support import worlds
 from tests.support.ledger import CONTRACT, OWNER_WORD, POLICY, SETTINGS, Ledger, journey
 from tests.support.worlds import LEADS, OPERATORS, SURFACE, word
