@@ -30,6 +30,7 @@ from orchestrator.cli.checks.command import add_check_commands
 from orchestrator.cli.contract import add_contract_commands
 from orchestrator.cli.deals.accept import accept
 from orchestrator.cli.deals.draft import draft
+from orchestrator.cli.deals.splits import splits
 from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import (
     NOTHING_DONE,
@@ -43,7 +44,6 @@ from orchestrator.cli.options import (
 from orchestrator.cli.output import DOCUMENTED, error_document, printable
 from orchestrator.cli.recovery.commands import fsck, restore
 from orchestrator.cli.sandbox.command import sandbox
-from orchestrator.cli.splits.command import splits
 from orchestrator.cli.status.command import status
 from orchestrator.cli.why.command import why
 from orchestrator.core.common.errors import (
