@@ -41,7 +41,7 @@ from orchestrator.runtime.migration import begin_log, prepare_schema, publisher_
 from orchestrator.runtime.processes.crew import Crew
 from orchestrator.runtime.processes.worker import (
     Orders,
-    Refusal,
+    StartFailure,
     end_on_signal,
     tell_until_closed,
 )
@@ -302,7 +302,7 @@ def _answer(orders: Orders, pipe: Connection) -> None:
                 tell_until_closed(pipe, metrics)
     except DomainError as error:
         with suppress(ConnectionError):
-            pipe.send(Refusal(error.code, error.message))
+            pipe.send(StartFailure(error.code, error.message))
 
 
 def settle_memory() -> None:
