@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from orchestrator.chain.abi import Opened
 from orchestrator.chain.deployment import Chain, SignedCheckpoint
-from orchestrator.chain.escrow import Progress, SignedRun
+from orchestrator.chain.escrow import ContractProgress, SignedRun
 from orchestrator.chain.indexer import Indexer
 from orchestrator.chain.relayer import Relayer
 from orchestrator.core.common.errors import ChainError, LogError, ReplayError
@@ -367,7 +367,7 @@ class Pipeline:
         rules = [word for words in run.rules for word in words]
         return SignedRun(run.group, size, run.first, run.entries, rules, proof, signature)
 
-    def _is_settled(self, contract_id: bytes, one: Progress) -> bool:
+    def _is_settled(self, contract_id: bytes, one: ContractProgress) -> bool:
         """Return whether the escrow has the statement, or takes none of this verifier any more."""
         snapshot = one.snapshot
         is_taken = snapshot.last_signed >= self._unsent[contract_id].position
@@ -421,7 +421,7 @@ class Pipeline:
         final = kept(lambda: self._chain.progress([contract_id], "finalized"))
         return final is not None and _is_over(final[contract_id])
 
-    def _is_worth_its_gas(self, contract_id: bytes, one: Progress) -> bool:
+    def _is_worth_its_gas(self, contract_id: bytes, one: ContractProgress) -> bool:
         """Return whether all that is owed is payable or, once a day, a quarter of it or the cap."""
         if one.releasable_units == one.owed_units:
             return True
@@ -489,7 +489,7 @@ class Pipeline:
         return terms if self._serves(terms) else None
 
 
-def _is_over(one: Progress) -> bool:
+def _is_over(one: ContractProgress) -> bool:
     """Return whether a contract pays nothing more."""
     return one.status in _PAID_UP or (one.status == "closed" and not one.owed_units)
 
