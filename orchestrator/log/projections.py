@@ -46,7 +46,7 @@ Placed = tuple[int, Record]
 PAGE_DOCUMENTS = 100
 
 
-class Changes:
+class RowChanges:
     """The rows of each projection that some entries change, in order and each once."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Changes:
 # --- Writing --------------------------------------------------------------------------------------
 
 
-def write_leads(statements: Statements, log_id: bytes, world: World, changes: Changes) -> None:
+def write_leads(statements: Statements, log_id: bytes, world: World, changes: RowChanges) -> None:
     """Bring changed leads up to date: many a drain, so they are copied to a table of their own."""
     names = changes.of(Projection.LEAD)
     if not names:
@@ -89,7 +89,7 @@ def write_leads(statements: Statements, log_id: bytes, world: World, changes: Ch
     statements.run("log.put_leads", log_id=log_id)
 
 
-def write_rest(statements: Statements, log_id: bytes, world: World, changes: Changes) -> None:
+def write_rest(statements: Statements, log_id: bytes, world: World, changes: RowChanges) -> None:
     """Bring all else up to date: few rows a drain, save after a settlement tick."""
     for hash_ in changes.of(Projection.POLICY):
         document = json_text(world.policies[hash_].document())

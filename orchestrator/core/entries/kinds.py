@@ -84,7 +84,7 @@ class Topic(StrEnum):
     LEVEL = "the operator's level"
 
 
-class Change(NamedTuple):
+class RowChange(NamedTuple):
     """A row of a projection that an entry changes: the one that this field of the entry names."""
 
     projection: Projection
@@ -141,7 +141,7 @@ class Kind:
     fold: Fold
     replay: ReplayRule | None
     opening: type[Opening] | None = None
-    changes: tuple[Change, ...] = ()
+    changes: tuple[RowChange, ...] = ()
     role: str = ""
     receipt: ReceiptRoles | None = None
     listed: bool = True
@@ -279,10 +279,10 @@ def _pass_by(world: World, kind: Kind, record: Record) -> int | None:
 
 # --- The table ------------------------------------------------------------------------------------
 
-_LEAD = Change(Projection.LEAD, "subject")
-_CONTRACT = Change(Projection.CONTRACT, "subject")
-_RECEIPT = _SURFACE = Change(Projection.SURFACE, "surface")
-_CONTRACT_OF_OUTCOME = Change(Projection.CONTRACT, "actor")
+_LEAD = RowChange(Projection.LEAD, "subject")
+_CONTRACT = RowChange(Projection.CONTRACT, "subject")
+_RECEIPT = _SURFACE = RowChange(Projection.SURFACE, "surface")
+_CONTRACT_OF_OUTCOME = RowChange(Projection.CONTRACT, "actor")
 _COMMITMENT = "SHA-256 of the opening"
 _PREVIOUS_TOUCH = "1 + position of the operator's previous touch of the lead; 0: none"
 
@@ -595,7 +595,7 @@ _TABLE = (
         Words("operator", "operator", "empty", "0", "commitment to the registration"),
         folds.operator_registered,
         replay_rules.operator_registered,
-        changes=(Change(Projection.OPERATOR, "subject"),),
+        changes=(RowChange(Projection.OPERATOR, "subject"),),
         news="an agent came",
     ),
     Kind(
@@ -604,7 +604,7 @@ _TABLE = (
         Words("owner", "hash of the policy", "v and the version", "version", "zero"),
         folds.policy_published,
         replay_rules.policy_published,
-        changes=(Change(Projection.POLICY, "subject"), _SURFACE),
+        changes=(RowChange(Projection.POLICY, "subject"), _SURFACE),
         news="an owner published a policy",
     ),
     Kind(
@@ -613,7 +613,7 @@ _TABLE = (
         Words("owner", "hash of the settings", "v and the version", "version", "zero"),
         folds.settings_published,
         replay_rules.settings_published,
-        changes=(Change(Projection.SETTINGS, "subject"), _SURFACE),
+        changes=(RowChange(Projection.SETTINGS, "subject"), _SURFACE),
         news="an owner published settings",
     ),
     Kind(

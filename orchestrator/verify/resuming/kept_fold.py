@@ -43,7 +43,7 @@ from orchestrator.core.world.codec import (
 )
 from orchestrator.core.world.contract import Contract
 from orchestrator.core.world.world import Code, Lead, Operator, Surface, World
-from orchestrator.log.projections import Changes
+from orchestrator.log.projections import RowChanges
 from orchestrator.storage.local.keyed_file import DamagedFileError, Key, KeyedFile
 
 # The leads, the standings, and the codes, each, that stay in memory.
@@ -137,7 +137,7 @@ class KeptFold(Resource):
         self._path = path
         self._key = sha256(b"tallystick kept fold" + secret).digest()
         self._binding = sha256(binding + code_digest()).hexdigest()
-        self._changes = Changes()
+        self._changes = RowChanges()
         self._sum = 0
 
     def close(self) -> None:
@@ -160,7 +160,7 @@ class KeptFold(Resource):
         """Forget what is kept, and say why."""
         _log.warning("%s: %s; replaying from the first entry", self._path, reason)
         self._file.clear()
-        self._changes, self._sum = Changes(), 0
+        self._changes, self._sum = RowChanges(), 0
 
     def note(self, entry: Entry) -> None:
         """Note which rows an entry changes, that was taken."""
@@ -184,7 +184,7 @@ class KeptFold(Resource):
         }
         text = json_text(state)
         self._file.put(rows | {_STATE: text, _SEAL: f"{self._hash(_STATE, text):064x}"})
-        self._sum, self._changes = total, Changes()
+        self._sum, self._changes = total, RowChanges()
         world.moved.clear()
         world.used_codes.clear()
         world.tallies.clear()

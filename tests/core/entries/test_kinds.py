@@ -245,7 +245,7 @@ _TABLE = (
         Words("owner", "lead", "text", "0", "zero"),
         folds.nothing,
         replay_rules.lead_noted,
-        changes=(Change(Projection.LEAD, "subject"),),
+        changes=(RowChange(Projection.LEAD, "subject"),),
         role="note",
     ),
 """
@@ -261,7 +261,7 @@ from orchestrator.core.entries.replay_rules import Documents
 from orchestrator.core.log.opening import Record
 from orchestrator.core.decisions.replay import replay
 from orchestrator.core.world.requests import NoteLead, Touch
-from orchestrator.log.projections import Changes
+from orchestrator.log.projections import RowChanges
 from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy
 
 world, records = begin(policy())
@@ -276,7 +276,7 @@ documents = Documents(
     world.policies.__getitem__, world.settings.__getitem__, world.rules.__getitem__
 )
 assert replay(records, documents) == world
-changes = Changes()
+changes = RowChanges()
 changes.add(kinds.kind_of(entry), entry)
 assert list(changes.of(Projection.LEAD)) == [LEADS[0]]
 altered = [*records[:-1], Record(entry._replace(value=1))]
