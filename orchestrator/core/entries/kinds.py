@@ -91,7 +91,7 @@ class RowChange(NamedTuple):
     field: str
 
 
-class Words(NamedTuple):
+class Meanings(NamedTuple):
     """The meaning of an entry's words, for readers; the surface word is the surface, or zero."""
 
     actor: str
@@ -137,7 +137,7 @@ class Kind:
 
     name: str
     clock: Clock
-    words: Words
+    words: Meanings
     fold: Fold
     replay: ReplayRule | None
     opening: type[Opening] | None = None
@@ -290,14 +290,14 @@ _TABLE = (
     Kind(
         "genesis",
         Clock.LOG,
-        Words("publisher", "log id", "format of the log", "0", "zero"),
+        Meanings("publisher", "log id", "format of the log", "0", "zero"),
         folds.nothing,
         replay_rules.genesis,
     ),
     Kind(
         "touch",
         Clock.LOG,
-        Words(
+        Meanings(
             "operator",
             "lead",
             "action",
@@ -316,7 +316,7 @@ _TABLE = (
     Kind(
         "touch.reported",
         Clock.CAUSE,
-        Words("operator", "lead", "action, or click", _PREVIOUS_TOUCH, _COMMITMENT),
+        Meanings("operator", "lead", "action, or click", _PREVIOUS_TOUCH, _COMMITMENT),
         folds.touch_reported,
         replay_rules.touch_reported,
         opening=ReportedTouchOpening,
@@ -330,7 +330,7 @@ _TABLE = (
     Kind(
         "action.requested",
         Clock.LOG,
-        Words("operator", "lead", "action", "expiry, UTC ms", _COMMITMENT),
+        Meanings("operator", "lead", "action", "expiry, UTC ms", _COMMITMENT),
         folds.action_requested,
         replay_rules.action_requested,
         opening=ActOpening,
@@ -344,7 +344,7 @@ _TABLE = (
     Kind(
         "action.answered",
         Clock.LOG,
-        Words(
+        Meanings(
             "owner; zero if expired",
             "lead",
             "taken, failed or expired",
@@ -364,7 +364,7 @@ _TABLE = (
     Kind(
         "code.issued",
         Clock.LOG,
-        Words("operator", "random id of the code", "click", "most uses", _COMMITMENT),
+        Meanings("operator", "random id of the code", "click", "most uses", _COMMITMENT),
         folds.code_issued,
         replay_rules.code_issued,
         opening=CodeOpening,
@@ -374,7 +374,9 @@ _TABLE = (
     Kind(
         "code.ended",
         Clock.LOG,
-        Words("operator or owner", "random id of the code", "code of the reason", "uses", "zero"),
+        Meanings(
+            "operator or owner", "random id of the code", "code of the reason", "uses", "zero"
+        ),
         folds.code_ended,
         replay_rules.code_ended,
         listed=False,
@@ -382,7 +384,7 @@ _TABLE = (
     Kind(
         "lead.registered",
         Clock.LOG,
-        Words(
+        Meanings(
             "operator by whose code it came, else owner",
             "lead",
             "initial state",
@@ -399,7 +401,7 @@ _TABLE = (
     Kind(
         "lead.transition",
         Clock.PRODUCT,
-        Words("owner", "lead", "state entered", "revenue, base units", _COMMITMENT),
+        Meanings("owner", "lead", "state entered", "revenue, base units", _COMMITMENT),
         folds.lead_transition,
         replay_rules.lead_transition,
         opening=TransitionOpening,
@@ -412,7 +414,7 @@ _TABLE = (
     Kind(
         "lead.refused",
         Clock.PRODUCT,
-        Words("owner", "lead", "state not entered", "revenue, base units", _COMMITMENT),
+        Meanings("owner", "lead", "state not entered", "revenue, base units", _COMMITMENT),
         folds.lead_refused,
         replay_rules.lead_refused,
         opening=TransitionOpening,
@@ -423,7 +425,7 @@ _TABLE = (
     Kind(
         "product.event",
         Clock.PRODUCT,
-        Words("owner", "lead", "event", "revenue, base units", _COMMITMENT),
+        Meanings("owner", "lead", "event", "revenue, base units", _COMMITMENT),
         folds.product_event,
         replay_rules.product_event,
         opening=EventOpening,
@@ -436,7 +438,7 @@ _TABLE = (
     Kind(
         "outcome",
         Clock.PRODUCT,
-        Words(
+        Meanings(
             "contract id",
             "lead",
             "state entered",
@@ -455,7 +457,7 @@ _TABLE = (
     Kind(
         "outcome.over",
         Clock.PRODUCT,
-        Words(
+        Meanings(
             "contract id",
             "lead",
             "state entered",
@@ -472,7 +474,7 @@ _TABLE = (
     Kind(
         "outcome.reversed",
         Clock.PRODUCT,
-        Words(
+        Meanings(
             "contract id",
             "lead",
             "state of the outcome",
@@ -493,7 +495,7 @@ _TABLE = (
     Kind(
         "settlement",
         Clock.LOG,
-        Words(
+        Meanings(
             "verifier",
             "contract id",
             "state that the contract pays for",
@@ -511,7 +513,7 @@ _TABLE = (
     Kind(
         "payout",
         Clock.LOG,
-        Words(
+        Meanings(
             "payee", "contract id", "paid or credited", "gross amount, base units", "transaction"
         ),
         folds.payout,
@@ -526,7 +528,7 @@ _TABLE = (
     Kind(
         "contract.opened",
         Clock.LOG,
-        Words(
+        Meanings(
             "owner",
             "contract id",
             "state that the contract pays for",
@@ -543,7 +545,7 @@ _TABLE = (
     Kind(
         "contract.closed",
         Clock.LOG,
-        Words(
+        Meanings(
             "owner",
             "contract id",
             "state that the contract pays for",
@@ -560,7 +562,7 @@ _TABLE = (
     Kind(
         "dispute.opened",
         Clock.LOG,
-        Words(
+        Meanings(
             "party",
             "contract id",
             "side that disputes",
@@ -576,7 +578,7 @@ _TABLE = (
     Kind(
         "dispute.ruled",
         Clock.LOG,
-        Words(
+        Meanings(
             "arbiter",
             "contract id",
             "what the ruling did",
@@ -592,7 +594,7 @@ _TABLE = (
     Kind(
         "operator.registered",
         Clock.LOG,
-        Words("operator", "operator", "empty", "0", "commitment to the registration"),
+        Meanings("operator", "operator", "empty", "0", "commitment to the registration"),
         folds.operator_registered,
         replay_rules.operator_registered,
         changes=(RowChange(Projection.OPERATOR, "subject"),),
@@ -601,7 +603,7 @@ _TABLE = (
     Kind(
         "policy.published",
         Clock.LOG,
-        Words("owner", "hash of the policy", "v and the version", "version", "zero"),
+        Meanings("owner", "hash of the policy", "v and the version", "version", "zero"),
         folds.policy_published,
         replay_rules.policy_published,
         changes=(RowChange(Projection.POLICY, "subject"), _SURFACE),
@@ -610,7 +612,7 @@ _TABLE = (
     Kind(
         "settings.published",
         Clock.LOG,
-        Words("owner", "hash of the settings", "v and the version", "version", "zero"),
+        Meanings("owner", "hash of the settings", "v and the version", "version", "zero"),
         folds.settings_published,
         replay_rules.settings_published,
         changes=(RowChange(Projection.SETTINGS, "subject"), _SURFACE),
@@ -619,7 +621,7 @@ _TABLE = (
     Kind(
         "forecast.made",
         Clock.LOG,
-        Words("operator", "state to leave", "state to enter", "horizon in days", _COMMITMENT),
+        Meanings("operator", "state to leave", "state to enter", "horizon in days", _COMMITMENT),
         folds.forecast_made,
         replay_rules.forecast_made,
         opening=ActOpening,
@@ -628,7 +630,7 @@ _TABLE = (
     Kind(
         "forecast.scored",
         Clock.LOG,
-        Words("zero", "operator", "state to enter", "position of the forecast", _COMMITMENT),
+        Meanings("zero", "operator", "state to enter", "position of the forecast", _COMMITMENT),
         folds.forecast_scored,
         replay_rules.forecast_scored,
         opening=ForecastOpening,
@@ -638,7 +640,7 @@ _TABLE = (
     Kind(
         "trust.changed",
         Clock.LOG,
-        Words("zero", "operator", "new level", "position of the newest evidence", _COMMITMENT),
+        Meanings("zero", "operator", "new level", "position of the newest evidence", _COMMITMENT),
         folds.trust_changed,
         replay_rules.trust_changed,
         opening=TrustOpening,
@@ -650,7 +652,7 @@ _TABLE = (
     Kind(
         "operator.suspended",
         Clock.LOG,
-        Words("owner", "operator", "code of the reason", "0", _COMMITMENT),
+        Meanings("owner", "operator", "code of the reason", "0", _COMMITMENT),
         folds.operator_suspended,
         replay_rules.operator_suspended,
         opening=ActOpening,
@@ -661,7 +663,7 @@ _TABLE = (
     Kind(
         "operator.restored",
         Clock.LOG,
-        Words("owner", "operator", "code of the reason", "0", _COMMITMENT),
+        Meanings("owner", "operator", "code of the reason", "0", _COMMITMENT),
         folds.operator_restored,
         replay_rules.operator_restored,
         opening=ActOpening,
@@ -672,7 +674,7 @@ _TABLE = (
     Kind(
         "erasure",
         Clock.LOG,
-        Words("owner", "lead", "empty", "0", "zero"),
+        Meanings("owner", "lead", "empty", "0", "zero"),
         folds.nothing,
         replay_rules.erasure,
         topic=Topic.STEP,

@@ -242,7 +242,7 @@ _TABLE = (
     Kind(
         "lead.noted",
         Clock.LOG,
-        Words("owner", "lead", "text", "0", "zero"),
+        Meanings("owner", "lead", "text", "0", "zero"),
         folds.nothing,
         replay_rules.lead_noted,
         changes=(RowChange(Projection.LEAD, "subject"),),
