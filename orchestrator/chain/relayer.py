@@ -28,7 +28,6 @@ from orchestrator.core.common.errors import ChainError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.refusal import RefusalKind
 from orchestrator.core.tx_plan import (
-    Account,
     Attempt,
     Defer,
     Fate,
@@ -36,6 +35,7 @@ from orchestrator.core.tx_plan import (
     Finish,
     Intent,
     Mined,
+    RelayerAccount,
     Release,
     Rules,
     Send,
@@ -164,7 +164,7 @@ class Relayer:
             work = self._work(session)
         if stored is None or not work.intents:
             return []
-        account = Account(stored.next_nonce, stored.finalized_block)
+        account = RelayerAccount(stored.next_nonce, stored.finalized_block)
         view = self._observe(work)
         steps = plan(work.intents, account, view, self._rules)
         # Told only where it holds up all: what is signed in the same round goes on.
