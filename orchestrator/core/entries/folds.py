@@ -43,7 +43,15 @@ from orchestrator.core.world.purchase import (
     untaken_purchase,
 )
 from orchestrator.core.world.tally import ANSWERED, PAID_AFTER, STATED_AFTER, Subject, motion_of
-from orchestrator.core.world.world import Code, Errand, Lead, Operator, Reporting, Surface, World
+from orchestrator.core.world.world import (
+    Errand,
+    Lead,
+    Operator,
+    OperatorCode,
+    Reporting,
+    Surface,
+    World,
+)
 
 
 def nothing(_world: World, _position: int, _record: Record) -> None:
@@ -92,7 +100,7 @@ def _count_act(world: World, entry: Entry) -> None:
 
 def code_issued(world: World, position: int, record: Record) -> None:
     entry, until_ms = record.entry, _opened(record, CodeOpening).expires_ms
-    issued = Code(
+    issued = OperatorCode(
         entry.surface,
         entry.actor,
         entry.time_ms,
