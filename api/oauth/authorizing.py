@@ -26,8 +26,8 @@ from api.oauth.page import Asked, consent_page, refusal_page
 from api.oauth.parameters import OAuthError, needed, read_parameters
 from orchestrator.core.account.redirect import RedirectUri, read_redirect_uri
 from orchestrator.core.account.scopes import SCOPE_SETS, SCOPES, Scope, scopes_of
-from orchestrator.core.account.sign_in import Client as SignedClient
 from orchestrator.core.account.sign_in import (
+    SignedClient,
     SignIn,
     is_signed_by_key,
     message_digest,
