@@ -26,7 +26,7 @@ from api.http.problems import Refusal
 from api.places import Reader
 from orchestrator.core.account.scopes import SCOPES, Scope
 from orchestrator.core.account.sign_in import Audience, SignIn, read_message, write_message
-from orchestrator.core.account.sources import Source
+from orchestrator.core.account.sources import NetworkSource
 from orchestrator.core.common.errors import SignInError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.limits import limits_by_level
@@ -219,7 +219,7 @@ def acting(
     )
 
 
-def reader_of(service: Service, request: Request, source: Source) -> Reader:
+def reader_of(service: Service, request: Request, source: NetworkSource) -> Reader:
     """Return who follows the log: where from, and for whom if a live key was shown.
 
     All may read it. So a key is charged for nothing here, and one that has ended brings nothing.

@@ -26,7 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from api.http.allowances import is_trusted
 from api.places import CountHolders, SourcePlaces, count_alone
-from orchestrator.core.account.sources import Source, source_of_host
+from orchestrator.core.account.sources import NetworkSource, source_of_host
 from orchestrator.core.common.errors import ChainError
 from orchestrator.core.common.limits import Limits
 from orchestrator.log.interpreter import give_way_within
@@ -87,7 +87,7 @@ class Gate:
 
     def __init__(self, bounds: Bounds, count: CountHolders = count_alone) -> None:
         self._bounds = bounds
-        self._sources: dict[BoundedConnection, Source | None] = {}
+        self._sources: dict[BoundedConnection, NetworkSource | None] = {}
         self._places = SourcePlaces(
             bounds.most_of_source, bounds.wide_sources, count, "connections"
         )
