@@ -42,7 +42,7 @@ from orchestrator.core.surface.policy import Policy
 from orchestrator.core.world.codec import commitment, request_id
 from orchestrator.core.world.requests import Arrival, Erasure, ProductEvent, PublishPolicy
 from orchestrator.log import inbox as log_inbox
-from orchestrator.log.arrivals import Bound, Named, bind
+from orchestrator.log.arrivals import Bound, EventNames, bind
 from orchestrator.log.inbox import OwnOrder, Submission
 from orchestrator.storage.database import Row, Session
 
@@ -259,7 +259,7 @@ def submit_events(
     check_qualification(service, session, word, items)
     # Leads are bound in the order of receipt, which is that of the surface's lock.
     log_inbox.enter(session, service.log_id, [_dated(item, word) for item in items])
-    named = [Named(item.body.lead, item.body.ref) for item in items]
+    named = [EventNames(item.body.lead, item.body.ref) for item in items]
     bound = bind(session, service.log_id, word, named, _new_word)
     own_orders = [_own_order(item, one.lead) for item, one in zip(items, bound, strict=True)]
     orders = _order_words(service, session, word, own_orders)
