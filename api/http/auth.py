@@ -34,7 +34,7 @@ from orchestrator.core.common.units import format_ms
 from orchestrator.core.log.entry import ZERO_WORD, address_word
 from orchestrator.storage import allowances
 from orchestrator.storage.allowances import Admission
-from orchestrator.storage.database import Asked, Row, Session
+from orchestrator.storage.database import NamedQuery, Row, Session
 
 KEY_PREFIX = "tsk_"
 _KEY = re.compile(r"tsk_[A-Za-z0-9_-]{43}")
@@ -208,7 +208,7 @@ def acting(
     caller: Caller,
     *,
     lets_go_early: bool = False,
-    entering: Asked | None = None,
+    entering: NamedQuery | None = None,
 ) -> AbstractContextManager[Session]:
     """Open a transaction that speaks for the caller. It raises `Refusal` if its key has ended."""
     return service.database.transaction(

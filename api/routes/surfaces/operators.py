@@ -34,7 +34,7 @@ from orchestrator.core.surface.policy import parse
 from orchestrator.core.surface.surface_settings import SURFACE
 from orchestrator.core.world.requests import Touch
 from orchestrator.log.inbox import Submission
-from orchestrator.storage.database import Asked, Row, Session
+from orchestrator.storage.database import NamedQuery, Row, Session
 
 TouchInbox = Annotated[CallerInbox, inbox_for("operator:touch")]
 
@@ -219,7 +219,7 @@ def _check_touches(
     What it offers, and at which level, is told here already; the log decides it once more, at the
     position of each touch.
     """
-    queries: list[Asked] = []
+    queries: list[NamedQuery] = []
     for surface, items in touches.items():
         where = {"log_id": inbox.service.log_id, "surface": from_hex(surface)}
         # One query for all leads of a bulk request.
