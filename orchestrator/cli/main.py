@@ -176,19 +176,19 @@ def migrate(json_out: JsonLines = False) -> None:
 
 @app.command(help="What is installed, reachable and in agreement; what to do about what is not.")
 def doctor(json_out: Json = False) -> None:
-    """Examine the installation and what the settings name, and print a finding for each."""
+    """Examine the installation and what the settings name, and print a result for each."""
     from orchestrator.runtime.doctor import examine
     from orchestrator.runtime.settings import read_settings
 
-    findings = examine(lambda: read_settings(os.environ))
+    results = examine(lambda: read_settings(os.environ))
     if json_out:
-        typer.echo(json.dumps([finding._asdict() for finding in findings]))
+        typer.echo(json.dumps([result._asdict() for result in results]))
     else:
-        for finding in findings:
-            mark = "[green]ok[/]" if finding.ok else "[red]no[/]"
-            console.print(f"{mark}  {finding.what}: ", end="")
-            console.print(finding.detail, markup=False, soft_wrap=True)
-    if not all(finding.ok for finding in findings):
+        for result in results:
+            mark = "[green]ok[/]" if result.ok else "[red]no[/]"
+            console.print(f"{mark}  {result.what}: ", end="")
+            console.print(result.detail, markup=False, soft_wrap=True)
+    if not all(result.ok for result in results):
         raise typer.Exit(MISSING)
 
 
