@@ -53,7 +53,7 @@ Signing = Annotated[
 # --- Signatures -----------------------------------------------------------------------------------
 
 
-class Signer(NamedTuple):
+class SigningSource(NamedTuple):
     """A source that signs: its header and that's reader, the hash of its HMAC, the query for it."""
 
     header: str
@@ -74,7 +74,7 @@ def _read_segment(header: str) -> Mapping[str, object]:
 
 
 SIGNERS = {
-    "segment": Signer(
+    "segment": SigningSource(
         "X-Signature",
         "As Segment writes it: 40 hex digits.",
         _read_segment,
@@ -84,7 +84,7 @@ SIGNERS = {
         "no secret of this surface made this signature; of a batch Segment signs the first event "
         f"alone, so have it send one by one, each of at most {MAX_SEGMENT_BYTES} bytes",
     ),
-    "stripe": Signer(
+    "stripe": SigningSource(
         "Stripe-Signature",
         "As Stripe writes it: `t=…,v1=…`.",
         _read_stripe,
@@ -125,7 +125,12 @@ def signed_inbox(source: str) -> Any:
 
 
 def _signed(
-    service: Service, request: Request, signer: Signer, surface: str, signature: str, body: bytes
+    service: Service,
+    request: Request,
+    signer: SigningSource,
+    surface: str,
+    signature: str,
+    body: bytes,
 ) -> Caller:
     """Return the caller that a signature stands for; a key beside it has no say.
 

@@ -7,14 +7,14 @@ from orchestrator.core.common.errors import ProofError, TermsError
 from orchestrator.core.deals.terms import checkpoint_digest, recover
 
 
-class Signer(NamedTuple):
+class CheckpointSigner(NamedTuple):
     """The account that signed a checkpoint, and what the chain says it is."""
 
     office: str
     account: str
 
 
-def signer_of(chain: Chain, signed: SignedCheckpoint, since_s: int, code: str) -> Signer:
+def signer_of(chain: Chain, signed: SignedCheckpoint, since_s: int, code: str) -> CheckpointSigner:
     """Return who signed a checkpoint: the log's publisher, or one before that was replaced since.
 
     `since_s` are UTC seconds. Raises ProofError with this code for a signature of any other, or of
@@ -24,10 +24,10 @@ def signer_of(chain: Chain, signed: SignedCheckpoint, since_s: int, code: str) -
     digest = checkpoint_digest(chain.event_log_domain, log_id, size, root)
     publisher = chain.publisher_of(log_id)
     if publisher is not None and chain.is_signed(publisher, digest, signature):
-        return Signer("the log's publisher", publisher)
+        return CheckpointSigner("the log's publisher", publisher)
     for before in chain.publishers_replaced(log_id, since_s):
         if chain.is_signed(before, digest, signature):
-            return Signer("the log's publisher of then", before)
+            return CheckpointSigner("the log's publisher of then", before)
     try:
         signer = f"it is of {recover(digest, signature)}"
     except TermsError as error:
