@@ -59,7 +59,7 @@ from orchestrator.simulation.integrations import JobReport, ReputationRecord, Sh
 from orchestrator.simulation.outcomes import MotionResult, Outcomes, PartialRefund
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
 from orchestrator.simulation.trust import Forecaster, LevelChange, McpOperator, level_changes
-from orchestrator.simulation.work import Endpoint, SurfaceWork, Teamwork, Work, work_by_leases
+from orchestrator.simulation.work import OwnerEndpoint, SurfaceWork, Teamwork, Work, work_by_leases
 from orchestrator.storage.database import NO_URLS, DatabaseUrls
 from orchestrator.verify.comparison import Comparison, connect, replay
 from orchestrator.verify.receipt_check import check_receipt, receipt_chain
@@ -185,7 +185,7 @@ class Demo(ResourceGroup):
             self.operators = {
                 name: self._exits.enter_context(self._operator(name)) for name in OPERATORS
             }
-            self._endpoint = self._exits.enter_context(Endpoint())
+            self._endpoint = self._exits.enter_context(OwnerEndpoint())
 
     def _operator(self, name: str) -> OperatorClient:
         account = wallet(key_of(name))

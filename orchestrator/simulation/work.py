@@ -70,7 +70,7 @@ class Teamwork(NamedTuple):
     results: int
 
 
-class Errand(NamedTuple):
+class TakenErrand(NamedTuple):
     """A requested action as the endpoint took it: the request's position, for whom, and what."""
 
     position: int
@@ -78,7 +78,7 @@ class Errand(NamedTuple):
     action: str
 
 
-class Endpoint(Resource):
+class OwnerEndpoint(Resource):
     """The owner's endpoint, a server of its own on this machine, for one webhook.
 
     It takes what bears a signature by `secret` alone, each message once, however often it is sent.
@@ -89,7 +89,7 @@ class Endpoint(Resource):
         self.secret = ""
         self.is_down = False
         self.refused = 0
-        self._errands: dict[str, Errand] = {}
+        self._errands: dict[str, TakenErrand] = {}
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -112,7 +112,7 @@ class Endpoint(Resource):
         return f"http://127.0.0.1:{self._server.server_port}/webhooks"
 
     @property
-    def errands(self) -> list[Errand]:
+    def errands(self) -> list[TakenErrand]:
         """All that it has taken, in the order of its messages."""
         return list(self._errands.values())
 
@@ -127,7 +127,7 @@ class Endpoint(Resource):
             return 503
         if told["type"] == "action.requested":
             data = told["data"]
-            errand = Errand(data["position"], data["external_id"], data["label"])
+            errand = TakenErrand(data["position"], data["external_id"], data["label"])
             self._errands.setdefault(headers["webhook-id"], errand)
         return 204
 
@@ -146,7 +146,7 @@ class SurfaceWork:
         owner: OwnerClient,
         operators: Mapping[str, OperatorClient],
         surface: str,
-        endpoint: Endpoint,
+        endpoint: OwnerEndpoint,
     ) -> None:
         self._sandbox = sandbox
         self._owner = owner
