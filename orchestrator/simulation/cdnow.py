@@ -170,7 +170,7 @@ SUSPENDED, SUSPENDED_ROUND = "bo", 2
 
 
 @dataclass(slots=True)
-class Habit:
+class Routine:
     """An agent's routine with the leads of one state.
 
     It acts `first_days` after a lead came into the state, and again every `again_days`, at most
@@ -202,34 +202,34 @@ class Habit:
         return self.weekday in (None, datetime.fromtimestamp(since_ms // 1000, UTC).weekday())
 
 
-def agent_habits() -> dict[str, list[Habit]]:
-    """Return each agent's habits by its name, with nothing done yet."""
+def agent_routines() -> dict[str, list[Routine]]:
+    """Return each agent's routines by its name, with nothing done yet."""
     return {
-        "ada": [Habit("buyer", "email", 7, 28, 5)],
-        "bo": [Habit("buyer", "call", 0, 56, 2), Habit("repeat_buyer", "call", 0, 56, 2)],
-        "cy": [Habit("repeat_buyer", "email", 14, 28, 4), Habit("regular", "email", 42, 42, 3)],
-        "dee": [Habit("regular", "offer", 7, 28, 4)],
-        "eve": [Habit("buyer", "call", 0, 7, 2)],
-        FORECASTER: [Habit("regular", "offer", 0, 56, 1)],
+        "ada": [Routine("buyer", "email", 7, 28, 5)],
+        "bo": [Routine("buyer", "call", 0, 56, 2), Routine("repeat_buyer", "call", 0, 56, 2)],
+        "cy": [Routine("repeat_buyer", "email", 14, 28, 4), Routine("regular", "email", 42, 42, 3)],
+        "dee": [Routine("regular", "offer", 7, 28, 4)],
+        "eve": [Routine("buyer", "call", 0, 7, 2)],
+        FORECASTER: [Routine("regular", "offer", 0, 56, 1)],
         BRINGER: [],
-        REQUESTER: [Habit("buyer", "email", 14, 28, 2)],
+        REQUESTER: [Routine("buyer", "email", 14, 28, 2)],
     }
 
 
-def gift_habit() -> Habit:
-    """Return the habit by which gifts are requested, with nothing done yet."""
-    return Habit("repeat_buyer", GIFT, 0, 28, 1, weekday=1)
+def gift_routine() -> Routine:
+    """Return the routine by which gifts are requested, with nothing done yet."""
+    return Routine("repeat_buyer", GIFT, 0, 28, 1, weekday=1)
 
 
 def touch_due_leads(
-    operator: OperatorClient, surface: str, habits: list[Habit], now_ms: int
+    operator: OperatorClient, surface: str, routines: list[Routine], now_ms: int
 ) -> int:
-    """Act on the leads that are due by an operator's habits, and return the number of touches."""
+    """Act on the leads that are due by an operator's routines, and return the number of touches."""
     touched = 0
-    for habit in habits:
-        due = habit.choose_due(operator.leads(surface, habit.state), now_ms)
+    for routine in routines:
+        due = routine.choose_due(operator.leads(surface, routine.state), now_ms)
         if due:
-            operator.touch(surface, due, habit.action, f"{habit.state}-{now_ms}")
+            operator.touch(surface, due, routine.action, f"{routine.state}-{now_ms}")
         touched += len(due)
     return touched
 

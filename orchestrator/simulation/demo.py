@@ -169,7 +169,7 @@ class Demo(ResourceGroup):
         purchases = list(cdnow.read_purchases() if days is None else days)
         self._purchases = purchases
         self._days = cdnow.add_arrivals(cdnow.add_returns(purchases))
-        self._habits = cdnow.agent_habits()
+        self._routines = cdnow.agent_routines()
         # When the forecaster was hired, UTC milliseconds.
         self._has_risen: int | None = None
         self.report = DemoReport()
@@ -315,8 +315,8 @@ class Demo(ResourceGroup):
         self._share_leads(now_ms)
         for name, operator in self.operators.items():
             # Without a level, or suspended, it sees no leads, and there is nothing to do.
-            habits = self._habits[name]
-            self.report.touches += cdnow.touch_due_leads(operator, self.surface, habits, now_ms)
+            routines = self._routines[name]
+            self.report.touches += cdnow.touch_due_leads(operator, self.surface, routines, now_ms)
         self.stack.drain()
         self._work.act(now_ms)
         if self._has_risen is None and self._forecaster.level:
@@ -326,14 +326,14 @@ class Demo(ResourceGroup):
         """Have two keys of an agent share by leases what it does on its first look at leads."""
         if self.report.teamwork is not None:
             return
-        operator, (habit,) = self.operators[AGENT], self._habits[AGENT]
-        due = habit.choose_due(operator.leads(self.surface, habit.state), now_ms)
+        operator, (routine,) = self.operators[AGENT], self._routines[AGENT]
+        due = routine.choose_due(operator.leads(self.surface, routine.state), now_ms)
         if not due:
             return
         team, others = due[:TEAM_LEADS], due[TEAM_LEADS:]
         self._report_progress(f"two keys of {AGENT} share {len(team)} leads by leases")
-        self.report.teamwork = work_by_leases(operator, self.surface, team, habit.action)
-        operator.touch(self.surface, others, habit.action, f"{habit.state}-{now_ms}")
+        self.report.teamwork = work_by_leases(operator, self.surface, team, routine.action)
+        operator.touch(self.surface, others, routine.action, f"{routine.state}-{now_ms}")
         self.report.touches += len(due)
 
     def _hire_forecaster(self, now_ms: int) -> None:
@@ -390,7 +390,7 @@ class Demo(ResourceGroup):
         operator = SILENT_OFFER.operator
         self._report_progress(f"{operator}'s verifier said nothing: claiming by proof")
         # The contract is over, so its operator works on no more leads.
-        self._habits[operator].clear()
+        self._routines[operator].clear()
         # The entries must be anchored before they can be proven.
         self._sandbox.come_to_rest()
         self.report.claimed = disputes.claim_outcomes(self._sandbox, operator, self._silent_id)

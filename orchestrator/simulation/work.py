@@ -154,7 +154,7 @@ class SurfaceWork:
         self._surface = surface
         self._path = f"/v1/surfaces/{surface}"
         self._endpoint = endpoint
-        self._habit = cdnow.gift_habit()
+        self._routine = cdnow.gift_routine()
         self._code = ""
         self._looks = self._requested = self._missed = self._answered = self._notes = 0
 
@@ -227,11 +227,11 @@ class SurfaceWork:
 
     def _request_gifts(self, now_ms: int) -> None:
         operator = self._operators[cdnow.REQUESTER]
-        leads = operator.leads(self._surface, self._habit.state)
-        due = self._habit.choose_due(leads, now_ms)
+        leads = operator.leads(self._surface, self._routine.state)
+        due = self._routine.choose_due(leads, now_ms)
         for lead in due:
-            occasion = f"{self._habit.action}-{lead.lead}-{lead.since_ms}"
-            operator.request_action(self._surface, lead.lead, self._habit.action, occasion)
+            occasion = f"{self._routine.action}-{lead.lead}-{lead.since_ms}"
+            operator.request_action(self._surface, lead.lead, self._routine.action, occasion)
         self._requested += len(due)
         if due:
             self._send()
