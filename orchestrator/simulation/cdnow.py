@@ -74,7 +74,7 @@ def settings(token: str) -> dict[str, object]:
     }
 
 
-class Guard(NamedTuple):
+class Safeguards(NamedTuple):
     """An owner's safeguards in a contract: time to challenge statements, and a holdback."""
 
     challenge_days: int
@@ -93,7 +93,7 @@ class Offer(NamedTuple):
     budget_units: int
     window_days: int
     repeatable: bool = False
-    guard: Guard | None = None
+    safeguards: Safeguards | None = None
 
     def terms(self, deadline_s: int, grace_s: int, arbiter: str) -> dict[str, object]:
         """Return the terms that the surface leaves open. Only a guarded contract has an arbiter."""
@@ -108,13 +108,13 @@ class Offer(NamedTuple):
             "attribution_window_s": self.window_days * DAY_S,
             "grace_s": grace_s,
         }
-        if self.guard is not None:
+        if self.safeguards is not None:
             terms |= {
                 "arbiter": arbiter,
-                "challenge_period_s": self.guard.challenge_days * DAY_S,
-                "arbitration_period_s": self.guard.arbitration_days * DAY_S,
-                "holdback_bps": self.guard.holdback_bps,
-                "holdback_period_s": self.guard.holdback_days * DAY_S,
+                "challenge_period_s": self.safeguards.challenge_days * DAY_S,
+                "arbitration_period_s": self.safeguards.arbitration_days * DAY_S,
+                "holdback_bps": self.safeguards.holdback_bps,
+                "holdback_period_s": self.safeguards.holdback_days * DAY_S,
             }
         return terms
 
@@ -144,7 +144,9 @@ BAD_QUARTER_MS = tuple(
 
 # Competing offers on the same leads. Some of their budgets run out.
 OFFERS = (
-    Offer("ada", "repeat_buyer", 2_000_000, 0, 900_000_000, 30, guard=Guard(3, 2, 2_000, 60)),
+    Offer(
+        "ada", "repeat_buyer", 2_000_000, 0, 900_000_000, 30, safeguards=Safeguards(3, 2, 2_000, 60)
+    ),
     Offer("bo", "repeat_buyer", 1_500_000, 0, 300_000_000, 60),
     Offer("bo", "regular", 2_500_000, 0, 400_000_000, 60),
     Offer("cy", "regular", 4_000_000, 0, 900_000_000, 30),
@@ -153,7 +155,7 @@ OFFERS = (
     Offer(
         *("dee", "regular", 0, 1_000, 7_500_000_000, 30),
         repeatable=True,
-        guard=Guard(3, 2, 2_000, 60),
+        safeguards=Safeguards(3, 2, 2_000, 60),
     ),
     # For customers that it brings by its code; and for gifts that the owner sends at its request.
     Offer(BRINGER, "buyer", 500_000, 0, 60_000_000, 30),

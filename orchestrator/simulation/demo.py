@@ -87,9 +87,9 @@ CLAIMS_OPEN_MS = (SILENT_DEADLINE_S + disputes.SILENT_GRACE_S) * 1000
 DISPUTED_ROUND = 2
 # The last payouts wait for a challenge period and a holdback, and a day for events that come late.
 LAST_PAYOUT_S = DAY_S + max(
-    (offer.guard.challenge_days + offer.guard.holdback_days) * DAY_S
+    (offer.safeguards.challenge_days + offer.safeguards.holdback_days) * DAY_S
     for offer in OFFERS
-    if offer.guard
+    if offer.safeguards
 )
 
 
@@ -252,7 +252,7 @@ class Demo(ResourceGroup):
         opened = len(self.stack.log.contracts(-1, len(self.offers) + 1))
         if opened != len(self.offers):
             raise ChainError("open-failed", f"{opened} of {len(self.offers)} contracts were opened")
-        self._guarded_id = next(id_ for id_, offer in self.offers.items() if offer.guard)
+        self._guarded_id = next(id_ for id_, offer in self.offers.items() if offer.safeguards)
         self._report_progress(
             "a client who is no party posts a job that the log is to decide (ERC-8183)"
         )

@@ -169,7 +169,7 @@ class SurfaceWork:
         profile = {"display_name": writer.capitalize(), "capabilities": ["email"]}
         self._writer.put("/v1/profile", profile | {"agent_id": str(agent_id)})
 
-    def take_offer(self) -> dict[bytes, cdnow.Offer]:
+    def take_offer(self) -> dict[bytes, cdnow.PlannedContract]:
         """Publish the standing offer and have its takers propose it; return the proposals."""
         takers = (cdnow.BRINGER, cdnow.REQUESTER)
         for name in takers:

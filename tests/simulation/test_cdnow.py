@@ -138,8 +138,8 @@ def test_offers_are_for_states_of_the_policy_and_only_guarded_ones_name_an_arbit
         assert (terms["opens_at_s"], terms["deadline_s"]) == (OPENS_S, DEADLINE_S)
         assert terms["grace_s"] == DAY_S
         assert terms["attribution_window_s"] == offer.window_days * DAY_S
-        assert ("arbiter" in terms) == (offer.guard is not None)
-        if offer.guard is not None:
+        assert ("arbiter" in terms) == (offer.safeguards is not None)
+        if offer.safeguards is not None:
             assert terms["arbiter"] == "0xarbiter"
-            assert terms["challenge_period_s"] == offer.guard.challenge_days * DAY_S
-            assert terms["holdback_period_s"] == offer.guard.holdback_days * DAY_S
+            assert terms["challenge_period_s"] == offer.safeguards.challenge_days * DAY_S
+            assert terms["holdback_period_s"] == offer.safeguards.holdback_days * DAY_S
