@@ -83,8 +83,8 @@ class Safeguards(NamedTuple):
     holdback_days: int
 
 
-class Offer(NamedTuple):
-    """A contract that an operator proposes. Without a guard, statements are paid at once."""
+class PlannedContract(NamedTuple):
+    """A contract that an operator proposes. Without safeguards, statements are paid at once."""
 
     operator: str
     outcome: str
@@ -127,8 +127,8 @@ COMES_EVERY, COMES_REST = 20, 3
 REQUESTER, GIFT = "hana", "gift"
 RETURNED_EVERY = 10
 
-# An offer whose verifier signs nothing. It ends early, so that its claims are paid in time.
-SILENT_OFFER = Offer("eve", "repeat_buyer", 2_000_000, 0, 6_000_000, 30)
+# A contract whose verifier signs nothing. It ends early, so that its claims are paid in time.
+SILENT_CONTRACT = PlannedContract("eve", "repeat_buyer", 2_000_000, 0, 6_000_000, 30)
 SILENT_DAYS = 20
 # A customer whose number is a multiple of this returns its second purchase after so many days.
 RETURNS_EVERY = 25
@@ -142,31 +142,31 @@ BAD_QUARTER_MS = tuple(
     for year, month in ((1997, 10), (1998, 1))
 )
 
-# Competing offers on the same leads. Some of their budgets run out.
-OFFERS = (
-    Offer(
+# Competing contracts on the same leads. Some of their budgets run out.
+CONTRACTS = (
+    PlannedContract(
         "ada", "repeat_buyer", 2_000_000, 0, 900_000_000, 30, safeguards=Safeguards(3, 2, 2_000, 60)
     ),
-    Offer("bo", "repeat_buyer", 1_500_000, 0, 300_000_000, 60),
-    Offer("bo", "regular", 2_500_000, 0, 400_000_000, 60),
-    Offer("cy", "regular", 4_000_000, 0, 900_000_000, 30),
-    Offer("cy", "regular", 0, 500, 1_500_000_000, 45, repeatable=True),
+    PlannedContract("bo", "repeat_buyer", 1_500_000, 0, 300_000_000, 60),
+    PlannedContract("bo", "regular", 2_500_000, 0, 400_000_000, 60),
+    PlannedContract("cy", "regular", 4_000_000, 0, 900_000_000, 30),
+    PlannedContract("cy", "regular", 0, 500, 1_500_000_000, 45, repeatable=True),
     # A tenth of what regulars pay, less what they are given back.
-    Offer(
+    PlannedContract(
         *("dee", "regular", 0, 1_000, 7_500_000_000, 30),
         repeatable=True,
         safeguards=Safeguards(3, 2, 2_000, 60),
     ),
     # For customers that it brings by its code; and for gifts that the owner sends at its request.
-    Offer(BRINGER, "buyer", 500_000, 0, 60_000_000, 30),
-    Offer(REQUESTER, "regular", 3_000_000, 0, 400_000_000, 30),
+    PlannedContract(BRINGER, "buyer", 500_000, 0, 60_000_000, 30),
+    PlannedContract(REQUESTER, "regular", 3_000_000, 0, 400_000_000, 30),
 )
 # What the owner would sign with any two operators of level 1: this is a taker's first budget.
-STANDING_OFFER = Offer("", "repeat_buyer", 1_000_000, 0, 20_000_000, 30)
+STANDING_OFFER = PlannedContract("", "repeat_buyer", 1_000_000, 0, 20_000_000, 30)
 
 # What the forecaster proposes once it has risen.
 FORECASTER = "fay"
-FORECASTER_OFFER = Offer(FORECASTER, "regular", 1_000_000, 0, 100_000_000, 30)
+FORECASTER_CONTRACT = PlannedContract(FORECASTER, "regular", 1_000_000, 0, 100_000_000, 30)
 # An operator that calls too often is suspended in the round of this number, until the next.
 SUSPENDED, SUSPENDED_ROUND = "bo", 2
 

@@ -10,16 +10,16 @@ from orchestrator.simulation.cdnow import (
     BRINGER,
     COMES_EVERY,
     COMES_REST,
+    CONTRACTS,
     DEADLINE_S,
-    FORECASTER_OFFER,
+    FORECASTER_CONTRACT,
     NOON_MS,
-    OFFERS,
     OPENS_S,
     PARTS_EVERY,
     POLICY,
     RETURN_DAYS,
     RETURNS_EVERY,
-    SILENT_OFFER,
+    SILENT_CONTRACT,
     STANDING_OFFER,
     START_MS,
     Day,
@@ -127,19 +127,21 @@ def test_routines_remember_nothing_of_another_run() -> None:
     lead = LeadSummary("lead", "buyer", 0, 0)
     assert routines["bo"][0].choose_due([lead], 0) == [lead]
     assert agent_routines()["bo"][0].choose_due([lead], 0) == [lead]
-    assert {offer.operator for offer in (*OFFERS, SILENT_OFFER, FORECASTER_OFFER)} == set(routines)
+    assert {
+        planned.operator for planned in (*CONTRACTS, SILENT_CONTRACT, FORECASTER_CONTRACT)
+    } == set(routines)
 
 
-def test_offers_are_for_states_of_the_policy_and_only_guarded_ones_name_an_arbiter() -> None:
+def test_contracts_are_for_states_of_the_policy_and_only_guarded_ones_name_an_arbiter() -> None:
     policy = parse(POLICY)
-    for offer in (*OFFERS, SILENT_OFFER, STANDING_OFFER):
-        assert policy.motions_into(offer.outcome)
-        terms = offer.terms(DEADLINE_S, DAY_S, "0xarbiter")
+    for planned in (*CONTRACTS, SILENT_CONTRACT, STANDING_OFFER):
+        assert policy.motions_into(planned.outcome)
+        terms = planned.terms(DEADLINE_S, DAY_S, "0xarbiter")
         assert (terms["opens_at_s"], terms["deadline_s"]) == (OPENS_S, DEADLINE_S)
         assert terms["grace_s"] == DAY_S
-        assert terms["attribution_window_s"] == offer.window_days * DAY_S
-        assert ("arbiter" in terms) == (offer.safeguards is not None)
-        if offer.safeguards is not None:
+        assert terms["attribution_window_s"] == planned.window_days * DAY_S
+        assert ("arbiter" in terms) == (planned.safeguards is not None)
+        if planned.safeguards is not None:
             assert terms["arbiter"] == "0xarbiter"
-            assert terms["challenge_period_s"] == offer.safeguards.challenge_days * DAY_S
-            assert terms["holdback_period_s"] == offer.safeguards.holdback_days * DAY_S
+            assert terms["challenge_period_s"] == planned.safeguards.challenge_days * DAY_S
+            assert terms["holdback_period_s"] == planned.safeguards.holdback_days * DAY_S
