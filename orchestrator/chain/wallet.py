@@ -160,7 +160,7 @@ def _trial(chain: Chain, request: Json) -> list[Json]:
     return replies if is_clear else on("latest")
 
 
-class Sender:
+class TransactionSender:
     """A sender of single transactions from one key. `wait_s` bounds every wait for a block."""
 
     def __init__(self, chain: Chain, key: bytes, wait_s: float = WAIT_S) -> None:
