@@ -15,7 +15,7 @@ import yaml
 
 from api.watch import Sight
 from orchestrator.cli.main import app
-from orchestrator.core.health import PARTS, Pulse, Vitals
+from orchestrator.core.health import JUDGED_PARTS, Pulse, Vitals
 from orchestrator.runtime import serve, stack
 from orchestrator.runtime.connections import PATIENCE, Bounds, Gate
 from orchestrator.runtime.health.metrics import Metrics
@@ -272,7 +272,7 @@ def told_names() -> set[str]:
 def check_expression(expression: str) -> None:
     """Check that an expression names only what /metrics tells, parts and words of PromQL."""
     for part in re.findall(r'part="(\w+)"', expression):
-        assert part in PARTS
+        assert part in JUDGED_PARTS
     bare = re.sub(r'"[^"]*"|\[\w+\]|\b[0-9][0-9.e]*', "", expression)
     unknown = set(re.findall(r"[a-z_]\w*", bare)) - PROMQL - told_names()
     assert not unknown, unknown
