@@ -12,7 +12,7 @@ from multiprocessing.context import BaseContext
 from threading import Lock
 from typing import Any, Literal, NamedTuple
 
-from orchestrator.core.account.sources import Source
+from orchestrator.core.account.sources import NetworkSource
 from orchestrator.core.common.limits import SHARE, Limits
 
 # The cells of a row: two holders that meet in one share its places, so there are far more cells
@@ -164,7 +164,7 @@ class SourcePlaces:
         self._wide_sources = wide_sources
         self._networks, self._wides = count(name), count(name + _WIDE)
 
-    def take(self, source: Source, free: int | None = None) -> str | None:
+    def take(self, source: NetworkSource, free: int | None = None) -> str | None:
         """Give a source one more place and return None, or its network that may hold no more.
 
         Where so many are free for all, neither holds more than its share of these: however many
@@ -181,7 +181,7 @@ class SourcePlaces:
         self.leave(source)
         return source.network if own > most else source.wide
 
-    def leave(self, source: Source) -> None:
+    def leave(self, source: NetworkSource) -> None:
         """Take a place back from a source."""
         self._networks.leave(source.network)
         if source.wide is not None:
@@ -199,12 +199,12 @@ class SourceLimit:
         self._places = SourcePlaces(most, wide_sources, count, name)
         self._lock = Lock()
 
-    def acquire(self, source: Source) -> bool:
+    def acquire(self, source: NetworkSource) -> bool:
         """Take a place for a source and return True, or return False if it may have no more."""
         with self._lock:
             return self._places.take(source) is None
 
-    def release(self, source: Source) -> None:
+    def release(self, source: NetworkSource) -> None:
         """Give a place back."""
         with self._lock:
             self._places.leave(source)
@@ -213,7 +213,7 @@ class SourceLimit:
 class Reader(NamedTuple):
     """One who follows the log: where from, and as which account if it has shown a key."""
 
-    source: Source
+    source: NetworkSource
     account: str | None = None
 
 

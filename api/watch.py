@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse
 
 from orchestrator.core.common.errors import DomainError
-from orchestrator.core.health import PARTS, PartCondition, PartName, Vitals, judge
+from orchestrator.core.health import JUDGED_PARTS, PartCondition, PartName, Vitals, judge
 from orchestrator.storage.database import Database, DatabaseError, Unreachable
 from orchestrator.storage.local.files import free_bytes
 from orchestrator.storage.pulses import read_vitals
@@ -81,7 +81,7 @@ def health_router(watch: Watch, processes: Callable[[], Mapping[str, bool]] = di
         return JSONResponse({"status": "alive"})
 
     @router.get("/readyz")
-    async def ready(part: Annotated[tuple[PartName, ...], Query()] = PARTS) -> JSONResponse:
+    async def ready(part: Annotated[tuple[PartName, ...], Query()] = JUDGED_PARTS) -> JSONResponse:
         """Say of these parts whether they are well, and with 503 that one is not."""
         sight = await watch.look()
         parts = {each.part: each.is_well for each in sight.conditions if each.part in part}

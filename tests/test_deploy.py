@@ -16,8 +16,8 @@ import yaml
 
 from api.watch import Sight
 from orchestrator.cli.main import app
-from orchestrator.core.health import PARTS, Pulse, Vitals
-from orchestrator.runtime import serve
+from orchestrator.core.health import JUDGED_PARTS, Pulse, Vitals
+from orchestrator.runtime import serve, stack
 from orchestrator.runtime.connections import PATIENCE, Bounds, Gate
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.processes.crew import MOST_PROCESSES
@@ -28,7 +28,7 @@ from tests.support.health import ALL, FIGURES, OneProcess
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 UNITS = sorted([*DEPLOY.rglob("*.service"), *DEPLOY.rglob("*.service.d/*.conf")])
-SERVED_PARTS = tuple(serve.PARTS)
+SERVED_PARTS = tuple(stack.PARTS)
 # A program in a container or a unit, whose arguments follow.
 PROGRAM = "/opt/tallystick/bin/tallystick"
 # What one word of a PromQL expression may be besides a name of ours and a label. Prometheus itself
@@ -49,7 +49,7 @@ def check_arguments(arguments: list[str]) -> None:
     found.make_context(name, list(rest))
     for option, value in pairwise(rest):
         if option == "--only":
-            assert value == "%i" or value in serve.PARTS
+            assert value == "%i" or value in stack.PARTS
 
 
 def environment_of(*names: str) -> dict[str, str]:
@@ -87,7 +87,7 @@ def test_a_part_is_told_all_that_it_needs(part: str) -> None:
     assert settings.site is not None
     assert not settings.databases.are_unset
     serve._check_logins(settings.databases, [part])
-    logins = settings.databases.only(serve.PART_LOGINS[part])
+    logins = settings.databases.only([stack.PARTS[part].login])
     assert settings.databases == logins, "it is given another's login"
 
 
@@ -156,14 +156,14 @@ def test_a_unit_has_room_for_the_threads_of_an_api_of_most_processes() -> None:
 
 
 def test_a_part_is_given_its_own_keys() -> None:
-    for part, keys in serve.PARTS.items():
-        drop_in = DEPLOY / f"systemd/tallystick@{part}.service.d/keys.conf"
+    for name, part in stack.PARTS.items():
+        drop_in = DEPLOY / f"systemd/tallystick@{name}.service.d/keys.conf"
         given = {
             value.split(":")[0]
-            for _, name, value in (assignments(drop_in) if drop_in.exists() else ())
-            if name == "LoadCredential"
+            for _, setting, value in (assignments(drop_in) if drop_in.exists() else ())
+            if setting == "LoadCredential"
         }
-        assert given == set(keys)
+        assert given == set(part.keys)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
@@ -197,7 +197,7 @@ def services() -> dict[str, dict[str, Any]]:
 def test_every_part_has_a_container_that_takes_its_arguments(
     services: dict[str, dict[str, Any]],
 ) -> None:
-    assert services.keys() == {"database", "migrate", *serve.PARTS}
+    assert services.keys() == {"database", "migrate", *stack.PARTS}
     for name, service in services.items():
         if name == "database":
             continue
@@ -211,14 +211,14 @@ def test_every_part_has_a_container_that_takes_its_arguments(
         mounted = [volume.split(":")[1] for volume in service["volumes"]]
         assert str(settings.site) in mounted
         keys = {Path(path).name for path in mounted if path.startswith("/run/keys/")}
-        assert keys == set(serve.PARTS.get(name, ()))
+        assert keys == set(stack.PARTS[name].keys if name in stack.PARTS else ())
         assert name == "api" or "ports" not in service
 
 
 def test_containers_have_time_to_stop_and_files_to_open(
     services: dict[str, dict[str, Any]],
 ) -> None:
-    for name in serve.PARTS:
+    for name in stack.PARTS:
         grace_s = int(services[name]["stop_grace_period"].removesuffix("s"))
         assert grace_s >= serve.STOP_S + PATIENCE.stop_s + 10
         assert services[name]["ulimits"]["nofile"]["soft"] >= 4096
@@ -291,7 +291,7 @@ def told_names() -> set[str]:
 def check_expression(expression: str) -> None:
     """Check that an expression names only what /metrics tells, parts and words of PromQL."""
     for part in re.findall(r'part="(\w+)"', expression):
-        assert part in PARTS
+        assert part in JUDGED_PARTS
     bare = re.sub(r'"[^"]*"|\[\w+\]|\b[0-9][0-9.e]*', "", expression)
     unknown = set(re.findall(r"[a-z_]\w*", bare)) - PROMQL - told_names()
     assert not unknown, unknown

@@ -14,7 +14,7 @@ from starlette.types import Scope
 from api.context import Network, Service, TheService
 from api.http.fields import MAX_PAGE
 from api.http.problems import Refusal
-from orchestrator.core.account.sources import Source, address_of, source_of_host
+from orchestrator.core.account.sources import NetworkSource, address_of, source_of_host
 from orchestrator.core.common.limits import Limits, Rate, limits_of_wide, rate_of
 from orchestrator.core.log.bundle import MAX_BUNDLE
 from orchestrator.storage.allowances import Spent, spend
@@ -170,7 +170,7 @@ def charge_sign_in(service: TheService, request: Request) -> None:
     _charge_source(service, request, source_of(service, request), {"sign-ins": 1})
 
 
-def charge_read(service: Service, request: Request, source: Source) -> None:
+def charge_read(service: Service, request: Request, source: NetworkSource) -> None:
     """Charge a source for a public read. Raises `Refusal` (429)."""
     path: str = request.scope["route"].path
     if path.endswith("/log/bundles"):
@@ -180,7 +180,7 @@ def charge_read(service: Service, request: Request, source: Source) -> None:
     _charge_source(service, request, source, {"reads": 1, "read-rows": rows})
 
 
-def _charge_source(service: Service, request: Request, source: Source, costs: Costs) -> None:
+def _charge_source(service: Service, request: Request, source: NetworkSource, costs: Costs) -> None:
     """Charge a network, and the wide one if that had enough: its floods cost the others nothing."""
     account, transaction = source_account(source.network), service.database.transaction()
     charge(transaction, request, account, service.limits, costs)
@@ -193,7 +193,7 @@ def _charge_source(service: Service, request: Request, source: Source, costs: Co
             note(request, spent, limits)
 
 
-def spend_on_replay(service: Service, source: Source) -> int:
+def spend_on_replay(service: Service, source: NetworkSource) -> int:
     """Spend on a page of the stored log, and return 0 or the time until there is enough, in us."""
     with service.database.transaction() as session:
         session.run("api.commit_unflushed")
@@ -212,7 +212,7 @@ def source_account(network: str) -> str:
     return "0x" + sha256(f"tallystick source {network}".encode()).hexdigest()[:40]
 
 
-def source_of(service: Service, request: Request) -> Source:
+def source_of(service: Service, request: Request) -> NetworkSource:
     """Return the source that a request comes from, as far as proxies that we trust say so.
 
     From its right, the first hop that is no trusted proxy: what stands further left, that hop may

@@ -26,7 +26,7 @@ from api.http.problems import Refusal
 from api.places import Reader
 from orchestrator.core.account.scopes import SCOPES, Scope
 from orchestrator.core.account.sign_in import Audience, SignIn, read_message, write_message
-from orchestrator.core.account.sources import Source
+from orchestrator.core.account.sources import NetworkSource
 from orchestrator.core.common.errors import SignInError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.limits import limits_by_level
@@ -34,7 +34,7 @@ from orchestrator.core.common.units import format_ms
 from orchestrator.core.log.entry import ZERO_WORD, address_word
 from orchestrator.storage import allowances
 from orchestrator.storage.allowances import Admission
-from orchestrator.storage.database import Asked, Row, Session
+from orchestrator.storage.database import NamedQuery, Row, Session
 
 KEY_PREFIX = "tsk_"
 _KEY = re.compile(r"tsk_[A-Za-z0-9_-]{43}")
@@ -208,7 +208,7 @@ def acting(
     caller: Caller,
     *,
     lets_go_early: bool = False,
-    entering: Asked | None = None,
+    entering: NamedQuery | None = None,
 ) -> AbstractContextManager[Session]:
     """Open a transaction that speaks for the caller. It raises `Refusal` if its key has ended."""
     return service.database.transaction(
@@ -219,7 +219,7 @@ def acting(
     )
 
 
-def reader_of(service: Service, request: Request, source: Source) -> Reader:
+def reader_of(service: Service, request: Request, source: NetworkSource) -> Reader:
     """Return who follows the log: where from, and for whom if a live key was shown.
 
     All may read it. So a key is charged for nothing here, and one that has ended brings nothing.

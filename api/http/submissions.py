@@ -123,8 +123,8 @@ def by_surface(gathered: Iterable[Entering[Body_co]]) -> dict[str, list[Item[Bod
 
 
 @dataclass(frozen=True)
-class Intake:
-    """The intake of a caller's requests into the log's inbox, during one HTTP request."""
+class CallerInbox:
+    """The log's inbox as one HTTP request of a caller reaches it."""
 
     service: Service
     caller: Caller
@@ -158,7 +158,7 @@ class Intake:
 
     @property
     def fresh(self) -> Set[UUID]:
-        """The requests of this intake that are no repeats."""
+        """The requests of the last transaction that are no repeats."""
         return self._fresh
 
     def _noted(self, taken: Taken) -> list[UUID]:
@@ -348,22 +348,22 @@ class Intake:
         return await run_in_threadpool(read_statuses, self.service, self.caller, ids)
 
 
-def intake_for(scope: Scope) -> Any:
+def inbox_for(scope: Scope) -> Any:
     """Return the dependency of a route that takes requests by keys with this scope."""
     # Operators are strangers, and they wait for the surface's lock, as its owner does.
     is_operators = scope.startswith("operator:")
 
-    async def intake(
+    async def open_inbox(
         service: TheService,
         caller: Annotated[Caller, needs(scope)],
         wait_s: WaitS,
         request: Request,
         response: Response,
-    ) -> Intake:
+    ) -> CallerInbox:
         limiter = service.touches if is_operators else None
-        return Intake(service, caller, wait_s, request, response, limiter)
+        return CallerInbox(service, caller, wait_s, request, response, limiter)
 
-    return Depends(intake)
+    return Depends(open_inbox)
 
 
 def in_bulks(items: Sequence[Part]) -> Iterator[Sequence[Part]]:

@@ -28,7 +28,7 @@ from api.mcp import library, prompts
 from api.mcp.changes import Changes
 from api.mcp.gateway import Answer, Gateway, Origin
 from api.mcp.library import Library
-from api.mcp.toolbox import Caller, Toolbox
+from api.mcp.toolbox import Toolbox, ToolCaller
 from orchestrator.core.account.scopes import SCOPE_SETS
 
 PATH = "/mcp"
@@ -121,15 +121,15 @@ def _server(service: Service, gateway: Gateway, toolbox: Toolbox, version: str) 
     )
 
 
-def _caller(ctx: Context) -> Caller:
+def _caller(ctx: Context) -> ToolCaller:
     caller = ctx.request.scope[_CALLER] if ctx.request is not None else None
-    if not isinstance(caller, Caller):
+    if not isinstance(caller, ToolCaller):
         raise TypeError("the endpoint sets the caller of each request")
     return caller
 
 
-def _as_caller(origin: Origin, me: Answer) -> Caller:
-    return Caller(origin, frozenset(me.body["scopes"]), frozenset(me.body["acts"]))
+def _as_caller(origin: Origin, me: Answer) -> ToolCaller:
+    return ToolCaller(origin, frozenset(me.body["scopes"]), frozenset(me.body["acts"]))
 
 
 class _Endpoint:

@@ -42,7 +42,7 @@ _ASKED_SCHEMA: Schema = {
 }
 
 
-class Caller(NamedTuple):
+class ToolCaller(NamedTuple):
     """The caller of the server: where its calls come from, and what `GET /v1/me` says of it."""
 
     origin: Origin
@@ -63,7 +63,7 @@ class _Entry(NamedTuple):
     # What it answers in full: too long to be listed.
     answer: Schema
 
-    def is_for(self, caller: Caller) -> bool:
+    def is_for(self, caller: ToolCaller) -> bool:
         return (self.tool.act is None or self.tool.act in caller.acts) and any(
             not operation.scopes or operation.scopes & caller.scopes
             for operation in self.operations.values()
@@ -101,7 +101,7 @@ class Toolbox:
                 _made.update({tool.name: _entry(tool, description) for tool in TOOLS})
         return _made
 
-    def listed(self, caller: Caller) -> types.ListToolsResult:
+    def listed(self, caller: ToolCaller) -> types.ListToolsResult:
         """Return the tools that the caller's scopes and levels allow on some surface."""
         tools = [entry.listed for entry in self._entries.values() if entry.is_for(caller)]
         return types.ListToolsResult(tools=tools, ttl_ms=LIST_TTL_MS, cache_scope="private")
@@ -117,7 +117,7 @@ class Toolbox:
         return None if entry is None else entry.answer
 
     async def call(
-        self, caller: Caller, name: str, arguments: Mapping[str, Any]
+        self, caller: ToolCaller, name: str, arguments: Mapping[str, Any]
     ) -> types.CallToolResult:
         """Return a tool's result. A wrong call has one too, from which the model can mend it."""
         entry = self._entries.get(name)
@@ -147,7 +147,7 @@ class Toolbox:
 
     async def _confirmed(
         self,
-        caller: Caller,
+        caller: ToolCaller,
         tool: Tool,
         arguments: Mapping[str, Any],
         given: Mapping[str, Any],

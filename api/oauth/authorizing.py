@@ -22,12 +22,12 @@ from api.http.fields import Address, Signature, checksummed
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal
 from api.oauth.clients import Client, Clients
-from api.oauth.page import Asked, consent_page, refusal_page
+from api.oauth.page import ConsentRequest, consent_page, refusal_page
 from api.oauth.parameters import OAuthError, needed, read_parameters
 from orchestrator.core.account.redirect import RedirectUri, read_redirect_uri
 from orchestrator.core.account.scopes import SCOPE_SETS, SCOPES, Scope, scopes_of
-from orchestrator.core.account.sign_in import Client as SignedClient
 from orchestrator.core.account.sign_in import (
+    SignedClient,
     SignIn,
     is_signed_by_key,
     message_digest,
@@ -173,7 +173,7 @@ def _begun(service: Service, wanted: _Wanted) -> Response:
             nonce=secrets.token_hex(16),
             ttl_ms=service.limits.nonce_ttl_ms,
         )
-    page = consent_page(Asked(request, wanted.client, wanted.redirect, wanted.scopes))
+    page = consent_page(ConsentRequest(request, wanted.client, wanted.redirect, wanted.scopes))
     is_secure = service.info.public_url.startswith("https://")
     page.set_cookie(
         _cookie_of(service, request),

@@ -18,7 +18,7 @@ from orchestrator.core.account.redirect import RedirectUri
 from orchestrator.core.account.scopes import SCOPE_WORDS, Scope
 
 
-class Asked(NamedTuple):
+class ConsentRequest(NamedTuple):
     """The content of the page: a request, which only this page knows, and what it asks for."""
 
     request: str
@@ -27,7 +27,7 @@ class Asked(NamedTuple):
     scopes: Sequence[Scope]
 
 
-def consent_page(asked: Asked) -> Response:
+def consent_page(asked: ConsentRequest) -> Response:
     """Return the page that asks for consent."""
     by = (
         "It has registered itself: no one has checked who it is."

@@ -18,11 +18,11 @@ from api.http.auth import acting
 from api.http.fields import SurfaceId
 from api.http.json_input import JSON_TYPE, StrictRoute, require_media_type
 from api.http.problems import MAX_FAULTS, RETRY_S, Fault, Refusal, faults_of, status_of_refused
-from api.http.submissions import Intake, Item, decided
+from api.http.submissions import CallerInbox, Item, decided
 from api.routes.surfaces.bodies import BulkProductEvent
-from api.routes.surfaces.owners import ReportIntake, own_surface, submit_events
+from api.routes.surfaces.owners import ReportInbox, own_surface, submit_events
 from api.rules import SIGNED, SOURCE_EVENT
-from api.sources.signing import SIGNERS, signed_intake
+from api.sources.signing import SIGNERS, signed_inbox
 from orchestrator.core.common.hexadecimal import from_hex
 from orchestrator.core.intake.adapters import event_of, payloads_of
 from orchestrator.core.intake.found import FoundEvent, IntakeError, SkippedError
@@ -91,10 +91,10 @@ def _body(example: object, *security: dict[str, list[str]]) -> dict[str, Any]:
     openapi_extra=_body(_SEGMENT_CALL, {}),
 )
 async def report_segment(
-    intake: Annotated[Intake, signed_intake("segment")], surface: SurfaceId
+    inbox: Annotated[CallerInbox, signed_inbox("segment")], surface: SurfaceId
 ) -> SourceStatus:
     """Take a call of Segment's API by its signature, or calls by the owner's key."""
-    return await _report(intake, surface, "segment")
+    return await _report(inbox, surface, "segment")
 
 
 @router.post(
@@ -104,10 +104,10 @@ async def report_segment(
     openapi_extra=_body(_STRIPE_EVENT, {}),
 )
 async def report_stripe(
-    intake: Annotated[Intake, signed_intake("stripe")], surface: SurfaceId
+    inbox: Annotated[CallerInbox, signed_inbox("stripe")], surface: SurfaceId
 ) -> SourceStatus:
     """Take an event of Stripe by its signature, or events by the owner's key."""
-    return await _report(intake, surface, "stripe")
+    return await _report(inbox, surface, "stripe")
 
 
 @router.post(
@@ -116,25 +116,25 @@ async def report_stripe(
     responses=decided(SourceStatus, 404, SOURCE_EVENT),
     openapi_extra=_body(_POSTHOG_EVENT),
 )
-async def report_posthog(intake: ReportIntake, surface: SurfaceId) -> SourceStatus:
+async def report_posthog(inbox: ReportInbox, surface: SurfaceId) -> SourceStatus:
     """Take events of PostHog, one or a batch, as its webhook destinations send them."""
-    return await _report(intake, surface, "posthog")
+    return await _report(inbox, surface, "posthog")
 
 
-async def _report(intake: Intake, surface: str, source: str) -> SourceStatus:
-    require_media_type(intake.request, JSON_TYPE)
-    body = await intake.request.body()
-    found, ignored = await run_in_threadpool(_read, intake, surface, source, body)
+async def _report(inbox: CallerInbox, surface: str, source: str) -> SourceStatus:
+    require_media_type(inbox.request, JSON_TYPE)
+    body = await inbox.request.body()
+    found, ignored = await run_in_threadpool(_read, inbox, surface, source, body)
     items = [Item(line.id, f"event {number}", line) for number, line in found]
     results = []
     if items:
-        results = await intake.take_items(
-            items, lambda session, lines: submit_events(intake, session, surface, lines)
+        results = await inbox.take_items(
+            items, lambda session, lines: submit_events(inbox, session, surface, lines)
         )
     else:
-        intake.response.status_code = 200
+        inbox.response.status_code = 200
     _refuse_what_may_come_again(results)
-    if source in SIGNERS and SIGNERS[source].header in intake.request.headers:
+    if source in SIGNERS and SIGNERS[source].header in inbox.request.headers:
         _refuse_what_waits(results)
     return SourceStatus(results=results, ignored=dict(ignored))
 
@@ -164,25 +164,25 @@ def _refuse_what_may_come_again(results: Sequence[LineStatus]) -> None:
 
 
 def _read(
-    intake: Intake, surface: str, source: str, body: bytes
+    inbox: CallerInbox, surface: str, source: str, body: bytes
 ) -> tuple[list[tuple[int, BulkProductEvent]], Counter[str]]:
     """Return the events of a body, by their place in it, and how many were left out, by reason.
 
     Raises `Refusal` that names those at fault: all are taken, or none.
     """
-    service = intake.service
+    service = inbox.service
     payloads = list(payloads_of(source, read_payload(body)))
     # The request has paid for one of them already.
     if len(payloads) > 1:
         allowances.charge(
-            acting(service, intake.caller),
-            intake.request,
-            intake.caller.account,
-            allowances.limits_in(intake.request),
+            acting(service, inbox.caller),
+            inbox.request,
+            inbox.caller.account,
+            allowances.limits_in(inbox.request),
             {"events": len(payloads) - 1},
         )
-    with acting(service, intake.caller) as session:
-        own_surface(service, session, intake.caller, surface)
+    with acting(service, inbox.caller) as session:
+        own_surface(service, session, inbox.caller, surface)
         row = session.one("api.surface_settings", log_id=service.log_id, surface=from_hex(surface))
     if row is None or row.settings is None:
         raise Refusal(

@@ -32,7 +32,7 @@ from api.http.bodies import Body
 from api.http.fields import SECRET_PATTERN, SurfaceId, TimeMs, Word
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
-from api.http.submissions import MAX_WAIT_S, Intake, WaitS
+from api.http.submissions import MAX_WAIT_S, CallerInbox, WaitS
 from api.routes.surfaces.owners import own_surface
 from api.rules import OWNERS, rules
 from orchestrator.core.account.scopes import Scope
@@ -53,7 +53,7 @@ Signing = Annotated[
 # --- Signatures -----------------------------------------------------------------------------------
 
 
-class Signer(NamedTuple):
+class SigningSource(NamedTuple):
     """A source that signs: its header and that's reader, the hash of its HMAC, the query for it."""
 
     header: str
@@ -74,7 +74,7 @@ def _read_segment(header: str) -> Mapping[str, object]:
 
 
 SIGNERS = {
-    "segment": Signer(
+    "segment": SigningSource(
         "X-Signature",
         "As Segment writes it: 40 hex digits.",
         _read_segment,
@@ -84,7 +84,7 @@ SIGNERS = {
         "no secret of this surface made this signature; of a batch Segment signs the first event "
         f"alone, so have it send one by one, each of at most {MAX_SEGMENT_BYTES} bytes",
     ),
-    "stripe": Signer(
+    "stripe": SigningSource(
         "Stripe-Signature",
         "As Stripe writes it: `t=…,v1=…`.",
         _read_stripe,
@@ -95,11 +95,11 @@ SIGNERS = {
 }
 
 
-def signed_intake(source: str) -> Any:
+def signed_inbox(source: str) -> Any:
     """Return the dependency of a door that takes a source's signature, or a key without one."""
     signer = SIGNERS[source]
 
-    async def intake(
+    async def open_inbox(
         service: TheService,
         surface: SurfaceId,
         wait_s: WaitS,
@@ -109,7 +109,7 @@ def signed_intake(source: str) -> Any:
         signature: Annotated[
             str | None, Header(alias=signer.header, description=signer.form)
         ] = None,
-    ) -> Intake:
+    ) -> CallerInbox:
         body = await request.body()
 
         def caller() -> Caller:
@@ -119,13 +119,18 @@ def signed_intake(source: str) -> Any:
 
         # A source by itself asks no second time what became of a report that it sees taken.
         patience_s = MAX_WAIT_S if signature is not None else wait_s
-        return Intake(service, await run_in_threadpool(caller), patience_s, request, response)
+        return CallerInbox(service, await run_in_threadpool(caller), patience_s, request, response)
 
-    return Depends(intake)
+    return Depends(open_inbox)
 
 
 def _signed(
-    service: Service, request: Request, signer: Signer, surface: str, signature: str, body: bytes
+    service: Service,
+    request: Request,
+    signer: SigningSource,
+    surface: str,
+    signature: str,
+    body: bytes,
 ) -> Caller:
     """Return the caller that a signature stands for; a key beside it has no say.
 

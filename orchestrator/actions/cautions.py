@@ -6,7 +6,7 @@ that were not proven: a wallet of another chain may have no holder here, or a st
 
 from collections.abc import Collection, Iterator, Mapping
 
-from orchestrator.chain.caller import Account, Token
+from orchestrator.chain.caller import AccountFacts, Token
 from orchestrator.core.common.units import format_amount
 from orchestrator.core.deals.terms import Terms
 from orchestrator.core.log.entry import ZERO_ADDRESS
@@ -36,7 +36,7 @@ def named_accounts(terms: Terms, publisher: str | None) -> dict[str, str]:
     return {role: address for role, address in named.items() if address != ZERO_ADDRESS}
 
 
-def describe_account(account: Account) -> str:
+def describe_account(account: AccountFacts) -> str:
     """Write what the chain has of an account: its code and its transactions."""
     size = f"{len(account.code):,} bytes of code" if account.code else "no code"
     if account.is_delegated:
@@ -48,7 +48,7 @@ def describe_account(account: Account) -> str:
 def find_cautions(
     terms: Terms,
     token: Token,
-    accounts: Mapping[str, Account],
+    accounts: Mapping[str, AccountFacts],
     chain_id: int,
     known: Collection[str] = (),
 ) -> Iterator[str]:

@@ -23,7 +23,7 @@ from orchestrator.chain.abi import (
     Closed,
     ReversalRecorded,
 )
-from orchestrator.chain.caller import Account, Token
+from orchestrator.chain.caller import AccountFacts, Token
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.escrow import PendingStatement
 from orchestrator.chain.event_scan import events_of
@@ -100,7 +100,7 @@ class ContractState(NamedTuple):
     # When the log was marked as forked; None if it was not.
     forked_at_s: int | None = None
     # What the chain has of the accounts that signed nothing, by role, and what to look at in them.
-    accounts: Mapping[str, Account] = MappingProxyType({})
+    accounts: Mapping[str, AccountFacts] = MappingProxyType({})
     cautions: tuple[str, ...] = ()
 
     @property
@@ -222,7 +222,7 @@ def read_cautions(chain: Chain, terms: Terms, known: Collection[str] = ()) -> li
     return cautions
 
 
-def _accounts_of(chain: Chain, terms: Terms, at: Tag) -> dict[str, Account]:
+def _accounts_of(chain: Chain, terms: Terms, at: Tag) -> dict[str, AccountFacts]:
     """Return the accounts that terms rely on and that have signed nothing, by their roles."""
     named = named_accounts(terms, chain.publisher_of(terms.log_id, at))
     found = chain.accounts(named.values(), at)

@@ -82,7 +82,7 @@ class Token(NamedTuple):
     decimals: int
 
 
-class Account(NamedTuple):
+class AccountFacts(NamedTuple):
     """The facts of an account on one chain: its code, and how many transactions it has sent.
 
     Neither shows that its key has a holder, but an account without both may have none here.
@@ -228,7 +228,7 @@ class Caller(Resource):
                 return octets(transaction.get("hash"), 32)
         return None
 
-    def accounts(self, addresses: Iterable[str], block: Tag = "latest") -> dict[str, Account]:
+    def accounts(self, addresses: Iterable[str], block: Tag = "latest") -> dict[str, AccountFacts]:
         """Return the facts of these accounts."""
         wanted, at = list(dict.fromkeys(addresses)), tag_text(block)
         replies = self.batch(
@@ -239,7 +239,7 @@ class Caller(Resource):
             ]
         )
         return {
-            address: Account(octets(replies[2 * n]), quantity(replies[2 * n + 1]))
+            address: AccountFacts(octets(replies[2 * n]), quantity(replies[2 * n + 1]))
             for n, address in enumerate(wanted)
         }
 

@@ -143,7 +143,7 @@ class Snapshot(NamedTuple):
         return self.pending.position if self.pending else self.last_final
 
 
-class Progress(NamedTuple):
+class ContractProgress(NamedTuple):
     """A contract's progress in the escrow: its snapshot, and what the lens makes of it."""
 
     snapshot: Snapshot
@@ -177,7 +177,7 @@ class MoneyEvents(NamedTuple):
     hidden_units: int
 
 
-# The views of the lens that make a `Progress`, in the order of its fields.
+# The views of the lens that make a `ContractProgress`, in the order of its fields.
 _LENS_VIEWS = ("statusOf", "owed", "releasable", "releasableAt", "reservedOf")
 
 
@@ -358,7 +358,7 @@ class EscrowCaller(Caller):
 
     def progress(
         self, contract_ids: Sequence[bytes], block: Tag = "latest"
-    ) -> dict[bytes, Progress]:
+    ) -> dict[bytes, ContractProgress]:
         """Return the progress of each of these contracts, all of which the escrow must know."""
         self._check_lens_known()
         found = {}
@@ -379,7 +379,7 @@ class EscrowCaller(Caller):
             ]
             for place, one in enumerate(page):
                 words, status, *amounts = values[place * len(views) : (place + 1) * len(views)]
-                found[one] = Progress(Snapshot.of(words), ascii_text(status), *amounts)
+                found[one] = ContractProgress(Snapshot.of(words), ascii_text(status), *amounts)
         return found
 
     def _readable(self, contract_ids: Sequence[bytes]) -> dict[bytes, Terms]:

@@ -19,7 +19,7 @@ from orchestrator.chain.rpc import (
     read_block,
 )
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.refusal import Refusal
+from orchestrator.core.refusal import RefusalKind
 
 SPAN_BLOCKS = 10_000
 # A first range of blocks, longer than any chain.
@@ -209,7 +209,7 @@ def _scanned(
 def _may_be_range(error: NodeError | ReplyError) -> bool:
     """Return whether a failure may be due to the length of a range."""
     if isinstance(error, ReplyError):
-        return error.kind not in (Refusal.BUSY, Refusal.METHOD)
+        return error.kind not in (RefusalKind.BUSY, RefusalKind.METHOD)
     return error.code in _RANGE_TROUBLE
 
 

@@ -26,9 +26,8 @@ from orchestrator.chain.rpc import (
 from orchestrator.chain.wallet import SignedTransaction, SigningKey
 from orchestrator.core.common.errors import ChainError
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.refusal import Refusal
+from orchestrator.core.refusal import RefusalKind
 from orchestrator.core.tx_plan import (
-    Account,
     Attempt,
     Defer,
     Fate,
@@ -36,6 +35,7 @@ from orchestrator.core.tx_plan import (
     Finish,
     Intent,
     Mined,
+    RelayerAccount,
     Release,
     Rules,
     Send,
@@ -164,7 +164,7 @@ class Relayer:
             work = self._work(session)
         if stored is None or not work.intents:
             return []
-        account = Account(stored.next_nonce, stored.finalized_block)
+        account = RelayerAccount(stored.next_nonce, stored.finalized_block)
         view = self._observe(work)
         steps = plan(work.intents, account, view, self._rules)
         # Told only where it holds up all: what is signed in the same round goes on.
@@ -260,7 +260,7 @@ class Relayer:
             is_legacy=prices.is_legacy,
             balance_wei=quantity(balance),
         )
-        if isinstance(final_nonce, ReplyError) and final_nonce.kind is Refusal.STATE:
+        if isinstance(final_nonce, ReplyError) and final_nonce.kind is RefusalKind.STATE:
             spent = self._proven_nonce(work, view)
         else:
             spent = quantity(final_nonce)
@@ -458,7 +458,7 @@ class Relayer:
                     tx_hash=send.tx_hash,
                     reply=reply.message if isinstance(reply, ChainError) else "sent",
                     is_refused=_is_refused(reply),
-                    is_underpriced=isinstance(reply, ReplyError) and reply.kind is Refusal.FEE,
+                    is_underpriced=isinstance(reply, ReplyError) and reply.kind is RefusalKind.FEE,
                 )
 
     def _stored(self, session: Session, intent_key: str) -> StoredIntent:
@@ -494,9 +494,9 @@ def _is_refused(reply: Json) -> bool | None:
     """
     if not isinstance(reply, ChainError):
         return False
-    if not isinstance(reply, ReplyError) or reply.is_of_node or reply.kind is Refusal.NONCE:
+    if not isinstance(reply, ReplyError) or reply.is_of_node or reply.kind is RefusalKind.NONCE:
         return None
-    return reply.kind is not Refusal.KNOWN
+    return reply.kind is not RefusalKind.KNOWN
 
 
 def _is_tried(reply: Json) -> bool:
@@ -510,7 +510,7 @@ def _is_tried(reply: Json) -> bool:
 
 def _is_clear(reply: Json) -> bool:
     """Return whether a reply needs no second try: gas, or a revert."""
-    return not isinstance(reply, ReplyError) or reply.kind is Refusal.REVERT
+    return not isinstance(reply, ReplyError) or reply.kind is RefusalKind.REVERT
 
 
 def _gas_of(reply: Json) -> int | str:

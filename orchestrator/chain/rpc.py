@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.core.common.errors import ChainError
-from orchestrator.core.refusal import Refusal, kind_of
+from orchestrator.core.refusal import RefusalKind, kind_of
 from orchestrator.core.tx_plan import Mined
 
 Json = Any
@@ -70,12 +70,17 @@ class ReplyError(ChainError):
         self.number = number
         self.data = data
         self.words = message if words is None else words
-        self.kind: Refusal = kind_of(number, self.words, data)
+        self.kind: RefusalKind = kind_of(number, self.words, data)
 
     @property
     def is_of_node(self) -> bool:
         """True if this says something of the node, and nothing of what was asked."""
-        return self.kind in (Refusal.BUSY, Refusal.LIMIT, Refusal.METHOD, Refusal.STATE)
+        return self.kind in (
+            RefusalKind.BUSY,
+            RefusalKind.LIMIT,
+            RefusalKind.METHOD,
+            RefusalKind.STATE,
+        )
 
 
 # --- Requests -------------------------------------------------------------------------------------

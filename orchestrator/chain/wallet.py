@@ -27,7 +27,7 @@ from orchestrator.chain.rpc import (
 from orchestrator.core.common.errors import ChainError, EscrowError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.keccak import to_checksum_address
-from orchestrator.core.refusal import Refusal
+from orchestrator.core.refusal import RefusalKind
 from orchestrator.core.tx_plan import GAS_CAP, Fees, Mined, Rules, View, first_fees, gas_limit
 
 MAX_TIP_WEI = 50 * 10**9  # per gas: a node's suggestion is not followed beyond that
@@ -123,7 +123,7 @@ def quote(chain: Chain, sender: str, call: Call) -> Quote:
     """
     tried, estimate, *market = _trial(chain, call.from_account(sender))
     for reply in (tried, estimate):
-        if isinstance(reply, ReplyError) and reply.kind is Refusal.REVERT:
+        if isinstance(reply, ReplyError) and reply.kind is RefusalKind.REVERT:
             reason = error_text(reply.data) if reply.data else reply.message
             raise EscrowError("would-revert", f"the chain would refuse this now: {reason}")
     gas = quantity(estimate)
@@ -156,11 +156,11 @@ def _trial(chain: Chain, request: Json) -> list[Json]:
 
     replies = on("pending")
     tried = replies[0]
-    is_clear = not isinstance(tried, ReplyError) or tried.kind is Refusal.REVERT
+    is_clear = not isinstance(tried, ReplyError) or tried.kind is RefusalKind.REVERT
     return replies if is_clear else on("latest")
 
 
-class Sender:
+class TransactionSender:
     """A sender of single transactions from one key. `wait_s` bounds every wait for a block."""
 
     def __init__(self, chain: Chain, key: bytes, wait_s: float = WAIT_S) -> None:

@@ -30,6 +30,7 @@ from orchestrator.cli.checks.command import add_check_commands
 from orchestrator.cli.contract import add_contract_commands
 from orchestrator.cli.deals.accept import accept
 from orchestrator.cli.deals.draft import draft
+from orchestrator.cli.deals.splits import splits
 from orchestrator.cli.integrations import feedback, jobs
 from orchestrator.cli.options import (
     NOTHING_DONE,
@@ -43,7 +44,6 @@ from orchestrator.cli.options import (
 from orchestrator.cli.output import DOCUMENTED, error_document, printable
 from orchestrator.cli.recovery.commands import fsck, restore
 from orchestrator.cli.sandbox.command import sandbox
-from orchestrator.cli.splits.command import splits
 from orchestrator.cli.status.command import status
 from orchestrator.cli.why.command import why
 from orchestrator.core.common.errors import (
@@ -140,8 +140,9 @@ def serve(
     """Run a deployment: database and chain if they are local, and all parts or those named."""
     from orchestrator.runtime.health.journal import logger, open_journal
     from orchestrator.runtime.processes.crew import MOST_PROCESSES
-    from orchestrator.runtime.serve import PARTS, Answering, open_deployment, run_parts
+    from orchestrator.runtime.serve import Answering, open_deployment, run_parts
     from orchestrator.runtime.settings import read_settings
+    from orchestrator.runtime.stack import PARTS
 
     settings = read_settings(os.environ)
     parts = tuple(only) if only else tuple(PARTS)
@@ -175,19 +176,19 @@ def migrate(json_out: JsonLines = False) -> None:
 
 @app.command(help="What is installed, reachable and in agreement; what to do about what is not.")
 def doctor(json_out: Json = False) -> None:
-    """Examine the installation and what the settings name, and print a finding for each."""
+    """Examine the installation and what the settings name, and print a result for each."""
     from orchestrator.runtime.doctor import examine
     from orchestrator.runtime.settings import read_settings
 
-    findings = examine(lambda: read_settings(os.environ))
+    results = examine(lambda: read_settings(os.environ))
     if json_out:
-        typer.echo(json.dumps([finding._asdict() for finding in findings]))
+        typer.echo(json.dumps([result._asdict() for result in results]))
     else:
-        for finding in findings:
-            mark = "[green]ok[/]" if finding.ok else "[red]no[/]"
-            console.print(f"{mark}  {finding.what}: ", end="")
-            console.print(printable(finding.detail), markup=False, soft_wrap=True)
-    if not all(finding.ok for finding in findings):
+        for result in results:
+            mark = "[green]ok[/]" if result.ok else "[red]no[/]"
+            console.print(f"{mark}  {result.what}: ", end="")
+            console.print(printable(result.detail), markup=False, soft_wrap=True)
+    if not all(result.ok for result in results):
         raise typer.Exit(MISSING)
 
 

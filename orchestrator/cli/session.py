@@ -21,7 +21,7 @@ from orchestrator.actions.fork import checkpoint_from_json
 from orchestrator.actions.payout.split import check_agreement, describe_agreement
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.deployment import Chain, SignedCheckpoint, find_deployment
-from orchestrator.chain.wallet import Quote, Sender, Sent, format_ether, quote
+from orchestrator.chain.wallet import Quote, Sent, TransactionSender, format_ether, quote
 from orchestrator.cli.output import NO_KEY, Progress, documented, printable
 from orchestrator.client.http import Client
 from orchestrator.client.log_server import served_deployment
@@ -285,7 +285,7 @@ def execute_plan(
     printer = Printer(options)
     with CommandSession(endpoints, progress=options.progress) as session:
         chain = session.chain
-        sender = None if key is None else Sender(chain, key)
+        sender = None if key is None else TransactionSender(chain, key)
         plan = make_plan(session)
         for line in plan.lines:
             printer.print_line(line)
@@ -336,7 +336,7 @@ def _check_all_done(steps: Sequence[PricedTransaction]) -> None:
 
 
 def _send(
-    printer: Printer, chain: Chain, sender: Sender, steps: Sequence[PricedTransaction]
+    printer: Printer, chain: Chain, sender: TransactionSender, steps: Sequence[PricedTransaction]
 ) -> list[PricedTransaction]:
     """Send what can be sent, one after the other, and print what became of each."""
     results: list[PricedTransaction] = []
@@ -363,7 +363,7 @@ def _send(
 
 
 def _explain(
-    printer: Printer, chain: Chain, planned: PlannedTransaction, sender: Sender | None
+    printer: Printer, chain: Chain, planned: PlannedTransaction, sender: TransactionSender | None
 ) -> PricedTransaction:
     """Print what a transaction does and costs. Raises InputError if this key may not send it."""
     if sender is not None:

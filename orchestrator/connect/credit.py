@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.wallet import Sender, quote
+from orchestrator.chain.wallet import TransactionSender, quote
 from orchestrator.connect.signer import Vault
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.deals.mandate import Pins
@@ -27,11 +27,11 @@ def open_vault(
 
     def credit_of(token: TokenInfo) -> int:
         with chain() as found:
-            return found.credit_of(token.address, Sender(found, key).address)
+            return found.credit_of(token.address, TransactionSender(found, key).address)
 
     def send(token: TokenInfo, units: int) -> str:
         with chain() as found:
-            sender, call = Sender(found, key), found.withdraw(token.address, to, units)
+            sender, call = TransactionSender(found, key), found.withdraw(token.address, to, units)
             return to_hex(sender.send(call, quote(found, sender.address, call), report).tx_hash)
 
     return Vault(credit_of, send, to)

@@ -91,15 +91,18 @@ class PartCondition(NamedTuple):
     detail: str
 
 
-PARTS: tuple[PartName, ...] = get_args(PartName)
+JUDGED_PARTS: tuple[PartName, ...] = get_args(PartName)
 
 
 def judge(vitals: Vitals | None, free_bytes: int) -> tuple[PartCondition, ...]:
-    """Return the condition of each part, in the order of `PARTS`; without vitals few are known."""
+    """Return the condition of each part, in the order of `JUDGED_PARTS`.
+
+    Without vitals few are known.
+    """
     disk = PartCondition("disk", free_bytes >= LEAST_FREE_BYTES, f"{free_bytes >> 20} MiB are free")
     if vitals is None:
         unknown = "unknown while the database does not answer"
-        others = (PartCondition(part, False, unknown) for part in PARTS[1:-1])
+        others = (PartCondition(part, False, unknown) for part in JUDGED_PARTS[1:-1])
         return (PartCondition("database", False, "does not answer"), *others, disk)
     return (
         PartCondition("database", True, "answers"),

@@ -8,7 +8,7 @@ out by behaviour: it is asked again, in parts, or of another node.
 from enum import StrEnum
 
 
-class Refusal(StrEnum):
+class RefusalKind(StrEnum):
     """The kinds of refusal that we act on."""
 
     REVERT = "revert"  # the call itself would fail
@@ -26,24 +26,24 @@ class Refusal(StrEnum):
 # Codes with one meaning. -32000, -32002, -32003, -32005 to -32010, -32600, -32602 and -32603 have
 # several.
 _BY_CODE = {
-    3: Refusal.REVERT,
-    -32015: Refusal.REVERT,
-    429: Refusal.BUSY,
-    4444: Refusal.STATE,
-    -32601: Refusal.METHOD,
-    -32604: Refusal.METHOD,
-    -32004: Refusal.METHOD,
+    3: RefusalKind.REVERT,
+    -32015: RefusalKind.REVERT,
+    429: RefusalKind.BUSY,
+    4444: RefusalKind.STATE,
+    -32601: RefusalKind.METHOD,
+    -32604: RefusalKind.METHOD,
+    -32004: RefusalKind.METHOD,
 }
 _LIMIT_EXCEEDED = -32005
 # The first line with a word of the message decides. A contract's own reason may hold any words.
-_BY_WORDS: tuple[tuple[Refusal, tuple[str, ...]], ...] = (
+_BY_WORDS: tuple[tuple[RefusalKind, tuple[str, ...]], ...] = (
     (
-        Refusal.REVERT,
+        RefusalKind.REVERT,
         ("revert", "out of gas", "gas required", "vm execution", "always failing", "bad jump"),
     ),
-    (Refusal.KNOWN, ("already known", "alreadyknown", "already imported", "known transaction")),
+    (RefusalKind.KNOWN, ("already known", "alreadyknown", "already imported", "known transaction")),
     (
-        Refusal.FEE,
+        RefusalKind.FEE,
         (
             "underpriced",
             "fee too low",
@@ -57,9 +57,9 @@ _BY_WORDS: tuple[tuple[Refusal, tuple[str, ...]], ...] = (
             "max fee per gas less than",
         ),
     ),
-    (Refusal.NONCE, ("nonce",)),
+    (RefusalKind.NONCE, ("nonce",)),
     (
-        Refusal.STATE,
+        RefusalKind.STATE,
         (
             "missing trie node",
             "historical state",
@@ -72,7 +72,7 @@ _BY_WORDS: tuple[tuple[Refusal, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        Refusal.BUSY,
+        RefusalKind.BUSY,
         (
             "rate limit",
             "rate-limit",
@@ -90,7 +90,7 @@ _BY_WORDS: tuple[tuple[Refusal, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        Refusal.SIZE,
+        RefusalKind.SIZE,
         (
             "batch",
             "range",
@@ -105,23 +105,27 @@ _BY_WORDS: tuple[tuple[Refusal, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        Refusal.METHOD,
+        RefusalKind.METHOD,
         ("does not exist/is not available", "method not", "not supported", "unsupported method"),
     ),
 )
 
 
-def kind_of(number: int, words: str, data: bytes = b"") -> Refusal:
+def kind_of(number: int, words: str, data: bytes = b"") -> RefusalKind:
     """Return the kind of a refusal with this JSON-RPC code, these words, and this revert data."""
     if data:
-        return Refusal.REVERT
+        return RefusalKind.REVERT
     if number in _BY_CODE:
         return _BY_CODE[number]
     text = words.lower()
     found = next((kind for kind, parts in _BY_WORDS if any(part in text for part in parts)), None)
-    if number == _LIMIT_EXCEEDED and found not in (Refusal.BUSY, Refusal.SIZE, Refusal.METHOD):
-        return Refusal.LIMIT
-    return found or Refusal.OTHER
+    if number == _LIMIT_EXCEEDED and found not in (
+        RefusalKind.BUSY,
+        RefusalKind.SIZE,
+        RefusalKind.METHOD,
+    ):
+        return RefusalKind.LIMIT
+    return found or RefusalKind.OTHER
 
 
 def is_of_batch(number: int, words: str) -> bool:

@@ -79,7 +79,7 @@ class Intent(NamedTuple):
     refused_block: int | None = None
 
 
-class Account(NamedTuple):
+class RelayerAccount(NamedTuple):
     """The sender as stored: the next nonce to give away, the newest final block seen."""
 
     next_nonce: int
@@ -213,7 +213,9 @@ def receipt(intent: Intent, view: View) -> Mined | None:
     return next((mined for mined in receipts if mined is not None), None)
 
 
-def plan(intents: Sequence[Intent], account: Account, view: View, rules: Rules) -> list[TxStep]:
+def plan(
+    intents: Sequence[Intent], account: RelayerAccount, view: View, rules: Rules
+) -> list[TxStep]:
     """Return the next steps of one sender's unfinished intents, lower nonces first.
 
     A view older than one that was acted on before decides nothing: the node lags.
@@ -322,7 +324,7 @@ def _poverty(balance_wei: int, wanted: Sign) -> str:
 
 
 def _start(
-    requested: Sequence[Intent], account: Account, view: View, rules: Rules, room: int
+    requested: Sequence[Intent], account: RelayerAccount, view: View, rules: Rules, room: int
 ) -> list[TxStep]:
     """Return first attempts under the next nonces, as far as there is room.
 

@@ -6,7 +6,9 @@ that a wallet whose contract answers slowly keeps others waiting for one answer 
 """
 
 import secrets
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from orchestrator.core.account.sign_in import (
     MOST_KEYS,
@@ -39,6 +41,8 @@ PATIENCE_MS = 15_000
 KEPT_MS = 60_000
 MAX_AT_ONCE = 100
 MAX_ROUNDS = 100
+# How long a thread waits for a sign-in before it looks whether it shall stop.
+_ATTEND_S = 0.2
 
 
 class Registrar(Resource):
@@ -208,3 +212,29 @@ def _use_nonce(session: Session, asked: SignIn) -> None:
             "nonce-unknown",
             "the nonce is not ours, was used before, or expires before the message does",
         )
+
+
+@contextmanager
+def registrar_thread(registrar: Registrar) -> Iterator[None]:
+    """Have a registrar decide sign-ins from a thread until the block ends.
+
+    What it fails with is raised at the end of the block.
+    """
+    stop, failures = threading.Event(), list[Exception]()
+
+    def attend() -> None:
+        try:
+            while not stop.is_set():
+                registrar.attend(_ATTEND_S)
+        except Exception as error:  # noqa: BLE001 - raised when the block ends
+            failures.append(error)
+
+    thread = threading.Thread(target=attend, name="registrar")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    if failures:
+        raise failures[0]

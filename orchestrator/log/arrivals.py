@@ -14,7 +14,7 @@ from orchestrator.log.inbox import MAX_BULK, pseudonyms_for
 from orchestrator.storage.database import Session
 
 
-class Named(NamedTuple):
+class EventNames(NamedTuple):
     """The names by which an event comes: the owner's own id of the lead, a code, or both."""
 
     external_id: str | None
@@ -36,7 +36,7 @@ def bind(
     session: Session,
     log_id: bytes,
     surface: bytes,
-    events: Sequence[Named],
+    events: Sequence[EventNames],
     new_word: Callable[[], bytes],
 ) -> list[Bound]:
     """Return the lead of each event, in their order; a new one gets a random pseudonym.

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from orchestrator.core.common.errors import DomainError, LogError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.entries.kinds import KINDS, kind_of, pass_by
+from orchestrator.core.entries.replay_rules import Documents
 from orchestrator.core.log.merkle import CompactRange, leaf_hash
 from orchestrator.core.log.opening import Record
 from orchestrator.core.world.contract import ContractRules
@@ -18,7 +19,7 @@ from orchestrator.core.world.world import World
 from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.log.projections import Sources, contract_of
 from orchestrator.log.reader import StoredEntry, read_entries, stored_pages
-from orchestrator.log.rebuilding.rebuild import Documents, Rebuild
+from orchestrator.log.sequencing.rebuild import Rebuild
 from orchestrator.log.tree import Checkpoint, check_root, checkpoint_of, stored_checkpoint, tree_of
 from orchestrator.storage.database import Database, DatabaseError, Row, Session, is_away
 

@@ -19,7 +19,7 @@ from orchestrator.core.log.entry import ZERO_WORD
 from orchestrator.core.world.codec import commitment, encode_request, json_text, request_id
 from orchestrator.core.world.requests import RETRYABLE, Arrival, ProductEvent, Request
 from orchestrator.core.world.rights import API, RIGHTS, Right
-from orchestrator.storage.database import Asked, DatabaseError, Row, Session, array
+from orchestrator.storage.database import DatabaseError, NamedQuery, Row, Session, array
 from orchestrator.storage.sql.sqlstates import ACCOUNT_FULL, NO_PLACE, OTHER_REQUEST
 from orchestrator.storage.traces import trace_query
 
@@ -92,7 +92,7 @@ def enter(session: Session, log_id: bytes, requests: Sequence[Request]) -> None:
     check_entered(row, requests)
 
 
-def entry_query(log_id: bytes, requests: Sequence[Request]) -> Asked:
+def entry_query(log_id: bytes, requests: Sequence[Request]) -> NamedQuery:
     """Return the query by which a session enters, for `check_entered` to look at its row.
 
     `enter` does both; it is sent with other queries to save a round trip.
@@ -100,7 +100,7 @@ def entry_query(log_id: bytes, requests: Sequence[Request]) -> Asked:
     return "log.enter_inbox", _entering(log_id, requests)
 
 
-def beginning(log_id: bytes, requests: Sequence[Request]) -> Asked:
+def beginning(log_id: bytes, requests: Sequence[Request]) -> NamedQuery:
     """Return the query by which a transaction with a key begins and enters at once.
 
     What it returns stands in the session's `key`, for `check_entered`. It waits for one surface

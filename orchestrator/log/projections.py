@@ -35,7 +35,7 @@ from orchestrator.core.world.codec import (
 )
 from orchestrator.core.world.contract import Contract
 from orchestrator.core.world.tally import MAX_POSITIONS, Subject, Tally
-from orchestrator.core.world.world import Code, Lead, Operator, Surface, World, pair_of
+from orchestrator.core.world.world import Lead, Operator, OperatorCode, Surface, World, pair_of
 from orchestrator.storage.database import Row, Session
 from orchestrator.storage.statements import Statements
 
@@ -46,7 +46,7 @@ Placed = tuple[int, Record]
 PAGE_DOCUMENTS = 100
 
 
-class Changes:
+class RowChanges:
     """The rows of each projection that some entries change, in order and each once."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Changes:
 # --- Writing --------------------------------------------------------------------------------------
 
 
-def write_leads(statements: Statements, log_id: bytes, world: World, changes: Changes) -> None:
+def write_leads(statements: Statements, log_id: bytes, world: World, changes: RowChanges) -> None:
     """Bring changed leads up to date: many a drain, so they are copied to a table of their own."""
     names = changes.of(Projection.LEAD)
     if not names:
@@ -89,7 +89,7 @@ def write_leads(statements: Statements, log_id: bytes, world: World, changes: Ch
     statements.run("log.put_leads", log_id=log_id)
 
 
-def write_rest(statements: Statements, log_id: bytes, world: World, changes: Changes) -> None:
+def write_rest(statements: Statements, log_id: bytes, world: World, changes: RowChanges) -> None:
     """Bring all else up to date: few rows a drain, save after a settlement tick."""
     for hash_ in changes.of(Projection.POLICY):
         document = json_text(world.policies[hash_].document())
@@ -210,17 +210,17 @@ def write_codes(
         )
 
 
-def _code_row(code: Code) -> dict[str, object]:
+def _code_row(code: OperatorCode) -> dict[str, object]:
     words = asdict(code)
     for name in ("code", "surface", "operator"):
         words[name] = words[name].hex()
     return words
 
 
-def code_of(row: Row) -> Code:
+def code_of(row: Row) -> OperatorCode:
     """Return the code of a row."""
     left = 0 if row.is_ended else row.most_uses - row.uses
-    return Code(
+    return OperatorCode(
         row.surface,
         row.operator,
         row.since_ms,
@@ -456,18 +456,18 @@ class StoredCodes:
 
     def __init__(self, session: Session, log_id: bytes) -> None:
         self.session = session
-        self.causes: dict[int, Code] = {}
+        self.causes: dict[int, OperatorCode] = {}
         self._log_id = log_id
-        self._kept: OrderedDict[bytes, Code | None] = OrderedDict()
+        self._kept: OrderedDict[bytes, OperatorCode | None] = OrderedDict()
 
-    def get(self, code: bytes, /) -> Code | None:
+    def get(self, code: bytes, /) -> OperatorCode | None:
         """Return the code of this random id; None if there is none."""
         if code not in self._kept:
             self.load([code])
         self._kept.move_to_end(code)
         return self._kept[code]
 
-    def __setitem__(self, name: bytes, code: Code, /) -> None:
+    def __setitem__(self, name: bytes, code: OperatorCode, /) -> None:
         self._kept[name] = code
 
     def load(self, codes: Iterable[bytes]) -> None:

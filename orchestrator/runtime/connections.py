@@ -4,9 +4,11 @@ uvicorn bounds how long a connection is kept without a request, and nothing else
 extended here: a peer has a time for the head of a request, for its body, and to take its answer;
 there are so many connections in all and of one source; and when no place is free, the connection
 that has waited longest for its peer gives way to the next one. A stop is bounded in time as well.
+The sockets that servers listen on are made here too.
 """
 
 import asyncio
+import errno
 import resource
 import socket
 import threading
@@ -24,7 +26,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from api.http.allowances import is_trusted
 from api.places import CountHolders, SourcePlaces, count_alone
-from orchestrator.core.account.sources import Source, source_of_host
+from orchestrator.core.account.sources import NetworkSource, source_of_host
 from orchestrator.core.common.errors import ChainError
 from orchestrator.core.common.limits import Limits
 from orchestrator.log.interpreter import give_way_within
@@ -37,6 +39,7 @@ SWITCH_S = 0.0005
 BACKLOG = 256
 # Descriptors for all else: the database, the node, and connections that are about to be closed.
 SPARE_FILES = 4 * BACKLOG
+SILENT_MS = 30_000
 _POLL_S = 0.01
 # The least bytes of an answer that a peer takes in `take_s`, which is 1 KB a second: one that is
 # slower could hold its connection for good.
@@ -84,7 +87,7 @@ class Gate:
 
     def __init__(self, bounds: Bounds, count: CountHolders = count_alone) -> None:
         self._bounds = bounds
-        self._sources: dict[BoundedConnection, Source | None] = {}
+        self._sources: dict[BoundedConnection, NetworkSource | None] = {}
         self._places = SourcePlaces(
             bounds.most_of_source, bounds.wide_sources, count, "connections"
         )
@@ -279,6 +282,48 @@ def allow_files(connections: int) -> int:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     return connections if soft == resource.RLIM_INFINITY else min(connections, soft // 2)
+
+
+def listen(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """Return a listening socket; port 0 takes a free one. Raises ChainError if it is taken.
+
+    The kernel lets two processes bind an address until one of them listens. So it listens at once:
+    else the other would learn only from its server that the address is not its own.
+    """
+    sock = reserve(host, port, is_shared=is_shared)
+    try:
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise _taken(host, port, error) from None
+    return sock
+
+
+def reserve(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """Return a bound socket that does not listen; port 0 takes a free one.
+
+    A shared address is one of several processes, among which the kernel shares the connections out.
+    Raises ChainError `address-taken` for one in use, `address-unusable` for another failure.
+    """
+    # With its protocol named, asyncio sees TCP and switches Nagle's delay off (40 ms an answer).
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
+    # The connections taken from it inherit this: one whose peer takes nothing for so long is ended,
+    # and what waits for it is freed.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise _taken(host, port, error) from None
+    return sock
+
+
+def _taken(host: str, port: int, error: OSError) -> ChainError:
+    if error.errno == errno.EADDRINUSE:
+        return ChainError("address-taken", f"port {port} is in use (on {host})")
+    return ChainError("address-unusable", f"cannot listen on {host}:{port}: {error.strerror}")
 
 
 @contextmanager

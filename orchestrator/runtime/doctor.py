@@ -21,11 +21,12 @@ from orchestrator.core.deals.site import Site
 from orchestrator.core.deals.terms import address_of
 from orchestrator.core.health import LEAST_FREE_BYTES
 from orchestrator.log.guard.mark import Mark
+from orchestrator.runtime.health.needs import examine_node
 from orchestrator.runtime.local_servers import LocalPostgres, find_anvil, find_postgres
-from orchestrator.runtime.serve import PART_LOGINS, PARTS, now_ms, read_keys
+from orchestrator.runtime.migration import check_clock, check_limits, check_log
+from orchestrator.runtime.serve import now_ms, read_keys
 from orchestrator.runtime.settings import Settings, read_limits_file, read_site
-from orchestrator.runtime.stack import check_clock, check_limits, check_log
-from orchestrator.settlement.needs import examine_node
+from orchestrator.runtime.stack import PARTS
 from orchestrator.storage.database import API, REGISTRAR, Database, DatabaseError, refusal_of
 from orchestrator.storage.local.files import free_bytes, read_key
 
@@ -33,7 +34,7 @@ FREE_BYTES = LEAST_FREE_BYTES
 ANSWER_S = 2  # that a program at our port has to show that it is ours
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """The result of one check. `detail` describes what is there, or what to do about it."""
 
     what: str
@@ -41,77 +42,77 @@ class Finding(NamedTuple):
     detail: str
 
 
-def examine(read_settings: Callable[[], Settings]) -> list[Finding]:
+def examine(read_settings: Callable[[], Settings]) -> list[CheckResult]:
     """Check everything that the settings need, without starting or changing anything.
 
     Reading the settings is a check too: if it fails, the checks that need them are left out.
     """
-    findings = [
+    results = [
         _check("python", lambda: f"{platform.python_version()} at {sys.executable}"),
         _check("tallystick", lambda: version("tallystick")),
     ]
     try:
         settings = read_settings()
     except DomainError as error:
-        return [*findings, Finding("settings", False, error.message)]
-    findings.append(Finding("settings", True, f"home {settings.home}, API on {settings.host}"))
-    findings.append(_check("home", lambda: _describe_home(settings)))
+        return [*results, CheckResult("settings", False, error.message)]
+    results.append(CheckResult("settings", True, f"home {settings.home}, API on {settings.host}"))
+    results.append(_check("home", lambda: _describe_home(settings)))
     if settings.limits is not None:
-        findings.append(_check("limits", lambda: _describe_limits(settings)))
+        results.append(_check("limits", lambda: _describe_limits(settings)))
     signing = _parts_with_keys(settings)
     if signing:
-        findings.append(_check("keys", lambda: _describe_keys(settings, signing)))
+        results.append(_check("keys", lambda: _describe_keys(settings, signing)))
     if "sequencer" in signing:
-        findings.append(_check("mark", lambda: _describe_mark(settings)))
-    findings.append(_check("disk", lambda: _describe_disk(settings.home)))
-    findings += [
+        results.append(_check("mark", lambda: _describe_mark(settings)))
+    results.append(_check("disk", lambda: _describe_disk(settings.home)))
+    results += [
         _check(f"port {port}", partial(_describe_port, host, port))
         for host, port in _ports(settings)
     ]
     if settings.databases.are_unset:
-        findings.append(_check("postgresql", lambda: f"our own, {find_postgres()}"))
+        results.append(_check("postgresql", lambda: f"our own, {find_postgres()}"))
     for login, url in settings.databases.by_login.items():
         part = login.removeprefix("tallystick_")
         describe = partial(_describe_database, login, url, settings)
-        findings.append(_check(f"postgresql, {part}", describe))
+        results.append(_check(f"postgresql, {part}", describe))
     if settings.rpc_url is None:
-        findings.append(_check("anvil", lambda: f"{find_anvil()}, for a local chain"))
+        results.append(_check("anvil", lambda: f"{find_anvil()}, for a local chain"))
     else:
-        findings.append(_check("chain", lambda: _describe_chain(settings)))
+        results.append(_check("chain", lambda: _describe_chain(settings)))
         # Without our contracts there is nothing to try the nodes with.
-        if findings[-1].ok and settings.site is not None:
-            findings += _examine_nodes(settings, settings.rpc_url, read_site(settings.site))
-    return findings
+        if results[-1].ok and settings.site is not None:
+            results += _examine_nodes(settings, settings.rpc_url, read_site(settings.site))
+    return results
 
 
-def _examine_nodes(settings: Settings, rpc_urls: str, site: Site) -> list[Finding]:
+def _examine_nodes(settings: Settings, rpc_urls: str, site: Site) -> list[CheckResult]:
     """Try what the pipeline needs of each node; that they agree was checked with the chain."""
-    depth, findings, payer = settings.final_depth, list[Finding](), None
+    depth, results, payer = settings.final_depth, list[CheckResult](), None
     key_file = settings.keys / "relayer"
     if _is_there(key_file):
         try:
             payer = address_of(read_key(key_file))
         except InputError as error:
-            findings.append(Finding("gas money", False, error.message))
+            results.append(CheckResult("gas money", False, error.message))
     for rpc_url in split_urls(rpc_urls):
         with Chain(rpc_url, site.addresses, depth) as chain:
             name = chain.node.name.removeprefix("the ")
-            findings += [
-                Finding(f"{name}, {need.what}", need.ok, need.detail)
+            results += [
+                CheckResult(f"{name}, {need.what}", need.ok, need.detail)
                 for need in examine_node(chain, payer)
             ]
-    return findings
+    return results
 
 
-def _check(what: str, describe: Callable[[], str]) -> Finding:
+def _check(what: str, describe: Callable[[], str]) -> CheckResult:
     try:
-        return Finding(what, True, describe())
+        return CheckResult(what, True, describe())
     except DomainError as error:
-        return Finding(what, False, error.message)
+        return CheckResult(what, False, error.message)
     except DatabaseError as error:
-        return Finding(what, False, refusal_of(error).message)
+        return CheckResult(what, False, refusal_of(error).message)
     except OSError as error:
-        return Finding(what, False, f"{error.filename}: {error.strerror}")
+        return CheckResult(what, False, f"{error.filename}: {error.strerror}")
 
 
 def _is_there(path: Path) -> bool:
@@ -195,9 +196,9 @@ def _parts_with_keys(settings: Settings) -> list[str]:
     if settings.rpc_url is None and not _is_there(settings.home / "site.json"):
         return []
     parts = [
-        part
-        for part, names in PARTS.items()
-        if names and (settings.databases.are_unset or {*PART_LOGINS[part]} <= {*logins})
+        name
+        for name, part in PARTS.items()
+        if part.keys and (settings.databases.are_unset or part.login in logins)
     ]
     is_named = settings.keys != settings.home / "keys"
     if parts == ["pipeline"] and not is_named and not _is_there(settings.keys):
@@ -206,7 +207,7 @@ def _parts_with_keys(settings: Settings) -> list[str]:
 
 
 def _describe_keys(settings: Settings, parts: Sequence[str]) -> str:
-    keys = read_keys(settings.keys, {name for part in parts for name in PARTS[part]})
+    keys = read_keys(settings.keys, {name for part in parts for name in PARTS[part].keys})
     return ", ".join(f"{name} {address_of(key)}" for name, key in keys.items())
 
 
@@ -225,7 +226,7 @@ def _describe_mark(settings: Settings) -> str:
 
 
 def _known_site(settings: Settings) -> Site | None:
-    """Return the site, if it can be read; what is wrong with it is a finding about the chain."""
+    """Return the site, if it can be read; what is wrong with it is a result about the chain."""
     if settings.site is None:
         return None
     with suppress(DomainError):
@@ -241,7 +242,7 @@ def _describe_database(login: str, url: str, settings: Settings) -> str:
         if site is not None and login != REGISTRAR:  # which sees nothing of a log
             check_log(database, site)
         if login == API:
-            with suppress(InputError):  # a finding of its own
+            with suppress(InputError):  # a result of its own
                 check_limits(database, read_limits_file(settings.limits))
     if abs(ahead_ms) > MAX_AHEAD_MS:
         raise DomainError(

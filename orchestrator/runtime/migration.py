@@ -1,21 +1,20 @@
-"""The preparing of a deployment's database, as the owner of its schema.
+"""The preparing of a deployment's database, and the checks that it is prepared.
 
-`tallystick migrate` does it, and a local deployment for its own PostgreSQL; no part of a service
-can.
+`tallystick migrate` prepares it as the owner of its schema, and a local deployment its own
+PostgreSQL; no part of a service can. Each part checks what it finds before it works there.
 """
 
 from collections.abc import Callable
 from contextlib import closing
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.core.common.errors import InputError
+from orchestrator.core.common.errors import InputError, LogError
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.common.limits import Limits
+from orchestrator.core.common.limits import Limits, inbox_limits
 from orchestrator.core.deals.site import Site
 from orchestrator.runtime.settings import Settings, read_limits_file, read_site
-from orchestrator.runtime.stack import refuse_other_log
-from orchestrator.storage.database import DatabaseUrls, connect_as_owner
-from orchestrator.storage.schema import create_log, migrate, secure_logins
+from orchestrator.storage.database import Database, DatabaseUrls, Session, connect_as_owner
+from orchestrator.storage.schema import create_log, inbox_limits_of, migrate, secure_logins
 
 
 def migrate_deployment(settings: Settings, report_progress: Callable[[str], None]) -> None:
@@ -77,3 +76,50 @@ def begin_log(urls: DatabaseUrls, site: Site, publisher: str) -> bool:
         escrow=site.addresses.escrow,
         publisher=publisher,
     )
+
+
+def check_clock(database: Database) -> int:
+    """Return the database's clock, UTC milliseconds. Raises LogError if it is moved by hand."""
+    with database.transaction() as session:
+        clock = session.one("database.clock")
+    if clock is None or clock.is_simulated:
+        raise LogError(
+            "clock-simulated",
+            "the clock of this database is moved by hand, as in a demonstration, so no receipt in "
+            "it is true; name another database",
+        )
+    return int(clock.now_ms)
+
+
+def check_log(database: Database, site: Site) -> None:
+    """Raise LogError unless the database keeps the log of this site, and no other."""
+    with database.transaction() as session:
+        refuse_other_log(session, site)
+        if session.one("database.log", log_id=site.log_id) is None:
+            raise LogError(
+                "log-unknown",
+                f"this database does not keep log {to_hex(site.log_id)}; run tallystick migrate",
+            )
+
+
+def check_limits(database: Database, limits: Limits) -> None:
+    """Raise LogError unless the database holds requests to these limits, which callers are told."""
+    with database.transaction() as session:
+        held, ours = inbox_limits_of(session), inbox_limits(limits)
+    if held != ours:
+        raise LogError(
+            "limits-unmigrated",
+            f"the database holds requests to {held}, and TALLYSTICK_LIMITS says {ours}; run "
+            f"tallystick migrate with the same limits",
+        )
+
+
+def refuse_other_log(session: Session, site: Site) -> None:
+    """Raise LogError for a database that keeps another log."""
+    other = session.one("pipeline.other_log", log_id=site.log_id)
+    if other is not None:
+        raise LogError(
+            "database-of-another-log",
+            f"this database keeps log {to_hex(bytes(other.log_id))} of {other.origin}, not "
+            f"{to_hex(site.log_id)} of {site.origin}; name another database",
+        )

@@ -25,7 +25,7 @@ from orchestrator.core.common.limits import Limits, limits_of_part
 from orchestrator.core.common.units import TOKEN_DECIMALS
 from orchestrator.core.deals.site import Site, TokenInfo
 from orchestrator.core.deals.terms import address_of
-from orchestrator.runtime.connections import Bounds, Gate, bounded_server
+from orchestrator.runtime.connections import Bounds, Gate, bounded_server, listen
 from orchestrator.runtime.health.journal import open_journal
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.server import create_health_app
@@ -42,17 +42,14 @@ from orchestrator.runtime.migration import begin_log, prepare_schema, publisher_
 from orchestrator.runtime.processes.crew import Crew
 from orchestrator.runtime.processes.worker import (
     Orders,
-    Refusal,
+    StartFailure,
     end_on_signal,
     tell_until_closed,
 )
 from orchestrator.runtime.settings import MetricsAddress, Settings, read_limits_file, read_site
-from orchestrator.runtime.stack import Keys, Stack, Surroundings, http_server, listen
+from orchestrator.runtime.stack import PARTS, Keys, Stack, Surroundings, http_server
 from orchestrator.storage.database import (
     API,
-    REGISTRAR,
-    SEQUENCER,
-    WORKER,
     DatabaseUrls,
     Unreachable,
     is_away,
@@ -60,21 +57,6 @@ from orchestrator.storage.database import (
 from orchestrator.storage.local.files import read_key, write_private
 from orchestrator.storage.trouble import Trouble
 
-# The parts of a deployment, with the keys and the database logins that each needs.
-PARTS = {
-    "api": (),
-    "registrar": (),
-    "sequencer": ("publisher",),
-    "pipeline": ("verifier", "relayer"),
-    "webhooks": (),
-}
-PART_LOGINS = {
-    "api": (API,),
-    "registrar": (REGISTRAR,),
-    "sequencer": (SEQUENCER,),
-    "pipeline": (WORKER,),
-    "webhooks": (WORKER,),
-}
 # The file of the key that signs agent cards; it stands for no account.
 CARD_KEY = "agent-cards.key"
 LOCAL_ORIGIN = "local.tallystick"
@@ -186,7 +168,7 @@ def open_deployment(
     site_path = settings.site or home / "site.json"
     # The chain is kept in HOME, so it has the contracts already after a restart.
     is_new = settings.rpc_url is None and not site_path.exists()
-    needed = {name for part in parts for name in PARTS[part]}
+    needed = {name for part in parts for name in PARTS[part].keys}
     if is_new:
         _make_keys(settings.keys)
         keys = read_keys(settings.keys, Keys._fields)
@@ -218,7 +200,7 @@ def open_deployment(
         if counts is not None:
             limits, holders = limits_of_part(limits, counts.processes), counts.holders
         stack = Stack(
-            databases=databases.only({login for part in parts for login in PART_LOGINS[part]}),
+            databases=databases.only({PARTS[part].login for part in parts}),
             rpc_url=rpc_url,
             site=site,
             keys=Keys(**{name: keys[name] for name in needed}),
@@ -227,11 +209,11 @@ def open_deployment(
             limits=limits,
             speed=None if pace is None else pace.speed,
             around=Surroundings(
-                settings.trusted_proxies,
-                settings.origins,
-                settings.final_depth,
-                settings.webhook_networks,
-                home,
+                proxies=settings.trusted_proxies,
+                origins=settings.origins,
+                final_depth=settings.final_depth,
+                webhook_networks=settings.webhook_networks,
+                folder=home,
                 client_networks=settings.client_networks,
                 mark=settings.mark,
                 card_key=_card_key(home) if "api" in parts else None,
@@ -256,9 +238,9 @@ def run_parts(
     """Run these parts of a deployment until `stop` is set, by the main thread.
 
     `further` work is done beside them. The API is answered as `answering` says; once it is, and we
-    are to go on, `announce` is called. A worker that fails
-    logs the error once and goes on trying. At the end all have a bounded time: the writer lets go
-    of the log first, so that another may write, and the API is closed last.
+    are to go on, `announce` is called. A worker that fails logs the error once and goes on trying.
+    At the end all have a bounded time: the writer lets go of the log first, so that another may
+    write, and the API is closed last.
     """
     stack, metrics = deployment.stack, Metrics()
     logging.getLogger().addHandler(metrics.journal_handler())
@@ -325,7 +307,7 @@ def _answer(orders: Orders, pipe: Connection) -> None:
                 tell_until_closed(pipe, metrics)
     except DomainError as error:
         with suppress(ConnectionError):
-            pipe.send(Refusal(error.code, error.message))
+            pipe.send(StartFailure(error.code, error.message))
 
 
 def settle_memory() -> None:
@@ -478,14 +460,14 @@ def _check_settings(settings: Settings, parts: Collection[str]) -> Limits:
 def _check_logins(databases: DatabaseUrls, parts: Collection[str]) -> None:
     """Raise InputError for a part without a login of its own."""
     for part in parts:
-        for login in PART_LOGINS[part]:
-            if login not in databases.by_login:
-                name = login.removeprefix("tallystick_").upper()
-                raise InputError(
-                    "database-url-missing",
-                    f"{part} logs in as {login}: set TALLYSTICK_{name}_DATABASE_URL, or leave all "
-                    f"database URLs unset to have a PostgreSQL of our own",
-                )
+        login = PARTS[part].login
+        if login not in databases.by_login:
+            name = login.removeprefix("tallystick_").upper()
+            raise InputError(
+                "database-url-missing",
+                f"{part} logs in as {login}: set TALLYSTICK_{name}_DATABASE_URL, or leave all "
+                f"database URLs unset to have a PostgreSQL of our own",
+            )
 
 
 def _deploy(rpc_url: str, keys: Mapping[str, bytes], path: Path) -> None:

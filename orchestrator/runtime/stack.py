@@ -4,12 +4,10 @@
 does. No part starts before the site has been checked against the chain and the database.
 """
 
-import errno
 import logging
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -26,9 +24,9 @@ from orchestrator.chain.indexer import Indexer, stored_fork
 from orchestrator.chain.relayer import Relayer
 from orchestrator.core.account.agent_card import KEYS_PATH, CardKey
 from orchestrator.core.account.sign_in import Audience
-from orchestrator.core.common.errors import ChainError, InputError, LogError
+from orchestrator.core.common.errors import InputError, LogError
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.common.limits import Limits, inbox_limits
+from orchestrator.core.common.limits import Limits
 from orchestrator.core.common.units import format_second
 from orchestrator.core.deals.site import Site, Sponsorship
 from orchestrator.core.deals.terms import address_of, checkpoint_digest, sign_digest
@@ -44,15 +42,10 @@ from orchestrator.log.guard.mark import Guard, Mark
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.reader import PAGE_ENTRIES, LogReader
 from orchestrator.log.sequencing.sequencer import Sequencer
-from orchestrator.runtime.connections import (
-    BACKLOG,
-    Bounds,
-    Gate,
-    allow_files,
-    bounded_server,
-)
+from orchestrator.runtime.connections import Bounds, Gate, allow_files, bounded_server
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.pulse import Figures, Heart, chain_figures, no_figures
+from orchestrator.runtime.migration import check_clock, check_limits, check_log
 from orchestrator.settlement.pipeline import Pipeline
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.storage.database import (
@@ -62,9 +55,7 @@ from orchestrator.storage.database import (
     WORKER,
     Database,
     DatabaseUrls,
-    Session,
 )
-from orchestrator.storage.schema import inbox_limits_of
 from orchestrator.storage.traces import Tracer
 from orchestrator.storage.trouble import Trouble
 from orchestrator.verify.anchors import Anchors
@@ -75,10 +66,7 @@ from orchestrator.webhooks.delivery import Deliverer
 from orchestrator.webhooks.posting import Poster
 from orchestrator.webhooks.worker import WebhookWorker
 
-SILENT_MS = 30_000
 MAX_TRANSACTIONS = 10_000
-# How long a registrar waits for a sign-in before it looks whether it shall stop.
-_ATTEND_S = 0.2
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +86,22 @@ class Keys(NamedTuple):
 
     def __repr__(self) -> str:
         return "Keys(…)"
+
+
+class Part(NamedTuple):
+    """A part of a deployment, by the login with which it works and the keys that it needs."""
+
+    login: str
+    keys: tuple[str, ...] = ()
+
+
+PARTS: Mapping[str, Part] = {
+    "api": Part(API),
+    "registrar": Part(REGISTRAR),
+    "sequencer": Part(SEQUENCER, ("publisher",)),
+    "pipeline": Part(WORKER, ("verifier", "relayer")),
+    "webhooks": Part(WORKER),
+}
 
 
 class SentTransaction(NamedTuple):
@@ -136,12 +140,6 @@ class Surroundings(NamedTuple):
 
 
 NO_SURROUNDINGS = Surroundings()
-_LOGIN_OF_PART = {
-    "sequencer": SEQUENCER,
-    "pipeline": WORKER,
-    "registrar": REGISTRAR,
-    "webhooks": WORKER,
-}
 T = TypeVar("T")
 
 
@@ -316,12 +314,12 @@ class Stack(ResourceGroup):
 
     def heart(self, part: str, act: Callable[[], T]) -> Heart[T]:
         """Return a part's work, which notes in the database that it goes well."""
-        login = _LOGIN_OF_PART[part]
         figures: Figures = no_figures
         if part == "pipeline":
             sender = self.relayer.sender
             figures = partial(chain_figures, self.chain, self.site.log_id, sender)
-        return Heart(act, self._database(login), self.site.log_id, part, figures)
+        database = self._database(PARTS[part].login)
+        return Heart(act, database, self.site.log_id, part, figures)
 
     @cached_property
     def sequencer(self) -> Sequencer:
@@ -486,121 +484,6 @@ def _check_key(name: str, key: bytes | None, expected: str) -> None:
             "key-of-another",
             f"the {name} of this deployment is {expected}, and our key is {address_of(key)}'s",
         )
-
-
-def check_clock(database: Database) -> int:
-    """Return the database's clock, UTC milliseconds. Raises LogError if it is moved by hand."""
-    with database.transaction() as session:
-        clock = session.one("database.clock")
-    if clock is None or clock.is_simulated:
-        raise LogError(
-            "clock-simulated",
-            "the clock of this database is moved by hand, as in a demonstration, so no receipt in "
-            "it is true; name another database",
-        )
-    return int(clock.now_ms)
-
-
-def check_log(database: Database, site: Site) -> None:
-    """Raise LogError unless the database keeps the log of this site, and no other."""
-    with database.transaction() as session:
-        refuse_other_log(session, site)
-        if session.one("database.log", log_id=site.log_id) is None:
-            raise LogError(
-                "log-unknown",
-                f"this database does not keep log {to_hex(site.log_id)}; run tallystick migrate",
-            )
-
-
-def check_limits(database: Database, limits: Limits) -> None:
-    """Raise LogError unless the database holds requests to these limits, which callers are told."""
-    with database.transaction() as session:
-        held, ours = inbox_limits_of(session), inbox_limits(limits)
-    if held != ours:
-        raise LogError(
-            "limits-unmigrated",
-            f"the database holds requests to {held}, and TALLYSTICK_LIMITS says {ours}; run "
-            f"tallystick migrate with the same limits",
-        )
-
-
-def refuse_other_log(session: Session, site: Site) -> None:
-    """Raise LogError for a database that keeps another log."""
-    other = session.one("pipeline.other_log", log_id=site.log_id)
-    if other is not None:
-        raise LogError(
-            "database-of-another-log",
-            f"this database keeps log {to_hex(bytes(other.log_id))} of {other.origin}, not "
-            f"{to_hex(site.log_id)} of {site.origin}; name another database",
-        )
-
-
-def listen(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
-    """Return a listening socket; port 0 takes a free one. Raises ChainError if it is taken.
-
-    The kernel lets two processes bind an address until one of them listens. So it listens at once:
-    else the other would learn only from its server that the address is not its own.
-    """
-    sock = reserve(host, port, is_shared=is_shared)
-    try:
-        sock.listen(BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise _taken(host, port, error) from None
-    return sock
-
-
-def reserve(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
-    """Return a bound socket that does not listen; port 0 takes a free one.
-
-    A shared address is one of several processes, among which the kernel shares the connections out.
-    Raises ChainError `address-taken` for one in use, `address-unusable` for another failure.
-    """
-    # With its protocol named, asyncio sees TCP and switches Nagle's delay off (40 ms an answer).
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, is_shared)
-    # The connections taken from it inherit this: one whose peer takes nothing for so long is ended,
-    # and what waits for it is freed.
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MS)
-    try:
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        raise _taken(host, port, error) from None
-    return sock
-
-
-def _taken(host: str, port: int, error: OSError) -> ChainError:
-    if error.errno == errno.EADDRINUSE:
-        return ChainError("address-taken", f"port {port} is in use (on {host})")
-    return ChainError("address-unusable", f"cannot listen on {host}:{port}: {error.strerror}")
-
-
-@contextmanager
-def registrar_thread(registrar: Registrar) -> Iterator[None]:
-    """Have a registrar decide sign-ins from a thread until the block ends.
-
-    What it fails with is raised at the end of the block.
-    """
-    stop, failures = threading.Event(), list[Exception]()
-
-    def attend() -> None:
-        try:
-            while not stop.is_set():
-                registrar.attend(_ATTEND_S)
-        except Exception as error:  # noqa: BLE001 - raised when the block ends
-            failures.append(error)
-
-    thread = threading.Thread(target=attend, name="registrar")
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    if failures:
-        raise failures[0]
 
 
 def http_server(

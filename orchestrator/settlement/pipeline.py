@@ -19,56 +19,32 @@ A step reads what is durable, decides, and asks for something under a key that n
 that runs twice, or dies halfway, does nothing twice.
 """
 
-import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
-from orchestrator.chain.abi import (
-    ChainEvent,
-    Closed,
-    Credited,
-    Opened,
-    Paid,
-    Settled,
-)
+from orchestrator.chain.abi import Opened
 from orchestrator.chain.deployment import Chain, SignedCheckpoint
-from orchestrator.chain.escrow import Progress, SignedRun
+from orchestrator.chain.escrow import ContractProgress, SignedRun
 from orchestrator.chain.indexer import Indexer
 from orchestrator.chain.relayer import Relayer
-from orchestrator.core.common.errors import ChainError, LogError, ReplayError, TermsError
+from orchestrator.core.common.errors import ChainError, LogError, ReplayError
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.common.names import is_short_name
 from orchestrator.core.common.units import DAY_MS, format_second
 from orchestrator.core.deals.site import Sponsorship
 from orchestrator.core.deals.terms import Terms
 from orchestrator.core.entries.kinds import decode
-from orchestrator.core.log.entry import address_word
 from orchestrator.core.surface.forecast import OPENING_DAYS
-from orchestrator.core.world.contract import rules_of
-from orchestrator.core.world.requests import (
-    CloseContract,
-    ExpireAction,
-    OpenContract,
-    RecordDispute,
-    RecordPayout,
-    RecordRuling,
-    Request,
-    ScoreForecast,
-    Settle,
-)
-from orchestrator.log.inbox import MAX_BULK, Submission, submit
+from orchestrator.core.world.requests import ExpireAction, ScoreForecast, Settle
 from orchestrator.log.reader import LogReader, StoredEntry
-from orchestrator.log.stored_records import ChainEntry, chain_entry, count_logged
 from orchestrator.settlement.endorser import Endorser
 from orchestrator.settlement.intents import DEFERRED, Intents, NumberedIntent, SettlementTraces
 from orchestrator.settlement.openings import Openings
+from orchestrator.settlement.recorder import Recorder
 from orchestrator.settlement.refuter import Refuter
 from orchestrator.settlement.runs import GUARDED_WEIGHT, Run, first_of_round, runs_of
 from orchestrator.settlement.troubles import Troubles, kept
 from orchestrator.settlement.verifier import Verifier
 from orchestrator.storage.database import Database
-from orchestrator.verify.recount import DISPUTES, ToldDispute, Totals, recount
 
 MAX_FORECASTS = 1_000
 MAX_EXPIRIES = 1_000
@@ -83,8 +59,6 @@ RELEASES_PAGE = 100
 ANCHOR_EVERY_MS = 3_600_000
 # The values of `statusOf` for contracts that pay nothing more.
 _PAID_UP = ("paid_out", "refunded")
-
-_log = logging.getLogger("tallystick.pipeline")
 
 
 class _DueCheckpoint(NamedTuple):
@@ -131,6 +105,7 @@ class Pipeline:
         self._account = account.lower()
         self._serves = sponsorship.serves
         self._openings = Openings(database, self._log_id, chain, relayer, now_ms, sponsorship)
+        self._recorder = Recorder(database, self._log_id, chain, indexer, self._account)
         self._refuter = Refuter(log, chain, indexer, now_ms, self._served_terms)
         self._endorser = Endorser(database, log, chain, indexer, verifier)
         self._intents = Intents(database, relayer, chain.addresses.chain_id, self._account)
@@ -209,7 +184,7 @@ class Pipeline:
         """
         self.score()
         self.expire()
-        self._request([(f"settle-{key}", Settle())])
+        self._recorder.request([(f"settle-{key}", Settle())])
 
     def score(self) -> int:
         """Have the forecasts opened whose windows have passed; return how many were asked for."""
@@ -222,7 +197,7 @@ class Pipeline:
                 since_ms=now_ms - OPENING_DAYS * DAY_MS,
                 limit=MAX_FORECASTS,
             )
-        self._request(
+        self._recorder.request(
             [
                 (
                     f"score-{row.forecast}",
@@ -244,7 +219,7 @@ class Pipeline:
                 now_ms=self._now_ms(),
                 limit=MAX_EXPIRIES,
             )
-        self._request(
+        self._recorder.request(
             [
                 (f"expire-{row.position}", ExpireAction(row.surface, row.lead, row.position))
                 for row in rows
@@ -392,7 +367,7 @@ class Pipeline:
         rules = [word for words in run.rules for word in words]
         return SignedRun(run.group, size, run.first, run.entries, rules, proof, signature)
 
-    def _is_settled(self, contract_id: bytes, one: Progress) -> bool:
+    def _is_settled(self, contract_id: bytes, one: ContractProgress) -> bool:
         """Return whether the escrow has the statement, or takes none of this verifier any more."""
         snapshot = one.snapshot
         is_taken = snapshot.last_signed >= self._unsent[contract_id].position
@@ -446,7 +421,7 @@ class Pipeline:
         final = kept(lambda: self._chain.progress([contract_id], "finalized"))
         return final is not None and _is_over(final[contract_id])
 
-    def _is_worth_its_gas(self, contract_id: bytes, one: Progress) -> bool:
+    def _is_worth_its_gas(self, contract_id: bytes, one: ContractProgress) -> bool:
         """Return whether all that is owed is payable or, once a day, a quarter of it or the cap."""
         if one.releasable_units == one.owed_units:
             return True
@@ -483,28 +458,7 @@ class Pipeline:
 
     def watch(self) -> int:
         """Bring what became final on chain into the log; return how many events."""
-        seen = 0
-        for events in self._indexer.poll():
-            self._request(self._unlogged(self._requests_of(events)))
-            seen += len(events)
-        return seen
-
-    def _unlogged(self, requests: Iterable[tuple[str, Request]]) -> list[tuple[str, Request]]:
-        """Return the requests whose entries the log has not got.
-
-        It has them, and the inbox has forgotten their keys, where the database was restored.
-        """
-        asked: Counter[ChainEntry] = Counter()
-        missing = []
-        with self._database.transaction(self._account) as session:
-            for key, request in requests:
-                entry = chain_entry(request)
-                if entry is not None:
-                    asked[entry] += 1
-                    if count_logged(session, self._log_id, entry) >= asked[entry]:
-                        continue
-                missing.append((key, request))
-        return missing
+        return self._recorder.record()
 
     def _remember_terms(self) -> None:
         """Tell the chain the terms that the database has, a page at a time after a restart."""
@@ -527,106 +481,15 @@ class Pipeline:
                     if not terms.is_plain:
                         self._guarded.setdefault(contract_id, 0)
 
-    def _requests_of(self, events: list[ChainEvent]) -> Iterator[tuple[str, Request]]:
-        """Yield the requests that record final events, under keys that name the events for ever."""
-        # The escrow says Paid also where the transfer failed and the payee was credited instead.
-        told: dict[bytes, list[ToldDispute]] = {}
-        failed = {
-            (event.tx_hash, event.event.contract_id, event.event.account)
-            for event in events
-            if isinstance(event.event, Credited)
-        }
-        for event in events:
-            key = f"{event.block_hash.hex()}-{event.log_index}"
-            happened = event.event
-            if isinstance(happened, Opened):
-                self._chain.remember(happened.contract_id, happened.terms)
-            if isinstance(happened, Opened) and self._is_ours(happened.contract_id):
-                terms = self._chain.terms_of(happened.contract_id)
-                yield key, OpenContract(rules_of(terms, happened.contract_id), event.tx_hash)
-            elif isinstance(happened, Closed) and self._is_ours(happened.contract_id):
-                closed_at_ms = event.time_s * 1000
-                yield key, CloseContract(happened.contract_id, closed_at_ms, event.tx_hash)
-            elif isinstance(happened, Paid) and self._is_ours(happened.contract_id):
-                payee = self._chain.terms_of(happened.contract_id).payee
-                credited = (event.tx_hash, happened.contract_id, payee) in failed
-                payout = RecordPayout(
-                    happened.contract_id,
-                    address_word(payee),
-                    "credited" if credited else "paid",
-                    happened.gross_units,
-                    event.tx_hash,
-                )
-                yield key, payout
-            elif isinstance(happened, DISPUTES) and self._is_ours(happened.contract_id):
-                contract_id = happened.contract_id
-                if contract_id not in told:
-                    told[contract_id] = self._told_disputes(contract_id, events)
-                for one in told[contract_id]:
-                    if one.event == event:
-                        yield key, _dispute_request(contract_id, one)
-
-    def _told_disputes(self, contract_id: bytes, batch: list[ChainEvent]) -> list[ToldDispute]:
-        """Return what the chain tells of a contract's disputes up to a batch of its final events.
-
-        What is disputed no event says: it follows from all that the escrow was told before.
-        """
-        first = batch[0].block_number, batch[0].log_index
-        events = [
-            event
-            for event in self._indexer.final_about(contract_id)
-            if (event.block_number, event.log_index) < first
-        ]
-        events += [event for event in batch if event.contract_id == contract_id]
-        # The escrow has compared what it settled by with the log.
-        statements = {
-            settled.position: Totals(settled.earned_units, settled.reversed_units)
-            for event in events
-            if isinstance(settled := event.event, Settled)
-        }
-        try:
-            return recount(
-                contract_id, self._chain.terms_of(contract_id), events, statements
-            ).disputes
-        except ReplayError as error:
-            # The money of others must not wait for it; every replay shows that it is missing.
-            _log.warning("no dispute of contract %s is recorded: %s", to_hex(contract_id), error)
-            return []
-
-    def _is_ours(self, contract_id: bytes) -> bool:
-        """Return whether a contract is on our log, under terms that a log can record.
-
-        A stranger may open a contract that names our log. One whose outcome is no state's name can
-        count nothing, and must not stop us.
-        """
-        try:
-            terms = self._chain.terms_of(contract_id)
-        except TermsError:
-            return False
-        return terms.log_id == self._log_id and is_short_name(terms.outcome)
-
     def _served_terms(self, contract_id: bytes) -> Terms | None:
         """Return the terms of a contract that is on our log and whose gas we pay, or None."""
-        if not self._is_ours(contract_id):
+        if not self._recorder.is_ours(contract_id):
             return None
         terms = self._chain.terms_of(contract_id)
         return terms if self._serves(terms) else None
 
-    def _request(self, requests: list[tuple[str, Request]]) -> None:
-        """Submit requests to the log under their keys, all in one transaction."""
-        submissions = [Submission(key, request, key.encode()) for key, request in requests]
-        with self._database.transaction(self._account) as session:
-            for start in range(0, len(submissions), MAX_BULK):
-                page = submissions[start : start + MAX_BULK]
-                submit(session, self._log_id, self._account, page)
 
-
-def _dispute_request(contract_id: bytes, told: ToldDispute) -> Request:
-    make = RecordDispute if told.kind == "dispute.opened" else RecordRuling
-    return make(contract_id, told.actor, told.label, told.units, told.event.tx_hash)
-
-
-def _is_over(one: Progress) -> bool:
+def _is_over(one: ContractProgress) -> bool:
     """Return whether a contract pays nothing more."""
     return one.status in _PAID_UP or (one.status == "closed" and not one.owed_units)
 

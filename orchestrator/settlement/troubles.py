@@ -6,7 +6,7 @@ from typing import Self, TypeVar
 
 from orchestrator.chain.rpc import NodeError, ReplyError
 from orchestrator.core.common.errors import DomainError
-from orchestrator.core.refusal import Refusal
+from orchestrator.core.refusal import RefusalKind
 
 Value = TypeVar("Value")
 
@@ -48,6 +48,6 @@ def kept(read: Callable[[], Value]) -> Value | None:
     try:
         return read()
     except ReplyError as error:
-        if error.kind is not Refusal.STATE:
+        if error.kind is not RefusalKind.STATE:
             raise
         return None

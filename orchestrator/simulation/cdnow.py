@@ -74,7 +74,7 @@ def settings(token: str) -> dict[str, object]:
     }
 
 
-class Guard(NamedTuple):
+class Safeguards(NamedTuple):
     """An owner's safeguards in a contract: time to challenge statements, and a holdback."""
 
     challenge_days: int
@@ -83,8 +83,8 @@ class Guard(NamedTuple):
     holdback_days: int
 
 
-class Offer(NamedTuple):
-    """A contract that an operator proposes. Without a guard, statements are paid at once."""
+class PlannedContract(NamedTuple):
+    """A contract that an operator proposes. Without safeguards, statements are paid at once."""
 
     operator: str
     outcome: str
@@ -93,7 +93,7 @@ class Offer(NamedTuple):
     budget_units: int
     window_days: int
     repeatable: bool = False
-    guard: Guard | None = None
+    safeguards: Safeguards | None = None
 
     def terms(self, deadline_s: int, grace_s: int, arbiter: str) -> dict[str, object]:
         """Return the terms that the surface leaves open. Only a guarded contract has an arbiter."""
@@ -108,13 +108,13 @@ class Offer(NamedTuple):
             "attribution_window_s": self.window_days * DAY_S,
             "grace_s": grace_s,
         }
-        if self.guard is not None:
+        if self.safeguards is not None:
             terms |= {
                 "arbiter": arbiter,
-                "challenge_period_s": self.guard.challenge_days * DAY_S,
-                "arbitration_period_s": self.guard.arbitration_days * DAY_S,
-                "holdback_bps": self.guard.holdback_bps,
-                "holdback_period_s": self.guard.holdback_days * DAY_S,
+                "challenge_period_s": self.safeguards.challenge_days * DAY_S,
+                "arbitration_period_s": self.safeguards.arbitration_days * DAY_S,
+                "holdback_bps": self.safeguards.holdback_bps,
+                "holdback_period_s": self.safeguards.holdback_days * DAY_S,
             }
         return terms
 
@@ -127,8 +127,8 @@ COMES_EVERY, COMES_REST = 20, 3
 REQUESTER, GIFT = "hana", "gift"
 RETURNED_EVERY = 10
 
-# An offer whose verifier signs nothing. It ends early, so that its claims are paid in time.
-SILENT_OFFER = Offer("eve", "repeat_buyer", 2_000_000, 0, 6_000_000, 30)
+# A contract whose verifier signs nothing. It ends early, so that its claims are paid in time.
+SILENT_CONTRACT = PlannedContract("eve", "repeat_buyer", 2_000_000, 0, 6_000_000, 30)
 SILENT_DAYS = 20
 # A customer whose number is a multiple of this returns its second purchase after so many days.
 RETURNS_EVERY = 25
@@ -142,35 +142,37 @@ BAD_QUARTER_MS = tuple(
     for year, month in ((1997, 10), (1998, 1))
 )
 
-# Competing offers on the same leads. Some of their budgets run out.
-OFFERS = (
-    Offer("ada", "repeat_buyer", 2_000_000, 0, 900_000_000, 30, guard=Guard(3, 2, 2_000, 60)),
-    Offer("bo", "repeat_buyer", 1_500_000, 0, 300_000_000, 60),
-    Offer("bo", "regular", 2_500_000, 0, 400_000_000, 60),
-    Offer("cy", "regular", 4_000_000, 0, 900_000_000, 30),
-    Offer("cy", "regular", 0, 500, 1_500_000_000, 45, repeatable=True),
+# Competing contracts on the same leads. Some of their budgets run out.
+CONTRACTS = (
+    PlannedContract(
+        "ada", "repeat_buyer", 2_000_000, 0, 900_000_000, 30, safeguards=Safeguards(3, 2, 2_000, 60)
+    ),
+    PlannedContract("bo", "repeat_buyer", 1_500_000, 0, 300_000_000, 60),
+    PlannedContract("bo", "regular", 2_500_000, 0, 400_000_000, 60),
+    PlannedContract("cy", "regular", 4_000_000, 0, 900_000_000, 30),
+    PlannedContract("cy", "regular", 0, 500, 1_500_000_000, 45, repeatable=True),
     # A tenth of what regulars pay, less what they are given back.
-    Offer(
+    PlannedContract(
         *("dee", "regular", 0, 1_000, 7_500_000_000, 30),
         repeatable=True,
-        guard=Guard(3, 2, 2_000, 60),
+        safeguards=Safeguards(3, 2, 2_000, 60),
     ),
     # For customers that it brings by its code; and for gifts that the owner sends at its request.
-    Offer(BRINGER, "buyer", 500_000, 0, 60_000_000, 30),
-    Offer(REQUESTER, "regular", 3_000_000, 0, 400_000_000, 30),
+    PlannedContract(BRINGER, "buyer", 500_000, 0, 60_000_000, 30),
+    PlannedContract(REQUESTER, "regular", 3_000_000, 0, 400_000_000, 30),
 )
 # What the owner would sign with any two operators of level 1: this is a taker's first budget.
-STANDING_OFFER = Offer("", "repeat_buyer", 1_000_000, 0, 20_000_000, 30)
+STANDING_OFFER = PlannedContract("", "repeat_buyer", 1_000_000, 0, 20_000_000, 30)
 
 # What the forecaster proposes once it has risen.
 FORECASTER = "fay"
-FORECASTER_OFFER = Offer(FORECASTER, "regular", 1_000_000, 0, 100_000_000, 30)
+FORECASTER_CONTRACT = PlannedContract(FORECASTER, "regular", 1_000_000, 0, 100_000_000, 30)
 # An operator that calls too often is suspended in the round of this number, until the next.
 SUSPENDED, SUSPENDED_ROUND = "bo", 2
 
 
 @dataclass(slots=True)
-class Habit:
+class Routine:
     """An agent's routine with the leads of one state.
 
     It acts `first_days` after a lead came into the state, and again every `again_days`, at most
@@ -202,34 +204,34 @@ class Habit:
         return self.weekday in (None, datetime.fromtimestamp(since_ms // 1000, UTC).weekday())
 
 
-def agent_habits() -> dict[str, list[Habit]]:
-    """Return each agent's habits by its name, with nothing done yet."""
+def agent_routines() -> dict[str, list[Routine]]:
+    """Return each agent's routines by its name, with nothing done yet."""
     return {
-        "ada": [Habit("buyer", "email", 7, 28, 5)],
-        "bo": [Habit("buyer", "call", 0, 56, 2), Habit("repeat_buyer", "call", 0, 56, 2)],
-        "cy": [Habit("repeat_buyer", "email", 14, 28, 4), Habit("regular", "email", 42, 42, 3)],
-        "dee": [Habit("regular", "offer", 7, 28, 4)],
-        "eve": [Habit("buyer", "call", 0, 7, 2)],
-        FORECASTER: [Habit("regular", "offer", 0, 56, 1)],
+        "ada": [Routine("buyer", "email", 7, 28, 5)],
+        "bo": [Routine("buyer", "call", 0, 56, 2), Routine("repeat_buyer", "call", 0, 56, 2)],
+        "cy": [Routine("repeat_buyer", "email", 14, 28, 4), Routine("regular", "email", 42, 42, 3)],
+        "dee": [Routine("regular", "offer", 7, 28, 4)],
+        "eve": [Routine("buyer", "call", 0, 7, 2)],
+        FORECASTER: [Routine("regular", "offer", 0, 56, 1)],
         BRINGER: [],
-        REQUESTER: [Habit("buyer", "email", 14, 28, 2)],
+        REQUESTER: [Routine("buyer", "email", 14, 28, 2)],
     }
 
 
-def gift_habit() -> Habit:
-    """Return the habit by which gifts are requested, with nothing done yet."""
-    return Habit("repeat_buyer", GIFT, 0, 28, 1, weekday=1)
+def gift_routine() -> Routine:
+    """Return the routine by which gifts are requested, with nothing done yet."""
+    return Routine("repeat_buyer", GIFT, 0, 28, 1, weekday=1)
 
 
 def touch_due_leads(
-    operator: OperatorClient, surface: str, habits: list[Habit], now_ms: int
+    operator: OperatorClient, surface: str, routines: list[Routine], now_ms: int
 ) -> int:
-    """Act on the leads that are due by an operator's habits, and return the number of touches."""
+    """Act on the leads that are due by an operator's routines, and return the number of touches."""
     touched = 0
-    for habit in habits:
-        due = habit.choose_due(operator.leads(surface, habit.state), now_ms)
+    for routine in routines:
+        due = routine.choose_due(operator.leads(surface, routine.state), now_ms)
         if due:
-            operator.touch(surface, due, habit.action, f"{habit.state}-{now_ms}")
+            operator.touch(surface, due, routine.action, f"{routine.state}-{now_ms}")
         touched += len(due)
     return touched
 

@@ -40,13 +40,13 @@ from orchestrator.runtime.serve import Progress
 from orchestrator.runtime.stack import SentTransaction
 from orchestrator.simulation import cdnow, disputes, integrations
 from orchestrator.simulation.cdnow import (
+    CONTRACTS,
     DEADLINE_S,
-    OFFERS,
     OPENS_S,
-    SILENT_OFFER,
+    SILENT_CONTRACT,
     START_MS,
     Day,
-    Offer,
+    PlannedContract,
 )
 from orchestrator.simulation.disputes import ARBITER, ClaimedOutcomes, Dispute
 from orchestrator.simulation.forgery import (
@@ -59,7 +59,7 @@ from orchestrator.simulation.integrations import JobReport, ReputationRecord, Sh
 from orchestrator.simulation.outcomes import MotionResult, Outcomes, PartialRefund
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, address_of, key_of
 from orchestrator.simulation.trust import Forecaster, LevelChange, McpOperator, level_changes
-from orchestrator.simulation.work import Endpoint, SurfaceWork, Teamwork, Work, work_by_leases
+from orchestrator.simulation.work import OwnerEndpoint, SurfaceWork, Teamwork, Work, work_by_leases
 from orchestrator.storage.database import NO_URLS, DatabaseUrls
 from orchestrator.verify.comparison import Comparison, connect, replay
 from orchestrator.verify.receipt_check import check_receipt, receipt_chain
@@ -75,10 +75,12 @@ ERASED_CUSTOMER = "customer-0001"
 # One is an agent of ERC-8004's registry; another works on an ERC-8183 job at the same time.
 AGENT, PROVIDER = "ada", "bo"
 # The owner answers its proposal with a lower price.
-BARGAIN = next(offer for offer in OFFERS if offer.unit_price_units and offer.operator != AGENT)
+BARGAIN = next(
+    planned for planned in CONTRACTS if planned.unit_price_units and planned.operator != AGENT
+)
 # What the agent with a code earns by it is shared with one that helped, in basis points.
 SHARES = {cdnow.BRINGER: 7_000, cdnow.REQUESTER: 3_000}
-SHARED = next(offer for offer in OFFERS if offer.operator == cdnow.BRINGER)
+SHARED = next(planned for planned in CONTRACTS if planned.operator == cdnow.BRINGER)
 # So many leads of one look are worked on by two keys of an agent.
 TEAM_LEADS = 6
 SILENT_DEADLINE_S = OPENS_S + cdnow.SILENT_DAYS * DAY_S
@@ -87,9 +89,9 @@ CLAIMS_OPEN_MS = (SILENT_DEADLINE_S + disputes.SILENT_GRACE_S) * 1000
 DISPUTED_ROUND = 2
 # The last payouts wait for a challenge period and a holdback, and a day for events that come late.
 LAST_PAYOUT_S = DAY_S + max(
-    (offer.guard.challenge_days + offer.guard.holdback_days) * DAY_S
-    for offer in OFFERS
-    if offer.guard
+    (planned.safeguards.challenge_days + planned.safeguards.holdback_days) * DAY_S
+    for planned in CONTRACTS
+    if planned.safeguards
 )
 
 
@@ -169,7 +171,7 @@ class Demo(ResourceGroup):
         purchases = list(cdnow.read_purchases() if days is None else days)
         self._purchases = purchases
         self._days = cdnow.add_arrivals(cdnow.add_returns(purchases))
-        self._habits = cdnow.agent_habits()
+        self._routines = cdnow.agent_routines()
         # When the forecaster was hired, UTC milliseconds.
         self._has_risen: int | None = None
         self.report = DemoReport()
@@ -185,7 +187,7 @@ class Demo(ResourceGroup):
             self.operators = {
                 name: self._exits.enter_context(self._operator(name)) for name in OPERATORS
             }
-            self._endpoint = self._exits.enter_context(Endpoint())
+            self._endpoint = self._exits.enter_context(OwnerEndpoint())
 
     def _operator(self, name: str) -> OperatorClient:
         account = wallet(key_of(name))
@@ -218,7 +220,7 @@ class Demo(ResourceGroup):
         self._sandbox.send("owner", chain.approve(self.token, OWNER_FUNDS_UNITS))
 
     def _open_contracts(self) -> None:
-        self._report_progress(f"{len(OPERATORS)} operators propose {len(OFFERS) + 1} contracts")
+        self._report_progress(f"{len(OPERATORS)} operators propose {len(CONTRACTS) + 1} contracts")
         for operator in self.operators.values():
             operator.sign_in()
         self._forecaster = Forecaster(
@@ -226,38 +228,44 @@ class Demo(ResourceGroup):
         )
         agent_id = integrations.register_agent(self._sandbox, AGENT)
         self._agreement = integrations.agree_on_shares(self._sandbox, SHARES)
-        self.offers: dict[bytes, Offer] = {}
-        for number, offer in enumerate(OFFERS):
-            terms = offer.terms(DEADLINE_S, GRACE_S, address_of(ARBITER))
+        self.contracts: dict[bytes, PlannedContract] = {}
+        for number, planned in enumerate(CONTRACTS):
+            terms = planned.terms(DEADLINE_S, GRACE_S, address_of(ARBITER))
             # Of one operator's contracts the first to be opened wins, in the order of their ids,
             # which are the same in every run.
             terms["salt"] = to_hex(number.to_bytes(32))
-            if offer.operator == AGENT:
+            if planned.operator == AGENT:
                 terms["agent_id_plus_one"] = str(agent_id + 1)
-            if offer is SHARED:
+            if planned is SHARED:
                 terms["payee"] = self._agreement.address
-            operator = self.operators[offer.operator]
+            operator = self.operators[planned.operator]
             asked = dict(terms)
-            if offer is BARGAIN:
+            if planned is BARGAIN:
                 # It asks for twice the price first, and the owner answers with the one that holds.
                 asked["unit_price_units"] = str(2 * int(str(terms["unit_price_units"])))
             proposed = operator.propose(self.surface, self.stack.escrow_domain, **asked)
-            if offer is BARGAIN:
+            if planned is BARGAIN:
                 proposed = self._bargain(proposed)
-            self.offers[proposed] = offer
+            self.contracts[proposed] = planned
         self.owner.accept_all(self.surface, self.stack.escrow_domain)
         self._sandbox.come_to_rest()
         self._open_with_silent_verifier()
         self._begin_work(agent_id)
-        opened = len(self.stack.log.contracts(-1, len(self.offers) + 1))
-        if opened != len(self.offers):
-            raise ChainError("open-failed", f"{opened} of {len(self.offers)} contracts were opened")
-        self._guarded_id = next(id_ for id_, offer in self.offers.items() if offer.guard)
+        opened = len(self.stack.log.contracts(-1, len(self.contracts) + 1))
+        if opened != len(self.contracts):
+            raise ChainError(
+                "open-failed", f"{opened} of {len(self.contracts)} contracts were opened"
+            )
+        self._guarded_id = next(
+            id_ for id_, planned in self.contracts.items() if planned.safeguards
+        )
         self._report_progress(
             "a client who is no party posts a job that the log is to decide (ERC-8183)"
         )
-        watched_id = next(id_ for id_, offer in self.offers.items() if offer.operator == PROVIDER)
-        minimum_units = self.offers[watched_id].budget_units // 2
+        watched_id = next(
+            id_ for id_, planned in self.contracts.items() if planned.operator == PROVIDER
+        )
+        minimum_units = self.contracts[watched_id].budget_units // 2
         self.report.job = integrations.post_job(
             self._sandbox, PROVIDER, watched_id, minimum_units, DEADLINE_S
         )
@@ -276,17 +284,19 @@ class Demo(ResourceGroup):
         parties = self.owner, self.operators
         self._work = SurfaceWork(self._sandbox, *parties, self.surface, self._endpoint)
         self._work.begin(AGENT, agent_id)
-        self.offers |= self._work.take_offer()
+        self.contracts |= self._work.take_offer()
         self.owner.accept_all(self.surface, self.stack.escrow_domain)
         self._sandbox.come_to_rest()
 
     def _open_with_silent_verifier(self) -> None:
-        operator = self.operators[SILENT_OFFER.operator]
-        terms = SILENT_OFFER.terms(SILENT_DEADLINE_S, disputes.SILENT_GRACE_S, address_of(ARBITER))
+        operator = self.operators[SILENT_CONTRACT.operator]
+        terms = SILENT_CONTRACT.terms(
+            SILENT_DEADLINE_S, disputes.SILENT_GRACE_S, address_of(ARBITER)
+        )
         self._silent_id = disputes.open_with_silent_verifier(
             self._sandbox, operator, self.surface, **terms
         )
-        self.offers[self._silent_id] = SILENT_OFFER
+        self.contracts[self._silent_id] = SILENT_CONTRACT
         self._sandbox.come_to_rest()
 
     def _run_market(self) -> None:
@@ -315,8 +325,8 @@ class Demo(ResourceGroup):
         self._share_leads(now_ms)
         for name, operator in self.operators.items():
             # Without a level, or suspended, it sees no leads, and there is nothing to do.
-            habits = self._habits[name]
-            self.report.touches += cdnow.touch_due_leads(operator, self.surface, habits, now_ms)
+            routines = self._routines[name]
+            self.report.touches += cdnow.touch_due_leads(operator, self.surface, routines, now_ms)
         self.stack.drain()
         self._work.act(now_ms)
         if self._has_risen is None and self._forecaster.level:
@@ -326,14 +336,14 @@ class Demo(ResourceGroup):
         """Have two keys of an agent share by leases what it does on its first look at leads."""
         if self.report.teamwork is not None:
             return
-        operator, (habit,) = self.operators[AGENT], self._habits[AGENT]
-        due = habit.choose_due(operator.leads(self.surface, habit.state), now_ms)
+        operator, (routine,) = self.operators[AGENT], self._routines[AGENT]
+        due = routine.choose_due(operator.leads(self.surface, routine.state), now_ms)
         if not due:
             return
         team, others = due[:TEAM_LEADS], due[TEAM_LEADS:]
         self._report_progress(f"two keys of {AGENT} share {len(team)} leads by leases")
-        self.report.teamwork = work_by_leases(operator, self.surface, team, habit.action)
-        operator.touch(self.surface, others, habit.action, f"{habit.state}-{now_ms}")
+        self.report.teamwork = work_by_leases(operator, self.surface, team, routine.action)
+        operator.touch(self.surface, others, routine.action, f"{routine.state}-{now_ms}")
         self.report.touches += len(due)
 
     def _hire_forecaster(self, now_ms: int) -> None:
@@ -341,11 +351,11 @@ class Demo(ResourceGroup):
         name = cdnow.FORECASTER
         self._has_risen = now_ms
         self._report_progress(f"{name} has forecast well enough to touch leads, and is hired")
-        terms = cdnow.FORECASTER_OFFER.terms(DEADLINE_S, GRACE_S, address_of(ARBITER))
+        terms = cdnow.FORECASTER_CONTRACT.terms(DEADLINE_S, GRACE_S, address_of(ARBITER))
         terms["opens_at_s"] = now_ms // 1000 + DAY_S
         domain = self.stack.escrow_domain
         proposed = self.operators[name].propose(self.surface, domain, **terms)
-        self.offers[proposed] = cdnow.FORECASTER_OFFER
+        self.contracts[proposed] = cdnow.FORECASTER_CONTRACT
         self.owner.accept_all(self.surface, domain)
         self._sandbox.come_to_rest()
 
@@ -372,7 +382,7 @@ class Demo(ResourceGroup):
         claimed = self.report.claimed
         if claimed is not None and not claimed.paid_units:
             self.report.claimed = disputes.collect_claims(
-                self._sandbox, SILENT_OFFER.operator, claimed
+                self._sandbox, SILENT_CONTRACT.operator, claimed
             )
         if self.report.job is not None:
             self.report.job = integrations.complete_job_if_met(
@@ -387,10 +397,10 @@ class Demo(ResourceGroup):
 
     def _claim_outcomes(self) -> None:
         """Claim the outcomes of the contract whose verifier has stated nothing in time."""
-        operator = SILENT_OFFER.operator
+        operator = SILENT_CONTRACT.operator
         self._report_progress(f"{operator}'s verifier said nothing: claiming by proof")
         # The contract is over, so its operator works on no more leads.
-        self._habits[operator].clear()
+        self._routines[operator].clear()
         # The entries must be anchored before they can be proven.
         self._sandbox.come_to_rest()
         self.report.claimed = disputes.claim_outcomes(self._sandbox, operator, self._silent_id)
@@ -406,15 +416,15 @@ class Demo(ResourceGroup):
             self._sandbox.come_to_rest()
         chain = self.stack.chain
         before = chain.balance_of(self.token, self.owner.address)
-        for contract_id, offer in self.offers.items():
-            if chain.paid_of(contract_id) < offer.budget_units:
+        for contract_id, planned in self.contracts.items():
+            if chain.paid_of(contract_id) < planned.budget_units:
                 self._sandbox.send("owner", chain.refund(contract_id))
         credit_units = chain.credit_of(self.token, self.treasury)
         if credit_units:
             self._sandbox.send("treasury", chain.withdraw(self.token, self.treasury, credit_units))
         self._sandbox.come_to_rest()
         self.report.owner_refund_units = chain.balance_of(self.token, self.owner.address) - before
-        (motion,) = parse(cdnow.POLICY).motions_into(self.offers[self._guarded_id].outcome)
+        (motion,) = parse(cdnow.POLICY).motions_into(self.contracts[self._guarded_id].outcome)
         self._report_progress(
             "the owner writes what an agent was paid to its public record (ERC-8004)"
         )
@@ -479,7 +489,7 @@ class Demo(ResourceGroup):
 
     def _balances(self) -> dict[str, int]:
         """Return what operators' wallets, a shared payee and the treasury hold, by address."""
-        hired = dict.fromkeys(offer.operator for offer in self.offers.values())
+        hired = dict.fromkeys(planned.operator for planned in self.contracts.values())
         addresses = [*(self.operators[name].address for name in hired), self.treasury]
         addresses.append(self._agreement.address)
         return {address: self.stack.chain.balance_of(self.token, address) for address in addresses}
@@ -488,21 +498,21 @@ class Demo(ResourceGroup):
         """Return the log's counts with the amounts that the replay has found to be paid."""
         compared = {contract.contract_id: contract for contract in comparison.contracts}
         results = []
-        for contract in self.stack.log.contracts(-1, len(self.offers) + 1):
+        for contract in self.stack.log.contracts(-1, len(self.contracts) + 1):
             contract_id = contract.rules.contract_id
-            offer, paid_units = self.offers[contract_id], compared[contract_id].paid_units
+            planned, paid_units = self.contracts[contract_id], compared[contract_id].paid_units
             results.append(
                 ContractResult(
-                    offer.operator,
-                    offer.outcome,
+                    planned.operator,
+                    planned.outcome,
                     contract_id,
                     contract.outcomes,
                     contract.reversals,
                     contract.over_units,
                     paid_units,
                     compared[contract_id].fee_units,
-                    offer.budget_units,
-                    offer.budget_units - paid_units,
+                    planned.budget_units,
+                    planned.budget_units - paid_units,
                 )
             )
         return results
@@ -528,7 +538,7 @@ class Demo(ResourceGroup):
             self.report.tampered = check_tampered_receipt(document, chain)
 
     def _first_paid_outcome(self) -> int:
-        for contract_id in self.offers:
+        for contract_id in self.contracts:
             for stored in self.stack.log.outcomes_of(contract_id, 0, 1000):
                 if stored.entry.kind == "outcome":
                     return stored.position

@@ -20,6 +20,8 @@ from orchestrator.core.common.units import TOKEN_DECIMALS
 from orchestrator.core.deals.site import Site, TokenInfo
 from orchestrator.core.log.entry import ZERO_ADDRESS
 from orchestrator.core.resource import Resource, ResourceGroup
+from orchestrator.identity.registrar import registrar_thread
+from orchestrator.runtime.connections import listen
 from orchestrator.runtime.local_chain import (
     GAS_FUNDS_WEI,
     LocalChainClock,
@@ -29,14 +31,7 @@ from orchestrator.runtime.local_chain import (
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.migration import begin_log, prepare_schema
 from orchestrator.runtime.serve import Progress
-from orchestrator.runtime.stack import (
-    Keys,
-    Stack,
-    Surroundings,
-    http_server,
-    listen,
-    registrar_thread,
-)
+from orchestrator.runtime.stack import Keys, Stack, Surroundings, http_server
 from orchestrator.storage.database import (
     NO_URLS,
     Connection,

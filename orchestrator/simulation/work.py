@@ -70,7 +70,7 @@ class Teamwork(NamedTuple):
     results: int
 
 
-class Errand(NamedTuple):
+class TakenErrand(NamedTuple):
     """A requested action as the endpoint took it: the request's position, for whom, and what."""
 
     position: int
@@ -78,7 +78,7 @@ class Errand(NamedTuple):
     action: str
 
 
-class Endpoint(Resource):
+class OwnerEndpoint(Resource):
     """The owner's endpoint, a server of its own on this machine, for one webhook.
 
     It takes what bears a signature by `secret` alone, each message once, however often it is sent.
@@ -89,7 +89,7 @@ class Endpoint(Resource):
         self.secret = ""
         self.is_down = False
         self.refused = 0
-        self._errands: dict[str, Errand] = {}
+        self._errands: dict[str, TakenErrand] = {}
         endpoint = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -112,7 +112,7 @@ class Endpoint(Resource):
         return f"http://127.0.0.1:{self._server.server_port}/webhooks"
 
     @property
-    def errands(self) -> list[Errand]:
+    def errands(self) -> list[TakenErrand]:
         """All that it has taken, in the order of its messages."""
         return list(self._errands.values())
 
@@ -127,7 +127,7 @@ class Endpoint(Resource):
             return 503
         if told["type"] == "action.requested":
             data = told["data"]
-            errand = Errand(data["position"], data["external_id"], data["label"])
+            errand = TakenErrand(data["position"], data["external_id"], data["label"])
             self._errands.setdefault(headers["webhook-id"], errand)
         return 204
 
@@ -146,7 +146,7 @@ class SurfaceWork:
         owner: OwnerClient,
         operators: Mapping[str, OperatorClient],
         surface: str,
-        endpoint: Endpoint,
+        endpoint: OwnerEndpoint,
     ) -> None:
         self._sandbox = sandbox
         self._owner = owner
@@ -154,7 +154,7 @@ class SurfaceWork:
         self._surface = surface
         self._path = f"/v1/surfaces/{surface}"
         self._endpoint = endpoint
-        self._habit = cdnow.gift_habit()
+        self._routine = cdnow.gift_routine()
         self._code = ""
         self._looks = self._requested = self._missed = self._answered = self._notes = 0
 
@@ -169,7 +169,7 @@ class SurfaceWork:
         profile = {"display_name": writer.capitalize(), "capabilities": ["email"]}
         self._writer.put("/v1/profile", profile | {"agent_id": str(agent_id)})
 
-    def take_offer(self) -> dict[bytes, cdnow.Offer]:
+    def take_offer(self) -> dict[bytes, cdnow.PlannedContract]:
         """Publish the standing offer and have its takers propose it; return the proposals."""
         takers = (cdnow.BRINGER, cdnow.REQUESTER)
         for name in takers:
@@ -227,11 +227,11 @@ class SurfaceWork:
 
     def _request_gifts(self, now_ms: int) -> None:
         operator = self._operators[cdnow.REQUESTER]
-        leads = operator.leads(self._surface, self._habit.state)
-        due = self._habit.choose_due(leads, now_ms)
+        leads = operator.leads(self._surface, self._routine.state)
+        due = self._routine.choose_due(leads, now_ms)
         for lead in due:
-            occasion = f"{self._habit.action}-{lead.lead}-{lead.since_ms}"
-            operator.request_action(self._surface, lead.lead, self._habit.action, occasion)
+            occasion = f"{self._routine.action}-{lead.lead}-{lead.since_ms}"
+            operator.request_action(self._surface, lead.lead, self._routine.action, occasion)
         self._requested += len(due)
         if due:
             self._send()

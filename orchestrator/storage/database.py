@@ -196,7 +196,7 @@ NO_URLS = DatabaseUrls()
 
 
 # A query by its name, and its arguments.
-Asked = tuple[str, Mapping[str, object]]
+NamedQuery = tuple[str, Mapping[str, object]]
 
 
 class Session:
@@ -210,8 +210,8 @@ class Session:
     def __init__(
         self,
         connection: psycopg.Connection[Row],
-        opening: Sequence[Asked] = (),
-        ending: Sequence[Asked] = (),
+        opening: Sequence[NamedQuery] = (),
+        ending: Sequence[NamedQuery] = (),
         check: Callable[[Row | None], object] = lambda _: None,
     ) -> None:
         self._raw = connection
@@ -243,11 +243,11 @@ class Session:
         """Run a query and return the number of rows that it changed."""
         return self._send((query, arguments))[0].rowcount
 
-    def together(self, *queries: Asked) -> list[list[Row]]:
+    def together(self, *queries: NamedQuery) -> list[list[Row]]:
         """Return the rows of each of these queries, which are sent in one round trip."""
         return [cursor.fetchall() for cursor in self._send(*queries)]
 
-    def run_all(self, queries: Sequence[Asked]) -> list[int]:
+    def run_all(self, queries: Sequence[NamedQuery]) -> list[int]:
         """Run these queries in one round trip; return the number of rows that each changed."""
         return [cursor.rowcount for cursor in self._send(*queries)]
 
@@ -263,7 +263,7 @@ class Session:
             for row in rows:
                 copy.write_row(row)
 
-    def conclude(self, *queries: Asked) -> list[list[Row]]:
+    def conclude(self, *queries: NamedQuery) -> list[list[Row]]:
         """Return the rows of the last queries, which are sent in one round trip with the end.
 
         If one of them fails the transaction does not end so, and is rolled back. Where they are the
@@ -298,7 +298,7 @@ class Session:
         if self._opening:
             self._send()
 
-    def _send(self, *queries: Asked) -> list[psycopg.Cursor[Row]]:
+    def _send(self, *queries: NamedQuery) -> list[psycopg.Cursor[Row]]:
         """Send queries in one round trip, after the opening ones if need be; return their cursors.
 
         Each runs after the one before it has ended, as if that had been waited for.
@@ -352,7 +352,7 @@ class Connection:
         check: Callable[[Row | None], object] = lambda _: None,
         snapshot: bool = False,
         lets_go_early: bool = False,
-        entering: Asked | None = None,
+        entering: NamedQuery | None = None,
     ) -> Iterator[Session]:
         """Open a transaction, which commits at the end or is rolled back.
 
@@ -362,7 +362,7 @@ class Connection:
         begins in a way that does more: a query that takes `secret` and `durability` as well.
         """
         opening = _opening(account, secret, snapshot, lets_go_early, entering)
-        ending: list[Asked] = [("database.commit", {})]
+        ending: list[NamedQuery] = [("database.commit", {})]
         if lets_go_early:
             ending.append(("database.flush", {}))
         session = Session(self._connection, opening, ending, check)
@@ -400,8 +400,8 @@ class Connection:
 
 
 def _opening(
-    account: str, secret: bytes, snapshot: bool, lets_go_early: bool, entering: Asked | None
-) -> list[Asked]:
+    account: str, secret: bytes, snapshot: bool, lets_go_early: bool, entering: NamedQuery | None
+) -> list[NamedQuery]:
     """Return the queries by which a transaction begins.
 
     The row policies read the account and the secret. They end with the transaction, so that a

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from orchestrator.storage.database import Asked, Session
+from orchestrator.storage.database import NamedQuery, Session
 
 
 def _say_nothing(_: str) -> None:
@@ -20,7 +20,7 @@ class Statements:
     def __init__(self) -> None:
         self._parts: list[Callable[[Session, Callable[[str], None]], object]] = []
         # The statements at the end to which another may be added.
-        self._open: list[Asked] | None = None
+        self._open: list[NamedQuery] | None = None
 
     def run(self, query: str, /, **arguments: object) -> None:
         """Add a query."""
@@ -52,5 +52,5 @@ class Statements:
         self._open = None
 
 
-def _run_all(queries: Sequence[Asked], session: Session, _: object) -> None:
+def _run_all(queries: Sequence[NamedQuery], session: Session, _: object) -> None:
     session.run_all(queries)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
-from orchestrator.storage.database import Asked
+from orchestrator.storage.database import NamedQuery
 
 # Version 00 alone: of a later one it is not known how long it is.
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -71,7 +71,7 @@ def following(trace: str) -> Iterator[None]:
         _followed.reset(token)
 
 
-def trace_query() -> list[Asked]:
+def trace_query() -> list[NamedQuery]:
     """Return the query, if any, that has the requests of this transaction stored with the trace."""
     trace = _followed.get()
     return [("database.follow_trace", {"trace": trace})] if trace else []

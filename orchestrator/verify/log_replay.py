@@ -18,7 +18,7 @@ from orchestrator.verify.resuming.kept_fold import Kept, KeptFold
 
 # Yields the log's records of positions [start, stop) in order, or fewer of them: the rest is asked
 # for again.
-Source = Callable[[int, int], Iterable[Record]]
+RecordSource = Callable[[int, int], Iterable[Record]]
 
 # Is told how many entries of how many were taken.
 Told = Callable[[int, int], None]
@@ -48,7 +48,7 @@ class LogReplay:
     def __init__(
         self,
         log_id: bytes,
-        records: Source,
+        records: RecordSource,
         policy: Callable[[bytes], Policy],
         settings: Callable[[bytes], SurfaceSettings],
         chain: Chain,

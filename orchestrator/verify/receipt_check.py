@@ -16,7 +16,7 @@ from orchestrator.core.entries.receipt import Proven, Receipt
 from orchestrator.core.log.entry import unpack_settlement
 from orchestrator.verify.pinned import Named, Pinned
 from orchestrator.verify.publisher.registration import find_registrant
-from orchestrator.verify.publisher.signer import Signer, signer_of
+from orchestrator.verify.publisher.signer import CheckpointSigner, signer_of
 
 NOTHING_PINNED = Pinned()
 # What a chain says of contracts that are none of ours, or not of one deployment.
@@ -312,7 +312,7 @@ def _check_root(receipt: Receipt, chain: Chain) -> None:
     )
 
 
-def _signer(receipt: Receipt, chain: Chain) -> Signer:
+def _signer(receipt: Receipt, chain: Chain) -> CheckpointSigner:
     """Return who signed the checkpoint: the log's publisher, or one that has handed it over since.
 
     Raises ProofError for a signature of any other, or of no key at all.

@@ -39,6 +39,7 @@ from orchestrator.core.common.errors import DomainError, LocalError, ServerError
 from orchestrator.core.common.units import DAY_S
 from orchestrator.core.deals.site import Site, TokenInfo
 from orchestrator.log.guard.mark import Mark
+from orchestrator.runtime.connections import listen
 from orchestrator.runtime.local_chain import (
     GAS_FUNDS_WEI,
     LocalChainClock,
@@ -46,8 +47,8 @@ from orchestrator.runtime.local_chain import (
     send_local,
 )
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
-from orchestrator.runtime.serve import PARTS, now_ms
-from orchestrator.runtime.stack import Keys, listen
+from orchestrator.runtime.serve import now_ms
+from orchestrator.runtime.stack import PARTS, Keys
 from orchestrator.simulation.sandbox import address_of, key_of
 from orchestrator.storage.database import Unreachable
 from orchestrator.verify.saved_log import save_log

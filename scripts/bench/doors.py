@@ -32,7 +32,7 @@ from orchestrator.cli.options import server_folder
 from orchestrator.client.accounts import OwnerClient, wallet
 from orchestrator.core.common.units import format_ms
 from orchestrator.core.intake.mapping import parse_intake
-from orchestrator.runtime.stack import listen
+from orchestrator.runtime.connections import listen
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, key_of
 
 START_MS = 1_767_225_600_000

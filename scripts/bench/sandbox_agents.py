@@ -42,7 +42,7 @@ from orchestrator.core.common.errors import ServerError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.deals.mandate import Pins
 from orchestrator.core.deals.terms import Terms, operator_consent_digest, sign_digest
-from orchestrator.runtime.stack import listen
+from orchestrator.runtime.connections import listen
 from orchestrator.simulation.market.surfaces import SHOP, TRIAL, MarketSurface
 
 DEALS = {

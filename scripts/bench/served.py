@@ -20,8 +20,9 @@ from orchestrator.core.common.limits import Limits
 from orchestrator.core.deals.site import Funds
 from orchestrator.core.deals.terms import Domain
 from orchestrator.core.log.entry import ZERO_ADDRESS
+from orchestrator.runtime.connections import listen
 from orchestrator.runtime.serve import settle_memory
-from orchestrator.runtime.stack import http_server, listen
+from orchestrator.runtime.stack import http_server
 from orchestrator.storage.database import API, Database
 from scripts.bench.log import NOW_MS
 

@@ -11,20 +11,20 @@ from orchestrator.actions.cautions import (
     find_cautions,
     named_accounts,
 )
-from orchestrator.chain.caller import Account, Token
+from orchestrator.chain.caller import AccountFacts, Token
 from orchestrator.core.log.entry import ZERO_ADDRESS
 from tests.support.contract_states import GUARDED
 from tests.support.terms import ARBITER
 
-USED, WALLET, UNUSED = Account(b"", 7), Account(b"\x60" * 100, 1), Account(b"", 0)
-DELEGATED = Account(bytes.fromhex("ef0100") + b"\x11" * 20, 3)
+USED, WALLET, UNUSED = AccountFacts(b"", 7), AccountFacts(b"\x60" * 100, 1), AccountFacts(b"", 0)
+DELEGATED = AccountFacts(bytes.fromhex("ef0100") + b"\x11" * 20, 3)
 ETHEREUM, BASE = 1, 8453
 FEES = ARBITER
 PRESENT = dict.fromkeys(("payee", "verifier", "arbiter", "fee recipient", "publisher"), USED)
 
 
 def cautions(
-    accounts: dict[str, Account] | None = None,
+    accounts: dict[str, AccountFacts] | None = None,
     decimals: int = 6,
     chain_id: int = BASE,
     **changes: Any,
@@ -109,8 +109,8 @@ def test_roles_without_an_account_are_left_out() -> None:
         (UNUSED, "no code, no transactions sent"),
         (WALLET, "100 bytes of code, 1 transaction sent"),
         (DELEGATED, "a key with the code of a wallet (EIP-7702), 3 transactions sent"),
-        (Account(b"", 1_234), "no code, 1,234 transactions sent"),
+        (AccountFacts(b"", 1_234), "no code, 1,234 transactions sent"),
     ],
 )
-def test_an_account_in_words(account: Account, text: str) -> None:
+def test_an_account_in_words(account: AccountFacts, text: str) -> None:
     assert describe_account(account) == text

@@ -13,7 +13,7 @@ from orchestrator.actions.contract_state import read_contract_state
 from orchestrator.actions.plan import Plan, PlannedTransaction
 from orchestrator.chain.caller import Token
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.escrow import PendingStatement, Progress, Snapshot
+from orchestrator.chain.escrow import ContractProgress, PendingStatement, Snapshot
 from orchestrator.client.http import Client
 from orchestrator.core.common.errors import EscrowError, ReplayError
 from orchestrator.core.common.units import DAY_S
@@ -74,9 +74,9 @@ class Escrow:
             for n, name in enumerate(self.stated, 1)
         }
 
-    def progress(self, names: list[bytes], _: int) -> dict[bytes, Progress]:
+    def progress(self, names: list[bytes], _: int) -> dict[bytes, ContractProgress]:
         return {
-            name: Progress(
+            name: ContractProgress(
                 Snapshot(
                     name, 0, 0, 0, False, False, 0, 0, self.stated[name][0], 0, 0, 0, 0
                 ),

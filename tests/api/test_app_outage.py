@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from api.context import Service
 from api.routes.records import stream
-from orchestrator.core.account.sources import Source, source_of_host
+from orchestrator.core.account.sources import NetworkSource, source_of_host
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.runtime.migration import prepare_schema
 from tests.support.api_service import (
@@ -206,7 +206,7 @@ def test_a_stream_that_cannot_go_on_reading_sends_its_reader_to_come_again(away:
         service: Service = away.app.state.service
         assert service.feed.open() > 1
         away.server.kill()
-        source: Source = source_of_host("127.0.0.1")
+        source: NetworkSource = source_of_host("127.0.0.1")
         events = stream._events(service, source, stream.Wanted(), 0)
         return [one async for one in events]
 

@@ -11,7 +11,7 @@ from api.places import (
     SourcePlaces,
     StreamPlaces,
 )
-from orchestrator.core.account.sources import Source, source_of_host
+from orchestrator.core.account.sources import NetworkSource, source_of_host
 from orchestrator.core.common.limits import MOST, Limits
 
 
@@ -33,7 +33,7 @@ def test_however_many_take_all_they_can_the_next_finds_places() -> None:
     assert sum(limit.acquire("another") for _ in range(10)) >= 5
 
 
-def taken(places: SourcePlaces, source: Source, free: int | None = None) -> int:
+def taken(places: SourcePlaces, source: NetworkSource, free: int | None = None) -> int:
     count = 0
     while places.take(source, free) is None:
         count += 1
@@ -54,8 +54,8 @@ def test_a_wide_network_holds_what_a_few_sources_do() -> None:
 
 def test_of_what_is_free_none_has_more_than_its_share() -> None:
     places = SourcePlaces(20, wide_sources=4)
-    assert taken(places, Source("one"), free=12) == 3
-    assert taken(places, Source("two"), free=1) == 1
+    assert taken(places, NetworkSource("one"), free=12) == 3
+    assert taken(places, NetworkSource("two"), free=1) == 1
 
 
 def test_streams_of_many_networks_leave_places_to_those_who_show_a_key() -> None:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from api.watch import PATIENCE_S, Watch
-from orchestrator.core.health import PARTS
+from orchestrator.core.health import JUDGED_PARTS
 from orchestrator.runtime.local_servers import LocalPostgres
 from orchestrator.runtime.migration import prepare_schema
 from orchestrator.storage.database import API, Database
@@ -45,7 +45,7 @@ def test_it_is_alive_without_a_look_at_anything(service: ApiService) -> None:
 def test_readiness_tells_each_part_and_is_read_once_a_second(service: ApiService) -> None:
     set_pulses(service, "sequencer", "pipeline", "webhooks")
     answer = service.http.get("/readyz")
-    expected = {part: part != "registrar" for part in PARTS}
+    expected = {part: part != "registrar" for part in JUDGED_PARTS}
     assert (answer.status_code, answer.json()) == (503, {"status": "unready", "parts": expected})
     assert answer.headers["Cache-Control"] == "no-store"
     set_pulses(service, "sequencer", "pipeline", "registrar", "webhooks")
@@ -53,7 +53,7 @@ def test_readiness_tells_each_part_and_is_read_once_a_second(service: ApiService
     wait = Event()
     found = (service.http.get("/readyz") for _ in range(600) if not wait.wait(0.05))
     answer = next(each for each in found if each.status_code == 200)
-    assert answer.json() == {"status": "ready", "parts": dict.fromkeys(PARTS, True)}
+    assert answer.json() == {"status": "ready", "parts": dict.fromkeys(JUDGED_PARTS, True)}
 
 
 def test_one_may_ask_for_some_parts_alone(service: ApiService) -> None:
@@ -72,7 +72,9 @@ def test_a_database_that_is_gone_or_silent_is_told_in_time() -> None:
                 admin.execute("LOCK TABLE pulses")
                 assert conditions(database, folder)["database"] is False
             server.kill()
-            assert conditions(database, folder) == dict.fromkeys(PARTS[:-1], False) | {"disk": True}
+            assert conditions(database, folder) == dict.fromkeys(JUDGED_PARTS[:-1], False) | {
+                "disk": True
+            }
 
 
 def conditions(database: Database, folder: Path) -> dict[str, bool]:

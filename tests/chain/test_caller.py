@@ -5,7 +5,7 @@ from eth_abi.abi import encode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
-from orchestrator.chain.caller import Account, Caller, contract_at
+from orchestrator.chain.caller import AccountFacts, Caller, contract_at
 from orchestrator.chain.deployment import Chain
 from orchestrator.chain.rpc import ReplyError
 from orchestrator.core.account.sign_in import MAX_SIGNATURE_BYTES
@@ -162,7 +162,7 @@ def test_what_the_chain_has_of_accounts(chain: Chain, clock: LocalChainClock) ->
     clock.node.call("anvil_setNonce", OWNER, hex(before + 3))
     found = chain.accounts([OWNER, PAYEE, escrow, delegated, PAYEE])
     assert list(found) == [OWNER, PAYEE, escrow, delegated]
-    assert found[OWNER] == Account(b"", before + 3)
+    assert found[OWNER] == AccountFacts(b"", before + 3)
     assert [one.is_unused for one in found.values()] == [False, True, False, False]
     assert [one.is_delegated for one in found.values()] == [False, False, False, True]
     assert found[escrow].code

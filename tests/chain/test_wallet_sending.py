@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.wallet import Quote, Sender, format_ether, quote
+from orchestrator.chain.wallet import Quote, TransactionSender, format_ether, quote
 from orchestrator.core.common.errors import ChainError, EscrowError
 from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.runtime.local_chain import deploy_local
@@ -34,7 +34,7 @@ def chain(anvil: LocalAnvil) -> Iterator[Chain]:
 
 def test_a_transaction_is_sent_once(chain: Chain) -> None:
     lines: list[str] = []
-    sender = Sender(chain, KEY, wait_s=0)
+    sender = TransactionSender(chain, KEY, wait_s=0)
     assert repr(sender) == f"Sender({sender.address})"
     call = chain.register("mine.example", sender.address)
     price = quote(chain, sender.address, call)
@@ -62,7 +62,7 @@ def test_a_transaction_is_sent_once(chain: Chain) -> None:
     chain.node.call("evm_setAutomine", True)
     chain.node.call("anvil_mine", "0x1")
     # A block comes a moment after what it holds.
-    sender = Sender(chain, KEY)
+    sender = TransactionSender(chain, KEY)
 
     # What the escrow would refuse is known before it is sent, or else reported as failed.
     with pytest.raises(EscrowError, match="the chain would refuse this now: AlreadyRegistered"):
@@ -82,7 +82,7 @@ def test_a_node_without_pending_blocks_prices_and_sends(chain: Chain, anvil: Loc
     methods = ("eth_call", "eth_estimateGas", "eth_getTransactionCount")
     with RpcProxy(anvil.rpc_url) as proxy, Chain(proxy.url, chain.addresses) as asked:
         proxy.fault = Dialect(100, lambda _: [], dict.fromkeys(methods, rule))
-        sender = Sender(asked, KEY)
+        sender = TransactionSender(asked, KEY)
         chain.node.call("anvil_setBalance", sender.address, hex(10**18))
         call = asked.register("mine.example", sender.address)
         assert sender.send(call, quote(asked, sender.address, call), lines.append).gas_used > 21_000
@@ -98,7 +98,7 @@ def test_a_legacy_chain_gets_legacy_transactions(chain: Chain, anvil: LocalAnvil
     lines: list[str] = []
     with RpcProxy(anvil.rpc_url) as proxy, Chain(proxy.url, chain.addresses) as asked:
         proxy.fault = legacy()
-        sender = Sender(asked, KEY)
+        sender = TransactionSender(asked, KEY)
         chain.node.call("anvil_setBalance", sender.address, hex(10**18))
         call = asked.register("mine.example", sender.address)
         price = quote(asked, sender.address, call)

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from orchestrator.chain.caller import Account
+from orchestrator.chain.caller import AccountFacts
 from orchestrator.cli import contract_view
 from orchestrator.core.common.units import DAY_S, format_second
 from tests.support.contract_states import (
@@ -146,10 +146,10 @@ def test_feedback_is_offered_once_after_the_end_to_an_agent(status: str, has_end
 
 def test_what_the_chain_has_of_each_account_is_shown_with_the_cautions() -> None:
     accounts = {
-        "payee": Account(b"", 0),
-        "verifier": Account(bytes.fromhex("ef0100") + bytes(20), 4),
-        "arbiter": Account(b"\x60" * 50, 1),
-        "fee recipient": Account(b"", 2),
+        "payee": AccountFacts(b"", 0),
+        "verifier": AccountFacts(bytes.fromhex("ef0100") + bytes(20), 4),
+        "arbiter": AccountFacts(b"\x60" * 50, 1),
+        "fee recipient": AccountFacts(b"", 2),
     }
     terms = dataclasses.replace(GUARDED, fee_bps=250, fee_recipient=OWNER)
     state = contract_state(terms, accounts=accounts, cautions=("one thing", "another"))

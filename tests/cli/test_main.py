@@ -211,7 +211,7 @@ def test_an_interrupted_demonstration_says_that_it_stops_its_servers() -> None:
 def test_no_finding_of_the_doctor_steers_a_terminal(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = [doctor.Finding("chain", False, "the node says \x1b[2Jno\u202e")]
+    found = [doctor.CheckResult("chain", False, "the node says \x1b[2Jno\u202e")]
     monkeypatch.setattr(doctor, "examine", lambda _: found)
     done = run(["doctor"], "")
     assert (done.code, done.stdout) == (cli.MISSING, "no  chain: the node says ?[2Jno?\n")

@@ -12,7 +12,7 @@ from orchestrator.chain.abi import (
     Call,
 )
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.wallet import Quote, Sender, quote
+from orchestrator.chain.wallet import Quote, TransactionSender, quote
 from orchestrator.cli import session
 from orchestrator.cli.session import Endpoints, RunOptions
 from orchestrator.core.common.errors import ChainError, EscrowError
@@ -121,7 +121,9 @@ def test_after_one_whose_fate_is_unknown_no_other_is_sent(
     assert execute("refused").error is None
     before = len(bench.proxy.sent())
     bench.proxy.fault = swallow_sends
-    monkeypatch.setattr(session, "Sender", lambda chain, key: Sender(chain, key, wait_s=0))
+    monkeypatch.setattr(
+        session, "TransactionSender", lambda chain, key: TransactionSender(chain, key, wait_s=0)
+    )
     found = execute("refused", "one", "two")
     assert found.fates() == ["failed", "failed", "failed"]
     assert len(bench.proxy.sent()) == 1 + before

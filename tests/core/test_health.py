@@ -3,9 +3,9 @@
 import pytest
 
 from orchestrator.core.health import (
+    JUDGED_PARTS,
     LEAST_FREE_BYTES,
     LEAST_TRANSACTIONS,
-    PARTS,
     PULSE_MS,
     TRANSACTION_GAS,
     UNANCHORED_MS,
@@ -34,7 +34,7 @@ WELL = Vitals(
 
 def unwell(vitals: Vitals | None, free_bytes: int = LEAST_FREE_BYTES) -> list[str]:
     conditions = judge(vitals, free_bytes)
-    assert tuple(each.part for each in conditions) == PARTS
+    assert tuple(each.part for each in conditions) == JUDGED_PARTS
     return [each.part for each in conditions if not each.is_well]
 
 
@@ -47,8 +47,8 @@ def test_a_service_that_works_is_well() -> None:
 
 
 def test_without_a_database_little_is_known() -> None:
-    assert unwell(None) == list(PARTS[:-1])
-    assert unwell(None, 0) == list(PARTS)
+    assert unwell(None) == list(JUDGED_PARTS[:-1])
+    assert unwell(None, 0) == list(JUDGED_PARTS)
 
 
 @pytest.mark.parametrize("part", PULSE_MS)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from orchestrator.core.tx_plan import (
     GAS_CAP,
-    Account,
     Attempt,
     Defer,
     Fate,
@@ -19,6 +18,7 @@ from orchestrator.core.tx_plan import (
     Finish,
     Intent,
     Mined,
+    RelayerAccount,
     Release,
     Rules,
     Send,
@@ -45,7 +45,7 @@ VIEW = View(
     base_fee_wei=GWEI,
     priority_fee_wei=GWEI,
 )
-ACCOUNT = Account(next_nonce=6, finalized_block=8)
+ACCOUNT = RelayerAccount(next_nonce=6, finalized_block=8)
 
 
 def attempt(tx_hash: bytes = OLD, *, reply: str | None = "ok", block: int = 10) -> Attempt:
@@ -273,7 +273,7 @@ def test_lagging_view_decides_nothing() -> None:
 
 def test_lower_nonces_are_sent_first() -> None:
     later = Intent("later", 6, 1, (attempt(NEW),))
-    sends = plan([later, started()], Account(7, 8), VIEW, RULES)
+    sends = plan([later, started()], RelayerAccount(7, 8), VIEW, RULES)
     assert sends == [Send("pay", OLD), Send("later", NEW)]
 
 
@@ -391,7 +391,7 @@ class Sender:
 
     chain: Chain
     ids: Iterator[int]
-    account: Account
+    account: RelayerAccount
     token: int = 0
     open: dict[str, Intent] = field(default_factory=dict)
     stored: dict[bytes, Signed] = field(default_factory=dict)
@@ -550,7 +550,7 @@ ACTIONS = (
 def test_every_intent_succeeds_exactly_once(actions: list[Callable[[World], None]]) -> None:
     """After any faults, a calm stretch ends with one success an intent and no gap."""
     chain = Chain()
-    sender = Sender(chain, count(1), Account(0, 0))
+    sender = Sender(chain, count(1), RelayerAccount(0, 0))
     world = World(chain, sender, sender.observe())
     world.request()
     for action in actions:

@@ -12,7 +12,7 @@ from eth_account.messages import encode_defunct
 from orchestrator.core.account.scopes import Scope
 from orchestrator.core.account.sign_in import (
     Audience,
-    Client,
+    SignedClient,
     SignIn,
     message_digest,
     write_message,
@@ -48,7 +48,7 @@ class Bench:
         nonce: str = "a" * 16,
         address: str = WALLET.address,
         ttl_ms: int = TTL_MS,
-        client: Client | None = None,
+        client: SignedClient | None = None,
     ) -> str:
         scopes: tuple[Scope, ...] = ("owner:read",)
         now_ms = self.clock.now_ms
@@ -292,7 +292,7 @@ def test_it_is_told_of_a_sign_in_at_once(bench: Bench, registrar: Registrar) -> 
 def test_a_message_that_names_a_client_mints_a_delegates_key(
     bench: Bench, registrar: Registrar
 ) -> None:
-    client = Client("https://client.example/id.json", "client.example", "0" * 32)
+    client = SignedClient("https://client.example/id.json", "client.example", "0" * 32)
     message = bench.message(bench.nonce(), client=client)
     bench.ask(message.replace(client.request, "1" * 32), signed(message), "another request")
     bench.ask(message.replace("Request ID: " + "0" * 32 + "\n", ""), signed(message), "no request")
@@ -321,7 +321,9 @@ def test_an_account_with_too_many_delegates_is_told(bench: Bench, registrar: Reg
         " SELECT sha256(n::text::bytea), account, sha256(n::text::bytea), key, 'n', scopes,"
         " created_ms, expires_ms FROM api_keys, generate_series(1, 100) AS n"
     )
-    message = bench.message(bench.nonce("b" * 16), client=Client("c", "client.example", "0" * 32))
+    message = bench.message(
+        bench.nonce("b" * 16), client=SignedClient("c", "client.example", "0" * 32)
+    )
     bench.ask(message, signed(message), "client")
     registrar.decide_waiting()
     assert bench.answer("client") == "keys-too-many"

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core.log.entry import address_word
 from orchestrator.core.world.requests import PublishPolicy
-from orchestrator.log.arrivals import Bound, Named, bind
+from orchestrator.log.arrivals import Bound, EventNames, bind
 from tests.support.ledger import OPERATOR, OWNER, Ledger, genesis
 from tests.support.worlds import SURFACE, policy, word
 
@@ -37,7 +37,7 @@ def bound(
     log: Ledger, words: Iterator[bytes], *events: tuple[str | None, str | None]
 ) -> list[Bound]:
     with log.session(OWNER) as session:
-        named = [Named(*event) for event in events]
+        named = [EventNames(*event) for event in events]
         return bind(session, log.log_id, SURFACE, named, lambda: next(words))
 
 
@@ -91,4 +91,4 @@ def test_what_is_no_code_brings_another_lead_each_time(
 
 def test_only_the_surfaces_owner_binds_its_codes(surface: Ledger, words: Iterator[bytes]) -> None:
     with surface.session(OPERATOR) as session, pytest.raises(psycopg.errors.InsufficientPrivilege):
-        bind(session, surface.log_id, SURFACE, [Named(None, REF)], lambda: next(words))
+        bind(session, surface.log_id, SURFACE, [EventNames(None, REF)], lambda: next(words))

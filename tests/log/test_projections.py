@@ -17,7 +17,7 @@ from orchestrator.core.world.requests import (
 from orchestrator.core.world.world import World, pair_of
 from orchestrator.log import projections
 from orchestrator.log.projections import (
-    Changes,
+    RowChanges,
     Sources,
     StoredStandings,
     load_leads,
@@ -89,7 +89,7 @@ def test_what_is_written_is_loaded(running: Ledger) -> None:
 
 
 def test_each_changed_row_is_noted_once_and_in_order() -> None:
-    changes = Changes()
+    changes = RowChanges()
     world = World()
     for request in (
         PublishPolicy(SURFACE, OWNER_WORD, POLICY),

@@ -16,14 +16,15 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from orchestrator.core.common.errors import ChainError
 from orchestrator.runtime.connections import (
     Bounds,
     Gate,
     Patience,
     allow_files,
     bounded_server,
+    listen,
 )
-from orchestrator.runtime.stack import listen
 
 MANY = Bounds(50, 50)
 SHORT = Patience(head_s=0.5, body_s=0.5, idle_s=0.5, take_s=0.5, stop_s=1)
@@ -247,3 +248,17 @@ def test_files_are_allowed_for_the_connections() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 2024
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_what_listens_is_known_as_tcp() -> None:
+    """Check that asyncio can tell, which then sends every answer at once (TCP_NODELAY)."""
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+
+
+def test_an_address_is_taken_before_anything_is_served_there() -> None:
+    """Check that the second of two that start at once is told, and may do without."""
+    with listen("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(ChainError, match=f"port {port} is in use"):
+            listen("127.0.0.1", port)

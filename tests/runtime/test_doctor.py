@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from orchestrator.core.deals.site import Addresses, Site, TokenInfo
 from orchestrator.core.log.entry import ZERO_ADDRESS
 from orchestrator.runtime import doctor
-from orchestrator.runtime.doctor import Finding, examine
+from orchestrator.runtime.doctor import CheckResult, examine
 from orchestrator.runtime.local_chain import Deployment, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres
 from orchestrator.runtime.migration import begin_log
@@ -48,13 +48,13 @@ def folder() -> Iterator[Path]:
         yield made
 
 
-def findings_of(**environment: str) -> dict[str, Finding]:
+def findings_of(**environment: str) -> dict[str, CheckResult]:
     """Examine what settings of these names need, and return the findings by their subjects."""
     named = {f"TALLYSTICK_{name}": value for name, value in environment.items()}
     return {finding.what: finding for finding in examine(lambda: read_settings(named))}
 
 
-def postgresql_of(home: Path, api_url: str | None) -> list[Finding]:
+def postgresql_of(home: Path, api_url: str | None) -> list[CheckResult]:
     """Return the findings about the database of an API."""
     found = findings_of(HOME=str(home), API_DATABASE_URL=api_url or "")
     return [finding for what, finding in found.items() if what.startswith("postgresql")]
@@ -115,7 +115,7 @@ def test_folders_that_are_closed_to_us_are_found_and_end_nothing(folder: Path) -
         disk = doctor._check("disk", lambda: doctor._describe_disk(settings.home))
     assert not found.ok
     assert f"{closed} is no folder that we may write in; set TALLYSTICK_HOME" in found.detail
-    assert disk == Finding("disk", False, f"{closed / 'one/home'}: Permission denied")
+    assert disk == CheckResult("disk", False, f"{closed / 'one/home'}: Permission denied")
 
 
 def test_limits_that_cannot_be_read_are_found(folder: Path) -> None:
@@ -144,7 +144,7 @@ def test_keys_and_the_mark_are_those_of_the_parts_that_may_run_here(folder: Path
     worker = {"WORKER_DATABASE_URL": "postgresql://x@127.0.0.1:1/db"}
     keys = folder / "keys"
 
-    def examined(**environment: str) -> tuple[Finding | None, Finding | None]:
+    def examined(**environment: str) -> tuple[CheckResult | None, CheckResult | None]:
         found = findings_of(**nowhere, **environment)
         return found.get("keys"), found.get("mark")
 
@@ -152,15 +152,17 @@ def test_keys_and_the_mark_are_those_of_the_parts_that_may_run_here(folder: Path
     assert examined(**worker) == (None, None)
     missing, _ = examined(**worker, KEYS=str(folder / "none"))
     assert missing is not None
-    assert missing == Finding("keys", False, f"{folder}/none/verifier: No such file or directory")
+    assert missing == CheckResult(
+        "keys", False, f"{folder}/none/verifier: No such file or directory"
+    )
     told, mark = examined(**sequencer)
-    assert told == Finding("keys", False, f"{keys}/publisher: No such file or directory")
+    assert told == CheckResult("keys", False, f"{keys}/publisher: No such file or directory")
     assert mark is not None
     assert f"{keys}/publisher.mark: its folder is not there" in mark.detail
     write_keys(keys, "publisher", "verifier", "relayer")
     told, mark = examined(**sequencer)
-    assert told == Finding("keys", True, f"publisher {address_of('publisher')}")
-    assert mark == Finding(
+    assert told == CheckResult("keys", True, f"publisher {address_of('publisher')}")
+    assert mark == CheckResult(
         "mark", True, f"{keys}/publisher.mark, which is made at the first checkpoint"
     )
     _, mark = examined(**sequencer, MARK=str(folder / "none/mark"))
@@ -208,7 +210,7 @@ def test_a_full_disk_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert f"MiB are free at {tmp_path}; make it 1024 or more" in found.detail
 
 
-def port_of(listener: socket.socket, **environment: str) -> Finding:
+def port_of(listener: socket.socket, **environment: str) -> CheckResult:
     """Return the finding about the port of an API that is to listen where a socket is bound."""
     port = listener.getsockname()[1]
     return findings_of(LISTEN=f"127.0.0.1:{port}", **environment)[f"port {port}"]
@@ -225,7 +227,7 @@ def test_a_port_is_free_taken_or_ours_already(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     free = findings_of(HOME=home, LISTEN=f"127.0.0.1:{port}")[f"port {port}"]
-    assert free == Finding(f"port {port}", True, "free at 127.0.0.1")
+    assert free == CheckResult(f"port {port}", True, "free at 127.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -249,7 +251,7 @@ def test_an_address_that_is_not_this_machines_cannot_be_listened_on(tmp_path: Pa
 def test_a_missing_anvil_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALLYSTICK_ANVIL", "/no/such/anvil")
     found = findings_of(HOME=str(tmp_path))["anvil"]
-    assert found == Finding(
+    assert found == CheckResult(
         "anvil", False, "TALLYSTICK_ANVIL is /no/such/anvil, which is no program; correct it"
     )
 
@@ -266,7 +268,7 @@ def test_a_database_is_reachable_or_not(tmp_path: Path, database_url: str) -> No
     detail = "reachable, and set up for us; its clock is this machine's"
     for part in ("sequencer", "worker", "api", "registrar"):
         what = f"postgresql, {part}"
-        assert found[what] == Finding(what, True, detail)
+        assert found[what] == CheckResult(what, True, detail)
     missing = (urls.api or "").replace("/test_", "/missing_")
     (finding,) = postgresql_of(tmp_path, missing)
     assert not finding.ok
@@ -331,7 +333,7 @@ def test_each_node_is_tried_and_they_are_compared(tmp_path: Path, anvil: LocalAn
         urls = f"{anvil.rpc_url},{proxy.url}"
         environment = {"HOME": str(tmp_path), "SITE": str(path), "KEYS": str(tmp_path)}
 
-        def examined() -> dict[str, Finding]:
+        def examined() -> dict[str, CheckResult]:
             return findings_of(**environment, RPC_URL=urls)
 
         found = examined()
@@ -340,7 +342,7 @@ def test_each_node_is_tried_and_they_are_compared(tmp_path: Path, anvil: LocalAn
         assert f"the relayer {address_of('relayer')} has 0 wei for gas, and should have" in dry
         key_file.chmod(0o644)
         found = examined()
-        assert found["gas money"] == Finding(
+        assert found["gas money"] == CheckResult(
             "gas money", False, f"{key_file}: others may read it; run chmod 600 on it first"
         )
         assert found["node at 127.0.0.1, events"].ok
@@ -361,13 +363,13 @@ def test_a_chain_is_approved_only_with_our_contracts(tmp_path: Path, anvil: Loca
     deployed, site = site_on(anvil)
     path = tmp_path / "site.json"
 
-    def examined(document: dict[str, object]) -> Finding:
+    def examined(document: dict[str, object]) -> CheckResult:
         path.write_text(json.dumps(document))
         environment = {"HOME": str(tmp_path), "RPC_URL": anvil.rpc_url, "SITE": str(path)}
         return findings_of(**environment)["chain"]
 
     chain_id = deployed.addresses.chain_id
-    assert examined(site.to_json()) == Finding(
+    assert examined(site.to_json()) == CheckResult(
         "chain", True, f"chain {chain_id} holds our contracts; the log is anchored at size 0"
     )
     for name in ("event_log", "escrow", "feedback", "evaluators", "rounds", "splits"):

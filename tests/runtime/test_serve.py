@@ -37,14 +37,13 @@ from orchestrator.core.deals.site import Site, TokenInfo
 from orchestrator.runtime.local_chain import LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
 from orchestrator.runtime.serve import (
-    PARTS,
     Worker,
     now_ms,
     open_deployment,
     repeat_until_stopped,
 )
 from orchestrator.runtime.settings import Settings, read_settings, read_site
-from orchestrator.runtime.stack import Keys
+from orchestrator.runtime.stack import PARTS, Keys
 from orchestrator.simulation import cdnow
 from orchestrator.simulation.sandbox import address_of, key_of
 from orchestrator.storage.database import API, LOGINS, NO_URLS

@@ -1,6 +1,5 @@
 """A stack opens only on its own log, chain and keys, and each of its parts has its own key."""
 
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,7 +9,8 @@ from orchestrator.client.http import Client
 from orchestrator.core.common.errors import ChainError, InputError, LogError
 from orchestrator.core.common.limits import Limits
 from orchestrator.core.deals.site import Site
-from orchestrator.runtime.stack import Keys, Stack, http_server, listen
+from orchestrator.runtime.connections import listen
+from orchestrator.runtime.stack import Keys, Stack, http_server
 from orchestrator.simulation.sandbox import Sandbox, address_of, key_of
 from tests.support.sandboxes import running_sandbox
 from tests.support.servers import urls_of
@@ -134,20 +134,6 @@ def test_records_end_where_the_log_ends(sandbox: Sandbox) -> None:
     (genesis,) = sandbox.stack.records(0, 1000)
     assert genesis.entry.kind == "genesis"
     assert list(sandbox.stack.records(1, 1000)) == []
-
-
-def test_what_listens_is_known_as_tcp() -> None:
-    """Check that asyncio can tell, which then sends every answer at once (TCP_NODELAY)."""
-    with listen("127.0.0.1", 0) as listener:
-        assert listener.proto == socket.IPPROTO_TCP
-
-
-def test_an_address_is_taken_before_anything_is_served_there() -> None:
-    """Check that the second of two that start at once is told, and may do without."""
-    with listen("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
-        with pytest.raises(ChainError, match=f"port {port} is in use"):
-            listen("127.0.0.1", port)
 
 
 def test_the_api_is_served_until_the_block_ends(sandbox: Sandbox, module_database_url: str) -> None:

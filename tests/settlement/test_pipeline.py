@@ -10,14 +10,12 @@ from orchestrator.client.http import Client
 from orchestrator.core import tx_plan
 from orchestrator.core.common.errors import LogError, ReplayError
 from orchestrator.core.common.units import DAY_S
-from orchestrator.core.deals.terms import checkpoint_digest, close_digest, sign_digest
-from orchestrator.core.log.entry import address_word
+from orchestrator.core.deals.terms import checkpoint_digest, sign_digest
 from orchestrator.core.world.contract import rules_of
-from orchestrator.core.world.requests import OpenContract, RecordRuling
-from orchestrator.settlement import pipeline
+from orchestrator.core.world.requests import OpenContract
+from orchestrator.settlement import recorder
 from orchestrator.simulation.sandbox import address_of, key_of
 from tests.support.depth import deep_only
-from tests.support.parties import settings_for
 from tests.support.single_contract import PRICE, SingleContract, second_stack, single_contract
 
 CHALLENGE: dict[str, object] = {"challenge_period_s": 2 * DAY_S}
@@ -110,39 +108,6 @@ def test_a_reversal_is_taken_from_what_is_held_back(database_url: str) -> None:
         assert (compared.payable_units, compared.paid_units) == (3 * PRICE, 3 * PRICE)
 
 
-@pytest.mark.parametrize("deal", [{}, CHALLENGE], ids=["plain", "guarded"])
-def test_a_contract_that_both_parties_closed_counts_nothing_more(
-    database_url: str, deal: dict[str, object]
-) -> None:
-    with single_contract(database_url, **deal) as market:
-        sandbox, chain = market.sandbox, market.chain
-        market.convert(2)
-        sandbox.settle("before")
-        expires_s = sandbox.clock() // 1000 + DAY_S
-        digest = close_digest(
-            sandbox.stack.escrow_domain,
-            market.operator.address,
-            market.contract,
-            5 * PRICE,
-            expires_s,
-        )
-        signature = sign_digest(digest, key_of("ada"))
-        call = chain.close_contract(market.contract, 5 * PRICE, expires_s, b"", signature)
-        sandbox.send("owner", call)
-        sandbox.come_to_rest()
-        assert chain.status_of(market.contract) == "closed"
-        assert market.paid_outcomes() == 5
-        (closed,) = market.entries("contract.closed")
-        assert closed.value == 1000 * (chain.closed_at(market.contract) or 0)
-        settled = market.settle_transactions()
-        sandbox.pass_time(60)
-        market.convert(1)
-        sandbox.settle("after")
-        assert market.settle_transactions() == settled
-        (compared,) = market.replay().contracts
-        assert (compared.outcomes, compared.paid_units) == (2, 5 * PRICE)
-
-
 CROWD = ("ada", "bo", "cy", "dee", "eli")
 
 
@@ -164,7 +129,7 @@ def test_a_run_that_is_too_much_for_a_transaction_is_settled_in_parts(
             market.convert(1, market.operators[name])
         # Five statements need more gas than this, and one or two do not.
         monkeypatch.setattr(tx_plan, "GAS_CAP", 700_000)
-        monkeypatch.setattr(pipeline, "MAX_BULK", 2)
+        monkeypatch.setattr(recorder, "MAX_BULK", 2)
         sandbox.settle("all")
         assert [chain.paid_of(contract) for contract in contracts.values()] == [PRICE] * len(CROWD)
         counts = sorted(
@@ -214,7 +179,7 @@ def test_a_log_that_lets_a_contract_of_another_log_compete_is_not_signed(
         sandbox.come_to_rest()
         assert market.replay().contracts
         opening = OpenContract(rules_of(chain.terms_of(foreign), foreign), b"t" * 32)
-        sandbox.stack.pipeline._request([("false opening", opening)])
+        sandbox.stack.pipeline._recorder.request([("false opening", opening)])
         sandbox.stack.drain()
         assert foreign in [one.rules.contract_id for one in sandbox.stack.log.contracts(-1, 10)]
         with pytest.raises(
@@ -349,87 +314,3 @@ def test_a_forked_log_stops_and_what_is_owed_is_still_paid(database_url: str) ->
                 stack.pipeline.step()
         assert market.paid_outcomes() == 4
         assert chain.checkpoint(stack.site.log_id) == anchored
-
-
-def test_disputes_come_into_the_log_once_and_the_one_that_is_lost_costs_the_level(
-    database_url: str,
-) -> None:
-    """A second statement is disputed by both sides after a first was lowered, and is kept."""
-    deal = {
-        **CHALLENGE,
-        "arbitration_period_s": 2 * DAY_S,
-        "claim_period_s": 8 * DAY_S,
-        "arbiter": address_of("judge"),
-    }
-    with single_contract(database_url, **deal) as market:
-        sandbox, chain, contract = market.sandbox, market.chain, market.contract
-        for name in ("judge", "ada"):
-            sandbox.fund(name)
-        rise(market)
-        market.convert(2)
-        sandbox.pass_time(60)  # until they are ripe
-        sandbox.settle("first")
-        act(market, "owner", chain.dispute)
-        act(market, "judge", chain.rule, PRICE)
-        market.convert(1)
-        sandbox.settle("second")
-        act(market, "ada", chain.dispute)
-        act(market, "owner", chain.dispute)
-        # Of the three that are stated the first ruling took one off.
-        act(market, "judge", chain.rule, 2 * PRICE)
-        found = market.entries("dispute.opened"), market.entries("dispute.ruled")
-        assert [[(one.label, one.value // PRICE) for one in kind] for kind in found] == [
-            [("owner", 2), ("operator", 2), ("owner", 2)],
-            [("lowered", 1), ("kept", 2)],
-        ]
-        assert {one.actor for one in found[1]} == {address_word(address_of("judge"))}
-        levels = [int(entry.label) for entry in market.entries("trust.changed")]
-        assert levels == [1, 2, 1]
-        # A pipeline that starts anew tells nothing twice.
-        own = sandbox.stack.pipeline
-        with second_stack(sandbox, database_url) as again:
-            sandbox.stack.pipeline = again.pipeline
-            sandbox.come_to_rest()
-        sandbox.stack.pipeline = own
-        assert len(market.entries("dispute.ruled")) == 2
-        (compared,) = market.replay().contracts
-        assert compared.is_ruled
-        # One that the publisher makes up is found by the next replay.
-        lie = RecordRuling(contract, address_word(address_of("judge")), "kept", 1, b"\7" * 32)
-        sandbox.stack.pipeline._request([("lie", lie)])
-        sandbox.come_to_rest()
-        with pytest.raises(ReplayError) as caught:
-            market.replay()
-        assert caught.value.code == "dispute-false"
-
-
-def act(market: SingleContract, name: str, call: Any, *arguments: int) -> None:
-    """Let a party or the arbiter act on the pending statement, and the log hear of it."""
-    pending = market.chain.pending_of(market.contract)
-    assert pending is not None
-    market.sandbox.send(name, call(market.contract, pending.position, *arguments))
-    market.sandbox.come_to_rest()
-
-
-def rise(market: SingleContract) -> None:
-    """Let one outcome give level 2 at once, which one lost dispute takes."""
-    easy = {
-        **settings_for(market.sandbox.token),
-        "levels": [
-            {"leads_a_day": 1000},
-            {
-                "leads_a_day": 1000,
-                "outcomes": 1,
-                "units": "1",
-                "age_s": 0,
-                "reversed_bps": 0,
-                "keep_reversed_bps": 0,
-                "disputes_lost": 0,
-            },
-        ],
-        "bucket_s": 1,
-        "ripening_s": 0,
-        "pause_s": 0,
-    }
-    market.owner.publish_settings(market.surface, easy)
-    market.sandbox.stack.drain()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.simulation.sandbox import Sandbox
-from tests.support.market import Market, Outcome
+from tests.support.market import Market
 from tests.support.sandboxes import running_sandbox
 
 
@@ -18,9 +18,6 @@ def sandbox(module_database_url: str) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def market(sandbox: Sandbox) -> Iterator[Market]:
-    def no_command(_arguments: list[str], _answer: str) -> Outcome:
-        raise NotImplementedError("these parties do not use the command line")
-
-    market = Market(sandbox, Path(), no_command)
+    market = Market(sandbox, Path())
     yield market
     market.close()

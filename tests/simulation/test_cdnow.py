@@ -10,23 +10,23 @@ from orchestrator.simulation.cdnow import (
     BRINGER,
     COMES_EVERY,
     COMES_REST,
+    CONTRACTS,
     DEADLINE_S,
-    FORECASTER_OFFER,
+    FORECASTER_CONTRACT,
     NOON_MS,
-    OFFERS,
     OPENS_S,
     PARTS_EVERY,
     POLICY,
     RETURN_DAYS,
     RETURNS_EVERY,
-    SILENT_OFFER,
+    SILENT_CONTRACT,
     STANDING_OFFER,
     START_MS,
     Day,
-    Habit,
+    Routine,
     add_arrivals,
     add_returns,
-    agent_habits,
+    agent_routines,
     read_purchases,
 )
 
@@ -103,43 +103,45 @@ def test_a_customer_comes_by_a_code_with_its_first_event_alone() -> None:
     assert refs == [[BRINGER, "", ""], ["", BRINGER]]
 
 
-def test_a_habit_of_a_weekday_is_for_those_who_came_on_it() -> None:
-    habit = Habit("buyer", "gift", 0, 28, 1, weekday=1)
+def test_a_routine_of_a_weekday_is_for_those_who_came_on_it() -> None:
+    routine = Routine("buyer", "gift", 0, 28, 1, weekday=1)
     # 1 January 1970 was a Thursday.
     leads = [LeadSummary(f"{day}", "buyer", day * DAY_MS + NOON_MS, 0) for day in range(14)]
-    assert [lead.lead for lead in habit.choose_due(leads, 14 * DAY_MS)] == ["5", "12"]
-    assert habit.choose_due(leads, 14 * DAY_MS) == []
+    assert [lead.lead for lead in routine.choose_due(leads, 14 * DAY_MS)] == ["5", "12"]
+    assert routine.choose_due(leads, 14 * DAY_MS) == []
 
 
 def test_an_agent_acts_when_a_lead_is_due_and_so_often_at_most() -> None:
-    habit = Habit("buyer", "email", first_days=7, again_days=28, times=2)
+    routine = Routine("buyer", "email", first_days=7, again_days=28, times=2)
     lead = LeadSummary("lead", "buyer", 0, 0)
-    acted = [day for day in range(200) if habit.choose_due([lead], day * DAY_MS)]
+    acted = [day for day in range(200) if routine.choose_due([lead], day * DAY_MS)]
     assert acted == [7, 35]
     # A lead that comes into the state again is a new occasion.
     again = lead._replace(since_ms=200 * DAY_MS)
-    assert habit.choose_due([again], 206 * DAY_MS) == []
-    assert habit.choose_due([again], 207 * DAY_MS) == [again]
+    assert routine.choose_due([again], 206 * DAY_MS) == []
+    assert routine.choose_due([again], 207 * DAY_MS) == [again]
 
 
-def test_habits_remember_nothing_of_another_run() -> None:
-    habits = agent_habits()
+def test_routines_remember_nothing_of_another_run() -> None:
+    routines = agent_routines()
     lead = LeadSummary("lead", "buyer", 0, 0)
-    assert habits["bo"][0].choose_due([lead], 0) == [lead]
-    assert agent_habits()["bo"][0].choose_due([lead], 0) == [lead]
-    assert {offer.operator for offer in (*OFFERS, SILENT_OFFER, FORECASTER_OFFER)} == set(habits)
+    assert routines["bo"][0].choose_due([lead], 0) == [lead]
+    assert agent_routines()["bo"][0].choose_due([lead], 0) == [lead]
+    assert {
+        planned.operator for planned in (*CONTRACTS, SILENT_CONTRACT, FORECASTER_CONTRACT)
+    } == set(routines)
 
 
-def test_offers_are_for_states_of_the_policy_and_only_guarded_ones_name_an_arbiter() -> None:
+def test_contracts_are_for_states_of_the_policy_and_only_guarded_ones_name_an_arbiter() -> None:
     policy = parse(POLICY)
-    for offer in (*OFFERS, SILENT_OFFER, STANDING_OFFER):
-        assert policy.motions_into(offer.outcome)
-        terms = offer.terms(DEADLINE_S, DAY_S, "0xarbiter")
+    for planned in (*CONTRACTS, SILENT_CONTRACT, STANDING_OFFER):
+        assert policy.motions_into(planned.outcome)
+        terms = planned.terms(DEADLINE_S, DAY_S, "0xarbiter")
         assert (terms["opens_at_s"], terms["deadline_s"]) == (OPENS_S, DEADLINE_S)
         assert terms["grace_s"] == DAY_S
-        assert terms["attribution_window_s"] == offer.window_days * DAY_S
-        assert ("arbiter" in terms) == (offer.guard is not None)
-        if offer.guard is not None:
+        assert terms["attribution_window_s"] == planned.window_days * DAY_S
+        assert ("arbiter" in terms) == (planned.safeguards is not None)
+        if planned.safeguards is not None:
             assert terms["arbiter"] == "0xarbiter"
-            assert terms["challenge_period_s"] == offer.guard.challenge_days * DAY_S
-            assert terms["holdback_period_s"] == offer.guard.holdback_days * DAY_S
+            assert terms["challenge_period_s"] == planned.safeguards.challenge_days * DAY_S
+            assert terms["holdback_period_s"] == planned.safeguards.holdback_days * DAY_S

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.processes.worker import (
     Orders,
-    Refusal,
+    StartFailure,
     end_on_signal,
     tell_until_closed,
 )
@@ -20,7 +20,7 @@ def answer(orders: Orders, pipe: Connection) -> None:
     end_on_signal()
     came_before = orders.settings.home / str(orders.counts.own)
     if came_before.exists():
-        pipe.send(Refusal("gone", "it does not come back"))
+        pipe.send(StartFailure("gone", "it does not come back"))
         return
     came_before.touch()
     orders.counts.holders("streams").take("a")

@@ -39,11 +39,10 @@ from orchestrator.core.entries.kinds import decode
 from orchestrator.core.log.entry import Entry, address_word
 from orchestrator.core.world.contract import ContractRules
 from orchestrator.core.world.requests import Genesis, OpenContract, Request
-from orchestrator.identity.registrar import Registrar
+from orchestrator.identity.registrar import Registrar, registrar_thread
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencing.sequencer import Sequencer
 from orchestrator.runtime.connections import PATIENCE
-from orchestrator.runtime.stack import registrar_thread
 from orchestrator.storage.database import API, REGISTRAR, SEQUENCER, WORKER, Database
 from orchestrator.storage.schema import create_log
 from orchestrator.storage.trouble import Trouble

@@ -10,10 +10,9 @@ import psycopg
 from prometheus_client.metrics_core import Metric
 
 from api.watch import Watch
-from orchestrator.runtime.connections import Bounds, Gate, bounded_server
+from orchestrator.runtime.connections import Bounds, Gate, bounded_server, listen
 from orchestrator.runtime.health.metrics import Metrics
 from orchestrator.runtime.health.server import create_health_app
-from orchestrator.runtime.stack import listen
 from orchestrator.storage.database import WORKER
 from tests.support.ledger import Ledger, ledger
 from tests.support.servers import open_as

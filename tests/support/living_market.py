@@ -10,7 +10,7 @@ from orchestrator.client.accounts import OperatorClient, OwnerClient
 from orchestrator.core.deals.terms import Terms, contract_id
 from orchestrator.core.world.contract import rules_of
 from orchestrator.core.world.requests import OpenContract
-from orchestrator.simulation.market.market import Market
+from orchestrator.simulation.market.market import LivingMarket
 from orchestrator.simulation.market.owner import MarketOwner
 from orchestrator.simulation.market.surfaces import TRIAL
 from tests.support.api_service import ESCROW, TOKEN, ApiService, running_service, wallet
@@ -23,7 +23,7 @@ class Stage(NamedTuple):
 
     service: ApiService
     owner: MarketOwner
-    market: Market
+    market: LivingMarket
     path: Path
 
     def live(self, steps: int = 1) -> None:
@@ -61,4 +61,4 @@ def running_stage(database_url: str, folder: Path) -> Iterator[Stage]:
     ):
         owner = MarketOwner(client, ESCROW, TOKEN, folder)
         path = folder / "market.json"
-        yield Stage(service, owner, Market(owner, path, "seed"), path)
+        yield Stage(service, owner, LivingMarket(owner, path, "seed"), path)

@@ -69,10 +69,14 @@ class Outcome(NamedTuple):
 Run = Callable[[list[str], str], Outcome]
 
 
+def no_command(_arguments: list[str], _answer: str) -> Outcome:
+    raise NotImplementedError("these parties do not use the command line")
+
+
 class Market(Parties):
     """A deployment with one surface, whose parties also have the command line."""
 
-    def __init__(self, sandbox: Sandbox, folder: Path, run: Run) -> None:
+    def __init__(self, sandbox: Sandbox, folder: Path, run: Run = no_command) -> None:
         self._folder, self._run = folder, run
         for name in ("ada", "bo", "arbiter", "stranger"):
             sandbox.fund(name)

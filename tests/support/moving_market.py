@@ -19,7 +19,7 @@ from orchestrator.runtime.stack import Keys, Stack, Surroundings
 from orchestrator.simulation.sandbox import Sandbox, SandboxOptions, key_of
 from orchestrator.storage.database import SEQUENCER, WORKER, DatabaseUrls
 from orchestrator.verify.saved_log import SavedLog, save_log
-from tests.support.market import PLAIN, Market, Outcome
+from tests.support.market import PLAIN, Market
 from tests.support.servers import CHAIN_START_S, open_as, server_folder
 
 KEYS = Keys(*(key_of(name) for name in Keys._fields))
@@ -31,7 +31,7 @@ class World:
     def __init__(self, folder: Path, server: LocalPostgres, sandbox: Sandbox, mark: Path) -> None:
         self.folder, self.server, self.sandbox, self.mark = folder, server, sandbox, mark
         self.site = sandbox.stack.site
-        self.market = Market(sandbox, folder, _no_command)
+        self.market = Market(sandbox, folder)
 
     def size_on(self, server: LocalPostgres) -> Checkpoint:
         with open_as(server.url, SEQUENCER) as database:
@@ -101,10 +101,6 @@ class World:
         head = stack.log.checkpoint()
         assert head is not None
         assert stack.chain.checkpoint(self.site.log_id)[:2] == head[:2]
-
-
-def _no_command(_arguments: list[str], _answer: str) -> Outcome:
-    raise NotImplementedError("these parties do not use the command line")
 
 
 def _as_it_is(server: LocalPostgres) -> DatabaseUrls:

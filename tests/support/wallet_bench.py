@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.chain.abi import Call
 from orchestrator.chain.deployment import Chain
-from orchestrator.chain.wallet import Quote, Sender, Sent, quote
+from orchestrator.chain.wallet import Quote, Sent, TransactionSender, quote
 from orchestrator.core.deals.site import Addresses
 from tests.support.rpc_proxy import SEND_METHOD, Ask, Forward, RpcProxy
 
@@ -18,7 +18,7 @@ class WalletBench(NamedTuple):
 
     proxy: RpcProxy
     chain: Chain
-    sender: Sender
+    sender: TransactionSender
     call: Call
     price: Quote
     reports: list[str]
@@ -37,7 +37,7 @@ def wallet_bench(rpc_url: str, deployed: Addresses, origin: str) -> Iterator[Wal
     with RpcProxy(rpc_url) as proxy, Chain(proxy.url, deployed) as chain:
         proxy.mines_sent = True
         chain.node.call("evm_setAutomine", False)
-        sender = Sender(chain, KEY, wait_s=0)
+        sender = TransactionSender(chain, KEY, wait_s=0)
         chain.node.call("anvil_setBalance", sender.address, hex(10**18))
         call = chain.register(origin, sender.address)
         yield WalletBench(proxy, chain, sender, call, quote(chain, sender.address, call), [])

@@ -37,7 +37,7 @@ from orchestrator.core.account.board import MAX_BODY_BYTES
 from orchestrator.core.common.errors import LogError
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.common.units import format_ms
-from orchestrator.storage.database import Asked, DatabaseError, Row, Session
+from orchestrator.storage.database import DatabaseError, NamedQuery, Row, Session
 from orchestrator.storage.listening import LOOK_S
 from orchestrator.storage.sql.sqlstates import REFERENCE_MISSING
 
@@ -270,7 +270,7 @@ def _message(row: Row) -> answers.BoardMessage:
     return answers.BoardMessage(**facts)
 
 
-def _sending(service: Service, which: Mapping[str, Any], message: bodies.NewMessage) -> Asked:
+def _sending(service: Service, which: Mapping[str, Any], message: bodies.NewMessage) -> NamedQuery:
     """Return the query that puts a message on a board."""
     body = json.dumps(message.body, separators=(",", ":"))
     if len(body) > MAX_BODY_BYTES:
@@ -337,7 +337,7 @@ def _check_topic(row: Row) -> str:
     return topic
 
 
-def _last_of(session: Session, asked: Asked) -> Row:
+def _last_of(session: Session, asked: NamedQuery) -> Row:
     """Return the one row of the last query of a transaction, which ends in the same round trip.
 
     The functions of boards ask themselves whether the key is live, and change nothing otherwise.

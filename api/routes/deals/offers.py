@@ -94,27 +94,7 @@ def publish(
                 f"an exclusive offer has one place, not {body.places}: the escrow opens no second "
                 f"contract for the outcome",
             )
-        session.run("api.lock_account", account=owner.account)
-        beside = session.one(
-            "api.offers_beside",
-            log_id=service.log_id,
-            owner=owner.account,
-            surface=from_hex(surface),
-            outcome=terms.outcome,
-            exclusive=terms.exclusive,
-            most=MAX_OFFERS,
-        )
-        if beside is None or not beside.has_room:
-            raise Refusal(
-                409, "offers-too-many", f"this account has published {MAX_OFFERS} offers, the most"
-            )
-        if beside.is_contested:
-            raise Refusal(
-                409,
-                "offer-contested",
-                f"another open offer pays for {terms.outcome!r}, and one of the two is exclusive: "
-                f"withdraw that one first",
-            )
+        _check_beside(service, session, owner, surface, terms)
         fixed = {key: value for key, value in terms.to_json().items() if key not in OWN_TERMS}
         session.run(
             "api.add_offer",
@@ -132,6 +112,34 @@ def publish(
         )
         row = _known_offer(service, session, surface, offer, "")
         return _offers(service, session, surface, [row])[0]
+
+
+def _check_beside(
+    service: Service, session: Session, owner: Caller, surface: str, terms: Terms
+) -> None:
+    """Raise `Refusal` if the owner has no room for an offer of these terms beside its others."""
+    # Two offers at once must not both find the last place free.
+    session.run("api.lock_account", account=owner.account)
+    beside = session.one(
+        "api.offers_beside",
+        log_id=service.log_id,
+        owner=owner.account,
+        surface=from_hex(surface),
+        outcome=terms.outcome,
+        exclusive=terms.exclusive,
+        most=MAX_OFFERS,
+    )
+    if beside is None or not beside.has_room:
+        raise Refusal(
+            409, "offers-too-many", f"this account has published {MAX_OFFERS} offers, the most"
+        )
+    if beside.is_contested:
+        raise Refusal(
+            409,
+            "offer-contested",
+            f"another open offer pays for {terms.outcome!r}, and one of the two is exclusive: "
+            f"withdraw that one first",
+        )
 
 
 @public_router.get("/surfaces/{surface}/offers", responses=documented(404))

@@ -27,25 +27,29 @@ from api.routes.deals.drafts import (
     shown_draft,
     token_of,
 )
-from api.routes.surfaces.operators import terms_parameters
+from api.routes.deals.proposal_checks import (
+    check_funds,
+    check_level,
+    check_not_suspended,
+    check_openable,
+    check_room,
+    check_servable,
+    check_signature,
+    lacking_funds,
+    promised_by_owner,
+)
 from api.routes.surfaces.owners import own_surface
-from api.routes.surfaces.trust import levels_of
 from api.rules import BOUND, DEAL, OWNERS, PROPOSED, rules
-from orchestrator.core.account.wallet_signature import unwrap
 from orchestrator.core.common.document import canonical_json
-from orchestrator.core.common.errors import TermsError
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.deals.deal import changes_between, deal_of, draft_terms
 from orchestrator.core.deals.sentences import sentences_of
 from orchestrator.core.deals.site import TokenInfo, pays_opening
 from orchestrator.core.deals.terms import (
-    SET_BY_SURFACE,
     Terms,
-    check_terms,
     contract_id,
     operator_consent_digest,
     owner_consent_digest,
-    recover,
 )
 from orchestrator.storage.database import DatabaseError, Row, Session
 from orchestrator.storage.sql.sqlstates import UNBOUND
@@ -89,29 +93,17 @@ def propose(service: TheService, operator: Proposer, body: bodies.NewProposal) -
         earlier = _find_proposal(service, session, operator, digest)
         if earlier is not None:
             return _proposal(service, earlier)
-        _check_terms(service, session, terms)
-        # Any level will do, level 0 too.
-        standing = session.one(
-            "api.standing",
-            log_id=service.log_id,
-            surface=terms.surface,
-            operator=operator.word,
-        )
-        if standing is not None and standing.is_suspended:
-            raise Refusal(
-                403,
-                "operator-suspended",
-                "the surface's owner has suspended you there; ask the owner to restore you first",
-            )
+        check_servable(service, session, terms)
+        check_not_suspended(service, session, operator, terms.surface)
         if body.offer is not None:
-            _check_level(service, session, operator, terms.surface, from_hex(body.offer))
+            check_level(service, session, operator, terms.surface, from_hex(body.offer))
     # An ERC-1271 check asks the chain, so no transaction is held open across it.
     signature = from_hex(body.operator_signature)
     consent = operator_consent_digest(terms, service.escrow_domain)
-    _check_signature(service, "operator_signature", terms.operator, consent, signature)
+    check_signature(service, "operator_signature", terms.operator, consent, signature)
     answered = None if body.answers is None else from_hex(body.answers)
-    with binding(), acting(service, operator) as session:
-        _check_room(service, session, operator, terms, answered)
+    with _binding(), acting(service, operator) as session:
+        check_room(service, session, operator, terms, answered)
         session.run(
             "api.add_proposal",
             log_id=service.log_id,
@@ -126,40 +118,6 @@ def propose(service: TheService, operator: Proposer, body: bodies.NewProposal) -
             offer=None if body.offer is None else from_hex(body.offer),
         )
         return _proposal(service, _known_proposal(service, session, operator, digest))
-
-
-def _check_level(
-    service: Service, session: Session, operator: Caller, surface: bytes, offer: bytes
-) -> None:
-    """Refuse a taker of an offer whose level is too low, be it that the log does not say so yet.
-
-    What is lost stands in the log from the operator's next act on, and so does what is earned:
-    then it is to ask for a judgement. The database compares what the log says once more.
-    """
-    row = session.one(
-        "api.offer",
-        log_id=service.log_id,
-        surface=surface,
-        offer=offer,
-        operator=operator.account,
-    )
-    if row is None:
-        return
-    level, due = levels_of(session, service.log_id, surface, operator.word, service.now_ms())
-    if min(level, due) >= row.level:
-        return
-    hint = ""
-    if level != due:
-        hint = f"; a judgement now gives you {due}" + (
-            f", so ask for one: POST /v1/surfaces/{to_hex(surface)}/judgements"
-            if due >= row.level
-            else ""
-        )
-    raise Refusal(
-        409,
-        "level-too-low",
-        f"the offer is for level {row.level} and above, and you have {level}{hint}",
-    )
 
 
 @router.get("/proposals", responses=documented(401, 403))
@@ -228,7 +186,7 @@ def proposal(service: TheService, caller: Reader, contract: ContractId) -> answe
 
 
 @contextmanager
-def binding() -> Iterator[None]:
+def _binding() -> Iterator[None]:
     """Turn what the database refuses to bind to an offer or an earlier version into a refusal."""
     try:
         yield
@@ -256,9 +214,9 @@ def acceptance(service: TheService, owner: OwnerReader, contract: ContractId) ->
         row = _known_proposal(service, session, owner, from_hex(contract))
         _check_undecided(service, row)
         terms = Terms.from_json(row.terms)
-        promised = _promised(service, session, terms)
+        promised = promised_by_owner(service, session, terms)
     consent = owner_consent(service, terms)
-    lacking = _lacking(service, terms, promised)
+    lacking = lacking_funds(service, terms, promised)
     return answers.Acceptance(**consent.model_dump(), lacking=lacking)
 
 
@@ -288,14 +246,14 @@ def accept(
             return _proposal(service, row)
         _check_undecided(service, row)
         terms = Terms.from_json(row.terms)
-        _check_terms(service, session, terms)
-        promised = _promised(service, session, terms)
-    _check_funds(service, terms, promised)
+        check_servable(service, session, terms)
+        promised = promised_by_owner(service, session, terms)
+    check_funds(service, terms, promised)
     consent = owner_consent_digest(terms, service.escrow_domain)
-    _check_signature(service, "owner_signature", terms.owner, consent, signature)
-    _check_openable(service, "owner_signature", terms.owner, consent, signature)
+    check_signature(service, "owner_signature", terms.owner, consent, signature)
+    check_openable(service, "owner_signature", terms.owner, consent, signature)
     offered = operator_consent_digest(terms, service.escrow_domain)
-    _check_openable(
+    check_openable(
         service, "operator_signature", terms.operator, offered, bytes(row.operator_signature)
     )
     with acting(service, owner) as session:
@@ -404,106 +362,6 @@ def _end(
         return _proposal(service, row)
 
 
-def _check_terms(service: Service, session: Session, terms: Terms) -> None:
-    """Raise unless the escrow may open these terms, and this service and surface can serve them."""
-    row = session.one("api.surface", log_id=service.log_id, surface=terms.surface)
-    if row is None:
-        raise not_found("surface")
-    # The escrow refuses an opening time that has passed; the block that opens it is yet to come.
-    check_terms(terms, service.now_ms() // 1000 + 1, service.escrow_domain.verifying_contract)
-    wanted = terms_parameters(service, row).model_dump()
-    proposed = terms.to_json()
-    for name in SET_BY_SURFACE:
-        if proposed[name] != wanted[name]:
-            raise TermsError(
-                f"{name.replace('_', '-')}-differs",
-                f"{name} is {proposed[name]}; contracts on this surface need {wanted[name]}",
-            )
-    tokens = [token.address for token in service.info.tokens]
-    if terms.token not in tokens:
-        raise TermsError("token-unknown", f"token is {terms.token}; we take {', '.join(tokens)}")
-    policy = session.one("log.policy", log_id=service.log_id, hash=row.policy_hash)
-    states = {move["to"] for move in policy.document["transitions"]} if policy else set()
-    if terms.outcome not in states:
-        raise TermsError("outcome-unknown", f"no transition leads into {terms.outcome!r}")
-
-
-def _check_room(
-    service: Service, session: Session, operator: Caller, terms: Terms, answered: bytes | None
-) -> None:
-    """Raise `Refusal` if the operator has as many proposals open as it may, or this one too early.
-
-    An owner decides about them, and a long list hides the one that is worth it: what was taken back
-    stands there too, and keeps its place for a day. The one that is answered is not counted: this
-    one takes its place.
-    """
-    limits, now_ms = service.limits, service.now_ms()
-    if terms.opens_at_s * 1000 > now_ms + limits.opens_ahead_s * 1000:
-        raise Refusal(
-            422,
-            "opens-too-late",
-            f"opens_at_s is {terms.opens_at_s}, more than {limits.opens_ahead_s} s from now; "
-            f"propose an earlier time, or propose it later",
-        )
-    # Two proposals at once must not both find the last place free.
-    session.run("api.lock_account", account=operator.account)
-    (found,) = session.all(
-        "api.open_proposals",
-        log_id=service.log_id,
-        operator=operator.account,
-        owner=terms.owner.lower(),
-        now_s=now_ms // 1000,
-        answered=answered,
-        limit=limits.open_proposals,
-    )
-    for count, most, which, remedy in (
-        (found.of_all, limits.open_proposals, "proposals are open", "take one back, or "),
-        (
-            found.to_owner,
-            limits.open_proposals_to_owner,
-            "proposals to this owner are open, or ended without it in the last day",
-            "",
-        ),
-    ):
-        if count >= most:
-            raise Refusal(
-                409,
-                "proposal-limit",
-                f"{count} of your {which}, the most that may be; {remedy}wait until one is decided "
-                f"or expires",
-            )
-
-
-def _check_signature(
-    service: Service, name: str, signer: str, digest: bytes, signature: bytes
-) -> None:
-    """Raise `TermsError` unless the signer's key made it, or its contract accepts it (ERC-1271)."""
-    try:
-        if recover(digest, signature) == signer:
-            return
-        reason = f"is not by {signer}"
-    except TermsError as error:
-        reason = f"is not by {signer}: {error.message}"
-    if not service.is_valid_signature(signer, digest, signature):
-        raise TermsError("signature-invalid", f"{name} {reason}")
-
-
-def _check_openable(service: Service, name: str, signer: str, digest: bytes, given: bytes) -> None:
-    """Raise `Refusal` if the escrow, which deploys no wallet, could not ask the signer's.
-
-    A signature that came with its wallet's deployment is good to propose with; before the owner's
-    acceptance has the contract opened, the wallet must be there.
-    """
-    wrapped = unwrap(given)
-    if wrapped is not None and not service.is_valid_signature(signer, digest, wrapped.signature):
-        raise Refusal(
-            409,
-            "wallet-undeployed",
-            f"{name} came with the deployment of {signer}, which is not there or not ready yet, "
-            f"and the escrow deploys no wallet: deploy it, then accept",
-        )
-
-
 def _optional_hex(signature: bytes | None) -> str | None:
     # An empty signature is one: a wallet may have signed on chain.
     return None if signature is None else to_hex(signature)
@@ -561,42 +419,6 @@ def _opening(row: Row, status: str) -> answers.OpeningState | None:
     return answers.OpeningState(
         tries=row.tries, reason=row.opening_reason, waits_for=waits_for, next_ms=next_ms
     )
-
-
-def _promised(service: Service, session: Session, terms: Terms) -> Row:
-    """Return how many other contracts the owner has accepted that are not open yet, and their sum.
-
-    Only those in the same token count.
-    """
-    (row,) = session.all(
-        "api.promised_units",
-        log_id=service.log_id,
-        owner=terms.owner.lower(),
-        token=terms.token,
-        contract_id=contract_id(terms, service.escrow_domain),
-        now_ms=service.now_ms(),
-    )
-    return row
-
-
-def _check_funds(service: Service, terms: Terms, promised: Row) -> None:
-    """Raise `Refusal` unless the escrow can take the budget now, and those that were promised.
-
-    It pulls each budget when it opens the contract, from the owner's allowance.
-    """
-    lacking = _lacking(service, terms, promised)
-    if lacking is not None:
-        before = f", with {promised.count} accepted before it that are not open yet" * bool(
-            promised.count
-        )
-        raise Refusal(409, "funds-short", f"the budget{before} cannot be taken: {lacking}")
-
-
-def _lacking(service: Service, terms: Terms, promised: Row) -> str | None:
-    """Return what the owner is to do before these budgets can be taken; None if they can be."""
-    funds, token = service.funds_of(terms.token, terms.owner), token_of(service, terms)
-    needed, escrow = terms.budget_units + promised.units, service.escrow_domain.verifying_contract
-    return funds.shortage(needed, terms.owner, token, escrow)
 
 
 def _find_proposal(service: Service, session: Session, caller: Caller, digest: bytes) -> Row | None:

@@ -15,7 +15,7 @@ from api.http.problems import documented, not_found
 from api.routes.deals import offers
 from api.routes.public_route import PublicRoute
 from api.routes.records import directory, directory_answers
-from orchestrator.core.account.agent_card import KEYS_PATH, Card, Skill, card_of
+from orchestrator.core.account.agent_card import KEYS_PATH, Card, CardSkill, card_of
 from orchestrator.core.log.entry import address_word
 from orchestrator.storage.database import Row
 
@@ -29,25 +29,25 @@ own_router = APIRouter(route_class=PublicRoute, include_in_schema=False)
 router = APIRouter(prefix="/v1", tags=["directory"], route_class=PublicRoute)
 
 _SKILLS = (
-    Skill(
+    CardSkill(
         "find-work",
         "Find surfaces and offers",
         "Lists companies' growth surfaces with their standing offers, and how they keep contracts.",
         ("directory", "offers"),
     ),
-    Skill(
+    CardSkill(
         "contract",
         "Propose outcome contracts",
         "Drafts a deal in words, takes terms that a wallet has signed, and says what they cost.",
         ("contracts", "escrow"),
     ),
-    Skill(
+    CardSkill(
         "act",
         "Act on leads",
         "Forecasts, touches and requested actions on leads, as far as an operator's level allows.",
         ("leads", "forecasts"),
     ),
-    Skill(
+    CardSkill(
         "explain",
         "Say why something is paid, or is not",
         "Answers with reasons from the public log and the chain, each with the entries behind it.",
@@ -149,12 +149,12 @@ def _deployment(service: Service) -> dict[str, str]:
     }
 
 
-def _offered(service: Service, surface: str) -> Iterator[Skill]:
+def _offered(service: Service, surface: str) -> Iterator[CardSkill]:
     for one in offers.offers(service, surface, None, MAX_OFFERS).offers:
         if one.status == "open":
             deal = one.deal
             price = deal["share"] if deal["share"] != "0 %" else f"{deal['price']} {deal['token']}"
-            yield Skill(
+            yield CardSkill(
                 one.offer,
                 f"Pays {price} for {deal['outcome']}",
                 f"A standing offer with {one.places_left} places left, from level {one.level} on.",
@@ -162,9 +162,9 @@ def _offered(service: Service, surface: str) -> Iterator[Skill]:
             )
 
 
-def _motions(listed: directory_answers.ListedSurface) -> Iterator[Skill]:
+def _motions(listed: directory_answers.ListedSurface) -> Iterator[CardSkill]:
     for motion in listed.motions:
-        yield Skill(
+        yield CardSkill(
             motion,
             motion.capitalize(),
             f"Contracts may be proposed for outcomes of this motion: {motion}.",
@@ -172,8 +172,8 @@ def _motions(listed: directory_answers.ListedSurface) -> Iterator[Skill]:
         )
 
 
-def _stated(said: Row | None) -> Iterator[Skill]:
-    yield Skill(
+def _stated(said: Row | None) -> Iterator[CardSkill]:
+    yield CardSkill(
         "record",
         "A record that the log proves",
         "Outcomes, reversals and forecasts, each with the entries of the log behind it.",
@@ -181,4 +181,4 @@ def _stated(said: Row | None) -> Iterator[Skill]:
     )
     for capability in () if said is None else said.capabilities:
         description = f"By its own word, which nothing here proves: {capability}."
-        yield Skill(capability, capability, description, ("stated",))
+        yield CardSkill(capability, capability, description, ("stated",))

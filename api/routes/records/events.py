@@ -29,7 +29,7 @@ from api.routes.records.stream import (
     take_place,
 )
 from api.rules import joined, rules
-from orchestrator.core.account.sources import Source
+from orchestrator.core.account.sources import NetworkSource
 from orchestrator.log.feed import PAGE_ENTRIES, Told
 
 # The most entries that are looked at for one page: those that are read from the stored log cost
@@ -103,7 +103,7 @@ async def clock(
 
 
 async def _search(
-    service: Service, source: Source, wanted: Wanted, cursor: int, limit: int, wait_s: int
+    service: Service, source: NetworkSource, wanted: Wanted, cursor: int, limit: int, wait_s: int
 ) -> tuple[list[Told], int]:
     """Return what is wanted behind a cursor, and the cursor behind what was looked at."""
     feed, found, searched = service.feed, list[Told](), 0

@@ -26,7 +26,7 @@ from api.http.problems import RETRY_S, Refusal, documented
 from api.places import Reader
 from api.routes.records import answers
 from api.rules import rules
-from orchestrator.core.account.sources import Source
+from orchestrator.core.account.sources import NetworkSource
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.log.entry import address_word
 from orchestrator.core.log.opening import opening_json
@@ -211,7 +211,7 @@ def take_place(service: Service, reader: Reader) -> None:
 
 
 async def _events(
-    service: Service, source: Source, wanted: Wanted, cursor: int
+    service: Service, source: NetworkSource, wanted: Wanted, cursor: int
 ) -> AsyncIterator[bytes]:
     """Yield the events behind a cursor, until the reader has to resume."""
     feed, limits = service.feed, service.limits
@@ -254,7 +254,7 @@ async def _events(
                 yield _cursor_event(cursor)
 
 
-async def replayed(service: Service, source: Source, cursor: int) -> Page:
+async def replayed(service: Service, source: NetworkSource, cursor: int) -> Page:
     """Return a page of the stored log, which costs its source a request.
 
     Replays have an allowance of their own, so that a source which replays can still sign in. Once

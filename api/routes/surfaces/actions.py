@@ -20,7 +20,7 @@ from api.http.auth import Caller, acting, needs
 from api.http.fields import ActionState, AfterPosition, Digits, Limit, SurfaceId, address
 from api.http.json_input import StrictRoute
 from api.http.problems import Refusal, documented, not_found
-from api.http.submissions import IdempotencyKey, Intake, decided, intake_for
+from api.http.submissions import CallerInbox, IdempotencyKey, decided, inbox_for
 from api.routes.public_route import PublicRoute
 from api.routes.surfaces import answers, bodies
 from api.routes.surfaces.operators import check_lease, known_surface
@@ -44,8 +44,8 @@ MAX_FAULTS = 10
 router = APIRouter(prefix="/v1", tags=["actions"], route_class=StrictRoute)
 public_router = APIRouter(prefix="/v1", tags=["actions"], route_class=PublicRoute)
 
-RequestIntake = Annotated[Intake, intake_for("operator:request")]
-AnswerIntake = Annotated[Intake, intake_for("owner:answer")]
+RequestInbox = Annotated[CallerInbox, inbox_for("operator:request")]
+AnswerInbox = Annotated[CallerInbox, inbox_for("owner:answer")]
 Reader = Annotated[Caller, needs("operator:read", "owner:read", "owner:answer")]
 ActionPosition = Annotated[
     int,
@@ -68,18 +68,18 @@ ActionPosition = Annotated[
     ),
 )
 async def request_action(
-    intake: RequestIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewAction
+    inbox: RequestInbox, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewAction
 ) -> RequestStatus:
     """Request that the surface act on a lead. It is a touch once it was taken and did not fail."""
 
     def take(session: Session) -> list[UUID]:
-        offered = _offered(intake, session, surface, body)
-        asked = _submission(intake.caller, surface, key, body, offered)
-        taken = intake.submit(session, [asked])
-        check_lease(intake, session, surface, body, taken)
+        offered = _offered(inbox, session, surface, body)
+        asked = _submission(inbox.caller, surface, key, body, offered)
+        taken = inbox.submit(session, [asked])
+        check_lease(inbox, session, surface, body, taken)
         return taken
 
-    return await intake.take_one(take)
+    return await inbox.take_one(take)
 
 
 @router.get("/surfaces/{surface}/actions", responses=documented(401, 403, 404))
@@ -138,10 +138,10 @@ def action(
     responses=decided(RequestStatus, 404, 422, ANSWERED),
 )
 async def take_action(
-    intake: AnswerIntake, surface: SurfaceId, position: ActionPosition, body: bodies.TakenAction
+    inbox: AnswerInbox, surface: SurfaceId, position: ActionPosition, body: bodies.TakenAction
 ) -> RequestStatus:
     """Take a requested action: from now on it counts as done unless you say that it failed."""
-    return await _answer(intake, surface, position, TAKEN, "", body.result)
+    return await _answer(inbox, surface, position, TAKEN, "", body.result)
 
 
 @router.post(
@@ -150,10 +150,10 @@ async def take_action(
     responses=decided(RequestStatus, 404, 422, ANSWERED),
 )
 async def fail_action(
-    intake: AnswerIntake, surface: SurfaceId, position: ActionPosition, body: bodies.FailedAction
+    inbox: AnswerInbox, surface: SurfaceId, position: ActionPosition, body: bodies.FailedAction
 ) -> RequestStatus:
     """Say that a requested action failed; after the lead's next transition it counts as done."""
-    return await _answer(intake, surface, position, FAILED, body.reason, None)
+    return await _answer(inbox, surface, position, FAILED, body.reason, None)
 
 
 @public_router.get("/surfaces/{surface}/answers", responses=documented(404))
@@ -175,10 +175,10 @@ def answer_times(service: TheService, surface: SurfaceId) -> answers.AnswerTimes
 
 
 def _offered(
-    intake: Intake, session: Session, surface: str, body: bodies.NewAction
+    inbox: CallerInbox, session: Session, surface: str, body: bodies.NewAction
 ) -> Mapping[str, Any]:
     """Return what the settings say of the action; deny by default, as the log does once more."""
-    service = intake.service
+    service = inbox.service
     row = known_surface(service, session, surface)
     here = session.one("api.surface_settings", log_id=service.log_id, surface=row.surface)
     offered = (here.settings["actions"] if here and here.settings else {}).get(body.action)
@@ -255,7 +255,7 @@ def _submission(
 
 
 async def _answer(
-    intake: Intake,
+    inbox: CallerInbox,
     surface: str,
     position: int,
     label: str,
@@ -268,7 +268,7 @@ async def _answer(
     )
 
     def take(session: Session) -> list[UUID]:
-        service, owner = intake.service, intake.caller
+        service, owner = inbox.service, inbox.caller
         here = own_surface(service, session, owner, surface)
         which = {"log_id": service.log_id, "surface": here.surface, "position": position}
         row = session.one("actions.of_position", **which)
@@ -281,9 +281,9 @@ async def _answer(
             here.surface, row.lead, owner.word, position, label, reason, sha256(body).digest()
         )
         key = f"answer:{surface}:{position}:{label}"
-        return intake.submit_last(session, Submission(key, request, body))
+        return inbox.submit_last(session, Submission(key, request, body))
 
-    return await intake.take_one(take)
+    return await inbox.take_one(take)
 
 
 def _check_result(

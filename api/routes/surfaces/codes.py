@@ -15,7 +15,7 @@ from api.http.auth import Caller, acting, needs
 from api.http.fields import Address, AfterPosition, CodeId, Limit, SurfaceId, address
 from api.http.json_input import StrictRoute
 from api.http.problems import MAX_FAULTS, Fault, Refusal, documented, not_found
-from api.http.submissions import IdempotencyKey, Intake, Item, decided, intake_for
+from api.http.submissions import CallerInbox, IdempotencyKey, Item, decided, inbox_for
 from api.routes.surfaces import answers, bodies
 from api.routes.surfaces.bodies import ProductEvent
 from api.routes.surfaces.schema_faults import schema_faults
@@ -31,8 +31,8 @@ from orchestrator.storage.database import Row, Session
 # So many clicks on a code in one minute are more than people do.
 MANY_CLICKS = 30
 
-IssueIntake = Annotated[Intake, intake_for("operator:issue")]
-ReviewIntake = Annotated[Intake, intake_for("owner:review")]
+IssueInbox = Annotated[CallerInbox, inbox_for("operator:issue")]
+ReviewInbox = Annotated[CallerInbox, inbox_for("owner:review")]
 Reader = Annotated[Caller, needs("operator:read", "owner:read")]
 
 router = APIRouter(prefix="/v1", tags=["codes"], route_class=StrictRoute)
@@ -50,10 +50,10 @@ router = APIRouter(prefix="/v1", tags=["codes"], route_class=StrictRoute)
     ),
 )
 async def issue_code(
-    intake: IssueIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewCode
+    inbox: IssueInbox, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewCode
 ) -> answers.CodeRequest:
     """Get a code to hand out. The log holds a random id of it, and you read the code here."""
-    service, operator = intake.service, intake.caller
+    service, operator = inbox.service, inbox.caller
     name = f"code:{surface}:{key}"
     asked_by = UUID(bytes=request_id(service.log_id, operator.account, name))
     asked = {"surface": surface, "max_uses": body.max_uses, "expires_ms": body.expires_ms}
@@ -82,7 +82,7 @@ async def issue_code(
             ZERO_WORD,
             operator.delegate,
         )
-        ids = intake.submit(session, [Submission(name, request, canonical_json(asked))])
+        ids = inbox.submit(session, [Submission(name, request, canonical_json(asked))])
         if row is None:
             session.run(
                 "api.add_code_name",
@@ -95,7 +95,7 @@ async def issue_code(
             )
         return ids
 
-    status = await intake.take_one(take)
+    status = await inbox.take_one(take)
     return answers.CodeRequest(**status.model_dump(), code_id=to_hex(code), ref=ref)
 
 
@@ -174,11 +174,11 @@ def clicks(
     responses=decided(RequestStatus, 404, ENDED, rules(409, "code-of-another")),
 )
 async def end_code(
-    intake: IssueIntake, surface: SurfaceId, code: CodeId, key: IdempotencyKey, body: bodies.CodeEnd
+    inbox: IssueInbox, surface: SurfaceId, code: CodeId, key: IdempotencyKey, body: bodies.CodeEnd
 ) -> RequestStatus:
     """End a code of yours: no lead comes by it any more, and what came by it stands."""
-    request = EndOwnCode(from_hex(surface), intake.caller.word, from_hex(code), body.reason)
-    return await _take_end(intake, f"end:{surface}:{key}", request)
+    request = EndOwnCode(from_hex(surface), inbox.caller.word, from_hex(code), body.reason)
+    return await _take_end(inbox, f"end:{surface}:{key}", request)
 
 
 @router.post(
@@ -187,18 +187,18 @@ async def end_code(
     responses=decided(RequestStatus, 404, ENDED, OWNERS),
 )
 async def revoke_code(
-    intake: ReviewIntake,
+    inbox: ReviewInbox,
     surface: SurfaceId,
     code: CodeId,
     key: IdempotencyKey,
     body: bodies.CodeEnd,
 ) -> RequestStatus:
     """End a code of an operator on your surface; what came by it stands, and pays."""
-    request = EndCode(from_hex(surface), intake.caller.word, from_hex(code), body.reason)
-    return await _take_end(intake, f"revoke-code:{surface}:{key}", request)
+    request = EndCode(from_hex(surface), inbox.caller.word, from_hex(code), body.reason)
+    return await _take_end(inbox, f"revoke-code:{surface}:{key}", request)
 
 
-async def _take_end(intake: Intake, name: str, request: EndCode | EndOwnCode) -> RequestStatus:
+async def _take_end(inbox: CallerInbox, name: str, request: EndCode | EndOwnCode) -> RequestStatus:
     body = canonical_json(
         {
             "surface": to_hex(request.surface),
@@ -210,16 +210,16 @@ async def _take_end(intake: Intake, name: str, request: EndCode | EndOwnCode) ->
     def take(session: Session) -> list[UUID]:
         found = session.one(
             "api.code_of",
-            log_id=intake.service.log_id,
+            log_id=inbox.service.log_id,
             surface=request.surface,
             code=request.code,
-            caller=intake.caller.word,
+            caller=inbox.caller.word,
         )
         if found is None:
             raise not_found("code of yours, or of your surface's")
-        return intake.submit_last(session, Submission(name, request, body))
+        return inbox.submit_last(session, Submission(name, request, body))
 
-    return await intake.take_one(take)
+    return await inbox.take_one(take)
 
 
 def _issued(row: Row) -> answers.IssuedCode:

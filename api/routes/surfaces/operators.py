@@ -15,13 +15,13 @@ from api.http.json_input import StrictRoute, ndjson_body
 from api.http.problems import Fault, Refusal, documented, not_found
 from api.http.submissions import (
     MAX_LINES,
+    CallerInbox,
     Entering,
     IdempotencyKey,
-    Intake,
     Item,
     by_surface,
     decided,
-    intake_for,
+    inbox_for,
 )
 from api.routes.surfaces import answers, bodies
 from api.rules import LEASED, TOUCHED, rules
@@ -34,9 +34,9 @@ from orchestrator.core.surface.policy import parse
 from orchestrator.core.surface.surface_settings import SURFACE
 from orchestrator.core.world.requests import Touch
 from orchestrator.log.inbox import Submission
-from orchestrator.storage.database import Asked, Row, Session
+from orchestrator.storage.database import NamedQuery, Row, Session
 
-TouchIntake = Annotated[Intake, intake_for("operator:touch")]
+TouchInbox = Annotated[CallerInbox, inbox_for("operator:touch")]
 
 router = APIRouter(prefix="/v1", tags=["operator"], route_class=StrictRoute)
 
@@ -120,27 +120,27 @@ def leads(
     responses=decided(RequestStatus, 404, TOUCHED, LEASED),
 )
 async def touch(
-    intake: TouchIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.FencedTouch
+    inbox: TouchInbox, surface: SurfaceId, key: IdempotencyKey, body: bodies.FencedTouch
 ) -> RequestStatus:
     """Record an action that you took on a lead."""
     item = Item[bodies.Touch](key, "body", body)
-    one = Entering(surface, item, _touch_submission(item, surface, intake.caller).request)
+    one = Entering(surface, item, _touch_submission(item, surface, inbox.caller).request)
 
     def take(session: Session, gathered: Sequence[Entering[bodies.Touch]]) -> list[UUID]:
-        _check_touches(intake, session, by_surface(gathered))
-        intake.enter(session, [each.request for each in gathered])
+        _check_touches(inbox, session, by_surface(gathered))
+        inbox.enter(session, [each.request for each in gathered])
         submissions = [
-            _touch_submission(each.item, each.surface, intake.caller) for each in gathered
+            _touch_submission(each.item, each.surface, inbox.caller) for each in gathered
         ]
         if body.fence is None:
-            return intake.take_last(session, submissions)
-        taken = intake.take(session, submissions)
-        check_lease(intake, session, surface, body, taken)
+            return inbox.take_last(session, submissions)
+        taken = inbox.take(session, submissions)
+        check_lease(inbox, session, surface, body, taken)
         return taken
 
     if body.fence is not None:
-        return await intake.take_one(lambda session: take(session, [one]), [one.request])
-    return await intake.take_gathered("touches", one, take)
+        return await inbox.take_one(lambda session: take(session, [one]), [one.request])
+    return await inbox.take_gathered("touches", one, take)
 
 
 @router.post(
@@ -149,11 +149,11 @@ async def touch(
     responses=decided(BulkStatus, 404, TOUCHED),
     openapi_extra=ndjson_body(bodies.BulkTouch, MAX_LINES),
 )
-async def touches(intake: TouchIntake, surface: SurfaceId) -> BulkStatus:
+async def touches(inbox: TouchInbox, surface: SurfaceId) -> BulkStatus:
     """Record many touches, one to a line, each with an `id` of its own: all are taken, or none."""
-    return await intake.take_lines(
+    return await inbox.take_lines(
         bodies.BulkTouch,
-        lambda session, items: _submit_touches(intake, session, surface, items),
+        lambda session, items: _submit_touches(inbox, session, surface, items),
     )
 
 
@@ -202,26 +202,26 @@ def _states_before(service: Service, session: Session, here: Row, outcome: str) 
 
 
 def _submit_touches(
-    intake: Intake, session: Session, surface: str, items: Sequence[Item[bodies.Touch]]
+    inbox: CallerInbox, session: Session, surface: str, items: Sequence[Item[bodies.Touch]]
 ) -> list[UUID]:
     """Submit touches: all of them, or none if one is refused."""
-    submissions = [_touch_submission(item, surface, intake.caller) for item in items]
+    submissions = [_touch_submission(item, surface, inbox.caller) for item in items]
     # A bulk is looked through before others have to wait for the surface.
-    _check_touches(intake, session, {surface: items})
-    return intake.submit(session, submissions)
+    _check_touches(inbox, session, {surface: items})
+    return inbox.submit(session, submissions)
 
 
 def _check_touches(
-    intake: Intake, session: Session, touches: Mapping[str, Sequence[Item[bodies.Touch]]]
+    inbox: CallerInbox, session: Session, touches: Mapping[str, Sequence[Item[bodies.Touch]]]
 ) -> None:
     """Raise `Refusal` for a touch that its surface does not offer, or shows no lead for.
 
     What it offers, and at which level, is told here already; the log decides it once more, at the
     position of each touch.
     """
-    queries: list[Asked] = []
+    queries: list[NamedQuery] = []
     for surface, items in touches.items():
-        where = {"log_id": intake.service.log_id, "surface": from_hex(surface)}
+        where = {"log_id": inbox.service.log_id, "surface": from_hex(surface)}
         # One query for all leads of a bulk request.
         wanted = list({from_hex(item.body.lead) for item in items})
         queries.append(("api.surface_settings", where))
@@ -238,22 +238,22 @@ def _check_touches(
 
 
 def check_lease(
-    intake: Intake,
+    inbox: CallerInbox,
     session: Session,
     surface: str,
     body: bodies.FencedTouch | bodies.NewAction,
     taken: Sequence[UUID],
 ) -> None:
     """Raise `Refusal` for a request that names a lease which has ended, unless it is a repeat."""
-    if body.fence is None or intake.fresh.isdisjoint(taken):
+    if body.fence is None or inbox.fresh.isdisjoint(taken):
         return
     row = session.one(
         "boards.holds",
-        log_id=intake.service.log_id,
+        log_id=inbox.service.log_id,
         board=from_hex(surface),
         item=body.lead,
         fence=body.fence,
-        key=intake.caller.key,
+        key=inbox.caller.key,
     )
     if row is None or not row.holds:
         raise Refusal(

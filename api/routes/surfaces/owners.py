@@ -21,14 +21,14 @@ from api.http.json_input import StrictRoute, ndjson_body
 from api.http.problems import Refusal, not_found
 from api.http.submissions import (
     MAX_LINES,
+    CallerInbox,
     Entering,
     IdempotencyKey,
-    Intake,
     Item,
     by_surface,
     decided,
     in_bulks,
-    intake_for,
+    inbox_for,
 )
 from api.routes.surfaces import answers, bodies
 from api.routes.surfaces.codes import check_qualification
@@ -41,14 +41,14 @@ from orchestrator.core.surface import policy
 from orchestrator.core.surface.policy import Policy
 from orchestrator.core.world.codec import commitment, request_id
 from orchestrator.core.world.requests import Arrival, Erasure, ProductEvent, PublishPolicy
-from orchestrator.log import inbox
-from orchestrator.log.arrivals import Bound, Named, bind
+from orchestrator.log import inbox as log_inbox
+from orchestrator.log.arrivals import Bound, EventNames, bind
 from orchestrator.log.inbox import OwnOrder, Submission
 from orchestrator.storage.database import Row, Session
 
-PublishIntake = Annotated[Intake, intake_for("owner:publish")]
-ReportIntake = Annotated[Intake, intake_for("owner:report")]
-EraseIntake = Annotated[Intake, intake_for("owner:erase")]
+PublishInbox = Annotated[CallerInbox, inbox_for("owner:publish")]
+ReportInbox = Annotated[CallerInbox, inbox_for("owner:report")]
+EraseInbox = Annotated[CallerInbox, inbox_for("owner:erase")]
 
 router = APIRouter(prefix="/v1", tags=["owner"], route_class=StrictRoute)
 
@@ -68,16 +68,16 @@ router = APIRouter(prefix="/v1", tags=["owner"], route_class=StrictRoute)
     ),
 )
 async def open_surface(
-    intake: PublishIntake, key: IdempotencyKey, body: bodies.NewSurface
+    inbox: PublishInbox, key: IdempotencyKey, body: bodies.NewSurface
 ) -> answers.SurfaceRequest:
     """Open a surface under its first policy. Its id follows from the owner and the name."""
     # As slow as a policy may be, which is too slow for the event loop.
     published = await run_in_threadpool(policy.parse, body.policy)
-    surface = surface_id(intake.caller.word, body.name)
-    check_surface(intake.caller, surface)
-    submission = _publication(f"surface:{key}", intake.caller, surface, published)
-    status = await intake.take_one(
-        lambda session: _submit_surface(intake, session, body.name, submission)
+    surface = surface_id(inbox.caller.word, body.name)
+    check_surface(inbox.caller, surface)
+    submission = _publication(f"surface:{key}", inbox.caller, surface, published)
+    status = await inbox.take_one(
+        lambda session: _submit_surface(inbox, session, body.name, submission)
     )
     return _surface_request(status, surface, published)
 
@@ -90,20 +90,18 @@ async def open_surface(
     ),
 )
 async def publish_policy(
-    intake: PublishIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewPolicy
+    inbox: PublishInbox, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewPolicy
 ) -> answers.SurfaceRequest:
     """Publish the next version of a surface's policy, if no contract was signed under this one."""
     published = await run_in_threadpool(policy.parse, body.policy)
-    submission = _publication(
-        f"policy:{surface}:{key}", intake.caller, from_hex(surface), published
-    )
+    submission = _publication(f"policy:{surface}:{key}", inbox.caller, from_hex(surface), published)
 
     def take(session: Session) -> list[UUID]:
-        own_surface(intake.service, session, intake.caller, surface)
-        check_room(intake, session, submission.idempotency_key, "policy")
-        return intake.submit_last(session, submission)
+        own_surface(inbox.service, session, inbox.caller, surface)
+        check_room(inbox, session, submission.idempotency_key, "policy")
+        return inbox.submit_last(session, submission)
 
-    return _surface_request(await intake.take_one(take), from_hex(surface), published)
+    return _surface_request(await inbox.take_one(take), from_hex(surface), published)
 
 
 def surface_id(owner: bytes, name: str) -> bytes:
@@ -127,26 +125,26 @@ def _owned(row: Row | None, caller: Caller) -> Row:
 
 
 def _submit_surface(
-    intake: Intake, session: Session, name: str, submission: Submission
+    inbox: CallerInbox, session: Session, name: str, submission: Submission
 ) -> list[UUID]:
     """Submit the first policy of a new surface, and keep the surface's name."""
-    service, owner = intake.service, intake.caller
+    service, owner = inbox.service, inbox.caller
     surface = surface_id(owner.word, name)
     row = session.one("api.surface", log_id=service.log_id, surface=surface)
     # The request that opened it may come again; it has the same answer as the first time.
-    if row is not None and _earlier(intake, session, submission.idempotency_key) is None:
+    if row is not None and _earlier(inbox, session, submission.idempotency_key) is None:
         raise Refusal(
             409,
             "surface-exists",
             f"you have a surface {name!r}; POST its next policy to "
             f"/v1/surfaces/{to_hex(surface)}/policy",
         )
-    check_room(intake, session, submission.idempotency_key, "surface")
+    check_room(inbox, session, submission.idempotency_key, "surface")
     # The id is a hash of the name, so the name is kept even before the log has the surface.
     session.run(
         "api.add_surface_name", log_id=service.log_id, surface=surface, owner=owner.word, name=name
     )
-    return intake.submit_last(session, submission)
+    return inbox.submit_last(session, submission)
 
 
 def _publication(key: str, owner: Caller, surface: bytes, published: Policy) -> Submission:
@@ -154,17 +152,17 @@ def _publication(key: str, owner: Caller, surface: bytes, published: Policy) -> 
     return Submission(key, PublishPolicy(surface, owner.word, published), body)
 
 
-def check_room(intake: Intake, session: Session, key: str, what: str) -> None:
+def check_room(inbox: CallerInbox, session: Session, key: str, what: str) -> None:
     """Raise `Refusal` if the caller has as many of these as an account may.
 
     A request that was taken before is not another one. `what` is `surface`, `policy` or `settings`;
     a surface comes with its first policy.
     """
-    log_id, caller = intake.service.log_id, intake.caller
-    limits = intake.service.limits
+    log_id, caller = inbox.service.log_id, inbox.caller
+    limits = inbox.service.limits
     # Two requests at once must not both find the last place free.
     session.run("api.lock_account", account=caller.account)
-    if _earlier(intake, session, key) is not None:
+    if _earlier(inbox, session, key) is not None:
         return
     room = session.one(
         "api.has_room",
@@ -198,11 +196,11 @@ def check_room(intake: Intake, session: Session, key: str, what: str) -> None:
         )
 
 
-def _earlier(intake: Intake, session: Session, key: str) -> UUID | None:
+def _earlier(inbox: CallerInbox, session: Session, key: str) -> UUID | None:
     """Return the id of the request that the caller has made under this key, if any."""
-    log_id = intake.service.log_id
-    earlier = UUID(bytes=request_id(log_id, intake.caller.account, key))
-    return earlier if inbox.results_of(session, log_id, [earlier]) else None
+    log_id = inbox.service.log_id
+    earlier = UUID(bytes=request_id(log_id, inbox.caller.account, key))
+    return earlier if log_inbox.results_of(session, log_id, [earlier]) else None
 
 
 def _surface_request(
@@ -222,18 +220,16 @@ def _surface_request(
     responses=decided(RequestStatus, 404, EVENT),
 )
 async def report_event(
-    intake: ReportIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.ProductEvent
+    inbox: ReportInbox, surface: SurfaceId, key: IdempotencyKey, body: bodies.ProductEvent
 ) -> RequestStatus:
     """Report something that happened in the product to a lead."""
     item = Item(key, "body", body)
     if body.lead is None or body.ref is not None or body.fields:
-        return await intake.take_one(
-            lambda session: submit_events(intake, session, surface, [item])
-        )
-    return await intake.take_gathered(
+        return await inbox.take_one(lambda session: submit_events(inbox, session, surface, [item]))
+    return await inbox.take_gathered(
         "own events",
         Entering(surface, item, _dated(item, from_hex(surface))),
-        lambda session, gathered: _submit_own(intake, session, gathered),
+        lambda session, gathered: _submit_own(inbox, session, gathered),
     )
 
 
@@ -243,31 +239,31 @@ async def report_event(
     responses=decided(BulkStatus, 404, EVENT),
     openapi_extra=ndjson_body(bodies.BulkProductEvent, MAX_LINES),
 )
-async def report_events(intake: ReportIntake, surface: SurfaceId) -> BulkStatus:
+async def report_events(inbox: ReportInbox, surface: SurfaceId) -> BulkStatus:
     """Report many events, one to a line, each with an `id` of its own: all are taken, or none."""
-    return await intake.take_lines(
+    return await inbox.take_lines(
         bodies.BulkProductEvent,
-        lambda session, items: submit_events(intake, session, surface, items),
+        lambda session, items: submit_events(inbox, session, surface, items),
     )
 
 
 def submit_events(
-    intake: Intake,
+    inbox: CallerInbox,
     session: Session,
     surface: str,
     items: Sequence[Item[bodies.ProductEvent]],
 ) -> list[UUID]:
     """Submit events: all of them, or none if one is refused."""
-    service, word = intake.service, from_hex(surface)
-    own_surface(service, session, intake.caller, surface)
+    service, word = inbox.service, from_hex(surface)
+    own_surface(service, session, inbox.caller, surface)
     check_qualification(service, session, word, items)
     # Leads are bound in the order of receipt, which is that of the surface's lock.
-    inbox.enter(session, service.log_id, [_dated(item, word) for item in items])
-    named = [Named(item.body.lead, item.body.ref) for item in items]
+    log_inbox.enter(session, service.log_id, [_dated(item, word) for item in items])
+    named = [EventNames(item.body.lead, item.body.ref) for item in items]
     bound = bind(session, service.log_id, word, named, _new_word)
     own_orders = [_own_order(item, one.lead) for item, one in zip(items, bound, strict=True)]
     orders = _order_words(service, session, word, own_orders)
-    return intake.take(
+    return inbox.take(
         session,
         [
             _event_submission(item, surface, one, orders[order] if order else ZERO_WORD)
@@ -277,21 +273,21 @@ def submit_events(
 
 
 def _submit_own(
-    intake: Intake, session: Session, gathered: Sequence[Entering[bodies.ProductEvent]]
+    inbox: CallerInbox, session: Session, gathered: Sequence[Entering[bodies.ProductEvent]]
 ) -> list[UUID]:
     """Submit events that came by the owner's own ids alone; the transaction entered for them.
 
     It does what `submit_events` does for all others, in few round trips.
     """
-    service, here = intake.service, by_surface(gathered)
+    service, here = inbox.service, by_surface(gathered)
     offered = {
         from_hex(surface): {item.body.lead or "": _new_word() for item in items}
         for surface, items in here.items()
     }
-    found = inbox.own_pseudonyms_for(session, service.log_id, offered)
+    found = log_inbox.own_pseudonyms_for(session, service.log_id, offered)
     for rows in found:
-        _owned(rows[0] if rows else None, intake.caller)
-    intake.enter(session, [each.request for each in gathered])
+        _owned(rows[0] if rows else None, inbox.caller)
+    inbox.enter(session, [each.request for each in gathered])
     leads: dict[str, dict[str | None, bytes]] = {}
     orders: dict[str, dict[OwnOrder, bytes]] = {}
     for (surface, items), rows in zip(here.items(), found, strict=True):
@@ -304,7 +300,7 @@ def _submit_own(
         order = _own_order(item, lead)
         word = orders[surface][order] if order else ZERO_WORD
         submissions.append(_event_submission(item, surface, Bound(lead, None), word))
-    return intake.take_last(session, submissions)
+    return inbox.take_last(session, submissions)
 
 
 def _own_order(item: Item[bodies.ProductEvent], lead: bytes) -> OwnOrder | None:
@@ -334,7 +330,7 @@ def _order_words(
     # Sorted, so that two requests lock the rows of new orders in one order.
     for part in in_bulks(sorted(named)):
         fresh = [secrets.token_bytes(32) for _ in part]
-        found |= inbox.order_words_for(session, service.log_id, surface, part, fresh)
+        found |= log_inbox.order_words_for(session, service.log_id, surface, part, fresh)
     return found
 
 
@@ -404,38 +400,40 @@ def _event_submission(
     responses=decided(RequestStatus, 404, OWNERS, rules(409, "lead-elsewhere lead-id")),
 )
 async def erase_lead(
-    intake: EraseIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.Erasure
+    inbox: EraseInbox, surface: SurfaceId, key: IdempotencyKey, body: bodies.Erasure
 ) -> RequestStatus:
     """Delete a lead's identity, and what was reported of it beside the log, at once and for good.
 
     The log keeps a pseudonym that leads to no person, and records the erasure. Every proof holds.
     """
-    return await intake.take_one(
-        lambda session: _submit_erasure(intake, session, surface, Item(key, "body", body))
+    return await inbox.take_one(
+        lambda session: _submit_erasure(inbox, session, surface, Item(key, "body", body))
     )
 
 
 def _submit_erasure(
-    intake: Intake, session: Session, surface: str, item: Item[bodies.Erasure]
+    inbox: CallerInbox, session: Session, surface: str, item: Item[bodies.Erasure]
 ) -> list[UUID]:
     """Erase a lead's rows, and submit the entry that says so, in one transaction."""
-    service, owner = intake.service, intake.caller
+    service, owner = inbox.service, inbox.caller
     own_surface(service, session, owner, surface)
     key = f"erase:{surface}:{item.key}"
     # Before any row is gone: who names a lead has the surface, and waits for such rows.
     request = Erasure(from_hex(surface), ZERO_WORD, owner.word)
-    inbox.enter(session, service.log_id, [request])
-    earlier = _earlier(intake, session, key)
+    log_inbox.enter(session, service.log_id, [request])
+    earlier = _earlier(inbox, session, key)
     # The rows that would show if it is the same lead are gone, so the key alone decides.
     if earlier is not None:
         return [earlier]
     if item.body.lead is not None:
-        lead = inbox.pseudonym_of(session, service.log_id, from_hex(surface), item.body.lead)
+        lead = log_inbox.pseudonym_of(session, service.log_id, from_hex(surface), item.body.lead)
     else:
-        lead = inbox.forget_waiting(session, service.log_id, from_hex(surface), item.body.ref or "")
+        lead = log_inbox.forget_waiting(
+            session, service.log_id, from_hex(surface), item.body.ref or ""
+        )
     if lead is None:
         raise not_found("lead; it was erased before, or never reported")
-    inbox.erase(session, service.log_id, from_hex(surface), lead)
+    log_inbox.erase(session, service.log_id, from_hex(surface), lead)
     # Only the pseudonym: what is kept of this request must not say who was erased.
     body = canonical_json({"surface": surface, "lead": to_hex(lead)})
-    return intake.take_last(session, [Submission(key, request._replace(lead=lead), body)])
+    return inbox.take_last(session, [Submission(key, request._replace(lead=lead), body)])

@@ -13,10 +13,10 @@ from api.http.auth import AnyCaller, Caller, acting
 from api.http.fields import Address, AfterWord, Limit, SurfaceId, address
 from api.http.json_input import StrictRoute
 from api.http.problems import documented, not_found
-from api.http.submissions import IdempotencyKey, Intake, decided, intake_for
+from api.http.submissions import CallerInbox, IdempotencyKey, decided, inbox_for
 from api.routes.surfaces import answers, bodies
-from api.routes.surfaces.operators import TouchIntake
-from api.routes.surfaces.owners import PublishIntake, check_room, own_surface
+from api.routes.surfaces.operators import TouchInbox
+from api.routes.surfaces.owners import PublishInbox, check_room, own_surface
 from api.rules import ACT, OWNERS, SETTINGS, rules
 from orchestrator.core.common.document import canonical_json
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
@@ -39,8 +39,8 @@ from orchestrator.storage.database import Row, Session
 
 router = APIRouter(prefix="/v1", tags=["trust"], route_class=StrictRoute)
 
-ForecastIntake = Annotated[Intake, intake_for("operator:forecast")]
-ReviewIntake = Annotated[Intake, intake_for("owner:review")]
+ForecastInbox = Annotated[CallerInbox, inbox_for("operator:forecast")]
+ReviewInbox = Annotated[CallerInbox, inbox_for("owner:review")]
 OperatorAddress = Annotated[Address, Path(description="An operator's address.")]
 
 
@@ -59,11 +59,11 @@ OperatorAddress = Annotated[Address, Path(description="An operator's address.")]
     ),
 )
 async def publish_settings(
-    intake: PublishIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewSettings
+    inbox: PublishInbox, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewSettings
 ) -> answers.SettingsRequest:
     """Publish the next version of a surface's settings; they hold from their entry on."""
     settings = surface_settings.parse_settings(body.settings)
-    owner = intake.caller
+    owner = inbox.caller
     submission = Submission(
         f"settings:{surface}:{key}",
         PublishSettings(from_hex(surface), owner.word, settings),
@@ -71,11 +71,11 @@ async def publish_settings(
     )
 
     def take(session: Session) -> list[UUID]:
-        own_surface(intake.service, session, owner, surface)
-        check_room(intake, session, submission.idempotency_key, "settings")
-        return intake.submit_last(session, submission)
+        own_surface(inbox.service, session, owner, surface)
+        check_room(inbox, session, submission.idempotency_key, "settings")
+        return inbox.submit_last(session, submission)
 
-    status = await intake.take_one(take)
+    status = await inbox.take_one(take)
     return answers.SettingsRequest(**status.model_dump(), settings_hash=to_hex(settings.hash))
 
 
@@ -143,18 +143,18 @@ def levels_of(
     responses=decided(RequestStatus, 404),
 )
 async def ask_for_judgement(
-    intake: TouchIntake, surface: SurfaceId, key: IdempotencyKey
+    inbox: TouchInbox, surface: SurfaceId, key: IdempotencyKey
 ) -> RequestStatus:
     """Have your level on a surface judged now, as it would be before your next act there."""
-    operator = intake.caller
+    operator = inbox.caller
     body = canonical_json({"surface": surface, "operator": operator.account})
 
     def take(session: Session) -> list[UUID]:
-        _surface_in_force(session, intake.service.log_id, surface)
+        _surface_in_force(session, inbox.service.log_id, surface)
         request = JudgeTrust(from_hex(surface), operator.word)
-        return intake.submit_last(session, Submission(f"judge:{surface}:{key}", request, body))
+        return inbox.submit_last(session, Submission(f"judge:{surface}:{key}", request, body))
 
-    return await intake.take_one(take)
+    return await inbox.take_one(take)
 
 
 # --- Forecasts ------------------------------------------------------------------------------------
@@ -166,13 +166,13 @@ async def ask_for_judgement(
     responses=decided(RequestStatus, 404, ACT, rules(409, "forecast-overlaps question-unknown")),
 )
 async def forecast(
-    intake: ForecastIntake, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewForecast
+    inbox: ForecastInbox, surface: SurfaceId, key: IdempotencyKey, body: bodies.NewForecast
 ) -> RequestStatus:
     """Forecast a question for the cohort of the next 00:00 UTC.
 
     The log commits to the probability at once and shows it when the forecast is scored.
     """
-    operator = intake.caller
+    operator = inbox.caller
     question = {
         "surface": surface,
         "from_state": body.from_state,
@@ -192,11 +192,11 @@ async def forecast(
     )
 
     def take(session: Session) -> list[UUID]:
-        _surface_in_force(session, intake.service.log_id, surface)
+        _surface_in_force(session, inbox.service.log_id, surface)
         name = f"forecast:{surface}:{key}"
-        return intake.submit_last(session, Submission(name, request, sealed, salt))
+        return inbox.submit_last(session, Submission(name, request, sealed, salt))
 
-    return await intake.take_one(take)
+    return await inbox.take_one(take)
 
 
 @router.get("/surfaces/{surface}/funnel", responses=documented(401, 403, 404))
@@ -253,14 +253,14 @@ def _cohorts(service: Service, caller: Caller, surface: str) -> Cohorts:
     responses=decided(RequestStatus, 404, OWNERS, rules(409, "operator-suspended")),
 )
 async def suspend(
-    intake: ReviewIntake,
+    inbox: ReviewInbox,
     surface: SurfaceId,
     operator: OperatorAddress,
     key: IdempotencyKey,
     body: bodies.Reason,
 ) -> RequestStatus:
     """Suspend an operator: it acts no more on the surface; what it did before stands and pays."""
-    return await _take_reason(intake, surface, operator, f"suspend:{surface}:{key}", body)
+    return await _take_reason(inbox, surface, operator, f"suspend:{surface}:{key}", body)
 
 
 @router.post(
@@ -269,7 +269,7 @@ async def suspend(
     responses=decided(RequestStatus, 404, OWNERS, rules(409, "operator-restored")),
 )
 async def restore(
-    intake: ReviewIntake,
+    inbox: ReviewInbox,
     surface: SurfaceId,
     operator: OperatorAddress,
     key: IdempotencyKey,
@@ -277,12 +277,12 @@ async def restore(
 ) -> RequestStatus:
     """End an operator's suspension."""
     return await _take_reason(
-        intake, surface, operator, f"restore:{surface}:{key}", body, is_restored=True
+        inbox, surface, operator, f"restore:{surface}:{key}", body, is_restored=True
     )
 
 
 async def _take_reason(
-    intake: Intake,
+    inbox: CallerInbox,
     surface: str,
     operator: str,
     key: str,
@@ -291,7 +291,7 @@ async def _take_reason(
     is_restored: bool = False,
 ) -> RequestStatus:
     """Submit a suspension or its end; the text of the reason is kept apart from the log."""
-    owner = intake.caller
+    owner = inbox.caller
     public = {"surface": surface, "operator": operator.lower(), "reason": body.reason}
     private = canonical_json({**public, "text": body.text})
     salt = secrets.token_bytes(32)
@@ -307,10 +307,10 @@ async def _take_reason(
     )
 
     def take(session: Session) -> list[UUID]:
-        own_surface(intake.service, session, owner, surface)
-        return intake.submit_last(session, Submission(key, request, private, salt))
+        own_surface(inbox.service, session, owner, surface)
+        return inbox.submit_last(session, Submission(key, request, private, salt))
 
-    return await intake.take_one(take)
+    return await inbox.take_one(take)
 
 
 # --- Rows -----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from orchestrator.client.http import (
     trouble_of,
 )
 from orchestrator.core.common.errors import ChainError
-from orchestrator.core.refusal import Refusal, kind_of
+from orchestrator.core.refusal import RefusalKind, kind_of
 from orchestrator.core.resource import Resource
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
@@ -107,7 +107,7 @@ class Endpoint(Resource):
         retry_after_s = _retry_after_s(response.headers.get("Retry-After"))
         is_busy = status == HTTPStatus.TOO_MANY_REQUESTS or (
             status == HTTPStatus.SERVICE_UNAVAILABLE
-            and (retry_after_s > 0 or kind_of(0, words) is Refusal.BUSY)
+            and (retry_after_s > 0 or kind_of(0, words) is RefusalKind.BUSY)
         )
         if is_busy:
             raise NodeError("node-busy", said, retry_after_s)

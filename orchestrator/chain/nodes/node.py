@@ -19,7 +19,7 @@ from orchestrator.chain.rpc import (
     octets,
     result,
 )
-from orchestrator.core.refusal import Refusal, is_of_batch
+from orchestrator.core.refusal import RefusalKind, is_of_batch
 from orchestrator.core.resource import Resource
 
 MOST_AT_ONCE = 100
@@ -145,7 +145,7 @@ class Node(Resource):
         if not isinstance(reply, ReplyError):
             return False
         is_first = patience.pauses == 0
-        return reply.kind is Refusal.BUSY or (reply.kind is Refusal.LIMIT and is_first)
+        return reply.kind is RefusalKind.BUSY or (reply.kind is RefusalKind.LIMIT and is_first)
 
     def _replies(self, answer: Json, count: int) -> dict[int, Json]:
         """Return the replies by their places. Raises NodeError for what answers nothing of ours."""

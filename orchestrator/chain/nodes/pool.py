@@ -11,12 +11,12 @@ from orchestrator.chain.nodes.node import Node
 from orchestrator.chain.nodes.sizes import PATIENCE_S
 from orchestrator.chain.rpc import Json, NodeError, ReplyError, Request, result
 from orchestrator.core.common.errors import ChainError
-from orchestrator.core.refusal import Refusal
+from orchestrator.core.refusal import RefusalKind
 from orchestrator.core.resource import ResourceGroup
 
 MOST_NODES = 8
 # What another node may offer, or have kept, that this one has not.
-_LACKS = (Refusal.METHOD, Refusal.STATE)
+_LACKS = (RefusalKind.METHOD, RefusalKind.STATE)
 # A URL may hold a comma itself.
 _NEXT_URL = re.compile(r"\s*,\s*(?=[a-zA-Z][a-zA-Z0-9+.-]*://)")
 

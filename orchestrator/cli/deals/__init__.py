@@ -1,1 +1,1 @@
-"""The commands of deals: drafting one in words, and accepting by an owner's own rules."""
+"""The commands of deals: drafting one in words, accepting by an owner's own rules, sharing pay."""

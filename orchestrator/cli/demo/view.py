@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich import box
@@ -72,8 +72,7 @@ def _together(report: DemoReport) -> Iterator[str]:
     if team is not None:
         yield (
             f"Two keys of {team.operator} shared {counted(team.leads, 'lead')} by leases; "
-            f"{team.handed_over} "
-            f"were handed over, and {team.results} results told."
+            f"{team.handed_over} were handed over, and {team.results} results told."
         )
     if shared is not None:
         parts = ", ".join(f"{name} {format_amount(units)}" for name, units in shared.parts.items())
@@ -100,9 +99,7 @@ def _print_proofs(report: DemoReport, console: Console, *, is_verbose: bool) -> 
         console.print(
             f"  [green]Replayed[/] {report.comparison.entries:,} public entries (anchored up to "
             f"{report.comparison.anchored_size:,}) with the terms from the chain:\n"
-            f"  what {hold} is what the rules "
-            f"give{job}, to the last "
-            f"unit."
+            f"  what {hold} is what the rules give{job}, to the last unit."
         )
     if is_verbose:
         console.print("  [green]A receipt, checked:[/]")
@@ -197,9 +194,9 @@ def _value(name: str, value: object) -> object:
 
 def _print_motions(report: DemoReport, console: Console) -> None:
     """Print what each motion earned, and what was done besides touches."""
-    table = Table(title="What each motion earned (TEST)", box=None, pad_edge=False)
-    for heading in ("motion", "outcomes", "earned", "taken back"):
-        table.add_column(heading, justify="left" if heading == "motion" else "right")
+    table = _figures(
+        "What each motion earned (TEST)", ("motion",), ("outcomes", "earned", "taken back")
+    )
     for motion, result in report.motions.items():
         earned, reversed_ = map(format_amount, (result.earned_units, result.reversed_units))
         table.add_row(motion, f"{result.outcomes:,}", earned, reversed_)
@@ -208,9 +205,8 @@ def _print_motions(report: DemoReport, console: Console) -> None:
     if work is not None:
         console.print(
             f"{counted(work.arrived, 'customer')} came by a code. "
-            f"{counted(work.requested, 'gift was', 'gifts were')} requested by "
-            f"webhook and {work.taken} taken, {work.missed} of them a day late; {work.failed} "
-            f"came back."
+            f"{counted(work.requested, 'gift was', 'gifts were')} requested by webhook and "
+            f"{work.taken} taken, {work.missed} of them a day late; {work.failed} came back."
         )
 
 
@@ -260,8 +256,7 @@ def _dispute_rows(report: DemoReport) -> Iterator[tuple[str, str]]:
         paid = format_amount(claimed.paid_units)
         result = (
             f"a verifier said nothing; its operator proved {counted(claimed.claims, 'outcome')} by "
-            f"the log "
-            f"and was paid {paid} TEST ({claimed.gas_used:,} gas)"
+            f"the log and was paid {paid} TEST ({claimed.gas_used:,} gas)"
         )
         yield "never stated", result
     if forgery is not None:
@@ -286,21 +281,17 @@ def _print_integrations(report: DemoReport, console: Console) -> None:
     if reputation is not None:
         console.print(
             f"ERC-8004's registry says that agent {reputation.agent_id} was paid "
-            f"{format_amount(reputation.units)} TEST for {reputation.motion}: a settlement wrote "
-            f"it."
+            f"{format_amount(reputation.units)} TEST for {reputation.motion}: a settlement "
+            f"wrote it."
         )
 
 
 def _print_contracts(contracts: list[ContractResult], console: Console) -> None:
-    table = Table(
-        title="What each contract earned, was paid, and had no budget for (TEST)",
-        box=None,
-        pad_edge=False,
+    table = _figures(
+        "What each contract earned, was paid, and had no budget for (TEST)",
+        ("operator", "entering"),
+        ("outcomes", "reversed", "paid", "of it fee", "over"),
     )
-    for heading in ("operator", "entering"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("outcomes", "reversed", "paid", "of it fee", "over"):
-        table.add_column(heading, justify="right", no_wrap=True)
     for result in contracts:
         table.add_row(
             result.operator,
@@ -312,6 +303,16 @@ def _print_contracts(contracts: list[ContractResult], console: Console) -> None:
             format_amount(result.over_units),
         )
     console.print(table)
+
+
+def _figures(title: str, names: Sequence[str], numbers: Sequence[str]) -> Table:
+    """Return an empty table with columns of names, and of numbers to their right."""
+    table = Table(title=title, box=None, pad_edge=False)
+    for heading in names:
+        table.add_column(heading, no_wrap=True)
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
 
 
 def _print_transactions(report: DemoReport, console: Console) -> None:

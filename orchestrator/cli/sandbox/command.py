@@ -82,8 +82,9 @@ def sandbox(
     """Run a living market for agents to try: test money, simulated customers, a fast clock."""
     from orchestrator.cli.sandbox.view import welcome
     from orchestrator.runtime.health.journal import logger, open_journal
-    from orchestrator.runtime.serve import PARTS, Pace, open_deployment, run_parts
+    from orchestrator.runtime.serve import Pace, open_deployment, run_parts
     from orchestrator.runtime.settings import read_settings
+    from orchestrator.runtime.stack import PARTS
     from orchestrator.simulation.market.life import SandboxPlace, living
     from orchestrator.simulation.market.running_clock import MAX_SPEED, RunningClock
 
@@ -154,7 +155,7 @@ def _checked_home(named: Path | None) -> Path:
 
 def _check_port(host: str, port: int) -> None:
     """Raise ChainError, with what to do, for a port that is not ours to take."""
-    from orchestrator.runtime.stack import listen
+    from orchestrator.runtime.connections import listen
 
     try:
         listen(host, port).close()

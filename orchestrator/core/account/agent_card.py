@@ -36,7 +36,7 @@ _JSON = ["application/json"]
 Card = dict[str, Any]
 
 
-class Skill(NamedTuple):
+class CardSkill(NamedTuple):
     """An ability that a card names: its id, its name, what it means, and words to find it by."""
 
     id: str
@@ -61,7 +61,7 @@ def card_of(
     provider: str,
     name: str,
     description: str,
-    skills: Sequence[Skill],
+    skills: Sequence[CardSkill],
     record: Mapping[str, str],
     page: str,
 ) -> Card:

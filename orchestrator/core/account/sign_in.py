@@ -52,7 +52,7 @@ class Audience(NamedTuple):
     chain_id: int
 
 
-class Client(NamedTuple):
+class SignedClient(NamedTuple):
     """The program that a message lets act for its account, and the request by which it asked.
 
     `host` is where the answer goes: the host of its redirect URI.
@@ -74,7 +74,7 @@ class SignIn(NamedTuple):
     nonce: str
     issued_ms: int
     expires_ms: int
-    client: Client | None = None
+    client: SignedClient | None = None
 
 
 def write_message(audience: Audience, sign_in: SignIn) -> str:
@@ -98,7 +98,7 @@ def write_message(audience: Audience, sign_in: SignIn) -> str:
     )
 
 
-def statement_of(scopes: Sequence[Scope], client: Client | None = None) -> str:
+def statement_of(scopes: Sequence[Scope], client: SignedClient | None = None) -> str:
     """Return the sentence of a message, which names what is granted, and to which client."""
     if client is None:
         return f"Sign in to Tallystick with a key for {', '.join(scopes)}."
@@ -166,12 +166,12 @@ def _check_audience(audience: Audience, match: re.Match[str]) -> None:
             )
 
 
-def _client(match: re.Match[str]) -> Client | None:
+def _client(match: re.Match[str]) -> SignedClient | None:
     """Return the client that the statement names, whose request the message must name too."""
     named = _CLIENT.fullmatch(match["statement"])
     if named is None or named["request"] != match["request"]:
         return None
-    return Client(named["id"], named["host"], named["request"])
+    return SignedClient(named["id"], named["host"], named["request"])
 
 
 def _scopes(resources: Sequence[str]) -> tuple[Scope, ...]:

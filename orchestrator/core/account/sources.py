@@ -10,7 +10,7 @@ from typing import NamedTuple
 NETWORK_BITS, WIDE_BITS = 64, 48
 
 
-class Source(NamedTuple):
+class NetworkSource(NamedTuple):
     """The network that a caller comes from, and for IPv6 the wide network that it is part of."""
 
     network: str
@@ -27,12 +27,12 @@ def address_of(host: str) -> IPv4Address | IPv6Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def source_of_host(host: str) -> Source:
+def source_of_host(host: str) -> NetworkSource:
     """Return the source that a host is: an IPv4 address, or the /64 of one of IPv6 and its /48."""
     address = address_of(host)
     if isinstance(address, IPv6Address):
         networks = (
             IPv6Network((address, bits), strict=False) for bits in (NETWORK_BITS, WIDE_BITS)
         )
-        return Source(*map(str, networks))
-    return Source(host if address is None else str(address))
+        return NetworkSource(*map(str, networks))
+    return NetworkSource(host if address is None else str(address))

@@ -14,7 +14,7 @@ from orchestrator.core.log.opening import CodeOpening, ReportedTouchOpening
 from orchestrator.core.surface import trust
 from orchestrator.core.surface.surface_settings import CodeSettings
 from orchestrator.core.world import requests
-from orchestrator.core.world.world import Code, World
+from orchestrator.core.world.world import OperatorCode, World
 
 # --- Issue and end --------------------------------------------------------------------------------
 
@@ -94,7 +94,7 @@ def end_code(writer: Writer, request: requests.EndCode) -> None:
     _write_end(writer, code, request.owner, request.reason)
 
 
-def _code_to_end(world: World, surface: bytes, name: bytes) -> Code:
+def _code_to_end(world: World, surface: bytes, name: bytes) -> OperatorCode:
     code = world.codes.get(name)
     if code is None or code.surface != surface:
         raise RequestError("code-unknown", f"code 0x{name.hex()} was never issued on this surface")
@@ -103,7 +103,7 @@ def _code_to_end(world: World, surface: bytes, name: bytes) -> Code:
     return code
 
 
-def _write_end(writer: Writer, code: Code, actor: bytes, reason: str) -> None:
+def _write_end(writer: Writer, code: OperatorCode, actor: bytes, reason: str) -> None:
     writer.add("code.ended", code.surface, actor, code.code, reason, code.uses)
 
 
@@ -147,12 +147,12 @@ def arrive(writer: Writer, request: requests.Arrival, at_ms: int, received_ms: i
     )
 
 
-def _is_good(code: Code, surface: bytes, at_ms: int) -> bool:
+def _is_good(code: OperatorCode, surface: bytes, at_ms: int) -> bool:
     is_in_time = code.since_ms <= at_ms <= code.until_ms
     return code.surface == surface and is_in_time and code.uses_left > 0
 
 
-def code_at(world: World, surface: bytes, position: int) -> Code:
+def code_at(world: World, surface: bytes, position: int) -> OperatorCode:
     """Return the code that was issued at a position, if a lead can still come by it.
 
     Raises RequestError `cause-false` for any other.

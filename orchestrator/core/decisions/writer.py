@@ -5,7 +5,7 @@ from orchestrator.core.entries.kinds import advance
 from orchestrator.core.log.entry import ZERO_WORD, Entry
 from orchestrator.core.log.opening import Opening, Record, payload_of
 from orchestrator.core.world.contract import Contract
-from orchestrator.core.world.world import Code, Lead, Surface, World
+from orchestrator.core.world.world import Lead, OperatorCode, Surface, World
 
 
 class Writer:
@@ -45,7 +45,9 @@ class Writer:
         return position
 
 
-def register_lead(writer: Writer, surface: bytes, lead: bytes, by: Code | None = None) -> None:
+def register_lead(
+    writer: Writer, surface: bytes, lead: bytes, by: OperatorCode | None = None
+) -> None:
     """Write that a lead is there, in its surface's initial state, unless the log has it.
 
     `by` is the code that it came by, if it came by one: its operator has brought the lead.

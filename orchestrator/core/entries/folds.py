@@ -1,4 +1,4 @@
-"""Folds: an entry's effect on the world, one function for each kind that has one.
+"""Folds: an entry's effect on the world, one function for each kind that has one, of its name.
 
 Each takes the world, the entry's position and the record. The table of kinds names them, and its
 `advance` alone calls them: it refuses unknown kinds and moves size and clock on.
@@ -30,8 +30,7 @@ from orchestrator.core.log.opening import (
 )
 from orchestrator.core.surface import trust
 from orchestrator.core.surface.attribution import TouchAt, TouchHistory
-from orchestrator.core.surface.forecast import Baseline, Cohort, Question, forecast_day
-from orchestrator.core.surface.forecast import score as forecast_score
+from orchestrator.core.surface.forecast import Baseline, Cohort, Question, forecast_day, score
 from orchestrator.core.surface.surface_settings import SurfaceSettings
 from orchestrator.core.surface.trust import PendingForecast
 from orchestrator.core.world.contract import Contract, ContractRules
@@ -44,7 +43,15 @@ from orchestrator.core.world.purchase import (
     untaken_purchase,
 )
 from orchestrator.core.world.tally import ANSWERED, PAID_AFTER, STATED_AFTER, Subject, motion_of
-from orchestrator.core.world.world import Code, Errand, Lead, Operator, Reporting, Surface, World
+from orchestrator.core.world.world import (
+    Errand,
+    Lead,
+    Operator,
+    OperatorCode,
+    Reporting,
+    Surface,
+    World,
+)
 
 
 def nothing(_world: World, _position: int, _record: Record) -> None:
@@ -56,7 +63,7 @@ def touch(world: World, position: int, record: Record) -> None:
     _add_touch(world, position, record.entry)
 
 
-def reported_touch(world: World, position: int, record: Record) -> None:
+def touch_reported(world: World, position: int, record: Record) -> None:
     entry, opening = record.entry, _opened(record, ReportedTouchOpening)
     _add_touch(world, position, entry)
     if entry.label == CLICK:
@@ -91,9 +98,9 @@ def _count_act(world: World, entry: Entry) -> None:
         world.surfaces[entry.surface].pool.count_touch(entry.time_ms, is_new_lead=is_new_lead)
 
 
-def code(world: World, position: int, record: Record) -> None:
+def code_issued(world: World, position: int, record: Record) -> None:
     entry, until_ms = record.entry, _opened(record, CodeOpening).expires_ms
-    issued = Code(
+    issued = OperatorCode(
         entry.surface,
         entry.actor,
         entry.time_ms,
@@ -112,7 +119,7 @@ def code(world: World, position: int, record: Record) -> None:
         pool.count_touch(entry.time_ms, is_new_lead=False, touches=entry.value)
 
 
-def code_end(world: World, _position: int, record: Record) -> None:
+def code_ended(world: World, _position: int, record: Record) -> None:
     ended = world.codes.get(record.entry.subject)
     if ended is None:
         raise LookupError(f"code 0x{record.entry.subject.hex()} is not in the log")
@@ -120,7 +127,7 @@ def code_end(world: World, _position: int, record: Record) -> None:
     world.used_codes[ended.code] = None
 
 
-def request(world: World, position: int, record: Record) -> None:
+def action_requested(world: World, position: int, record: Record) -> None:
     entry, here = record.entry, world.surfaces[record.entry.surface]
     _count_act(world, entry)
     world.leads[entry.subject].errands.append(
@@ -132,7 +139,7 @@ def request(world: World, position: int, record: Record) -> None:
     here.received_ms = max(here.received_ms, entry.time_ms)
 
 
-def answer(world: World, position: int, record: Record) -> None:
+def action_answered(world: World, position: int, record: Record) -> None:
     entry, lead = record.entry, world.leads[record.entry.subject]
     (at,) = (at for at, one in enumerate(lead.errands) if one.position == entry.value)
     answered = lead.errands.pop(at)
@@ -145,7 +152,7 @@ def answer(world: World, position: int, record: Record) -> None:
         lead.errands.insert(at, answered._replace(is_taken=True))
 
 
-def lead(world: World, _position: int, record: Record) -> None:
+def lead_registered(world: World, _position: int, record: Record) -> None:
     entry = record.entry
     if entry.value:
         world.arriving = entry.subject, entry.value
@@ -154,7 +161,7 @@ def lead(world: World, _position: int, record: Record) -> None:
     world.leads[entry.subject] = Lead(entry.surface, entry.label, entry.time_ms, began_ms)
 
 
-def transition(world: World, position: int, record: Record) -> None:
+def lead_transition(world: World, position: int, record: Record) -> None:
     entry = record.entry
     lead = world.leads[entry.subject]
     here = world.surfaces[entry.surface]
@@ -180,7 +187,7 @@ def transition(world: World, position: int, record: Record) -> None:
         lead.sweep_at = next_sweep(len(lead.purchases))
 
 
-def refusal(world: World, _position: int, record: Record) -> None:
+def lead_refused(world: World, _position: int, record: Record) -> None:
     entry = record.entry
     here, lead = world.surfaces[entry.surface], world.leads[entry.subject]
     _note_unfounded(here, lead, entry, _opened(record, TransitionOpening).order)
@@ -193,7 +200,7 @@ def _note_unfounded(here: Surface, lead: Lead, entry: Entry, order: bytes) -> No
         lead.unfounded = (*others, order)[-MAX_UNFOUNDED:]
 
 
-def taking_event(world: World, position: int, record: Record) -> None:
+def product_event(world: World, position: int, record: Record) -> None:
     opening, lead = _opened(record, EventOpening), world.leads[record.entry.subject]
     for purchase in lead.purchases:
         if purchase.position == opening.of != 0:
@@ -266,7 +273,7 @@ def outcome(world: World, position: int, record: Record) -> None:
             purchase.outcome = paid
 
 
-def over(world: World, position: int, record: Record) -> None:
+def outcome_over(world: World, position: int, record: Record) -> None:
     entry = record.entry
     contract = world.contracts[entry.actor]
     contract.over_units += entry.value
@@ -274,7 +281,7 @@ def over(world: World, position: int, record: Record) -> None:
     _count_lead(world, contract, position, entry)
 
 
-def reversal(world: World, position: int, record: Record) -> None:
+def outcome_reversed(world: World, position: int, record: Record) -> None:
     contract = world.contracts[record.entry.actor]
     contract.add_reversal(position, record.entry.value)
     world.tallies.add_of(contract, record.entry.kind, position, record.entry.value)
@@ -304,7 +311,7 @@ def payout(world: World, position: int, record: Record) -> None:
         contract.unpaid_ms = 0
 
 
-def opening(world: World, position: int, record: Record) -> None:
+def contract_opened(world: World, position: int, record: Record) -> None:
     rules = world.rules[record.entry.subject]
     contract = Contract(rules, position)
     world.add_contract(contract)
@@ -320,13 +327,13 @@ def opening(world: World, position: int, record: Record) -> None:
             standing.partner_since_ms = record.entry.time_ms
 
 
-def closing(world: World, position: int, record: Record) -> None:
+def contract_closed(world: World, position: int, record: Record) -> None:
     contract = world.contracts[record.entry.subject]
     contract.closed_at_ms = record.entry.value
     world.tallies.add_of(contract, record.entry.kind, position, 0)
 
 
-def ruling(world: World, position: int, record: Record) -> None:
+def dispute_ruled(world: World, position: int, record: Record) -> None:
     rules = world.contracts[record.entry.subject].rules
     here = world.surfaces.get(rules.surface)
     # It counts under whichever policy: the operator has signed what it was ruled about.
@@ -336,7 +343,7 @@ def ruling(world: World, position: int, record: Record) -> None:
         standing.counted_to = position
 
 
-def policy(world: World, _position: int, record: Record) -> None:
+def policy_published(world: World, _position: int, record: Record) -> None:
     entry = record.entry
     here = world.surfaces.get(entry.surface)
     if here is None:
@@ -348,7 +355,7 @@ def policy(world: World, _position: int, record: Record) -> None:
     _ask_questions(here, entry.time_ms)
 
 
-def settings(world: World, _position: int, record: Record) -> None:
+def settings_published(world: World, _position: int, record: Record) -> None:
     here = world.surfaces[record.entry.surface]
     here.settings_hash, here.settings_version = record.entry.subject, record.entry.value
     _ask_questions(here, record.entry.time_ms)
@@ -359,11 +366,11 @@ def _ask_questions(here: Surface, at_ms: int) -> None:
     here.cohorts.ask(here.policy.states, asked.questions if asked else (), at_ms)
 
 
-def operator(world: World, position: int, record: Record) -> None:
+def operator_registered(world: World, position: int, record: Record) -> None:
     world.operators[record.entry.subject] = Operator(position)
 
 
-def trust_change(world: World, _position: int, record: Record) -> None:
+def trust_changed(world: World, _position: int, record: Record) -> None:
     entry, opening = record.entry, _opened(record, TrustOpening)
     here = world.surfaces[entry.surface]
     standing = world.moved_standing(entry.surface, entry.subject)
@@ -375,7 +382,7 @@ def trust_change(world: World, _position: int, record: Record) -> None:
         here.pool.take_place(entry.subject, entry.time_ms, until_ms)
 
 
-def forecast(world: World, position: int, record: Record) -> None:
+def forecast_made(world: World, position: int, record: Record) -> None:
     entry = record.entry
     question = Question(ascii_text(entry.subject), entry.label, entry.value)
     day = forecast_day(entry.time_ms)
@@ -389,7 +396,7 @@ def forecast(world: World, position: int, record: Record) -> None:
     standing.forecasts.append(PendingForecast(position, question, day, sealed))
 
 
-def score(world: World, position: int, record: Record) -> None:
+def forecast_scored(world: World, position: int, record: Record) -> None:
     entry, opening = record.entry, _opened(record, ForecastOpening)
     standing = world.moved_standing(entry.surface, entry.subject)
     world.surfaces[entry.surface].cohorts.at(entry.time_ms)
@@ -398,7 +405,7 @@ def score(world: World, position: int, record: Record) -> None:
     standing.counted_to = position
     found = None
     if opening.n:
-        found = forecast_score(
+        found = score(
             Cohort(opening.n, opening.moved),
             Baseline(
                 Cohort(opening.latest_n, opening.latest_moved),
@@ -409,11 +416,11 @@ def score(world: World, position: int, record: Record) -> None:
     standing.skill.add(scored.question, scored.day, found, entry.time_ms)
 
 
-def suspension(world: World, _position: int, record: Record) -> None:
+def operator_suspended(world: World, _position: int, record: Record) -> None:
     world.moved_standing(record.entry.surface, record.entry.subject).is_suspended = True
 
 
-def restoration(world: World, _position: int, record: Record) -> None:
+def operator_restored(world: World, _position: int, record: Record) -> None:
     world.moved_standing(record.entry.surface, record.entry.subject).is_suspended = False
 
 

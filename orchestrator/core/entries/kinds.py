@@ -3,7 +3,7 @@
 A row says which clock an entry carries, which opening its payload has, how the fold moves past it,
 which request a replay judges it by, which stored projections it changes, and what its words mean.
 A kind that has no row is refused wherever an entry is written, read, folded or replayed. To add a
-kind, add its row, and the functions that the row names in `folds` and `replay_rules`.
+kind, add its row, and the functions of its name in `folds` and `replay_rules`.
 """
 
 from collections.abc import Callable, Mapping
@@ -84,14 +84,14 @@ class Topic(StrEnum):
     LEVEL = "the operator's level"
 
 
-class Change(NamedTuple):
+class RowChange(NamedTuple):
     """A row of a projection that an entry changes: the one that this field of the entry names."""
 
     projection: Projection
     field: str
 
 
-class Words(NamedTuple):
+class Meanings(NamedTuple):
     """The meaning of an entry's words, for readers; the surface word is the surface, or zero."""
 
     actor: str
@@ -137,11 +137,11 @@ class Kind:
 
     name: str
     clock: Clock
-    words: Words
+    words: Meanings
     fold: Fold
     replay: ReplayRule | None
     opening: type[Opening] | None = None
-    changes: tuple[Change, ...] = ()
+    changes: tuple[RowChange, ...] = ()
     role: str = ""
     receipt: ReceiptRoles | None = None
     listed: bool = True
@@ -279,10 +279,10 @@ def _pass_by(world: World, kind: Kind, record: Record) -> int | None:
 
 # --- The table ------------------------------------------------------------------------------------
 
-_LEAD = Change(Projection.LEAD, "subject")
-_CONTRACT = Change(Projection.CONTRACT, "subject")
-_RECEIPT = _SURFACE = Change(Projection.SURFACE, "surface")
-_CONTRACT_OF_OUTCOME = Change(Projection.CONTRACT, "actor")
+_LEAD = RowChange(Projection.LEAD, "subject")
+_CONTRACT = RowChange(Projection.CONTRACT, "subject")
+_RECEIPT = _SURFACE = RowChange(Projection.SURFACE, "surface")
+_CONTRACT_OF_OUTCOME = RowChange(Projection.CONTRACT, "actor")
 _COMMITMENT = "SHA-256 of the opening"
 _PREVIOUS_TOUCH = "1 + position of the operator's previous touch of the lead; 0: none"
 
@@ -290,14 +290,14 @@ _TABLE = (
     Kind(
         "genesis",
         Clock.LOG,
-        Words("publisher", "log id", "format of the log", "0", "zero"),
+        Meanings("publisher", "log id", "format of the log", "0", "zero"),
         folds.nothing,
         replay_rules.genesis,
     ),
     Kind(
         "touch",
         Clock.LOG,
-        Words(
+        Meanings(
             "operator",
             "lead",
             "action",
@@ -316,9 +316,9 @@ _TABLE = (
     Kind(
         "touch.reported",
         Clock.CAUSE,
-        Words("operator", "lead", "action, or click", _PREVIOUS_TOUCH, _COMMITMENT),
-        folds.reported_touch,
-        replay_rules.reported_touch,
+        Meanings("operator", "lead", "action, or click", _PREVIOUS_TOUCH, _COMMITMENT),
+        folds.touch_reported,
+        replay_rules.touch_reported,
         opening=ReportedTouchOpening,
         changes=(_LEAD, _RECEIPT),
         role="touch",
@@ -330,9 +330,9 @@ _TABLE = (
     Kind(
         "action.requested",
         Clock.LOG,
-        Words("operator", "lead", "action", "expiry, UTC ms", _COMMITMENT),
-        folds.request,
-        replay_rules.request,
+        Meanings("operator", "lead", "action", "expiry, UTC ms", _COMMITMENT),
+        folds.action_requested,
+        replay_rules.action_requested,
         opening=ActOpening,
         changes=(_LEAD, _SURFACE),
         listed=False,
@@ -344,15 +344,15 @@ _TABLE = (
     Kind(
         "action.answered",
         Clock.LOG,
-        Words(
+        Meanings(
             "owner; zero if expired",
             "lead",
             "taken, failed or expired",
             "position of the request",
             _COMMITMENT,
         ),
-        folds.answer,
-        replay_rules.answer,
+        folds.action_answered,
+        replay_rules.action_answered,
         opening=AnswerOpening,
         changes=(_LEAD, _SURFACE),
         listed=False,
@@ -364,9 +364,9 @@ _TABLE = (
     Kind(
         "code.issued",
         Clock.LOG,
-        Words("operator", "random id of the code", "click", "most uses", _COMMITMENT),
-        folds.code,
-        replay_rules.code,
+        Meanings("operator", "random id of the code", "click", "most uses", _COMMITMENT),
+        folds.code_issued,
+        replay_rules.code_issued,
         opening=CodeOpening,
         changes=(_SURFACE,),
         listed=False,
@@ -374,23 +374,25 @@ _TABLE = (
     Kind(
         "code.ended",
         Clock.LOG,
-        Words("operator or owner", "random id of the code", "code of the reason", "uses", "zero"),
-        folds.code_end,
-        replay_rules.code_end,
+        Meanings(
+            "operator or owner", "random id of the code", "code of the reason", "uses", "zero"
+        ),
+        folds.code_ended,
+        replay_rules.code_ended,
         listed=False,
     ),
     Kind(
         "lead.registered",
         Clock.LOG,
-        Words(
+        Meanings(
             "operator by whose code it came, else owner",
             "lead",
             "initial state",
             "position of the code's issue; 0: none",
             "zero",
         ),
-        folds.lead,
-        replay_rules.lead,
+        folds.lead_registered,
+        replay_rules.lead_registered,
         changes=(_LEAD, _SURFACE),
         listed=False,
         topic=Topic.LEAD,
@@ -399,9 +401,9 @@ _TABLE = (
     Kind(
         "lead.transition",
         Clock.PRODUCT,
-        Words("owner", "lead", "state entered", "revenue, base units", _COMMITMENT),
-        folds.transition,
-        replay_rules.transition,
+        Meanings("owner", "lead", "state entered", "revenue, base units", _COMMITMENT),
+        folds.lead_transition,
+        replay_rules.lead_transition,
         opening=TransitionOpening,
         changes=(_LEAD, _RECEIPT),
         role="transition",
@@ -412,9 +414,9 @@ _TABLE = (
     Kind(
         "lead.refused",
         Clock.PRODUCT,
-        Words("owner", "lead", "state not entered", "revenue, base units", _COMMITMENT),
-        folds.refusal,
-        replay_rules.refusal,
+        Meanings("owner", "lead", "state not entered", "revenue, base units", _COMMITMENT),
+        folds.lead_refused,
+        replay_rules.lead_refused,
         opening=TransitionOpening,
         changes=(_LEAD, _RECEIPT),
         listed=False,
@@ -423,9 +425,9 @@ _TABLE = (
     Kind(
         "product.event",
         Clock.PRODUCT,
-        Words("owner", "lead", "event", "revenue, base units", _COMMITMENT),
-        folds.taking_event,
-        replay_rules.event,
+        Meanings("owner", "lead", "event", "revenue, base units", _COMMITMENT),
+        folds.product_event,
+        replay_rules.product_event,
         opening=EventOpening,
         changes=(_LEAD, _RECEIPT),
         role="event",
@@ -436,7 +438,7 @@ _TABLE = (
     Kind(
         "outcome",
         Clock.PRODUCT,
-        Words(
+        Meanings(
             "contract id",
             "lead",
             "state entered",
@@ -455,14 +457,14 @@ _TABLE = (
     Kind(
         "outcome.over",
         Clock.PRODUCT,
-        Words(
+        Meanings(
             "contract id",
             "lead",
             "state entered",
             "amount past the budget, base units",
             "transition u40, touch u40, 0",
         ),
-        folds.over,
+        folds.outcome_over,
         None,
         changes=(_LEAD, _CONTRACT_OF_OUTCOME),
         listed=False,
@@ -472,14 +474,14 @@ _TABLE = (
     Kind(
         "outcome.reversed",
         Clock.PRODUCT,
-        Words(
+        Meanings(
             "contract id",
             "lead",
             "state of the outcome",
             "amount, base units",
             "outcome u40, event u40, prev u40, n u40, reversed after u80, 0 u16",
         ),
-        folds.reversal,
+        folds.outcome_reversed,
         None,
         changes=(_CONTRACT_OF_OUTCOME,),
         role="reversal",
@@ -493,7 +495,7 @@ _TABLE = (
     Kind(
         "settlement",
         Clock.LOG,
-        Words(
+        Meanings(
             "verifier",
             "contract id",
             "state that the contract pays for",
@@ -511,7 +513,7 @@ _TABLE = (
     Kind(
         "payout",
         Clock.LOG,
-        Words(
+        Meanings(
             "payee", "contract id", "paid or credited", "gross amount, base units", "transaction"
         ),
         folds.payout,
@@ -526,15 +528,15 @@ _TABLE = (
     Kind(
         "contract.opened",
         Clock.LOG,
-        Words(
+        Meanings(
             "owner",
             "contract id",
             "state that the contract pays for",
             "budget, base units",
             "transaction",
         ),
-        folds.opening,
-        replay_rules.opening,
+        folds.contract_opened,
+        replay_rules.contract_opened,
         changes=(_CONTRACT,),
         topic=Topic.CONTRACT,
         told_to=_BOTH,
@@ -543,15 +545,15 @@ _TABLE = (
     Kind(
         "contract.closed",
         Clock.LOG,
-        Words(
+        Meanings(
             "owner",
             "contract id",
             "state that the contract pays for",
             "time of the closing, UTC ms",
             "transaction",
         ),
-        folds.closing,
-        replay_rules.closing,
+        folds.contract_closed,
+        replay_rules.contract_closed,
         changes=(_CONTRACT,),
         topic=Topic.CONTRACT,
         told_to=_BOTH,
@@ -560,7 +562,7 @@ _TABLE = (
     Kind(
         "dispute.opened",
         Clock.LOG,
-        Words(
+        Meanings(
             "party",
             "contract id",
             "side that disputes",
@@ -568,7 +570,7 @@ _TABLE = (
             "transaction",
         ),
         folds.nothing,
-        replay_rules.dispute,
+        replay_rules.dispute_opened,
         topic=Topic.CONTRACT,
         told_to=_BOTH,
         news="a statement was disputed",
@@ -576,15 +578,15 @@ _TABLE = (
     Kind(
         "dispute.ruled",
         Clock.LOG,
-        Words(
+        Meanings(
             "arbiter",
             "contract id",
             "what the ruling did",
             "net ruled, base units",
             "transaction",
         ),
-        folds.ruling,
-        replay_rules.ruling,
+        folds.dispute_ruled,
+        replay_rules.dispute_ruled,
         topic=Topic.CONTRACT,
         told_to=_BOTH,
         news="an arbiter ruled",
@@ -592,45 +594,45 @@ _TABLE = (
     Kind(
         "operator.registered",
         Clock.LOG,
-        Words("operator", "operator", "empty", "0", "commitment to the registration"),
-        folds.operator,
-        replay_rules.operator,
-        changes=(Change(Projection.OPERATOR, "subject"),),
+        Meanings("operator", "operator", "empty", "0", "commitment to the registration"),
+        folds.operator_registered,
+        replay_rules.operator_registered,
+        changes=(RowChange(Projection.OPERATOR, "subject"),),
         news="an agent came",
     ),
     Kind(
         "policy.published",
         Clock.LOG,
-        Words("owner", "hash of the policy", "v and the version", "version", "zero"),
-        folds.policy,
-        replay_rules.policy,
-        changes=(Change(Projection.POLICY, "subject"), _SURFACE),
+        Meanings("owner", "hash of the policy", "v and the version", "version", "zero"),
+        folds.policy_published,
+        replay_rules.policy_published,
+        changes=(RowChange(Projection.POLICY, "subject"), _SURFACE),
         news="an owner published a policy",
     ),
     Kind(
         "settings.published",
         Clock.LOG,
-        Words("owner", "hash of the settings", "v and the version", "version", "zero"),
-        folds.settings,
-        replay_rules.settings,
-        changes=(Change(Projection.SETTINGS, "subject"), _SURFACE),
+        Meanings("owner", "hash of the settings", "v and the version", "version", "zero"),
+        folds.settings_published,
+        replay_rules.settings_published,
+        changes=(RowChange(Projection.SETTINGS, "subject"), _SURFACE),
         news="an owner published settings",
     ),
     Kind(
         "forecast.made",
         Clock.LOG,
-        Words("operator", "state to leave", "state to enter", "horizon in days", _COMMITMENT),
-        folds.forecast,
-        replay_rules.forecast,
+        Meanings("operator", "state to leave", "state to enter", "horizon in days", _COMMITMENT),
+        folds.forecast_made,
+        replay_rules.forecast_made,
         opening=ActOpening,
         news="an agent made a forecast",
     ),
     Kind(
         "forecast.scored",
         Clock.LOG,
-        Words("zero", "operator", "state to enter", "position of the forecast", _COMMITMENT),
-        folds.score,
-        replay_rules.score,
+        Meanings("zero", "operator", "state to enter", "position of the forecast", _COMMITMENT),
+        folds.forecast_scored,
+        replay_rules.forecast_scored,
         opening=ForecastOpening,
         changes=(_SURFACE,),
         news="a forecast was scored",
@@ -638,9 +640,9 @@ _TABLE = (
     Kind(
         "trust.changed",
         Clock.LOG,
-        Words("zero", "operator", "new level", "position of the newest evidence", _COMMITMENT),
-        folds.trust_change,
-        replay_rules.trust_change,
+        Meanings("zero", "operator", "new level", "position of the newest evidence", _COMMITMENT),
+        folds.trust_changed,
+        replay_rules.trust_changed,
         opening=TrustOpening,
         changes=(_SURFACE,),
         topic=Topic.LEVEL,
@@ -650,9 +652,9 @@ _TABLE = (
     Kind(
         "operator.suspended",
         Clock.LOG,
-        Words("owner", "operator", "code of the reason", "0", _COMMITMENT),
-        folds.suspension,
-        replay_rules.suspension,
+        Meanings("owner", "operator", "code of the reason", "0", _COMMITMENT),
+        folds.operator_suspended,
+        replay_rules.operator_suspended,
         opening=ActOpening,
         topic=Topic.LEVEL,
         told_to=("operator",),
@@ -661,9 +663,9 @@ _TABLE = (
     Kind(
         "operator.restored",
         Clock.LOG,
-        Words("owner", "operator", "code of the reason", "0", _COMMITMENT),
-        folds.restoration,
-        replay_rules.restoration,
+        Meanings("owner", "operator", "code of the reason", "0", _COMMITMENT),
+        folds.operator_restored,
+        replay_rules.operator_restored,
         opening=ActOpening,
         topic=Topic.LEVEL,
         told_to=("operator",),
@@ -672,7 +674,7 @@ _TABLE = (
     Kind(
         "erasure",
         Clock.LOG,
-        Words("owner", "lead", "empty", "0", "zero"),
+        Meanings("owner", "lead", "empty", "0", "zero"),
         folds.nothing,
         replay_rules.erasure,
         topic=Topic.STEP,

@@ -1,4 +1,4 @@
-"""Replay rules: the request that an entry was written for, one function for each kind that has one.
+"""Replay rules: the request that an entry was written for, by a function of the kind's name.
 
 Each takes the world before the entry, the record, and the sources of what entries refer to. It
 returns the request, or None where nothing gives cause for the entry, and raises ReplayError for an
@@ -70,14 +70,16 @@ def touch(_world: World, record: Record, _documents: Documents) -> requests.Touc
     return requests.Touch(entry.surface, entry.subject, entry.actor, entry.label, *opening)
 
 
-def reported_touch(_world: World, record: Record, _documents: Documents) -> requests.ReportTouch:
+def touch_reported(_world: World, record: Record, _documents: Documents) -> requests.ReportTouch:
     entry, opening = record.entry, _opened(record, ReportedTouchOpening)
     return requests.ReportTouch(
         entry.surface, entry.subject, entry.actor, entry.label, entry.time_ms, *opening
     )
 
 
-def request(_world: World, record: Record, _documents: Documents) -> requests.RequestAction:
+def action_requested(
+    _world: World, record: Record, _documents: Documents
+) -> requests.RequestAction:
     entry, opening = record.entry, _opened(record, ActOpening)
     lasts_ms = entry.value - entry.time_ms
     return requests.RequestAction(
@@ -85,7 +87,7 @@ def request(_world: World, record: Record, _documents: Documents) -> requests.Re
     )
 
 
-def answer(
+def action_answered(
     _world: World, record: Record, _documents: Documents
 ) -> requests.AnswerAction | requests.ExpireAction:
     entry, opening = record.entry, _opened(record, AnswerOpening)
@@ -96,12 +98,12 @@ def answer(
     )
 
 
-def code(_world: World, record: Record, _documents: Documents) -> requests.IssueCode:
+def code_issued(_world: World, record: Record, _documents: Documents) -> requests.IssueCode:
     entry, opening = record.entry, _opened(record, CodeOpening)
     return requests.IssueCode(entry.surface, entry.subject, entry.actor, entry.value, *opening)
 
 
-def code_end(
+def code_ended(
     world: World, record: Record, _documents: Documents
 ) -> requests.EndCode | requests.EndOwnCode:
     """Return the owner's order, or the operator's own where the owner is not its author."""
@@ -111,12 +113,12 @@ def code_end(
     return make(entry.surface, entry.actor, entry.subject, entry.label)
 
 
-def lead(_world: World, record: Record, _documents: Documents) -> requests.RegisterLead:
+def lead_registered(_world: World, record: Record, _documents: Documents) -> requests.RegisterLead:
     entry = record.entry
     return requests.RegisterLead(entry.surface, entry.subject, entry.value)
 
 
-def event(world: World, record: Record, _documents: Documents) -> Any:
+def product_event(world: World, record: Record, _documents: Documents) -> Any:
     """Return the step by which this event takes back; None if the policy names none."""
     opening = _opened(record, EventOpening)
     reported, policy, lead = _reported_event(world, record, opening)
@@ -125,12 +127,12 @@ def event(world: World, record: Record, _documents: Documents) -> Any:
     return requests.ApplyStep(reported, record.entry.label, step) if step.reverses else None
 
 
-def transition(world: World, record: Record, _documents: Documents) -> requests.ApplyStep:
+def lead_transition(world: World, record: Record, _documents: Documents) -> requests.ApplyStep:
     reported, policy, lead = _reported_event(world, record, _opened(record, TransitionOpening))
     return _lawful_step(world, record, reported, lead, Verdict.ACCEPTED, policy.enters)
 
 
-def refusal(world: World, record: Record, _documents: Documents) -> requests.ApplyStep:
+def lead_refused(world: World, record: Record, _documents: Documents) -> requests.ApplyStep:
     reported, policy, lead = _reported_event(world, record, _opened(record, TransitionOpening))
     return _lawful_step(world, record, reported, lead, Verdict.REFUSED, policy.refuses)
 
@@ -196,7 +198,7 @@ def payout(_world: World, record: Record, _documents: Documents) -> requests.Rec
     )
 
 
-def opening(world: World, record: Record, documents: Documents) -> requests.OpenContract:
+def contract_opened(world: World, record: Record, documents: Documents) -> requests.OpenContract:
     """Compare the opening's place with the escrow's order of openings."""
     entry = record.entry
     if documents.opening_number is not None:
@@ -211,7 +213,7 @@ def opening(world: World, record: Record, documents: Documents) -> requests.Open
     return requests.OpenContract(documents.rules(entry.subject), entry.payload)
 
 
-def closing(world: World, record: Record, documents: Documents) -> requests.CloseContract:
+def contract_closed(world: World, record: Record, documents: Documents) -> requests.CloseContract:
     """Compare the closing's time with what the escrow says of the contract."""
     entry = record.entry
     if documents.closed_at_s is not None:
@@ -225,14 +227,14 @@ def closing(world: World, record: Record, documents: Documents) -> requests.Clos
     return requests.CloseContract(entry.subject, entry.value, entry.payload)
 
 
-def dispute(_world: World, record: Record, _documents: Documents) -> requests.RecordDispute:
+def dispute_opened(_world: World, record: Record, _documents: Documents) -> requests.RecordDispute:
     entry = record.entry
     return requests.RecordDispute(
         entry.subject, entry.actor, entry.label, entry.value, entry.payload
     )
 
 
-def ruling(_world: World, record: Record, _documents: Documents) -> requests.RecordRuling:
+def dispute_ruled(_world: World, record: Record, _documents: Documents) -> requests.RecordRuling:
     entry = record.entry
     return requests.RecordRuling(
         entry.subject, entry.actor, entry.label, entry.value, entry.payload
@@ -243,47 +245,55 @@ def _said_of_closing(closed_at_s: int | None) -> str:
     return "that it is open" if closed_at_s is None else format_ms(closed_at_s * 1000)
 
 
-def operator(_world: World, record: Record, _documents: Documents) -> requests.RegisterOperator:
+def operator_registered(
+    _world: World, record: Record, _documents: Documents
+) -> requests.RegisterOperator:
     entry = record.entry
     return requests.RegisterOperator(entry.actor, entry.payload)
 
 
-def policy(_world: World, record: Record, documents: Documents) -> requests.PublishPolicy:
+def policy_published(_world: World, record: Record, documents: Documents) -> requests.PublishPolicy:
     entry = record.entry
     return requests.PublishPolicy(entry.surface, entry.actor, documents.policy(entry.subject))
 
 
-def settings(_world: World, record: Record, documents: Documents) -> requests.PublishSettings:
+def settings_published(
+    _world: World, record: Record, documents: Documents
+) -> requests.PublishSettings:
     entry = record.entry
     return requests.PublishSettings(entry.surface, entry.actor, documents.settings(entry.subject))
 
 
-def trust_change(_world: World, record: Record, _documents: Documents) -> requests.JudgeTrust:
+def trust_changed(_world: World, record: Record, _documents: Documents) -> requests.JudgeTrust:
     return requests.JudgeTrust(record.entry.surface, record.entry.subject)
 
 
-def forecast(_world: World, record: Record, _documents: Documents) -> requests.MakeForecast:
+def forecast_made(_world: World, record: Record, _documents: Documents) -> requests.MakeForecast:
     entry, opening = record.entry, _opened(record, ActOpening)
     return requests.MakeForecast(
         entry.surface, entry.actor, ascii_text(entry.subject), entry.label, entry.value, *opening
     )
 
 
-def score(_world: World, record: Record, _documents: Documents) -> requests.ScoreForecast:
+def forecast_scored(_world: World, record: Record, _documents: Documents) -> requests.ScoreForecast:
     entry, opening = record.entry, _opened(record, ForecastOpening)
     return requests.ScoreForecast(
         entry.surface, entry.subject, entry.value, opening.probability_bps, opening.salt
     )
 
 
-def suspension(_world: World, record: Record, _documents: Documents) -> requests.SuspendOperator:
+def operator_suspended(
+    _world: World, record: Record, _documents: Documents
+) -> requests.SuspendOperator:
     entry, opening = record.entry, _opened(record, ActOpening)
     return requests.SuspendOperator(
         entry.surface, entry.actor, entry.subject, entry.label, *opening
     )
 
 
-def restoration(_world: World, record: Record, _documents: Documents) -> requests.RestoreOperator:
+def operator_restored(
+    _world: World, record: Record, _documents: Documents
+) -> requests.RestoreOperator:
     entry, opening = record.entry, _opened(record, ActOpening)
     return requests.RestoreOperator(
         entry.surface, entry.actor, entry.subject, entry.label, *opening

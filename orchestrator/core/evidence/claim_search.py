@@ -26,7 +26,7 @@ from orchestrator.core.evidence.exhibits import (
     read_words,
     unpack_link,
 )
-from orchestrator.core.evidence.history import LogHistory, PublicEntry, Source, lacks_opening
+from orchestrator.core.evidence.history import EntrySource, LogHistory, PublicEntry, lacks_opening
 from orchestrator.core.evidence.reversals import takes_back
 from orchestrator.core.evidence.rules import (
     check_proven_reversal,
@@ -185,7 +185,7 @@ def find_refutations(
     entries: Iterable[PublicEntry],
     contracts: ContractIndex,
     claims: ClaimsOf,
-    source: Source,
+    source: EntrySource,
     unopened: set[int] | None = None,
 ) -> Iterator[tuple[bytes, Case]]:
     """Yield what the log holds against filed claims: (key, case) for each that it refutes.
@@ -216,7 +216,7 @@ def find_refutations(
 class _RefutationSearch:
     """The log's word of filed claims: no more than a few facts about each."""
 
-    def __init__(self, contracts: ContractIndex, claims: ClaimsOf, source: Source) -> None:
+    def __init__(self, contracts: ContractIndex, claims: ClaimsOf, source: EntrySource) -> None:
         self._history = LogHistory(contracts, source)
         self._leads: set[bytes] = set()
         self._records = {name: contracts[name] for name in claims}
@@ -345,7 +345,7 @@ def find_reversals(
     contracts: ContractIndex,
     contract_id: bytes,
     shown: Collection[int],
-    source: Source,
+    source: EntrySource,
 ) -> Iterator[tuple[ProvenReversal, Case]]:
     """Yield what events have taken back of settled outcomes since the last final statement.
 

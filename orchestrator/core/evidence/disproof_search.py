@@ -31,12 +31,12 @@ from orchestrator.core.evidence.exhibits import (
     unpack_link,
     unpack_statement,
 )
-from orchestrator.core.evidence.history import LogHistory, PublicEntry, Source, lacks_opening
+from orchestrator.core.evidence.history import EntrySource, LogHistory, PublicEntry, lacks_opening
 from orchestrator.core.evidence.rules import check_disproof, disproves
 
 
 def find_disproof(
-    entries: Iterable[PublicEntry], contracts: ContractIndex, source: Source
+    entries: Iterable[PublicEntry], contracts: ContractIndex, source: EntrySource
 ) -> Case | None:
     """Return the first provable contradiction in what a verifier has signed, or None.
 
@@ -49,7 +49,7 @@ def find_disproof(
 def find_disproofs(
     entries: Iterable[PublicEntry],
     contracts: ContractIndex,
-    source: Source,
+    source: EntrySource,
     unopened: set[int] | None = None,
 ) -> Iterator[Case]:
     """Yield a case against the verifier of each contract that the log disproves, in log order.
@@ -111,7 +111,7 @@ class _ContractTotals:
 class _DisproofSearch:
     """A check of every entry that a verifier has signed for."""
 
-    def __init__(self, contracts: ContractIndex, source: Source, unopened: set[int]) -> None:
+    def __init__(self, contracts: ContractIndex, source: EntrySource, unopened: set[int]) -> None:
         self._history = LogHistory(contracts, source)
         self._unopened = unopened
         self._totals = {name: _ContractTotals(record) for name, record in contracts.items()}

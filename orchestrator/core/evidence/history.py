@@ -1,6 +1,6 @@
 """The memory of a search through the public log: the touches, openings and contracts so far.
 
-It keeps what attribution itself must remember, touches by lead and operator. A `Source` gives
+It keeps what attribution itself must remember, touches by lead and operator. A `EntrySource` gives
 single entries out of order; it is asked only for what goes into a case, or stands far back.
 
 A log may be written to be slow to search, and its times to go back. So on the whole no entry costs
@@ -50,7 +50,7 @@ class PublicEntry(NamedTuple):
     opening: bytes = b""
 
 
-Source = Callable[[int], PublicEntry]  # by position
+EntrySource = Callable[[int], PublicEntry]  # by position
 
 RECENT = 256  # entries that are kept for the cases that come right behind them
 
@@ -66,7 +66,7 @@ class LogHistory:
     """The entries so far, as far as they concern any of these contracts."""
 
     contracts: ContractIndex
-    source: Source
+    source: EntrySource
     size: int = 0
     markets: dict[object, list[EscrowRecord]] = field(default_factory=dict)
     watched: set[tuple[bytes, bytes]] = field(default_factory=set)  # surface, operator

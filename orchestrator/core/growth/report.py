@@ -4,7 +4,7 @@ Money is whole token units, and what is not whole is rounded to the nearest, hal
 comparison with untouched leads is no experiment: operators choose whom they touch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from orchestrator.core.common.units import (
@@ -290,51 +290,8 @@ def _remarks(seen: Observation, policy: Policy, figures: Sequence[ContractFigure
     found = []
     if seen.first_ns is None:
         found.append(Remark("history-empty", "the history has no row that the policy could judge"))
-    touched = ", ".join(repr(name) for name, _ in seen.touches.most_common(5)) or "none"
     for one in figures:
-        if not seen.touches[one.operator]:
-            found.append(
-                Remark(
-                    "operator-untouched",
-                    f"operator {one.operator!r} of contract {one.name!r} touched no lead, so it "
-                    f"can earn nothing; the touches are by {touched}",
-                )
-            )
-        elif not one.outcomes and not one.over:
-            found.append(
-                Remark(
-                    "contract-earnless",
-                    f"contract {one.name!r} earned nothing: no lead entered {one.state!r} between "
-                    f"its opening and its deadline within the window of a touch by "
-                    f"{one.operator!r}",
-                )
-            )
-        if one.over:
-            found.append(
-                Remark(
-                    "budget-spent",
-                    f"the budget of contract {one.name!r} was spent: "
-                    f"{counted(one.over, 'outcome')} worth "
-                    f"{format_amount(one.over_units)} came after it and earned nothing",
-                )
-            )
-        if one.revenue_units and one.payable_units >= one.net_revenue_units:
-            found.append(
-                Remark(
-                    "price-eats-revenue",
-                    f"contract {one.name!r} pays {format_amount(one.payable_units)} for outcomes "
-                    f"that brought {format_amount(one.net_revenue_units)} after refunds",
-                )
-            )
-        if one.lift.lift_bps is not None and one.lift.lift_bps < 0 and one.outcomes:
-            found.append(
-                Remark(
-                    "below-baseline",
-                    f"touched leads entered {one.state!r} less often than untouched ones: "
-                    f"{format_share(one.lift.touched_bps)} against "
-                    f"{format_share(one.lift.organic_bps)}",
-                )
-            )
+        found += _contract_remarks(seen, one)
     states = [one for one in policy.states if one != policy.initial and not seen.entered[one]]
     if seen.first_ns is not None and states:
         found.append(
@@ -345,6 +302,41 @@ def _remarks(seen: Observation, policy: Policy, figures: Sequence[ContractFigure
             )
         )
     return list(dict.fromkeys(found))
+
+
+def _contract_remarks(seen: Observation, one: ContractFigures) -> Iterator[Remark]:
+    """Yield what looks wrong about one contract."""
+    if not seen.touches[one.operator]:
+        touched = ", ".join(repr(name) for name, _ in seen.touches.most_common(5)) or "none"
+        yield Remark(
+            "operator-untouched",
+            f"operator {one.operator!r} of contract {one.name!r} touched no lead, so it can earn "
+            f"nothing; the touches are by {touched}",
+        )
+    elif not one.outcomes and not one.over:
+        yield Remark(
+            "contract-earnless",
+            f"contract {one.name!r} earned nothing: no lead entered {one.state!r} between its "
+            f"opening and its deadline within the window of a touch by {one.operator!r}",
+        )
+    if one.over:
+        yield Remark(
+            "budget-spent",
+            f"the budget of contract {one.name!r} was spent: {counted(one.over, 'outcome')} worth "
+            f"{format_amount(one.over_units)} came after it and earned nothing",
+        )
+    if one.revenue_units and one.payable_units >= one.net_revenue_units:
+        yield Remark(
+            "price-eats-revenue",
+            f"contract {one.name!r} pays {format_amount(one.payable_units)} for outcomes that "
+            f"brought {format_amount(one.net_revenue_units)} after refunds",
+        )
+    if one.lift.lift_bps is not None and one.lift.lift_bps < 0 and one.outcomes:
+        yield Remark(
+            "below-baseline",
+            f"touched leads entered {one.state!r} less often than untouched ones: "
+            f"{format_share(one.lift.touched_bps)} against {format_share(one.lift.organic_bps)}",
+        )
 
 
 def _contract_json(one: ContractFigures) -> dict[str, object]:

@@ -5,7 +5,7 @@ A policy is a plain document (YAML or JSON). It is parsed once, strictly, into a
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -205,17 +205,7 @@ def parse(document: object) -> Policy:
         table["touches_per_lead"], "touches_per_lead", 1, MAX_TOUCHES_PER_LEAD
     )
 
-    # An event and a state decide the next state, so two ways out of one state are an error.
-    steps: dict[str, dict[str, str]] = {}
-    for transition in transitions:
-        moves = steps.setdefault(transition.on, {})
-        for state in transition.from_states:
-            if state in moves:
-                raise DocumentError(
-                    "transition-ambiguous",
-                    f"event {transition.on!r} leaves state {state!r} twice; keep one transition",
-                )
-            moves[state] = transition.to
+    steps = _steps_of(transitions)
     reverses: dict[str, tuple[str, ...]] = {}
     for reversal in reversals:
         reverses[reversal.on] = (*reverses.get(reversal.on, ()), reversal.of)
@@ -255,6 +245,24 @@ def parse(document: object) -> Policy:
     object.__setattr__(policy, "hash", hashlib.sha256(data).digest())
     object.__setattr__(policy, "document_bytes", len(data))
     return policy
+
+
+def _steps_of(transitions: Iterable[Transition]) -> dict[str, dict[str, str]]:
+    """Return by event and state the next state, which these two decide.
+
+    Raises `DocumentError` for two ways out of one state.
+    """
+    steps: dict[str, dict[str, str]] = {}
+    for transition in transitions:
+        moves = steps.setdefault(transition.on, {})
+        for state in transition.from_states:
+            if state in moves:
+                raise DocumentError(
+                    "transition-ambiguous",
+                    f"event {transition.on!r} leaves state {state!r} twice; keep one transition",
+                )
+            moves[state] = transition.to
+    return steps
 
 
 def _document(policy: Policy) -> dict[str, object]:

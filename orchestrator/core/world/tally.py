@@ -117,7 +117,7 @@ def motion_of(policy: Policy, state: str) -> str:
 _SECONDS, _PARTS = 16, 8
 
 
-class Span(NamedTuple):
+class TimeRange(NamedTuple):
     """The bounds of a class of time, in seconds, both in it."""
 
     at_least_s: int
@@ -133,16 +133,16 @@ def class_of_ms(time_ms: int) -> int:
     return _SECONDS + (shift - 1) * _PARTS + (seconds >> shift) - _PARTS
 
 
-def span_of(class_: int) -> Span:
+def span_of(class_: int) -> TimeRange:
     """Return the bounds of a class of time."""
     if class_ < _SECONDS:
-        return Span(class_, class_)
+        return TimeRange(class_, class_)
     shift, part = divmod(class_ - _SECONDS, _PARTS)
     least = (part + _PARTS) << (shift + 1)
-    return Span(least, least + (1 << (shift + 1)) - 1)
+    return TimeRange(least, least + (1 << (shift + 1)) - 1)
 
 
-def median_of(counts: dict[int, int]) -> Span | None:
+def median_of(counts: dict[int, int]) -> TimeRange | None:
     """Return the class that holds the (lower) median of times; None where there are none."""
     half = (sum(counts.values()) + 1) // 2
     for class_ in sorted(counts):

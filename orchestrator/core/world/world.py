@@ -139,7 +139,7 @@ class Operator:
 
 
 @dataclass(slots=True)
-class Code:
+class OperatorCode:
     """A code that an operator hands out: the cause of the clicks by which leads arrive.
 
     `uses_left` bounds its clicks, none of which is older than `since_ms` or younger than
@@ -178,9 +178,9 @@ class Code:
 class Codes(Protocol):
     """Codes by their random ids: all of them, or a cache of them."""
 
-    def get(self, code: bytes, /) -> Code | None: ...
+    def get(self, code: bytes, /) -> OperatorCode | None: ...
 
-    def __setitem__(self, name: bytes, code: Code, /) -> None: ...
+    def __setitem__(self, name: bytes, code: OperatorCode, /) -> None: ...
 
 
 class Standings(Protocol):
@@ -222,8 +222,8 @@ class World:
     leads: dict[bytes, Lead] = field(default_factory=dict)
     contracts: dict[bytes, Contract] = field(default_factory=dict)
     operators: dict[bytes, Operator] = field(default_factory=dict)
-    causes: dict[int, Code] = field(default_factory=dict)
-    codes: Codes = field(default_factory=dict[bytes, Code])
+    causes: dict[int, OperatorCode] = field(default_factory=dict)
+    codes: Codes = field(default_factory=dict[bytes, OperatorCode])
     used_codes: dict[bytes, None] = field(default_factory=dict, compare=False)
     arriving: tuple[bytes, int] | None = None
     reporting: Reporting | None = None

@@ -1,1 +1,1 @@
-"""The sequencer: the one writer, which turns requests into entries batch by batch."""
+"""The one writer, which turns requests into entries batch by batch, and the fold made again."""

@@ -17,8 +17,8 @@ from orchestrator.core.world.requests import Request
 from orchestrator.core.world.rights import Sender, check_right
 from orchestrator.core.world.world import World
 from orchestrator.log.projections import (
-    Changes,
     Click,
+    RowChanges,
     write_actions,
     write_codes,
     write_leads,
@@ -49,7 +49,7 @@ class Batch:
     entries: list[tuple[int, bytes, bytes | None, bytes | None]] = field(default_factory=list)
     # seq, first position, count, and a refusal's code and message
     results: list[tuple[int, int, int, str | None, str | None]] = field(default_factory=list)
-    changes: Changes = field(default_factory=Changes)
+    changes: RowChanges = field(default_factory=RowChanges)
     # what is said of requested actions
     actions: list[tuple[int, Record]] = field(default_factory=list)
     clicks: list[Click] = field(default_factory=list)

@@ -98,7 +98,7 @@ def _no_failpoint(_: str) -> None:
     pass
 
 
-class Decided(NamedTuple):
+class DecidedBatch(NamedTuple):
     """A batch that was decided and is yet to be written: nothing that is decided later changes it.
 
     `statements` append its entries and bring the projections up to date. `signed` is what they lead
@@ -282,8 +282,8 @@ class Sequencer(Resource):
         return last
 
     def _write_and_decide(
-        self, writer: _WriterState, decided: Decided, limit: int
-    ) -> tuple[Checkpoint | None, Decided | None]:
+        self, writer: _WriterState, decided: DecidedBatch, limit: int
+    ) -> tuple[Checkpoint | None, DecidedBatch | None]:
         """Write a batch, and meanwhile decide the next."""
         give_way_within(SWITCH_S)
         writing = _in_a_thread(partial(self._write, writer, decided))
@@ -346,8 +346,8 @@ class Sequencer(Resource):
         self._guard.check(session, self._log_id)
 
     def _decide_next(
-        self, writer: _WriterState, limit: int, ahead: Decided | None = None
-    ) -> Decided | None:
+        self, writer: _WriterState, limit: int, ahead: DecidedBatch | None = None
+    ) -> DecidedBatch | None:
         """Decide the requests that wait, at most `limit`, behind those that are being written."""
         rows = self._received(writer, limit, ahead)
         if not rows:
@@ -378,7 +378,7 @@ class Sequencer(Resource):
         rank: int,
         lets_follow: bool,
         began_ns: int,
-    ) -> Decided:
+    ) -> DecidedBatch:
         """Return all that is to be written for a batch, and move the tree past it."""
         log_id, world, tree = self._log_id, writer.world, writer.tree
         old_size, old_root, statements = tree.size, tree.root(), Statements()
@@ -392,12 +392,12 @@ class Sequencer(Resource):
             )
         seqs = tuple(seq for seq, *_ in batch.results)
         signed = Signed(tree.size, tree.root(), old_size, old_root, seqs)
-        return Decided(
+        return DecidedBatch(
             rows, batch, statements, signed, tree.nodes, world.time_ms, unstored, rank, lets_follow,
             began_ns,
         )  # fmt: skip
 
-    def _write(self, writer: _WriterState, decided: Decided) -> Checkpoint | None:
+    def _write(self, writer: _WriterState, decided: DecidedBatch) -> Checkpoint | None:
         """Write a batch; returns the log's last checkpoint then."""
         batch, checkpoint = decided.batch, writer.checkpoint
         with writer.connection.transaction() as session:
@@ -414,7 +414,7 @@ class Sequencer(Resource):
             tell_decisions(self.tracer, decided.began_ns, decided.rows, batch)
         return checkpoint
 
-    def _received(self, writer: _WriterState, limit: int, ahead: Decided | None) -> list[Row]:
+    def _received(self, writer: _WriterState, limit: int, ahead: DecidedBatch | None) -> list[Row]:
         """Return the requests to decide next, all of which are on the disk.
 
         They can be read a moment before they are there, and must not be lost once the mark says
@@ -543,7 +543,7 @@ class Sequencer(Resource):
         )
         codes.load(dict.fromkeys(name for name in named if isinstance(name, bytes)))
 
-    def _append(self, session: Session, decided: Decided) -> Checkpoint:
+    def _append(self, session: Session, decided: DecidedBatch) -> Checkpoint:
         decided.statements.send(session, self._failpoint)
         signed = decided.signed
         if self._mark is not None:

@@ -23,9 +23,9 @@ from prometheus_client.metrics_core import Metric
 from api.places import SharedCounts
 from orchestrator.core.common.errors import ChainError
 from orchestrator.core.resource import ResourceGroup
-from orchestrator.runtime.processes.worker import Orders, Refusal, Told
+from orchestrator.runtime.connections import reserve
+from orchestrator.runtime.processes.worker import Orders, StartFailure, Told
 from orchestrator.runtime.settings import Settings
-from orchestrator.runtime.stack import reserve
 
 MOST_PROCESSES = 64
 START_S = 120.0
@@ -88,13 +88,13 @@ class ApiProcess:
         self._pipe, self._life = self._start()
         return True
 
-    def hear(self, wait_s: float = 0.0) -> Refusal | None:
+    def hear(self, wait_s: float = 0.0) -> StartFailure | None:
         """Take what it has told, if need be after a while; return why it did not start."""
         with suppress(EOFError, ConnectionError):
             while self._pipe.poll(wait_s):
                 told: Told = self._pipe.recv()
                 self._silent_looks = 0
-                if isinstance(told, Refusal):
+                if isinstance(told, StartFailure):
                     return told
                 self.numbers, wait_s = told, 0.0
         return None

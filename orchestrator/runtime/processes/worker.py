@@ -24,7 +24,7 @@ class Orders(NamedTuple):
     as_json: bool
 
 
-class Refusal(NamedTuple):
+class StartFailure(NamedTuple):
     """The reason for which a process did not start."""
 
     code: str
@@ -32,7 +32,7 @@ class Refusal(NamedTuple):
 
 
 # What a process tells: that it did not start, or that it answers, with its numbers.
-Told = Refusal | Sequence[Metric]
+Told = StartFailure | Sequence[Metric]
 
 
 def end_on_signal() -> None:

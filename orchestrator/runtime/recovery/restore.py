@@ -23,6 +23,7 @@ from orchestrator.client.log_server import (
 from orchestrator.core.common.errors import DomainError, LogError, TermsError
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.deals.terms import checkpoint_digest, recover
+from orchestrator.core.entries.replay_rules import Documents
 from orchestrator.core.log.entry import WORD_BYTES
 from orchestrator.core.log.merkle import CompactRange
 from orchestrator.core.log.opening import Record
@@ -31,7 +32,7 @@ from orchestrator.core.world.contract import rules_of
 from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.log.guard.mark import Mark, Signed
 from orchestrator.log.reader import PAGE_ENTRIES
-from orchestrator.log.rebuilding.rebuild import Documents, Rebuild
+from orchestrator.log.sequencing.rebuild import Rebuild
 from orchestrator.log.sequencing.sequencer import take_writer_lock, write_checkpoint
 from orchestrator.log.stored_records import chain_entry, count_logged
 from orchestrator.log.tree import Checkpoint, stored_checkpoint, tree_of

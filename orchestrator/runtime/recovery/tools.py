@@ -18,11 +18,10 @@ from orchestrator.log.guard.known_root import KnownRoot
 from orchestrator.log.guard.mark import Mark
 from orchestrator.log.tree import Checkpoint, stored_checkpoint
 from orchestrator.runtime.local_servers import LocalAnvil, LocalPostgres, find_anvil
-from orchestrator.runtime.migration import begin_log, prepare_schema
+from orchestrator.runtime.migration import begin_log, check_log, prepare_schema
 from orchestrator.runtime.recovery.restore import Parties, Restored, restore
 from orchestrator.runtime.serve import now_ms
 from orchestrator.runtime.settings import Settings, read_limits_file, read_site
-from orchestrator.runtime.stack import check_log
 from orchestrator.storage.database import SEQUENCER, WORKER, Database, DatabaseUrls
 from orchestrator.storage.local.files import read_key
 from orchestrator.verify.anchors import Anchors

@@ -17,7 +17,7 @@ from orchestrator.runtime.local_chain import GAS_FUNDS_WEI, send_local
 from orchestrator.runtime.serve import Worker
 from orchestrator.runtime.stack import Stack
 from orchestrator.simulation.market.faucet import TOKENS, Faucet
-from orchestrator.simulation.market.market import Market
+from orchestrator.simulation.market.market import LivingMarket
 from orchestrator.simulation.market.owner import MarketOwner
 from orchestrator.simulation.market.residents import Population, Resident, Strategy
 from orchestrator.simulation.market.running_clock import RunningClock
@@ -85,7 +85,7 @@ def living(
         faucet = Faucet(place.folder / "faucet", token, give)
         stack.app.include_router(faucet.router(TOKENS * UNITS_PER_TOKEN))
         owner = MarketOwner(client, stack.escrow_domain, token, place.folder)
-        market = Market(owner, place.folder / "market.json", seed)
+        market = LivingMarket(owner, place.folder / "market.json", seed)
         workers = [
             Worker("clock", clock.move, CLOCK_S),
             Worker("chain", clock.move_chain, BLOCK_S),

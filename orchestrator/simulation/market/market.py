@@ -42,7 +42,7 @@ class MarketState:
     planned: list[Planned] = field(default_factory=list)
 
 
-class Market:
+class LivingMarket:
     """The market of one sandbox; `step` lets it live on."""
 
     def __init__(self, owner: MarketOwner, path: Path, seed: str | None = None) -> None:

@@ -8,14 +8,16 @@ from orchestrator.core.common.errors import ProofError, TermsError
 from orchestrator.core.deals.terms import checkpoint_digest, recover
 
 
-class Signer(NamedTuple):
+class CheckpointSigner(NamedTuple):
     """The account that signed a checkpoint, and what the chain says it is."""
 
     office: str
     account: str
 
 
-def signer_of(chain: Chain, signed: SignedCheckpoint, former: Iterable[str], code: str) -> Signer:
+def signer_of(
+    chain: Chain, signed: SignedCheckpoint, former: Iterable[str], code: str
+) -> CheckpointSigner:
     """Return who signed a checkpoint: the log's publisher, or one of those before it.
 
     Raises ProofError with this code for a signature of any other, or of no key at all.
@@ -24,10 +26,10 @@ def signer_of(chain: Chain, signed: SignedCheckpoint, former: Iterable[str], cod
     digest = checkpoint_digest(chain.event_log_domain, log_id, size, root)
     publisher = chain.publisher_of(log_id)
     if publisher is not None and chain.is_signed(publisher, digest, signature):
-        return Signer("the log's publisher", publisher)
+        return CheckpointSigner("the log's publisher", publisher)
     for before in former:
         if chain.is_signed(before, digest, signature):
-            return Signer("the log's publisher of then", before)
+            return CheckpointSigner("the log's publisher of then", before)
     try:
         signer = f"it is of {recover(digest, signature)}"
     except TermsError as error:

@@ -42,8 +42,8 @@ from orchestrator.core.world.codec import (
     json_text,
 )
 from orchestrator.core.world.contract import Contract
-from orchestrator.core.world.world import Code, Lead, Operator, Surface, World
-from orchestrator.log.projections import Changes
+from orchestrator.core.world.world import Lead, Operator, OperatorCode, Surface, World
+from orchestrator.log.projections import RowChanges
 from orchestrator.storage.local.keyed_file import DamagedFileError, Key, KeyedFile
 
 # The leads, the standings, and the codes, each, that stay in memory.
@@ -95,19 +95,21 @@ class _Rows(dict[Any, V]):
             del self[name]
 
 
-class _Causes(dict[int, Code]):
+class _Causes(dict[int, OperatorCode]):
     """Codes by position, each the one that `codes` has of its name."""
 
-    def __init__(self, codes: Mapping[bytes, Code], read: Callable[[int], bytes | None]) -> None:
+    def __init__(
+        self, codes: Mapping[bytes, OperatorCode], read: Callable[[int], bytes | None]
+    ) -> None:
         super().__init__()
         self._codes = codes
         self._read = read
         self._issued: dict[int, bytes] = {}
 
-    def __setitem__(self, position: int, code: Code) -> None:
+    def __setitem__(self, position: int, code: OperatorCode) -> None:
         self._issued[position] = code.code
 
-    def __missing__(self, position: int) -> Code:
+    def __missing__(self, position: int) -> OperatorCode:
         name = self._issued.get(position) or self._read(position)
         if name is None:
             raise KeyError(position)
@@ -137,7 +139,7 @@ class KeptFold(Resource):
         self._path = path
         self._key = sha256(b"tallystick kept fold" + secret).digest()
         self._binding = sha256(binding + code_digest()).hexdigest()
-        self._changes = Changes()
+        self._changes = RowChanges()
         self._sum = 0
 
     def close(self) -> None:
@@ -160,7 +162,7 @@ class KeptFold(Resource):
         """Forget what is kept, and say why."""
         _log.warning("%s: %s; replaying from the first entry", self._path, reason)
         self._file.clear()
-        self._changes, self._sum = Changes(), 0
+        self._changes, self._sum = RowChanges(), 0
 
     def note(self, entry: Entry) -> None:
         """Note which rows an entry changes, that was taken."""
@@ -184,7 +186,7 @@ class KeptFold(Resource):
         }
         text = json_text(state)
         self._file.put(rows | {_STATE: text, _SEAL: f"{self._hash(_STATE, text):064x}"})
-        self._sum, self._changes = total, Changes()
+        self._sum, self._changes = total, RowChanges()
         world.moved.clear()
         world.used_codes.clear()
         world.tallies.clear()
@@ -226,7 +228,7 @@ class KeptFold(Resource):
         return Kept(world, tree, roots)
 
     def _new_world(self, documents: Documents, size: int, time_ms: int) -> World:
-        codes: _Rows[Code] = _Rows(self._reader("codes", _code))
+        codes: _Rows[OperatorCode] = _Rows(self._reader("codes", _code))
         return World(
             size,
             time_ms,
@@ -336,11 +338,13 @@ def _standing(row: list[Any]) -> Standing:
     return decode_standing(*row)
 
 
-def _code(row: list[Any]) -> Code:
-    words: dict[str, Any] = dict(zip((field.name for field in fields(Code)), row, strict=True))
+def _code(row: list[Any]) -> OperatorCode:
+    words: dict[str, Any] = dict(
+        zip((field.name for field in fields(OperatorCode)), row, strict=True)
+    )
     for name in ("surface", "operator", "code"):
         words[name] = bytes.fromhex(words[name])
-    return Code(**words)
+    return OperatorCode(**words)
 
 
 def _surface_row(here: Surface) -> list[Any]:

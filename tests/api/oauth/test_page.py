@@ -51,7 +51,9 @@ def test_the_page_shows_host_scopes_and_id_and_no_name_that_a_client_gave_itself
 def test_a_clients_document_is_named_by_its_host() -> None:
     redirect = read_redirect_uri("cursor://anysphere.cursor-mcp/oauth/callback")
     client = Client("https://client.example/id.json", (redirect,), "client.example")
-    text = bytes(page.consent_page(page.Asked("r", client, redirect, ["owner:read"])).body).decode()
+    text = bytes(
+        page.consent_page(page.ConsentRequest("r", client, redirect, ["owner:read"])).body
+    ).decode()
     assert "cursor:, an application on this computer" in text
     assert "Its id is a document at client.example." in text
 
@@ -89,7 +91,7 @@ def test_what_a_client_writes_is_text(service: ApiService, word: str) -> None:
 def test_the_page_escapes_what_should_never_have_come_so_far() -> None:
     word = "<img src=x onerror=alert(1)>\"'"
     redirect = read_redirect_uri(REDIRECT_URI)._replace(host=word, is_loopback=False)
-    asked = page.Asked(word, Client(word, (redirect,), word), redirect, [])
+    asked = page.ConsentRequest(word, Client(word, (redirect,), word), redirect, [])
     for shown_page in (page.consent_page(asked), page.refusal_page(word, (word, word))):
         assert "<img" not in bytes(shown_page.body).decode()
         assert "&lt;img" in bytes(shown_page.body).decode()

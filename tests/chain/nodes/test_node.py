@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.chain.nodes.node import MOST_AT_ONCE, Node
 from orchestrator.chain.rpc import NodeError, ReplyError, quantity
-from orchestrator.core.refusal import Refusal
+from orchestrator.core.refusal import RefusalKind
 from orchestrator.runtime.local_servers import LocalAnvil
 from tests.support.dialects import DIALECTS, Dialect, always, answering, failure, limited, refusal
 from tests.support.rpc_proxy import Answer, Ask, Forward, RpcProxy
@@ -129,7 +129,7 @@ def test_revert_data_in_any_wrapping(room: Room, data: object, expected: str) ->
     with pytest.raises(ReplyError) as caught:
         room.node.call("eth_call", {"to": "0x" + "00" * 20}, "latest")
     assert caught.value.data == bytes.fromhex(expected)
-    assert caught.value.kind is Refusal.REVERT
+    assert caught.value.kind is RefusalKind.REVERT
 
 
 def test_a_busy_node_is_waited_for_as_long_as_it_asks(room: Room) -> None:
@@ -169,7 +169,7 @@ def test_a_limit_that_says_not_which_is_waited_for_once(room: Room) -> None:
     room.proxy.fault = Dialect(99, lambda _: [], {"eth_getLogs": always(-32005, "limit exceeded")})
     (reply,) = room.node.batch([("eth_getLogs", [{}])])
     assert isinstance(reply, ReplyError)
-    assert reply.kind is Refusal.LIMIT
+    assert reply.kind is RefusalKind.LIMIT
     assert len(room.pauses) == 1
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli.checks.cards import path_of
-from orchestrator.core.account.agent_card import CardKey, Skill, card_of
+from orchestrator.core.account.agent_card import CardKey, CardSkill, card_of
 from orchestrator.core.common.errors import InputError
 from tests.support.http_server import Request, serving_json
 from tests.support.market import BAD, DONE, FALSE, MISSING, Run
@@ -18,7 +18,7 @@ CARD = KEY.sign(
         provider="log.example",
         name="Growth",
         description="A service.",
-        skills=[Skill("act", "Act", "Acts.", ("leads",))],
+        skills=[CardSkill("act", "Act", "Acts.", ("leads",))],
         record={"log": "0x12"},
         page="/v1/log",
     )

@@ -35,7 +35,7 @@ from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.common.limits import read_limits
 from orchestrator.core.common.units import BPS, DAY_S, UNITS_PER_TOKEN
 from orchestrator.core.deals.split import Split
-from orchestrator.runtime.stack import listen
+from orchestrator.runtime.connections import listen
 from orchestrator.simulation.market.faucet import GRANTS, TOKENS
 from orchestrator.simulation.market.life import OTHER, PARTNER, RESIDENTS, TEAM
 from orchestrator.simulation.market.market import VISITORS_FRESH

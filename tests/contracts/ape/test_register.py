@@ -71,7 +71,7 @@ def test_site_is_one_that_doctor_approves(
         "TALLYSTICK_SITE": str(site),
     }
 
-    def examined() -> doctor.Finding:
+    def examined() -> doctor.CheckResult:
         findings = doctor.examine(lambda: settings.read_settings(environment))
         return next(found for found in findings if found.what == "chain")
 

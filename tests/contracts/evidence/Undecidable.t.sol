@@ -42,6 +42,19 @@ contract UndecidableTest is Lies {
         assertEq(lens.paidOf(_t(mine)), payableAmount);
     }
 
+    /// The owner disputes the claims on my contract as late as it may, and the arbiter decides.
+    function _assertClaimsRuled(uint256 payableAmount) private {
+        Terms memory terms = _t(mine);
+        vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod);
+        vm.prank(owner.addr);
+        escrow.disputeClaims(_t(mine));
+        vm.prank(arbiter);
+        escrow.ruleClaims(_t(mine), payableAmount);
+        skip(1);
+        escrow.release(_t(mine));
+        assertEq(lens.paidOf(_t(mine)), payableAmount);
+    }
+
     /// The owner gets back all but this much.
     function _assertRefunded(uint256 paid) private {
         Terms memory terms = _t(mine);
@@ -250,20 +263,12 @@ contract UndecidableTest is Lies {
         uint256 transition = _transition(200);
         vm.warp(terms.deadline + terms.grace + 1);
         _fileClaim(transition, touch);
-        uint256 end = terms.deadline + terms.grace + 2 * terms.claimPeriod;
 
         uint256 snapshot = vm.snapshotState();
-        vm.warp(end);
-        vm.prank(owner.addr);
-        escrow.disputeClaims(_t(mine));
-        vm.prank(arbiter);
-        escrow.ruleClaims(_t(mine), 0);
-        vm.warp(end + 1);
-        escrow.release(_t(mine));
-        assertEq(lens.paidOf(_t(mine)), 0);
+        _assertClaimsRuled(0);
         vm.revertToState(snapshot);
 
-        vm.warp(end + 1);
+        vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod + 1);
         escrow.release(_t(mine));
         assertEq(lens.paidOf(_t(mine)), PRICE, "who disputes nothing pays");
     }
@@ -301,6 +306,16 @@ contract UndecidableTest is Lies {
         } catch {}
     }
 
+    /// The log hears of my contract, which the escrow opened before.
+    function _hearOfOpening(Terms memory terms, uint256 at) private {
+        Entry memory entry;
+        (entry.kind, entry.surface, entry.actor) =
+        ("contract.opened", terms.surface, _word(terms.owner));
+        (entry.subject, entry.label, entry.value) = (mine, terms.outcome, terms.budget);
+        entry.timeMs = _ms(at);
+        mineOpened = _write(entry);
+    }
+
     /// Terms under a policy that is not in force compete for nothing. If another contract got the
     /// transition, that shows; if none did, no entry shows that no later one brings it back.
     function test_undecidable_aClaimUnderAPolicyThatIsNotInForce() public {
@@ -315,14 +330,7 @@ contract UndecidableTest is Lies {
         uint256 touch = _touch(operator.addr, 100);
         uint256 transition = _transition(200);
         _assertClaimStands(_claim(transition, touch), rival, rivalOpened, transition);
-        vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod);
-        vm.prank(owner.addr);
-        escrow.disputeClaims(_t(mine));
-        vm.prank(arbiter);
-        escrow.ruleClaims(_t(mine), 0);
-        skip(1);
-        escrow.release(_t(mine));
-        assertEq(lens.paidOf(_t(mine)), 0);
+        _assertClaimsRuled(0);
     }
 
     /// The log hears of a contract when its opening is final; transitions that happen meanwhile it
@@ -335,12 +343,7 @@ contract UndecidableTest is Lies {
         _open(terms);
         uint256 touch = _touch(operator.addr, 100);
         uint256 transition = _transition(200);
-        Entry memory entry;
-        (entry.kind, entry.surface, entry.actor) =
-        ("contract.opened", terms.surface, _word(terms.owner));
-        (entry.subject, entry.label, entry.value) = (mine, terms.outcome, terms.budget);
-        entry.timeMs = _ms(300);
-        mineOpened = _write(entry);
+        _hearOfOpening(terms, 300);
         _assertClaimStands(_claim(transition, touch), mine, touch, transition);
         vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod + 1);
         escrow.release(_t(mine));
@@ -361,14 +364,7 @@ contract UndecidableTest is Lies {
         bytes32 key = _claim(later, touch);
         _assertClaimStands(key, mine, first, touch);
         assertEq(escrow.claimOf(mine, key).amount, 6 * PRICE);
-        vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod);
-        vm.prank(owner.addr);
-        escrow.disputeClaims(_t(mine));
-        vm.prank(arbiter);
-        escrow.ruleClaims(_t(mine), PRICE);
-        skip(1);
-        escrow.release(_t(mine));
-        assertEq(lens.paidOf(_t(mine)), PRICE);
+        _assertClaimsRuled(PRICE);
     }
 
     /// The publisher gives a visit of a rival's to the contract. Then the later one, which the contract
@@ -595,12 +591,7 @@ contract UndecidableTest is Lies {
         uint256 transition = _transition(200);
         uint256 refund = _refund(300);
         assertEq(_eventOpening(refund).purchase, 0, "the log paid nobody for it");
-        Entry memory entry;
-        (entry.kind, entry.surface, entry.actor) =
-        ("contract.opened", terms.surface, _word(terms.owner));
-        (entry.subject, entry.label, entry.value) = (mine, terms.outcome, terms.budget);
-        entry.timeMs = _ms(400);
-        mineOpened = _write(entry);
+        _hearOfOpening(terms, 400);
         _assertClaimStands(_claim(transition, touch), mine, transition, touch);
         vm.warp(terms.deadline + terms.grace + 2 * terms.claimPeriod);
         vm.prank(owner.addr);

@@ -15,7 +15,7 @@ from orchestrator.core.account.agent_card import (
     MAX_SKILLS,
     Card,
     CardKey,
-    Skill,
+    CardSkill,
     card_of,
     check_card,
     plain,
@@ -25,7 +25,7 @@ from orchestrator.core.common.errors import InputError, ReplayError
 
 URL = "https://growth.example"
 KEY = CardKey(b"\x05" * 32, f"{URL}/.well-known/jwks.json")
-SKILL = Skill("act", "Act", "Acts on leads.", ("leads",))
+SKILL = CardSkill("act", "Act", "Acts on leads.", ("leads",))
 
 
 def card(**changes: Any) -> Card:
@@ -143,7 +143,7 @@ def test_names_are_bounded_and_plain() -> None:
     hostile = "\u202eevil\x00\n" + "x" * 10_000
     assert plain(hostile) == "?evil??" + "x" * 121
     assert plain("") == "?"
-    shown = card(name=hostile, skills=[Skill(hostile, hostile, hostile, ("a",))] * 100)
+    shown = card(name=hostile, skills=[CardSkill(hostile, hostile, hostile, ("a",))] * 100)
     assert len(shown["skills"]) == MAX_SKILLS
     assert len(json.dumps(shown)) < 65_536
 

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 
 from orchestrator.core.common.errors import EntryError
-from orchestrator.core.entries import kinds
+from orchestrator.core.entries import folds, kinds, replay_rules
 from orchestrator.core.entries.kinds import KINDS, ROLES, Clock, Kind, Projection, advance, kind_of
 from orchestrator.core.log.entry import Entry, ascii_text, ascii_word, unpack_outcome
 from orchestrator.core.log.opening import (
@@ -35,6 +35,10 @@ def test_a_row_says_all(kind: Kind) -> None:
     assert ascii_text(kind.word) == kind.name
     assert all(kind.words)
     assert all(field in Entry._fields for _, field in kind.changes)
+    # One name leads from a kind to all of its code.
+    name = kind.name.replace(".", "_")
+    assert kind.fold is getattr(folds, name, folds.nothing)
+    assert kind.replay is getattr(replay_rules, name, None)
     # An opening is what a payload commits to, and nothing else says so.
     assert (kind.opening is not None) == (kind.words.payload == "SHA-256 of the opening")
     # What follows from other entries has no clock of its own, and no request.
@@ -227,7 +231,7 @@ _DECIDE: dict[type, Callable[[Writer, Any], None]] = {
 RULE = """
 
 
-def note(_world: World, record: Record, _documents: Documents) -> requests.NoteLead:
+def lead_noted(_world: World, record: Record, _documents: Documents) -> requests.NoteLead:
     entry = record.entry
     return requests.NoteLead(entry.surface, entry.subject, entry.actor, entry.label)
 
@@ -238,10 +242,10 @@ _TABLE = (
     Kind(
         "lead.noted",
         Clock.LOG,
-        Words("owner", "lead", "text", "0", "zero"),
+        Meanings("owner", "lead", "text", "0", "zero"),
         folds.nothing,
-        replay_rules.note,
-        changes=(Change(Projection.LEAD, "subject"),),
+        replay_rules.lead_noted,
+        changes=(RowChange(Projection.LEAD, "subject"),),
         role="note",
     ),
 """
@@ -257,7 +261,7 @@ from orchestrator.core.entries.replay_rules import Documents
 from orchestrator.core.log.opening import Record
 from orchestrator.core.decisions.replay import replay
 from orchestrator.core.world.requests import NoteLead, Touch
-from orchestrator.log.projections import Changes
+from orchestrator.log.projections import RowChanges
 from tests.support.worlds import LEADS, OPERATORS, OWNER, SURFACE, begin, policy
 
 world, records = begin(policy())
@@ -272,7 +276,7 @@ documents = Documents(
     world.policies.__getitem__, world.settings.__getitem__, world.rules.__getitem__
 )
 assert replay(records, documents) == world
-changes = Changes()
+changes = RowChanges()
 changes.add(kinds.kind_of(entry), entry)
 assert list(changes.of(Projection.LEAD)) == [LEADS[0]]
 altered = [*records[:-1], Record(entry._replace(value=1))]

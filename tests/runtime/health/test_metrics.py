@@ -10,10 +10,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from api.watch import Sight
-from orchestrator.core.health import PARTS, Pulse, Vitals
-from orchestrator.runtime.connections import Bounds, Gate, bounded_server
+from orchestrator.core.health import JUDGED_PARTS, Pulse, Vitals
+from orchestrator.runtime.connections import Bounds, Gate, bounded_server, listen
 from orchestrator.runtime.health.metrics import Metrics
-from orchestrator.runtime.stack import listen
 from tests.support.health import ALL, FIGURES, OneProcess, health_service
 
 Numbers = dict[tuple[str, str], float]
@@ -54,7 +53,7 @@ def test_it_tells_what_was_seen_last() -> None:
         assert found[name, ""] == value, name
     assert found["part_silent_seconds", "pipeline"] == 2
     assert ("part_silent_seconds", "sequencer") not in found
-    wells = {part: found["part_well", part] for part in PARTS}
+    wells = {part: found["part_well", part] for part in JUDGED_PARTS}
     assert wells["pipeline"] == 1
     assert wells["sequencer"] == 0
 
@@ -115,7 +114,7 @@ def test_they_are_served_as_text(database_url: str) -> None:
         answer = httpx.get(f"{service.url}/metrics")
         assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         found = read(answer.text)
-        assert all(found["part_well", part] == 1 for part in PARTS)
+        assert all(found["part_well", part] == 1 for part in JUDGED_PARTS)
         assert found["process_open_fds", ""] > 0
 
 

@@ -2,7 +2,7 @@
 
 import httpx
 
-from orchestrator.core.health import PARTS
+from orchestrator.core.health import JUDGED_PARTS
 from tests.support.health import ALL, FIGURES, health_service
 
 
@@ -12,7 +12,7 @@ def test_it_tells_the_condition_of_each_part_with_its_reason(database_url: str) 
         httpx.Client(base_url=service.url) as client,
     ):
         found = client.get("/status").json()
-        assert [part["part"] for part in found["parts"]] == list(PARTS)
+        assert [part["part"] for part in found["parts"]] == list(JUDGED_PARTS)
         assert all(part["is_well"] for part in found["parts"])
         assert (found["size"], found["waiting"], found["figures"]) == (0, 0, FIGURES)
         assert found["now_ms"] == service.log.now_ms

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.common.errors import ChainError
+from orchestrator.runtime.connections import listen
 from orchestrator.runtime.processes import crew as crews
 from orchestrator.runtime.processes.crew import Crew
 from orchestrator.runtime.settings import Settings, read_settings
-from orchestrator.runtime.stack import listen
 from tests.support.api_process import answer
 
 # The longest that a process may take to start, of which there are several at once.

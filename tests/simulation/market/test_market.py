@@ -13,7 +13,7 @@ from orchestrator.simulation.market.market import (
     MOST_FRESH,
     RESIDENTS_FRESH,
     VISITORS_FRESH,
-    Market,
+    LivingMarket,
 )
 from orchestrator.simulation.market.surfaces import SHOP, TRIAL
 from tests.support.api_service import give_level, wallet
@@ -59,7 +59,7 @@ def test_customers_respond_to_what_agents_do(stage: Stage) -> None:
         assert 5 <= activated <= 40
         # What is planned outlives a restart, and what was told is not told again.
         told = json.loads(stage.path.read_text())
-        again = Market(stage.owner, stage.path)
+        again = LivingMarket(stage.owner, stage.path)
         again.step(stage.service.clock.now_ms)
         stage.service.decide_waiting()
         assert stage.states()["activated"] == activated

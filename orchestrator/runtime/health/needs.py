@@ -20,7 +20,7 @@ from orchestrator.chain.rpc import (
 )
 from orchestrator.core.common.errors import ChainError
 from orchestrator.core.log.entry import ZERO_ADDRESS
-from orchestrator.core.refusal import Refusal
+from orchestrator.core.refusal import RefusalKind
 
 # As many requests as a step of the pipeline may send at once, and blocks as a page of events has.
 TRIED_AT_ONCE = 100
@@ -90,7 +90,7 @@ def _final_blocks(chain: Chain) -> str:
 
 def _final_state(chain: Chain) -> str:
     (reply,) = chain.batch([nonce_request(ZERO_ADDRESS, FINAL)])
-    if isinstance(reply, ReplyError) and reply.kind is Refusal.STATE:
+    if isinstance(reply, ReplyError) and reply.kind is RefusalKind.STATE:
         return "is not kept; final events and our receipts stand for it"
     quantity(reply)
     return "is kept"
@@ -134,7 +134,7 @@ def _transactions(chain: Chain) -> str:
             ("eth_getTransactionReceipt", [_NO_HASH]),
         ]
     )
-    if isinstance(sent, ReplyError) and sent.kind is Refusal.METHOD:
+    if isinstance(sent, ReplyError) and sent.kind is RefusalKind.METHOD:
         raise sent
     for reply in found:
         result(reply)

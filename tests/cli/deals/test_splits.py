@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.splits.command import parse_share
+from orchestrator.cli.deals.splits import parse_share
 from orchestrator.core.common.errors import InputError
 from tests.support.market import BAD, MISSING, Run
 

@@ -1,27 +1,16 @@
 """The projections made anew from entries, by the fold and the statements of the writer."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 from orchestrator.core.entries.kinds import advance
+from orchestrator.core.entries.replay_rules import Documents
 from orchestrator.core.log.opening import Record
-from orchestrator.core.surface.policy import Policy
-from orchestrator.core.surface.surface_settings import SurfaceSettings
-from orchestrator.core.world.contract import ContractRules
 from orchestrator.core.world.world import World
 from orchestrator.log.projections import Sources, load_leads, load_world
 from orchestrator.log.sequencing.batch import Batch
 from orchestrator.log.sequencing.sequencer import CODES_IN_MEMORY, STANDINGS_IN_MEMORY
 from orchestrator.storage.database import Session
 from orchestrator.storage.statements import Statements
-
-
-class Documents(NamedTuple):
-    """Sources of what entries name by a hash alone: policies, settings, the rules of contracts."""
-
-    policy: Callable[[bytes], Policy]
-    settings: Callable[[bytes], SurfaceSettings]
-    rules: Callable[[bytes], ContractRules]
 
 
 class Rebuild:

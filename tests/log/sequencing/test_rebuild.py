@@ -4,10 +4,11 @@ from contextlib import closing
 
 import pytest
 
+from orchestrator.core.entries.replay_rules import Documents
 from orchestrator.core.log.entry import ZERO_WORD
 from orchestrator.core.log.opening import Record
 from orchestrator.core.world.requests import Arrival, IssueCode, PublishSettings
-from orchestrator.log.rebuilding.rebuild import Documents, Rebuild
+from orchestrator.log.sequencing.rebuild import Rebuild
 from tests.support import worlds
 from tests.support.ledger import CONTRACT, OWNER_WORD, POLICY, SETTINGS, Ledger, journey
 from tests.support.worlds import LEADS, OPERATORS, SURFACE, word

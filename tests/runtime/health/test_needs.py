@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from orchestrator.chain.deployment import Chain
+from orchestrator.runtime.health.needs import Need, examine_node
 from orchestrator.runtime.local_chain import Deployment, LocalChainClock, deploy_local
 from orchestrator.runtime.local_servers import LocalAnvil
-from orchestrator.settlement.needs import Need, examine_node
 from tests.support.chain_deal import DEPLOYER, STRANGER
 from tests.support.dialects import (
     DIALECTS,
