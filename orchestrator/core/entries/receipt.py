@@ -245,9 +245,9 @@ def check_terms(receipt: Receipt, terms: Terms) -> None:
     """
     rules = rules_of(terms, receipt.contract_id)
     _same("terms", "log", terms.log_id, receipt.log_id)
-    for role in receipt.entries.keys() & {"transition", "event"}:
-        _same(role, "owner", receipt.entries[role].entry.actor, rules.owner)
     for role, proven in receipt.entries.items():
+        if role in ("transition", "event"):
+            _same(role, "owner", proven.entry.actor, rules.owner)
         if kind_of(proven.entry).is_of_contract:
             _same(role, "surface", proven.entry.surface, rules.surface)
             # A payout's label says how it was paid.
