@@ -249,7 +249,7 @@ def test_the_front_page_goes_on_with_the_stream(
 def test_the_front_page_fits_a_narrow_screen(
     chromium: Browser, service: ApiService, owner: httpx.Client, width: int
 ) -> None:
-    """What is wide moves by itself, and no word of a table is broken in two."""
+    """A wide table moves by itself, and no word of one is broken in two."""
     surface = open_surface(owner, f"narrow {width}")
     deal = {"outcome": "activated", "price": "7.25", "budget": "72.50"}
     owner.post(f"/v1/surfaces/{surface}/offers", json={"deal": deal, "places": 3})
