@@ -97,11 +97,11 @@ def test_a_line_that_does_not_end_keeps_no_stream_from_its_end() -> None:
 def test_a_stream_waits_for_no_server_beyond_its_end() -> None:
     pauses: list[float] = []
     with Client("http://127.0.0.1:9") as client:
-        stream = Stream(client, 0, pause=pauses.append, lasts_s=0.5)
+        stream = Stream(client, 0, pause=pauses.append, lasts_s=20)
         with pytest.raises(ServerError):
             list(stream)
     assert len(pauses) == MAX_ATTEMPTS - 1
-    assert max(pauses) <= 0.5
+    assert max(pauses) <= 20
 
 
 def test_a_stream_goes_on_however_long_its_log_is_quiet() -> None:
