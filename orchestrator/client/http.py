@@ -130,6 +130,7 @@ class Client(Resource):
             raise InputError("api-url-malformed", f"{base_url!r} is no http(s) URL of an API")
         self._http = httpx.Client(
             base_url=base_url,
+            timeout=timeout_s,
             # No proxy or credentials of the environment: the URL is all that is asked.
             trust_env=False,
             verify=tls_settings(trust_env=False),
