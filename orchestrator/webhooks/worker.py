@@ -129,11 +129,12 @@ class WebhookWorker:
                 due = await run_sync(self._look_for_due)
                 for one in due:
                     await self._make_job(jobs, one)
-                works()
                 if len(due) < MAX_DUE:
                     with suppress(TimeoutError):
                         await asyncio.wait_for(more.wait(), LOOK_S)
                 more.clear()
+                # By now the jobs have had a moment, too: had they failed, this would have ended.
+                works()
 
     async def _make_job(self, jobs: procrastinate.App, due: Due) -> None:
         # Those that fail come after all others.
