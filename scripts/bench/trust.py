@@ -66,6 +66,8 @@ from scripts.bench.log import (
 POPULATIONS = (10, 1_000, 10_000)
 ACTORS, ROUNDS = 10, 4
 SEED = 28
+# A session that is idle reports what it did last after ten seconds.
+REPORTED_S = 11
 CACHED = 20_000  # standings that are kept, where their memory is measured
 STANDING = Standing(
     level=1, ground=CONTRACT, changed_ms=1, policy=POLICY.hash, partner_since_ms=1, counted_to=1
@@ -159,7 +161,7 @@ def measure(urls: DatabaseUrls, operators: int, surface_count: int) -> Figures:
 def reads(url: str) -> tuple[int, int]:
     """Return how often the standings were scanned or looked up so far, and the rows that gave."""
     with psycopg.connect(url, autocommit=True) as admin:
-        time.sleep(1.5)  # sessions report what they did no more than once a second
+        time.sleep(REPORTED_S)
         row = admin.execute(
             "SELECT seq_scan + idx_scan, seq_tup_read + idx_tup_fetch"
             " FROM pg_stat_user_tables WHERE relname = 'standings'"
