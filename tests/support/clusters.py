@@ -58,7 +58,7 @@ def wait_for_replica(server: LocalPostgres, replica: LocalPostgres) -> None:
         psycopg.connect(replica.url, autocommit=True) as standby,
     ):
         (place,) = primary.execute("SELECT pg_current_wal_flush_lsn()").fetchone() or (None,)
-        for _ in range(1_000):
+        for _ in range(6_000):
             row = standby.execute("SELECT pg_last_wal_replay_lsn() >= %s", [place]).fetchone()
             if row == (True,):
                 return
@@ -71,7 +71,7 @@ def cut_off(replica: LocalPostgres) -> None:
     with psycopg.connect(replica.url, autocommit=True) as standby:
         standby.execute("ALTER SYSTEM SET primary_conninfo = ''")
         standby.execute("SELECT pg_reload_conf()")
-        for _ in range(1_000):
+        for _ in range(6_000):
             if standby.execute("SELECT count(*) FROM pg_stat_wal_receiver").fetchone() == (0,):
                 return
             standby.execute("SELECT pg_sleep(0.01)")
@@ -105,7 +105,7 @@ def finish_archive(server: LocalPostgres) -> None:
     """Wait until a server has archived all that was committed."""
     with psycopg.connect(server.url, autocommit=True) as admin:
         (name,) = admin.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone() or ("",)
-        for _ in range(1_000):
+        for _ in range(6_000):
             row = admin.execute(
                 "SELECT last_archived_wal >= %s FROM pg_stat_archiver", [name]
             ).fetchone()
@@ -142,7 +142,7 @@ def forget_recovery(server: LocalPostgres) -> None:
 def wait_until_promoted(server: LocalPostgres) -> None:
     """Wait until a server has ended its recovery and takes writes."""
     with psycopg.connect(server.url, autocommit=True) as admin:
-        for _ in range(1_000):
+        for _ in range(6_000):
             if admin.execute("SELECT pg_is_in_recovery()").fetchone() == (False,):
                 return
             admin.execute("SELECT pg_sleep(0.01)")
