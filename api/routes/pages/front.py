@@ -166,7 +166,8 @@ def _row(cell: str, *values: object) -> Html:
 def _operators(service: Service) -> Html:
     listed = directory.operators(service, after=None, limit=MAX_OPERATORS).operators
     heads = ("operator", "outcomes", "reversed", "paid")
-    rows = [_operator_row(service, each) for each in listed]
+    money = directory.money_of_operators(service, [each.operator for each in listed])
+    rows = [_operator_row(service, each, money[each.operator]) for each in listed]
     return tag(
         "section",
         tag("h2", "Operators and their records"),
@@ -176,8 +177,11 @@ def _operators(service: Service) -> Html:
     )
 
 
-def _operator_row(service: Service, listed: directory_answers.ListedOperator) -> Html:
-    money = directory.record(service, listed.operator, after=None, limit=1).money
+def _operator_row(
+    service: Service,
+    listed: directory_answers.ListedOperator,
+    money: Sequence[directory_answers.MoneyLine],
+) -> Html:
     share = listed.reversals.bps
     return _row(
         "td",

@@ -125,6 +125,19 @@ def operators(
     )
 
 
+def money_of_operators(
+    service: Service, operators: Sequence[str]
+) -> dict[str, list[answers.MoneyLine]]:
+    """Return what contracts came to by motion and token, of each of these operators."""
+    words = {address_word(each): each for each in operators}
+    with service.database.transaction() as session:
+        counted = _of_operators(service, session, list(words))
+    return {
+        each: Figures(counted.get(word, {}), operator=each).money(with_sizes=False)
+        for word, each in words.items()
+    }
+
+
 @router.get("/operators/{operator}/record", responses=documented(404))
 def record(
     service: TheService,
