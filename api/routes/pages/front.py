@@ -153,11 +153,8 @@ def _table(caption: str, heads: Sequence[str], rows: Sequence[Html]) -> Html:
     return tag("div", table, class_="wide", tabindex="0", role="region", aria_label=caption)
 
 
-def _row(cell: str, *values: object) -> Html:
-    return tag(
-        "tr",
-        *(tag(cell, value if isinstance(value, Html) else str(value)) for value in values),
-    )
+def _row(cell: str, *values: str | int) -> Html:
+    return tag("tr", *(tag(cell, value) for value in values))
 
 
 # --- Operators ------------------------------------------------------------------------------------
