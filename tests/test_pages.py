@@ -5,25 +5,22 @@ shows, and axe may find no fault in what it says to people who do not see it.
 """
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from api.routes.pages.front import NEWS
+from tests.support import browser
 from tests.support.api_service import ApiService, open_surface, running_service, signed, wallet
+from tests.support.browser import check_accessible, page_of
 from tests.support.http_server import send, serving
 from tests.support.oauth_flow import answered, exchange, register, request_of
 
-ROOT = Path(__file__).parents[1]
-CHROMIUM = ROOT / "build/browser"
-AXE = (ROOT / "node_modules/axe-core/axe.min.js").read_text()
 # A wallet as EIP-6963 has it: it says that it is there when it is asked, and when it is loaded.
 # What a person would do with it is decided by the test.
 WALLET = """
@@ -37,27 +34,9 @@ WALLET = """
   announce();
 })(%s);
 """
+chromium = browser.chromium
 REFUSED = "User rejected the request."
 Wallet = Callable[[str, str, list[str]], object]
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """The browser that scripts/bootstrap has unpacked, with its own fonts and no profile."""
-    fonts = tmp_path_factory.mktemp("fonts")
-    (fonts / "fonts.conf").write_text(
-        f"<fontconfig><dir>{CHROMIUM / 'fonts'}</dir><cachedir>{fonts}</cachedir></fontconfig>"
-    )
-    environment = os.environ | {
-        "LD_LIBRARY_PATH": str(CHROMIUM / "al2023/lib"),
-        "FONTCONFIG_FILE": str(fonts / "fonts.conf"),
-    }
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM / "chromium", env={**environment}, chromium_sandbox=False
-        )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -69,30 +48,6 @@ def service(module_database_url: str) -> Iterator[ApiService]:
 @pytest.fixture(scope="module")
 def owner(service: ApiService) -> httpx.Client:
     return service.sign_in(wallet("owner"), "owner")
-
-
-@contextmanager
-def page_of(
-    chromium: Browser, *expected: str, has_scripts: bool = True, is_dark: bool = False
-) -> Iterator[tuple[BrowserContext, Page]]:
-    """A page of a browser that knows nothing yet; it complains of what is expected, and no more."""
-    complaints: list[str] = []
-    context = chromium.new_context(
-        java_script_enabled=has_scripts, color_scheme="dark" if is_dark else "light"
-    )
-    page = context.new_page()
-    page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield context, page
-    context.close()
-    assert [told.partition("(")[0] for told in complaints] == [*expected]
-
-
-def check_accessible(page: Page) -> None:
-    """Axe finds nothing on the page as it is now."""
-    page.evaluate(AXE)
-    found = page.evaluate("axe.run().then((run) => run.violations)")
-    assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
 
 
 def ordinary(name: str, method: str, params: list[str]) -> object:

@@ -163,6 +163,20 @@ class Market(Parties):
         assert self.chain.node.call("eth_blockNumber") == block
 
 
+def paid_receipt(market: Market) -> dict[str, Any]:
+    """Return the receipt of an outcome that was paid, once all of it is anchored."""
+    contract_id = market.open("ada", **PLAIN)
+    market.advance_to(market.sandbox.clock() // 1000 + 3600)
+    market.win("ada", "one")
+    for name in ("first", "second"):
+        market.sandbox.settle(name)
+        market.advance_to(market.sandbox.clock() // 1000 + 3600)
+    (outcome,) = market.sandbox.stack.log.outcomes_of(contract_id, 0, 10)
+    receipt: dict[str, Any] = market.owner.get(f"/v1/receipts/{outcome.position}")
+    assert receipt["pending"] == []
+    return receipt
+
+
 @contextmanager
 def tampered(url: str, change: Callable[[Any], None], about: str = "bundles") -> Iterator[str]:
     """Serve the real server's answers at a URL, with those that have `about` changed.

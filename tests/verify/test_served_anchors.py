@@ -30,7 +30,7 @@ from orchestrator.verify.served_anchors import (
 )
 from tests.support.http_server import Request as HttpRequest
 from tests.support.http_server import serving_json
-from tests.support.market import DONE, FALSE, MISSING, PLAIN, Market
+from tests.support.market import DONE, FALSE, MISSING, Market, paid_receipt
 from tests.support.terms import OWNER
 from tests.support.worlds import word
 
@@ -248,20 +248,6 @@ def lying(server: str, path: str, lie: dict[str, Any]) -> Callable[[HttpRequest]
 
 def number(data: bytes) -> int:
     return int.from_bytes(data)
-
-
-def paid_receipt(market: Market) -> dict[str, Any]:
-    """Return the receipt of an outcome that was paid, once all of it is anchored."""
-    contract_id = market.open("ada", **PLAIN)
-    market.advance_to(market.sandbox.clock() // 1000 + 3600)
-    market.win("ada", "one")
-    for name in ("first", "second"):
-        market.sandbox.settle(name)
-        market.advance_to(market.sandbox.clock() // 1000 + 3600)
-    (outcome,) = market.sandbox.stack.log.outcomes_of(contract_id, 0, 10)
-    receipt: dict[str, Any] = market.owner.get(f"/v1/receipts/{outcome.position}")
-    assert receipt["pending"] == []
-    return receipt
 
 
 def check_what_was_signed(node: Node, receipt: dict[str, Any], settlement: bytes) -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from orchestrator.core.common.errors import ProofError
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.common.keccak import to_checksum_address
 from orchestrator.core.deals.terms import Terms
 from orchestrator.core.decisions.decide import decide
 from orchestrator.core.entries.kinds import KINDS
@@ -21,7 +20,6 @@ from orchestrator.core.entries.receipt import _check_reversal, check, check_term
 from orchestrator.core.evidence.exhibits import Case, Exhibit, escrow_record_of
 from orchestrator.core.evidence.rules import disproves
 from orchestrator.core.log.entry import (
-    address_word,
     pack_outcome,
     pack_reversal,
     pack_settlement,
@@ -38,11 +36,8 @@ from orchestrator.core.log.opening import (
 )
 from orchestrator.core.world.contract import rules_of
 from orchestrator.core.world.requests import (
-    Arrival,
-    IssueCode,
     OpenContract,
     ProductEvent,
-    RecordPayout,
     Settle,
     Touch,
 )
@@ -50,22 +45,19 @@ from tests.support.depth import examples
 from tests.support.origins import NO_ORIGINS
 from tests.support.receipts import KINDS_WITH_RECEIPTS, receipt_of, without
 from tests.support.terms import PLAIN
-from tests.support.worlds import LEADS, OWNER, SURFACE, begin, policy, word
-
-CONTRACT = word("contract")
-ROLES = ("touch", "transition", "outcome", "settlement")
-GOVERNING = policy()
-TERMS: Terms = dataclasses.replace(
-    PLAIN,
-    owner=to_checksum_address(f"0x{OWNER[12:].hex()}"),
-    log_id=word("log"),
-    surface=SURFACE,
-    policy=GOVERNING.hash,
-    outcome="paid",
-    opens_at_s=0,
-    deadline_s=100,
-    attribution_window_s=10,
+from tests.support.true_receipts import (
+    CONTRACT,
+    GOVERNING,
+    SHARED,
+    TERMS,
+    TRIAL,
+    clicked,
+    paid,
+    refunded,
 )
+from tests.support.worlds import LEADS, SURFACE, begin, word
+
+ROLES = ("touch", "transition", "outcome", "settlement")
 
 
 @cache
@@ -288,29 +280,6 @@ def test_terms_that_do_not_pay_for_it_are_refused(code: str, changes: dict[str, 
 
 
 # --- A reversal -----------------------------------------------------------------------------------
-
-SHARED = dataclasses.replace(
-    TERMS, unit_price_units=0, revenue_share_bps=1000, holdback_period_s=5, grace_s=10**6
-)
-
-
-@cache
-def refunded() -> list[Record]:
-    """A purchase of 500 by order, for a tenth of it, of which 100 and then 40 are given back."""
-    world, records = begin(GOVERNING)
-    rules = rules_of(SHARED, CONTRACT)
-    order = word("order")
-    for now_ms, request in (
-        (1000, OpenContract(rules, word("transaction"))),
-        (2000, Touch(SURFACE, LEADS[0], rules.operator, "email")),
-        (2500, ProductEvent(SURFACE, LEADS[0], "signup", 0, 2500)),
-        (3000, ProductEvent(SURFACE, LEADS[0], "buy", 500, 3000, order=order)),
-        (3500, ProductEvent(SURFACE, LEADS[0], "refund", 100, 3500, order=order, whole=False)),
-        (4000, ProductEvent(SURFACE, LEADS[0], "refund", 40, 4000, order=order, whole=False)),
-        (4500, Settle()),
-    ):
-        records += decide(world, request, now_ms)
-    return records
 
 
 def reversal_receipt() -> dict[str, Any]:
@@ -588,25 +557,6 @@ def test_a_reversal_stands_directly_behind_its_event() -> None:
 # --- What a receipt of each kind has --------------------------------------------------------------
 
 
-@cache
-def paid() -> list[Record]:
-    """A purchase that was paid, refunded in part, and stated and paid again."""
-    world, records = begin(GOVERNING)
-    rules = rules_of(SHARED, CONTRACT)
-    order, payee = word("order"), address_word(SHARED.payee)
-    for now_ms, request in (
-        (1000, OpenContract(rules, word("transaction"))),
-        (2000, Touch(SURFACE, LEADS[0], rules.operator, "email")),
-        (2500, ProductEvent(SURFACE, LEADS[0], "signup", 0, 2500)),
-        (3000, ProductEvent(SURFACE, LEADS[0], "buy", 500, 3000, order=order)),
-        (3500, ProductEvent(SURFACE, LEADS[0], "refund", 100, 3500, order=order, whole=False)),
-        (4500, Settle()),
-        (5000, RecordPayout(CONTRACT, payee, "paid", 40, word("payout"))),
-    ):
-        records += decide(world, request, now_ms)
-    return records
-
-
 def receipt_of_kind(kind: str) -> dict[str, Any]:
     return copy.deepcopy(receipt_of(paid(), CONTRACT, kind))
 
@@ -638,24 +588,6 @@ def test_a_receipt_of_each_kind_holds_with_all_its_roles(kind: str) -> None:
     assert (found.subject, set(found.entries)) == (KINDS[kind].role, {*shape.always, *shape.others})
     check(found)
     check_terms(found, SHARED)
-
-
-TRIAL = dataclasses.replace(TERMS, outcome="trial")
-
-
-@cache
-def clicked() -> list[Record]:
-    """A lead that came by a code, and signed up with that."""
-    world, records = begin(GOVERNING)
-    rules = rules_of(TRIAL, CONTRACT)
-    code, asked = word("code"), (word("request"), word("commitment"))
-    for now_ms, request in (
-        (1000, OpenContract(rules, word("transaction"))),
-        (2000, IssueCode(SURFACE, code, rules.operator, 2, 50_000, *asked)),
-        (4000, Arrival(SURFACE, LEADS[0], code, False, False, "signup", 0, 3000, *asked)),
-    ):
-        records += decide(world, request, now_ms)
-    return records
 
 
 def test_a_receipt_of_an_outcome_by_a_code_holds_and_needs_the_clicks_opening() -> None:

@@ -1,0 +1,146 @@
+// A node of a chain, asked by JSON-RPC: views and events, each answer bounded and looked at.
+
+const MAX_ANSWER_BYTES = 4194304,
+  MAX_WAIT_MS = 20000,
+  MAX_EVENTS = 10000;
+
+// A node of a chain, by JSON-RPC over HTTP. Answers are bounded in time and bytes.
+class ChainNode {
+  constructor(url) {
+    this.url = url;
+    this.name = new URL(url).host;
+  }
+
+  async ask(method, ...params) {
+    const stop = new AbortController(),
+      timer = setTimeout(() => stop.abort(), MAX_WAIT_MS);
+    try {
+      const answer = await fetch(this.url, {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        credentials: "omit",
+        redirect: "error",
+        referrerPolicy: "no-referrer",
+        signal: stop.signal,
+        body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
+      });
+      const found = JSON.parse(await textOf(answer));
+      if (found.error)
+        throw new NodeTrouble(`${this.name} refuses ${method}: ${String(found.error.message).slice(0, 200)}`);
+      return found.result;
+    } catch (error) {
+      if (error instanceof NodeTrouble) throw error;
+      throw new NodeTrouble(
+        `${this.name} does not answer ${method}: does it run, does it let pages of others ask it (CORS), and is it reached by https or on this machine?`,
+      );
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  // A quantity, as JSON-RPC has numbers. Below 2^64, as chain ids, numbers of blocks and times are.
+  async quantity(method, ...params) {
+    const found = await this.ask(method, ...params);
+    if (typeof found !== "string" || !/^0x[0-9a-f]{1,16}$/.test(found))
+      throw new NodeTrouble(`${this.name} answers ${method} by no number`);
+    return found;
+  }
+
+  // The code of an account, "0x" for none.
+  async code(address) {
+    const found = await this.ask("eth_getCode", address, this.block);
+    if (typeof found !== "string" || !/^0x(?:[0-9a-f]{2})*$/.test(found))
+      throw new NodeTrouble(`${this.name} answers eth_getCode by no bytes`);
+    return found;
+  }
+
+  // The bytes that a view returns for these argument words.
+  async view(address, signature, ...args) {
+    const data = toHex(joined(hashOf(signature).slice(0, 4), ...args));
+    const found = await this.ask("eth_call", { to: address, data }, this.block);
+    if (typeof found !== "string" || !/^0x(?:[0-9a-f]{2})*$/.test(found))
+      throw new NodeTrouble(`${this.name} answers eth_call by no bytes`);
+    return fromHex(found);
+  }
+
+  // The number that a view of a contract of ours returns.
+  async number(address, signature, ...args) {
+    const other = (why) =>
+      new NodeTrouble(
+        `${address} does not answer ${signature} as our contracts do: it is of another version or deployment, or false (${why})`,
+      );
+    let found;
+    try {
+      found = await this.view(address, signature, ...args);
+    } catch (error) {
+      throw error instanceof NodeTrouble ? other(error.message) : error;
+    }
+    if (found.length !== WORD) throw other(`${this.name} gives ${found.length} bytes`);
+    return numberOf(found);
+  }
+
+  // The events of a contract about one id, in order. `shapes` has, by the signatures of those that are
+  // asked for, the number of their topics and the least number of words of their data.
+  async events(address, shapes, id) {
+    const byName = new Map(Object.keys(shapes).map((signature) => [toHex(hashOf(signature)), signature]));
+    const topics = [[...byName.keys()], toHex(id)];
+    const found = await this.ask("eth_getLogs", { address, topics, fromBlock: "0x0", toBlock: this.block });
+    if (!Array.isArray(found) || found.length > MAX_EVENTS)
+      throw new NodeTrouble(`${this.name} gives no list of events`);
+    return found.map((log) => {
+      const topicsOf = Array.isArray(log?.topics) ? log.topics : [];
+      const hexes = [...topicsOf, log?.data, log?.transactionHash, log?.blockNumber];
+      const name = byName.get(hexes[0]);
+      const [count, words] = shapes[name] || [0, 0];
+      const isOne =
+        hexes.every((hex) => typeof hex === "string" && /^0x[0-9a-f]*$/.test(hex)) &&
+        String(log.address).toLowerCase() === address.toLowerCase() &&
+        hexes[1] === toHex(id) &&
+        hexes.length === count + 3 &&
+        hexes.slice(0, count).every((topic) => topic.length === 2 + 2 * WORD) &&
+        log.data.length >= 2 + 2 * WORD * words;
+      if (!isOne) throw new NodeTrouble(`${this.name} gives events that were not asked for`);
+      const read = { topics: log.topics.map(fromHex), data: fromHex(log.data) };
+      return { name, ...read, transaction: log.transactionHash, block: log.blockNumber };
+    });
+  }
+
+  // The time of a block, UTC seconds.
+  async timeOf(block) {
+    const found = await this.ask("eth_getBlockByNumber", block, false);
+    if (!/^0x[0-9a-f]{1,16}$/.test(found?.timestamp))
+      throw new NodeTrouble(`${this.name} shows no block ${block}`);
+    return BigInt(found.timestamp);
+  }
+
+  // True if this account is a contract that takes a signature for its own (ERC-1271).
+  async accepts(account, digest, signature) {
+    if ((await this.code(account)) === "0x") return false;
+    const padded = joined(signature, new Uint8Array((WORD - (signature.length % WORD)) % WORD));
+    const words = [digest, wordOf(64n), wordOf(BigInt(signature.length)), padded];
+    try {
+      const found = await this.view(account, "isValidSignature(bytes32,bytes)", ...words);
+      return toHex(found) === "0x1626ba7e" + "00".repeat(WORD - 4);
+    } catch (error) {
+      // A wallet that refuses a signature may fail.
+      if (error instanceof NodeTrouble) return false;
+      throw error;
+    }
+  }
+}
+
+async function textOf(answer) {
+  const reader = answer.body.getReader(),
+    parts = [];
+  let size = 0;
+  for (;;) {
+    const part = await reader.read();
+    if (part.done) return new TextDecoder().decode(joined(...parts));
+    parts.push(part.value);
+    size += part.value.length;
+    if (size > MAX_ANSWER_BYTES) {
+      await reader.cancel();
+      throw new Error("too long");
+    }
+  }
+}
