@@ -11,7 +11,6 @@ from orchestrator.core.common.hexadecimal import to_hex
 from orchestrator.core.common.units import DAY_S, format_second
 from orchestrator.core.deals.site import Addresses
 from orchestrator.core.entries import receipt as receipts
-from orchestrator.core.entries.kinds import kind_of
 from orchestrator.core.entries.receipt import Proven, Receipt
 from orchestrator.core.log.entry import unpack_settlement
 from orchestrator.verify.pinned import Named, Pinned
@@ -65,7 +64,7 @@ def check_receipt(
         f"the {role}, entry {position}, is not anchored yet; ask for the receipt again later"
         for role, position in receipt.pending.items()
     ]
-    not_checked = list(_left_open(receipt))
+    not_checked = list(receipts.left_open(receipt))
     if chain is None:
         signer = receipts.signer_of(receipt)
         pinned.check_publisher(
@@ -267,24 +266,6 @@ def _on_chain_alone(receipt: Receipt) -> Iterator[str]:
         yield "that the escrow took the settlement; give --rpc to ask the chain"
     if "payout" in receipt.entries:
         yield "that the escrow has paid; give --rpc to ask the chain"
-
-
-def _left_open(receipt: Receipt) -> Iterator[str]:
-    """Yield what no check of this receipt says anything of."""
-    kind = kind_of(receipt.entries[receipt.subject].entry)
-    if receipt.subject == "reversal":
-        outcome = receipt.entries["outcome"].position
-        yield f"the touch that earned the outcome: it is in the receipt of entry {outcome}"
-    found = receipt.entries.keys() | receipt.pending.keys()
-    missing = [role for role in (kind.receipt.others if kind.receipt else ()) if role not in found]
-    if missing == ["settlement", "payout"]:
-        yield "what the contract owes and has paid: no statement and no payment is shown"
-    else:
-        yield from (f"a {role}: the receipt has none" for role in missing)
-    yield (
-        "that the log's rules give these entries and no others instead; `tallystick replay` judges "
-        "the whole log"
-    )
 
 
 def _check_root(receipt: Receipt, chain: Chain) -> None:

@@ -15,7 +15,7 @@ says who vouches for it.
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 from orchestrator.core.common.document import name_twice
@@ -216,6 +216,24 @@ def _check_story(receipt: Receipt) -> None:
     payout = receipt.entries.get("payout")
     if payout is not None:
         _same("payout", "contract", payout.entry.subject, receipt.contract_id)
+
+
+def left_open(receipt: Receipt) -> Iterator[str]:
+    """Yield what no check of this receipt says anything of."""
+    kind = kind_of(receipt.entries[receipt.subject].entry)
+    if receipt.subject == "reversal":
+        outcome = receipt.entries["outcome"].position
+        yield f"the touch that earned the outcome: it is in the receipt of entry {outcome}"
+    found = receipt.entries.keys() | receipt.pending.keys()
+    missing = [role for role in (kind.receipt.others if kind.receipt else ()) if role not in found]
+    if missing == ["settlement", "payout"]:
+        yield "what the contract owes and has paid: no statement and no payment is shown"
+    else:
+        yield from (f"a {role}: the receipt has none" for role in missing)
+    yield (
+        "that the log's rules give these entries and no others instead; `tallystick replay` judges "
+        "the whole log"
+    )
 
 
 def signer_of(receipt: Receipt) -> str:
