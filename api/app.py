@@ -18,7 +18,7 @@ from api.places import ConcurrencyLimit, SourceLimit, StreamPlaces
 from api.route_table import RouteTable, add_routes
 from api.routes.accounts import boards, keys, memory, profiles, sign_in, webhooks
 from api.routes.deals import drafts, offers, proposals
-from api.routes.pages import checking, for_models, front, reference
+from api.routes.pages import checking, for_models, front, receipt_page, reference
 from api.routes.records import cards as agent_cards
 from api.routes.records import directory, events, public, stream, why
 from api.routes.surfaces import actions, codes, operators, owners, trust
@@ -103,18 +103,8 @@ def create_app(
     if info.tracer is not None:
         app.add_middleware(Traced, tracer=info.tracer)
     parts = (
-        *(
-            front,
-            checking,
-            for_models,
-            public,
-            stream,
-            events,
-            directory,
-            agent_cards,
-            why,
-            reference,
-        ),
+        *(front, receipt_page, checking, for_models, reference),
+        *(public, stream, events, directory, agent_cards, why),
         *(sign_in, keys, profiles, memory, boards, webhooks),
         *(operators, owners, actions, codes, trust, doors, signing),
         *(drafts, offers, proposals, submissions),

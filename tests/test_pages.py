@@ -15,11 +15,14 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from api.routes.pages.front import NEWS
+from orchestrator.core.world.requests import RecordPayout
 from tests.support import browser
+from tests.support.anchors import checkpoints_beyond, note_anchor
 from tests.support.api_service import ApiService, open_surface, running_service, signed, wallet
 from tests.support.browser import check_accessible, page_of
 from tests.support.http_server import send, serving
 from tests.support.oauth_flow import answered, exchange, register, request_of
+from tests.support.settled_contract import SettledContract
 
 # A wallet as EIP-6963 has it: it says that it is there when it is asked, and when it is loaded.
 # What a person would do with it is decided by the test.
@@ -36,6 +39,7 @@ WALLET = """
 """
 chromium = browser.chromium
 REFUSED = "User rejected the request."
+LATER = b"\x78" * 32
 Wallet = Callable[[str, str, list[str]], object]
 
 
@@ -238,3 +242,75 @@ def test_the_front_page_reads_without_scripts(
             f"tallystick connect --api {service.url} --key-file agent.key"
         )
         expect(one.locator("pre")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def settled(service: ApiService, owner: httpx.Client) -> SettledContract:
+    """A contract whose outcome was paid and taken back; its last statement is not anchored yet."""
+    made = SettledContract(service, owner, service.sign_in(wallet("operator"), "operator"))
+    last = made.position_of("settlement", 1)
+    sizes = checkpoints_beyond(service, made.position_of("outcome.reversed"))
+    note_anchor(service, 0, next(size for size in sizes if size <= last))
+    return made
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_receipt_is_read_on_any_screen(
+    chromium: Browser, service: ApiService, settled: SettledContract, width: int, *, is_dark: bool
+) -> None:
+    with page_of(chromium, is_dark=is_dark) as (_, page):
+        loaded: list[str] = []
+        page.on("request", lambda request: loaded.append(request.url))
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(f"{service.url}/receipts/{settled.position_of('outcome.reversed')}")
+        expect(page.locator(".steps > li h3")).to_have_text(
+            ["Transition", "Outcome", "Event", "Reversal", "Settlement"]
+        )
+        expect(page.locator(".steps > li").last).to_contain_text("not anchored yet")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        check_accessible(page)
+        assert {url for url in loaded if not url.startswith(service.url)} == set()
+
+
+def test_what_happens_while_the_front_page_is_open_leads_to_its_receipt(
+    chromium: Browser, service: ApiService, settled: SettledContract
+) -> None:
+    with page_of(chromium) as (_, page):
+        page.goto(service.url)
+        expect(page.locator("#live")).to_have_text("Live, from the log's stream.")
+        service.submit("paid live", RecordPayout(settled.digest, settled.payee, "paid", 1, LATER))
+        newest = page.locator("#news li a").first
+        expect(newest).to_have_text(NEWS["payout"])
+        expect(newest).to_have_attribute("href", re.compile(r"^/receipts/\d+$"))
+
+
+def test_a_receipt_that_is_not_there_yet_is_read(
+    chromium: Browser, service: ApiService, settled: SettledContract
+) -> None:
+    with page_of(
+        chromium, "Failed to load resource: the server responded with a status of 409 "
+    ) as (_, page):
+        page.set_viewport_size({"width": 360, "height": 800})
+        page.goto(f"{service.url}/receipts/{settled.position_of('settlement', 1)}")
+        expect(page.get_by_role("heading")).to_have_text("Not anchored yet")
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        check_accessible(page)
+
+
+def test_a_receipt_is_read_by_keyboard_and_without_scripts(
+    chromium: Browser, service: ApiService, settled: SettledContract
+) -> None:
+    outcome, payout = settled.position_of("outcome"), settled.position_of("payout")
+    with page_of(chromium, has_scripts=False) as (_, page):
+        page.goto(f"{service.url}/receipts/{outcome}")
+        links = page.get_by_role("link").all_text_contents()
+        reached = []
+        for _ in links:
+            page.keyboard.press("Tab")
+            reached.append(page.locator(":focus").text_content())
+        assert reached == links
+        assert links[-2:] == ["check this receipt in your browser", "its JSON"]
+        page.get_by_role("link", name=f"receipt of {payout}").press("Enter")
+        page.wait_for_url(f"{service.url}/receipts/{payout}")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Receipt of a payout")

@@ -40,7 +40,9 @@ class PublicRoute(StrictRoute):
                     raise _busy(503, "too many reads wait")
                 async with service.reads:
                     await to_thread.run_sync(allowances.charge_read, service, request, source)
-                    return _validated(request, await handle(request))
+                    response = await handle(request)
+                    # A refusal that a person reads is kept by no cache either.
+                    return _validated(request, response) if response.status_code < 400 else response
             finally:
                 service.reading.release(source)
 

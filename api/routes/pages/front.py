@@ -30,7 +30,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_FILES = {"css": "text/css", "js": "text/javascript"}
+_TYPES = {"css": "text/css", "js": "text/javascript"}
 # What a person reads of a kind of entry.
 NEWS = {kind.name: kind.news for kind in KINDS.values() if kind.news}
 RECEIPTS = [kind.name for kind in KINDS.values() if kind.receipt is not None]
@@ -66,19 +66,20 @@ def front(service: TheService) -> Response:
 @router.get("/front.css")
 def style() -> Response:
     """Return the front page's style."""
-    return _file("css")
+    return page_file("front.css")
 
 
 @router.get("/front.js")
 def script() -> Response:
     """Return the front page's script."""
-    return _file("js")
+    return page_file("front.js")
 
 
-def _file(ending: str) -> Response:
-    content = files("api.routes.pages").joinpath("page", f"front.{ending}").read_bytes()
+def page_file(name: str) -> Response:
+    """Return a file of these pages, under their policy of content."""
+    content = files("api.routes.pages").joinpath("page", name).read_bytes()
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "public, max-age=300"}
-    return Response(content, media_type=_FILES[ending], headers=headers)
+    return Response(content, media_type=_TYPES[name.rpartition(".")[2]], headers=headers)
 
 
 def _about(service: Service, size: int) -> Html:
@@ -244,7 +245,7 @@ def _told(stored: StoredEntry) -> Html:
     kind = KINDS[stored.entry.kind]
     path = f"/v1/log/entries?start={stored.position}&limit=1"
     if kind.receipt is not None:
-        path = f"/v1/receipts/{stored.position}"
+        path = f"/receipts/{stored.position}"
     return _link(path, kind.news or kind.name)
 
 

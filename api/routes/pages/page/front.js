@@ -27,7 +27,7 @@ function show(told) {
   const link = document.createElement("a");
   link.textContent = words[kind] || kind;
   link.href = receipts.includes(kind)
-    ? `/v1/receipts/${told.position}`
+    ? `/receipts/${told.position}`
     : `/v1/log/entries?start=${told.position}&limit=1`;
   const item = document.createElement("li");
   item.append(time, " ", link);

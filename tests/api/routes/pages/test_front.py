@@ -1,7 +1,6 @@
 """The front page: it shows what is offered, and no name from outside is anything but text."""
 
 import re
-from html.parser import HTMLParser
 
 import httpx
 import pytest
@@ -19,40 +18,14 @@ from tests.support.api_service import (
     touch,
     wallet,
 )
+from tests.support.outlines import HOSTILE, Outline
 
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "</h3><svg/onload=alert(1)>",
-    "'-alert(1)-'&lt;b&gt;",
-    "{{7*7}} ${7*7} <%= 7 %>",
-)
 # Nothing else is ever on the page.
 ELEMENTS = {
     *("html", "head", "meta", "title", "link", "script", "body", "main", "header", "section"),
     *("h1", "h2", "h3", "p", "a", "code", "pre", "details", "summary", "div", "nav", "ul", "ol"),
     *("li", "time", "table", "caption", "thead", "tbody", "tr", "th", "td"),
 }
-
-
-class Outline(HTMLParser):
-    """The elements of a page, its handlers of events, its references, and its text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: set[str] = set()
-        self.attributes: set[str] = set()
-        self.references: list[str] = []
-        self.texts: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-        self.references += [value or "" for name, value in attrs if name in ("href", "src")]
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
 
 
 def outline_of(service: ApiService) -> Outline:
