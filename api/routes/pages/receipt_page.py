@@ -108,12 +108,10 @@ def _begun(words: str) -> str:
 
 
 def _sandbox(service: Service) -> Iterator[Html]:
-    if service.info.speed > 1:
-        yield tag(
-            "p",
-            f"The clock here runs {service.info.speed} times as fast as yours, and the "
-            "money is for tests.",
-        )
+    speed = service.info.speed
+    if speed > 1:
+        words = f"The clock runs {speed} times as fast as yours, and its money is for tests."
+        yield tag("p", words)
 
 
 # --- Steps ----------------------------------------------------------------------------------------

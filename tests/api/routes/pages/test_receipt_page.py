@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
+from api.context import Service
 from api.routes.pages.front import POLICY
 from orchestrator.core.common.hexadecimal import from_hex, to_hex
 from orchestrator.core.common.units import NS_PER_MS, format_second, format_time
@@ -15,6 +18,7 @@ from tests.support.anchors import checkpoints_beyond, note_anchor
 from tests.support.api_service import (
     SETTINGS,
     ApiService,
+    another_api,
     event,
     give_level,
     leads,
@@ -197,6 +201,19 @@ def test_it_is_charged_and_kept_as_the_json_is(
     assert '"reads"' in page.headers["RateLimit-Policy"]
     known = {"If-None-Match": page.headers["ETag"]}
     assert service.http.get(f"/receipts/{position}", headers=known).status_code == 304
+
+
+def test_it_says_that_a_sandbox_is_one(service: ApiService, anchored: SettledContract) -> None:
+    def hasten(app: FastAPI) -> None:
+        known: Service = app.state.service
+        app.state.service = replace(known, info=known.info._replace(speed=1440))
+
+    path = f"/receipts/{anchored.position_of('payout')}"
+    _, plain = read(service.http.get(path))
+    with another_api(service, 0, hasten) as url:
+        _, fast = read(httpx.get(f"{url}{path}"))
+    assert "runs 1440 times as fast as yours, and its money is for tests." in fast
+    assert "as fast as yours" not in plain
 
 
 def test_the_front_page_leads_to_it(service: ApiService, anchored: SettledContract) -> None:
