@@ -1,1 +1,1 @@
-"""Pages that people read: the front page, receipts, and the description of the routes."""
+"""Pages that people read: the front page, receipts and their check, and the routes described."""
