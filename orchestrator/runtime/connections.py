@@ -4,6 +4,8 @@ uvicorn bounds how long a connection is kept without a request, and nothing else
 extended here: a peer has a time for the head of a request, for its body, and to take its answer;
 there are so many connections in all and of one source; and when no place is free, the connection
 that has waited longest for its peer gives way to the next one. A stop is bounded in time as well.
+An answer that comes before its request has ended is not lost: what the peer has still to send is
+thrown away, for a time, before the connection is closed.
 The sockets that servers listen on are made here too.
 """
 
@@ -53,7 +55,7 @@ class Patience(NamedTuple):
 
     A peer that says nothing after it has connected has the time of a head. One whose answer waits
     for it takes `LEAST_TAKEN` bytes in `take_s`. Answers that are under way at the stop have
-    `stop_s` to end.
+    `stop_s` to end. One that is answered before it has sent its request has `linger_s` to see it.
     """
 
     head_s: float = 10
@@ -61,6 +63,7 @@ class Patience(NamedTuple):
     idle_s: float = 75
     take_s: float = 30
     stop_s: float = 5
+    linger_s: float = 2
 
 
 PATIENCE = Patience()
@@ -142,11 +145,35 @@ class Gate:
                 self._places.leave(source)
             self._waiting.pop(connection, None)
 
+    def has(self, connection: "BoundedConnection") -> bool:
+        """Return whether a connection has a place."""
+        return connection in self._sources
+
     def note(self, connection: "BoundedConnection", *, waits: bool) -> None:
         """Note that a connection waits for its peer from now on, or that it does not."""
         self._waiting.pop(connection, None)
         if waits and connection in self._sources:
             self._waiting[connection] = None
+
+
+class _Closing:
+    """A transport whose owner decides what its closing means; all else is the transport's own."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self._transport = transport
+        self._close = close
+        self._is_closing = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        if not self._is_closing:
+            self._is_closing = True
+            self._close()
+
+    def is_closing(self) -> bool:
+        return self._is_closing or self._transport.is_closing()
 
 
 class BoundedConnection(H11Protocol):
@@ -161,18 +188,21 @@ class BoundedConnection(H11Protocol):
         self._timer: asyncio.TimerHandle | None = None
         # What the peer had still to take when its time to do so began.
         self._left: int | None = None
+        self._lingers = False
+        self._stops = False
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         host = str((transport.get_extra_info("peername") or ("",))[0])
-        super().connection_made(transport)  # type: ignore[arg-type]
+        super().connection_made(_Closing(transport, partial(self._close, transport)))  # type: ignore[arg-type]
         if self._gate.enter(self, host):
             self._follow()
         else:
             self._answer(503, "Service Unavailable")
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._follow()
+        if not self._lingers:
+            super().data_received(data)
+            self._follow()
 
     def on_response_complete(self) -> None:
         self._has_answered = True
@@ -195,6 +225,10 @@ class BoundedConnection(H11Protocol):
 
     def shutdown(self) -> None:
         """Begin the end of the server: answers under way may end, half a request may not."""
+        self._stops = True
+        if self._lingers:
+            self.end()
+            return
         super().shutdown()
         if self.conn.their_state is h11.SEND_BODY and not self.cycle.response_started:
             self._answer(503, "Service Unavailable")
@@ -204,11 +238,32 @@ class BoundedConnection(H11Protocol):
         self._stop_timer()
         self.transport.abort()
 
+    def _close(self, transport: asyncio.Transport) -> None:
+        """Close the connection, once its peer has seen that if it has still to send something.
+
+        To a peer that sends to a closed socket its kernel says that the connection was reset, and
+        the answer may be lost with that.
+        """
+        is_sending = self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
+        is_told = transport.get_write_buffer_size() == 0 and transport.can_write_eof()
+        may_linger = self._gate.has(self) and not self._stops
+        if not (is_sending and is_told and may_linger):
+            transport.close()
+            return
+        self._lingers = True
+        self._stop_timer()
+        self.flow.resume_reading()
+        transport.write_eof()
+        self._gate.note(self, waits=True)
+        self._timer = self.loop.call_later(self._patience.linger_s, self.end)
+
     def _follow(self) -> None:
         """Begin the time for what the peer has to send next, unless that has begun."""
         state = self.conn.their_state
         has_begun = state is h11.IDLE and bool(self.conn.trailing_data[0])
         phase = (state, self.cycle, has_begun)
+        if self._lingers:
+            return
         if self.transport.is_closing():
             # Until the peer has taken what it was sent, the connection is there.
             self._await_taking()
@@ -223,7 +278,7 @@ class BoundedConnection(H11Protocol):
 
     def _await_taking(self) -> None:
         """Begin the time in which the peer takes some of its answer, unless that has begun."""
-        if self._left is not None:
+        if self._left is not None or self._lingers:
             return
         self._stop_timer()
         self._gate.note(self, waits=True)

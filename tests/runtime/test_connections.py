@@ -27,11 +27,13 @@ from orchestrator.runtime.connections import (
 )
 
 MANY = Bounds(50, 50)
-SHORT = Patience(head_s=0.5, body_s=0.5, idle_s=0.5, take_s=0.5, stop_s=1)
-LONG = Patience(head_s=60, body_s=60, idle_s=60, take_s=60, stop_s=1)
+SHORT = Patience(head_s=0.5, body_s=0.5, idle_s=0.5, take_s=0.5, stop_s=1, linger_s=0.5)
+LONG = Patience(head_s=60, body_s=60, idle_s=60, take_s=60, stop_s=1, linger_s=60)
 GET = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 HALF_HEAD = b"GET / HTTP/1.1\r\nHost: he"
 HALF_BODY = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 9\r\n\r\nhalf"
+# It is answered before its body has come.
+UNREAD = b"POST /refuse HTTP/1.1\r\nHost: here\r\nContent-Length: 9000000\r\n\r\nhalf"
 HANG = b"GET /hang HTTP/1.1\r\nHost: here\r\n\r\n"
 # Of an answer that is much longer than what the kernel keeps for one that takes nothing.
 LONG_BYTES = 20_000_000
@@ -54,10 +56,15 @@ async def _long(_: Request) -> PlainTextResponse:
     return PlainTextResponse("a" * LONG_BYTES)
 
 
+async def _refuse(_: Request) -> PlainTextResponse:
+    return PlainTextResponse("refused", 413, headers={"Connection": "close"})
+
+
 APP = Starlette(
     routes=[
         Route("/", _echo, methods=["GET", "POST"]),
         Route("/hang", _hang, methods=["GET"]),
+        Route("/refuse", _refuse, methods=["POST"]),
         Route("/long", _long, methods=["GET"]),
     ]
 )
@@ -143,14 +150,16 @@ def test_what_is_sent_in_parts_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "sent", [b"", HALF_HEAD, HALF_BODY, GET], ids=["idle", "head", "body", "kept"]
+    "sent",
+    [b"", HALF_HEAD, HALF_BODY, GET, UNREAD],
+    ids=["idle", "head", "body", "kept", "refused"],
 )
 def test_connections_that_wait_for_their_peer_give_way(sent: bytes) -> None:
     with serving(Bounds(20, 20)) as (gate, address), ExitStack() as exits:
         peers = []
         for _ in range(40):
             peers.append(exits.enter_context(closing(connect(address, sent))))
-            if sent == GET:
+            if sent in (GET, UNREAD):
                 assert peers[-1].recv(8).startswith(b"HTTP/1.1")
         assert ask(address) == "empty"
         assert gate.refused >= 21
@@ -186,6 +195,38 @@ def test_who_takes_its_answer_slowly_gets_all_of_it() -> None:
             found += len(part)
             waits.wait(3 * found / LONG_BYTES - (time.monotonic() - begun_s))
         assert found > LONG_BYTES
+
+
+def is_answered(peer: socket.socket) -> bool:
+    """Wait until something has come, and leave it there."""
+    return bool(peer.recv(1, socket.MSG_PEEK))
+
+
+def test_who_is_refused_while_it_sends_sees_the_answer() -> None:
+    with serving() as (gate, address), closing(connect(address, UNREAD)) as peer:
+        assert is_answered(peer)
+        for _ in range(20):
+            peer.sendall(b"a" * 65_536)
+        found = b""
+        while part := peer.recv(65_536):
+            found += part
+        assert found.startswith(b"HTTP/1.1 413 ")
+        assert found.endswith(b"refused")
+        peer.close()
+        assert ask(address) == "empty"
+        assert gate.refused == 0
+
+
+def test_who_goes_on_sending_after_it_was_refused_has_its_time_and_no_more() -> None:
+    def send(peer: socket.socket) -> None:
+        for _ in range(100_000 * WAIT_S):
+            peer.sendall(b"a" * 65_536)
+
+    with serving(patience=SHORT) as (_, address), closing(connect(address, UNREAD)) as peer:
+        assert is_answered(peer)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            send(peer)
+        assert ask(address) == "empty"
 
 
 def test_where_all_are_being_answered_the_next_is_refused() -> None:
@@ -225,8 +266,8 @@ def test_a_source_takes_its_own_places_alone_and_proxies_have_none() -> None:
 
 @pytest.mark.parametrize(
     ("sent", "answer"),
-    [(HALF_BODY, b"HTTP/1.1 503 "), (HALF_HEAD, b""), (HANG, b"")],
-    ids=["half a body", "half a head", "an answer without end"],
+    [(HALF_BODY, b"HTTP/1.1 503 "), (HALF_HEAD, b""), (HANG, b""), (UNREAD, b"HTTP/1.1 413 ")],
+    ids=["half a body", "half a head", "an answer without end", "refused while it sends"],
 )
 def test_a_stop_is_bounded_whatever_is_under_way(sent: bytes, answer: bytes) -> None:
     with ExitStack() as exits:

@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import psycopg
-import uvicorn
 from eth_account import Account
 from eth_account.messages import encode_defunct
 from eth_account.signers.local import LocalAccount
@@ -42,7 +41,7 @@ from orchestrator.core.world.requests import Genesis, OpenContract, Request
 from orchestrator.identity.registrar import Registrar, registrar_thread
 from orchestrator.log.inbox import Submission, submit
 from orchestrator.log.sequencing.sequencer import Sequencer
-from orchestrator.runtime.connections import PATIENCE
+from orchestrator.runtime.connections import Bounds, Gate, bounded_server
 from orchestrator.storage.database import API, REGISTRAR, SEQUENCER, WORKER, Database
 from orchestrator.storage.schema import create_log
 from orchestrator.storage.trouble import Trouble
@@ -359,26 +358,10 @@ def _serving(app: FastAPI, listener: socket.socket) -> Iterator[None]:
 def serving(
     app: ASGIApp, listener: socket.socket, before_stop: Callable[[], object] = lambda: None
 ) -> Iterator[None]:
-    """Serve an application from a thread until the block ends."""
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="error",
-            lifespan="auto",
-            proxy_headers=False,
-            # As the product: uvicorn's own five seconds are those after which clients think of a
-            # connection as ended, and one that is used just then is reset.
-            timeout_keep_alive=int(PATIENCE.idle_s),
-        )
-    )
-    thread = threading.Thread(target=server.run, args=([listener],))
-    thread.start()
-    try:
+    """Serve an application as the product does, from a thread until the block ends."""
+    gate = Gate(Bounds(PLACES, PLACES))
+    with bounded_server(app, listener, gate, before_stop=[before_stop]):
         yield
-    finally:
-        before_stop()
-        server.should_exit = True
-        thread.join()
 
 
 @contextmanager
@@ -504,6 +487,8 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 TIME = "2025-12-31T23:59:00Z"
+# More connections than any test opens.
+PLACES = 1_000
 
 
 def event(lead: str = "user-1", what: str = "signup", **changes: object) -> dict[str, object]:

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 import anyio
 import httpx
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.types import Receive, Scope, Send
 
 from orchestrator.client.http import tls_settings
@@ -21,7 +23,9 @@ def keyed_proxy(url: str, key: str) -> Iterator[str]:
     """Run the proxy to a service until the block ends; yield its own URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         own = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with serving(_Proxy(url, key, own), listener):
+        # It answers the server's questions about its life, too.
+        app = Starlette(routes=[Mount("", _Proxy(url, key, own))])
+        with serving(app, listener):
             yield own
 
 
