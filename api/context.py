@@ -126,12 +126,17 @@ class Service:
     admissions: Gathering[Any, Admission]
 
 
-# Not a plain function, which FastAPI would hand to a thread.
-async def _service(request: Request) -> Service:
+def service_of(request: Request) -> Service:
+    """Return the service that answers a request: for dependencies, each of which costs FastAPI."""
     service = request.app.state.service
     if not isinstance(service, Service):
         raise TypeError("create_app sets the service")
     return service
+
+
+# Not a plain function, which FastAPI would hand to a thread.
+async def _service(request: Request) -> Service:
+    return service_of(request)
 
 
 TheService = Annotated[Service, Depends(_service)]

@@ -18,7 +18,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from starlette.concurrency import run_in_threadpool
 
-from api.context import Service, TheService
+from api.context import Service, service_of
 from api.gathering import NotTogetherError
 from api.http.allowances import costs_of, note, occupy
 from api.http.fields import checksummed
@@ -91,10 +91,9 @@ _bearer = HTTPBearer(
 BearerKey = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-async def _authenticate(
-    service: TheService, request: Request, wanted: SecurityScopes, credentials: BearerKey
-) -> Caller:
+async def _authenticate(request: Request, wanted: SecurityScopes, credentials: BearerKey) -> Caller:
     """Return the caller as `caller_of` does; requests that come at one time are let in together."""
+    service = service_of(request)
     charge = _charge_of(request, _secret_in(credentials), wanted.scopes)
 
     async def work(requests: Sequence[Charge]) -> list[Admission]:

@@ -21,7 +21,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from api.context import Service, TheService
+from api.context import Service, TheService, service_of
 from api.http import problems
 from api.http.allowances import act_of, charge, limits_in
 from api.http.answers import BulkStatus, LineStatus, RequestStatus
@@ -354,12 +354,12 @@ def inbox_for(scope: Scope) -> Any:
     is_operators = scope.startswith("operator:")
 
     async def open_inbox(
-        service: TheService,
         caller: Annotated[Caller, needs(scope)],
         wait_s: WaitS,
         request: Request,
         response: Response,
     ) -> CallerInbox:
+        service = service_of(request)
         limiter = service.touches if is_operators else None
         return CallerInbox(service, caller, wait_s, request, response, limiter)
 

@@ -932,6 +932,7 @@ DECLARE
     about bytea;
     named bytea;
     surfaces_owner bytea;
+    is_publisher boolean := false;
     hidden bytea;
     hash bytea;
     last record;
@@ -951,11 +952,14 @@ BEGIN
         SELECT n.owner INTO surfaces_owner FROM surface_names n
             WHERE n.log_id = of_log AND n.surface = about;
     END IF;
+    -- Apart from what is asked next, which with a query in it would be planned at each call.
+    IF r.is_publishers THEN
+        is_publisher := EXISTS (
+            SELECT FROM logs l WHERE l.log_id = of_log AND l.publisher = shown.account);
+    END IF;
     IF is_rightful(
         r, o.body, o.salt, o.private, speaker_hex, shown.key_hex, shown.scopes, shown.surfaces,
-        r.is_publishers AND EXISTS (
-            SELECT FROM logs l WHERE l.log_id = of_log AND l.publisher = shown.account),
-        surfaces_owner = decode(speaker_hex, 'hex')) IS NOT TRUE
+        is_publisher, surfaces_owner = decode(speaker_hex, 'hex')) IS NOT TRUE
     THEN
         PERFORM refuse_request(o.kind, shown.account);
     END IF;

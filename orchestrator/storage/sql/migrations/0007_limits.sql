@@ -107,7 +107,7 @@ CREATE FUNCTION room_of(
     OUT all_bytes bigint, OUT most_of_all bigint, OUT row_bytes bigint, OUT rank bigint,
     OUT turn_requests bigint
 )
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
 DECLARE
     places bigint;
@@ -189,12 +189,17 @@ DECLARE
     of_lock CONSTANT text := set_config('lock_timeout', '10s', true);
     of_silence CONSTANT text := set_config('idle_in_transaction_session_timeout', '60s', true);
     shown CONSTANT text := set_config('tallystick.presented', encode(secret, 'hex'), true);
+    room record;
 BEGIN
     SELECT * INTO account, key, name, parent, scopes, surfaces, expires_ms, state FROM key_presented;
     IF state = 'live' AND take_locks(locks, cardinality(locks) <= 1) THEN
         now_ms := clock_ms();
-        SELECT r.waiting, r.own, r.most, r.bytes, r.most_bytes
-            INTO waiting, own, most, bytes, most_bytes FROM room_of(of_log, account, are_owners) AS r;
+        room := room_of(of_log, account, are_owners);
+        waiting := room.waiting;
+        own := room.own;
+        most := room.most;
+        bytes := room.bytes;
+        most_bytes := room.most_bytes;
     END IF;
     RETURN NEXT;
 END $$;
@@ -242,7 +247,7 @@ BEGIN
         RAISE EXCEPTION 'requests are taken in a transaction that reads what is committed'
             USING ERRCODE = 'feature_not_supported';
     END IF;
-    SELECT * INTO room FROM room_of(of_log, of_account, are_owners);
+    room := room_of(of_log, of_account, are_owners);
     taken_bytes := said_bytes + taken * room.row_bytes;
     IF NOT is_worker THEN
         has_little := room.own + taken <= room.most / 64
@@ -258,7 +263,7 @@ BEGIN
         SET requests = t.requests + excluded.requests, bytes = t.bytes + excluded.bytes;
     IF NOT is_worker THEN
         -- Again, behind the lock and this row: what others have committed meanwhile counts.
-        SELECT * INTO room FROM room_of(of_log, of_account, are_owners);
+        room := room_of(of_log, of_account, are_owners);
         IF (room.own <= CASE WHEN has_little THEN room.most / 2 ELSE room.most END) IS NOT TRUE THEN
             RAISE EXCEPTION '% requests of % wait then, and % may', room.own, of_account, room.most
                 USING ERRCODE = 'configuration_limit_exceeded';
