@@ -350,6 +350,7 @@ def test_a_paid_receipt_holds_by_a_real_chain_and_no_forged_one_does(
 # A change of what a node answers: by method, and by what the answer was.
 Lie = Callable[[str, list[Any], Any], Any]
 ROOT_AT, LATEST, PUBLISHER_OF = "0x930b6ace", "0x1a11f53c", "0x764f73f9"
+OPENING_NUMBER = to_hex(keccak(b"openingNumberOf(bytes32)")[:4])
 ZERO = f"0x{'00' * 32}"
 
 
@@ -394,12 +395,24 @@ NO_ANSWERS: tuple[Any, ...] = (None, 7, "0x", "0xzz", {"a": 1}, [], "x" * 100)
 NO_EVENTS: tuple[Any, ...] = (7, "0x", {}, [None], [7], [{}], [{"topics": 7}], [{"topics": [None]}])
 # By name: the lie, the verdict, and words of it.
 LIES: list[tuple[str, Lie, str, str]] = [
-    # What a node does not show is not called false, and not called checked.
-    ("no terms", with_events(lambda _: None, OPENED), "holds", "no event of its opening"),
+    # What a node does not show is not called false, and not called checked; nor does a receipt hold
+    # without its terms and its payout.
+    ("no terms", with_events(lambda _: None, OPENED), "unchecked", "no event of its opening"),
     ("no registration", with_events(lambda _: None, REGISTERED), "holds", "shows no event of it"),
-    ("no payout", with_events(lambda _: None, PAID), "holds", "shows no payout of the contract"),
+    (
+        "no payout",
+        with_events(lambda _: None, PAID),
+        "unchecked",
+        "shows no payout of the contract",
+    ),
     ("no statement", with_events(lambda _: None, SETTLED), "holds", "that the escrow took the"),
-    ("no events", instead("eth_getLogs", None), "holds", "no event of its opening"),
+    ("no events", instead("eth_getLogs", None), "unchecked", "no event of its opening"),
+    (
+        "no contract",
+        instead("eth_call", ZERO, OPENING_NUMBER),
+        "unchecked",
+        "has opened no contract",
+    ),
     # What it makes up is told from what it shows.
     ("other terms", with_events(flipped, OPENED), "unchecked", "terms that are not those"),
     ("another registrant", with_events(with_topic, REGISTERED), "unchecked", "another registr"),
@@ -424,7 +437,7 @@ LIES: list[tuple[str, Lie, str, str]] = [
     (
         "another contract's event",
         with_events(lambda log: log | {"address": f"0x{'12' * 20}"}, OPENED),
-        "holds",
+        "unchecked",
         "no event of its opening",
     ),
     ("another root", instead("eth_call", f"0x{'12' * 32}", ROOT_AT), "false", "receipt-root"),
@@ -444,7 +457,12 @@ LIES: list[tuple[str, Lie, str, str]] = [
         for answer in NO_ANSWERS
     ),
     *(
-        (f"events: {answer!r}", instead("eth_getLogs", answer), "holds", "no event of its opening")
+        (
+            f"events: {answer!r}",
+            instead("eth_getLogs", answer),
+            "unchecked",
+            "no event of its opening",
+        )
         for answer in NO_EVENTS
     ),
 ]
@@ -473,6 +491,46 @@ def test_a_node_that_lies_or_stammers_is_not_believed(
             assert (name, verdict) == (name, wanted), said
             assert words in said, (name, said)
             assert "this page failed" not in said, (name, said)
+
+
+def test_a_signature_that_this_page_cannot_ask_about_does_not_hold(
+    chromium: Browser, market: Market, saved: str
+) -> None:
+    receipt, node = paid_receipt(market), market.sandbox.rpc_url
+    wrapped = receipt["checkpoint"] | {"signature": f"0x{'6492' * 16}"}
+    text = json.dumps(receipt | {"checkpoint": wrapped})
+    with opened(chromium, saved) as page:
+        for known in ({}, {"publisher": f"0x{'12' * 20}"}):
+            verdict, said = judged(page, text, node, **known)
+            assert (verdict, "who signed the checkpoint" in said) == ("unchecked", True), said
+
+
+def test_a_node_that_does_not_answer_for_a_wallet_makes_no_signature_false(
+    chromium: Browser, saved: str
+) -> None:
+    ask = """async (error) => {
+      const node = new ChainNode("https://node.example");
+      node.block = "0x1";
+      const wallet = "0x" + "12".repeat(20), signature = new Uint8Array(65);
+      globalThis.fetch = async (_, { body }) =>
+        Response.json(JSON.parse(body).method === "eth_getCode" ? { result: "0x60" } : { error });
+      try {
+        return String(await node.accepts(wallet, new Uint8Array(32), signature));
+      } catch (trouble) {
+        return trouble.constructor.name;
+      }
+    }"""
+    with opened(chromium, saved) as page:
+        for error, said in (
+            ({"code": 3, "message": "no"}, "false"),
+            ({"code": -32000, "message": "execution reverted"}, "false"),
+            ({"code": -32000, "message": "invalid opcode: INVALID"}, "false"),
+            ({"code": -32603, "message": "x", "data": "0x08c379a0"}, "false"),
+            ({"code": 429, "message": "too many requests"}, "NodeTrouble"),
+            ({"code": -32005, "message": "limit exceeded"}, "NodeTrouble"),
+            ({"code": -32000, "message": "missing trie node"}, "NodeTrouble"),
+        ):
+            assert page.evaluate(ask, error) == said, error
 
 
 def test_a_node_that_gives_no_end_or_no_json_is_given_up(chromium: Browser, saved: str) -> None:

@@ -16,7 +16,13 @@ class Unreadable extends Error {}
 // Nothing is false, and the chain does not show it yet.
 class NotYet extends Error {}
 // A node does not answer, or is not one of the receipt's chain.
-class NodeTrouble extends Error {}
+class NodeTrouble extends Error {
+  // Whether it is what was called that failed, and not the node.
+  constructor(message, isRevert = false) {
+    super(message);
+    this.isRevert = isRevert;
+  }
+}
 
 function refuse(code, message) {
   throw new Refused(code, message);

@@ -30,7 +30,8 @@ const MAX_HAND_OVERS = 20;
 // The end of a signature of a wallet that is not there yet (ERC-6492).
 const WRAPPED = "6492".repeat(16);
 
-// Asks a node what the chain says of a checked receipt. Returns what it shows and leaves open.
+// Asks a node what the chain says of a checked receipt. Returns what it shows and leaves open; `lacking` is
+// that without which no receipt holds, and which was not shown.
 async function checkOnChain(receipt, known, node) {
   const chainId = BigInt(await node.quantity("eth_chainId"));
   if (chainId !== receipt.chainId)
@@ -39,12 +40,13 @@ async function checkOnChain(receipt, known, node) {
   node.block = await node.quantity("eth_blockNumber");
   const shown = [],
     notChecked = [],
+    lacking = [],
     onTrust = [`that ${node.name} tells what the chain holds`];
   await checkContracts(receipt, node);
   await checkRegistration(receipt, node, shown, notChecked);
   await checkRoot(receipt, node);
   shown.push(`the chain holds this root: ${receipt.eventLog} on chain ${receipt.chainId}`);
-  await checkSigner(receipt, known, node, shown, notChecked);
+  await checkSigner(receipt, known, node, shown, lacking);
   const forkedAt = await node.number(receipt.eventLog, "forkedAt(bytes32)", receipt.logId);
   if (forkedAt)
     shown.push(
@@ -52,19 +54,19 @@ async function checkOnChain(receipt, known, node) {
     );
   const terms = await termsOf(receipt, node);
   if (terms === null) {
-    notChecked.push(
+    lacking.push(
       `what the signed terms of contract ${toHex(receipt.contractId)} give: ${node.name} shows no event of its opening; ask a node that has the whole history`,
     );
     notChecked.push(...leftToChain(receipt).slice(1));
-    return { shown, notChecked, onTrust };
+    return { shown, notChecked, onTrust, lacking };
   }
   checkTerms(receipt, terms);
   shown.push(
     `the signed terms of contract ${toHex(receipt.contractId)} ${givenByTerms(receipt).join(", and ")}`,
   );
   if (receipt.entries.has("settlement") || receipt.entries.has("payout"))
-    await checkMoney(receipt, terms, node, shown, notChecked);
-  return { shown, notChecked, onTrust };
+    await checkMoney(receipt, terms, node, shown, notChecked, lacking);
+  return { shown, notChecked, onTrust, lacking };
 }
 
 async function checkContracts(receipt, node) {
@@ -142,7 +144,7 @@ async function checkRoot(receipt, node) {
 }
 
 // Who signed the checkpoint: the log's publisher, or one that has handed the log over since.
-async function checkSigner(receipt, known, node, shown, notChecked) {
+async function checkSigner(receipt, known, node, shown, lacking) {
   const digest = checkpointDigest(receipt),
     { account, why } = signerOf(digest, receipt.signature);
   const isOf = async (one) => one === account || (await node.accepts(one, digest, receipt.signature));
@@ -162,7 +164,7 @@ async function checkSigner(receipt, known, node, shown, notChecked) {
     if (isLater && (await isOf(before))) return told("the log's publisher of then", before);
   }
   if (toHex(receipt.signature).endsWith(WRAPPED)) {
-    notChecked.push(
+    lacking.push(
       "who signed the checkpoint: this page does not ask wallets that are not there yet (ERC-6492)",
     );
     return;
@@ -175,6 +177,10 @@ async function checkSigner(receipt, known, node, shown, notChecked) {
 
 // The terms that were signed, or null where the node does not show them.
 async function termsOf(receipt, node) {
+  if (!(await node.number(receipt.escrow, "openingNumberOf(bytes32)", receipt.contractId)))
+    throw new NodeTrouble(
+      `the escrow ${receipt.escrow} has opened no contract ${toHex(receipt.contractId)}: the receipt is of another deployment, or false`,
+    );
   const [found] = await eventsOrNone(node, receipt.escrow, OPENING, receipt.contractId);
   if (!found) return null;
   // The contract's id is the digest of its terms (EIP-712), so nothing has to be believed.
@@ -293,7 +299,7 @@ function givenByTerms(receipt) {
     .map((role) => given[role]);
 }
 
-async function checkMoney(receipt, terms, node, shown, notChecked) {
+async function checkMoney(receipt, terms, node, shown, notChecked, lacking) {
   const settlement = receipt.entries.get("settlement"),
     payout = receipt.entries.get("payout");
   const events = await eventsOrNone(node, receipt.escrow, MONEY, receipt.contractId);
@@ -315,11 +321,11 @@ async function checkMoney(receipt, terms, node, shown, notChecked) {
   const hidden = numberOf(snapshot[1]) - payouts.reduce((sum, one) => sum + one.units, 0n);
   if (hidden < 0n)
     throw new NodeTrouble(`${node.name} shows payouts of ${-hidden} units more than the escrow has paid`);
-  if (payout) checkPayout(receipt, payout, settlement, payouts, hidden, node, shown, notChecked);
+  if (payout) checkPayout(receipt, payout, settlement, payouts, hidden, node, shown, notChecked, lacking);
   if (settlement) checkStatement(settlement, events, node, shown, notChecked);
 }
 
-function checkPayout(receipt, payout, settlement, payouts, hidden, node, shown, notChecked) {
+function checkPayout(receipt, payout, settlement, payouts, hidden, node, shown, notChecked, lacking) {
   const transaction = toHex(payout.payload);
   const places = payouts.flatMap((one, at) =>
     one.transaction === transaction && one.units === payout.value && one.label === payout.label ? [at] : [],
@@ -331,7 +337,7 @@ function checkPayout(receipt, payout, settlement, payouts, hidden, node, shown, 
         "receipt-unpaid",
         `the payout says ${payout.value} units ${payout.label} by transaction ${transaction}; by the chain, what the contract paid there is: ${there.map((one) => `${one.units} units ${one.label}`).join(", ") || "nothing"}`,
       );
-    notChecked.push(
+    lacking.push(
       `that the escrow has paid: ${node.name} shows no payout of the contract in transaction ${transaction}, nor of ${hidden} of the units that it has paid; ask a node that has the whole history`,
     );
     return;

@@ -3,6 +3,9 @@
 const MAX_ANSWER_BYTES = 4194304,
   MAX_WAIT_MS = 20000,
   MAX_EVENTS = 10000;
+// Words of an error that say so of what was called. Clients have no code in common for it.
+const REVERT =
+  /revert|out of gas|gas required|vm execution|always failing|bad jump|invalid (?:opcode|jump)|stack (?:under|over)flow/i;
 
 // A node of a chain, by JSON-RPC over HTTP. Answers are bounded in time and bytes.
 class ChainNode {
@@ -25,8 +28,12 @@ class ChainNode {
         body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
       });
       const found = JSON.parse(await textOf(answer));
-      if (found.error)
-        throw new NodeTrouble(`${this.name} refuses ${method}: ${String(found.error.message).slice(0, 200)}`);
+      if (found.error) {
+        const words = String(found.error.message).slice(0, 200);
+        const hasData = /^0x[0-9a-f]/i.test(found.error.data);
+        const isRevert = hasData || [3, -32015].includes(found.error.code) || REVERT.test(words);
+        throw new NodeTrouble(`${this.name} refuses ${method}: ${words}`, isRevert);
+      }
       return found.result;
     } catch (error) {
       if (error instanceof NodeTrouble) throw error;
@@ -122,8 +129,8 @@ class ChainNode {
       const found = await this.view(account, "isValidSignature(bytes32,bytes)", ...words);
       return toHex(found) === "0x1626ba7e" + "00".repeat(WORD - 4);
     } catch (error) {
-      // A wallet that refuses a signature may fail.
-      if (error instanceof NodeTrouble) return false;
+      // A wallet that refuses a signature may fail. A node that does must not make a true one false.
+      if (error instanceof NodeTrouble && error.isRevert) return false;
       throw error;
     }
   }

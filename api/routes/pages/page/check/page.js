@@ -95,10 +95,13 @@ async function check() {
   } catch (error) {
     stopped = error;
   }
+  const lacking = onChain?.lacking || [];
   const shown = [...found.shown, ...(onChain?.shown || [])];
-  const notChecked = [...(onChain?.notChecked || leftToChain(receipt)), ...found.notChecked];
+  const notChecked = [...lacking, ...(onChain?.notChecked || leftToChain(receipt)), ...found.notChecked];
   const onTrust = [...found.onTrust, ...(onChain?.onTrust || [])];
-  const [kind, message] = stopped ? trouble(stopped) : [url ? "holds" : "consistent", ""];
+  let [kind, message] = stopped ? trouble(stopped) : [url ? "holds" : "consistent", ""];
+  if (lacking.length)
+    [kind, message] = ["unchecked", "All else holds, but not all could be checked: see below."];
   const lists =
     kind === "false"
       ? []
