@@ -393,8 +393,20 @@ REGISTERED = "Registered(bytes32,address,address,string)"
 PAID, SETTLED = "Paid(bytes32,uint256,uint256)", "Settled(bytes32,uint256)"
 NO_ANSWERS: tuple[Any, ...] = (None, 7, "0x", "0xzz", {"a": 1}, [], "x" * 100)
 NO_EVENTS: tuple[Any, ...] = (7, "0x", {}, [None], [7], [{}], [{"topics": 7}], [{"topics": [None]}])
+
+
+def capitals(value: Any) -> Any:
+    """Spell hex in capitals, as a node may."""
+    if isinstance(value, str):
+        return value.upper().replace("0X", "0x")
+    if isinstance(value, list):
+        return [capitals(each) for each in value]
+    return {n: capitals(each) for n, each in value.items()} if isinstance(value, dict) else value
+
+
 # By name: the lie, the verdict, and words of it.
 LIES: list[tuple[str, Lie, str, str]] = [
+    ("capitals", lambda _method, _params, true: capitals(true), "holds", "the escrow has paid"),
     # What a node does not show is not called false, and not called checked; nor does a receipt hold
     # without its terms and its payout.
     ("no terms", with_events(lambda _: None, OPENED), "unchecked", "no event of its opening"),
@@ -439,6 +451,20 @@ LIES: list[tuple[str, Lie, str, str]] = [
         with_events(lambda log: log | {"address": f"0x{'12' * 20}"}, OPENED),
         "unchecked",
         "no event of its opening",
+    ),
+    (
+        "an event without a name",
+        with_events(
+            lambda log: log | {"transactionHash": log["topics"][1], "topics": []}, REGISTERED
+        ),
+        "holds",
+        "shows no event of it",
+    ),
+    (
+        "an event of an object",
+        with_events(lambda log: log | {"address": {"toString": 1}}, REGISTERED),
+        "holds",
+        "shows no event of it",
     ),
     ("another root", instead("eth_call", f"0x{'12' * 32}", ROOT_AT), "false", "receipt-root"),
     ("no root", instead("eth_call", ZERO, ROOT_AT), "later", "check it again later"),
@@ -491,6 +517,23 @@ def test_a_node_that_lies_or_stammers_is_not_believed(
             assert (name, verdict) == (name, wanted), said
             assert words in said, (name, said)
             assert "this page failed" not in said, (name, said)
+
+
+def test_events_are_put_into_the_chain_s_order(chromium: Browser, saved: str) -> None:
+    ask = """async (places) => {
+      const node = new ChainNode("https://node.example");
+      const address = "0x" + "12".repeat(20), id = new Uint8Array(32);
+      const topics = [toHex(hashOf(SETTLED)), toHex(id)], word = "0x" + "00".repeat(32);
+      const log = { address, topics, data: word, transactionHash: word };
+      const logs = places.map(([blockNumber, logIndex]) => ({ ...log, blockNumber, logIndex }));
+      node.ask = async () => logs;
+      const found = await node.events(address, { [SETTLED]: [2, 1] }, id);
+      return found.map((one) => [one.block, one.place]);
+    }"""
+    with opened(chromium, saved) as page:
+        places = [["0x10", "0x1"], ["0x9", "0xa"], ["0x9", "0x9"], ["0xA", "0x0"]]
+        wanted = [["0x9", "0x9"], ["0x9", "0xa"], ["0xa", "0x0"], ["0x10", "0x1"]]
+        assert page.evaluate(ask, places) == wanted
 
 
 def test_a_signature_that_this_page_cannot_ask_about_does_not_hold(

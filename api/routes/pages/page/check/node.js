@@ -7,6 +7,11 @@ const MAX_ANSWER_BYTES = 4194304,
 const REVERT =
   /revert|out of gas|gas required|vm execution|always failing|bad jump|invalid (?:opcode|jump)|stack (?:under|over)flow/i;
 
+// Hex as we write it: a node may use capitals.
+function lowered(value) {
+  return typeof value === "string" ? value.toLowerCase() : value;
+}
+
 // A node of a chain, by JSON-RPC over HTTP. Answers are bounded in time and bytes.
 class ChainNode {
   constructor(url) {
@@ -47,7 +52,7 @@ class ChainNode {
 
   // A quantity, as JSON-RPC has numbers. Below 2^64, as chain ids, numbers of blocks and times are.
   async quantity(method, ...params) {
-    const found = await this.ask(method, ...params);
+    const found = lowered(await this.ask(method, ...params));
     if (typeof found !== "string" || !/^0x[0-9a-f]{1,16}$/.test(found))
       throw new NodeTrouble(`${this.name} answers ${method} by no number`);
     return found;
@@ -55,7 +60,7 @@ class ChainNode {
 
   // The code of an account, "0x" for none.
   async code(address) {
-    const found = await this.ask("eth_getCode", address, this.block);
+    const found = lowered(await this.ask("eth_getCode", address, this.block));
     if (typeof found !== "string" || !/^0x(?:[0-9a-f]{2})*$/.test(found))
       throw new NodeTrouble(`${this.name} answers eth_getCode by no bytes`);
     return found;
@@ -64,7 +69,7 @@ class ChainNode {
   // The bytes that a view returns for these argument words.
   async view(address, signature, ...args) {
     const data = toHex(joined(hashOf(signature).slice(0, 4), ...args));
-    const found = await this.ask("eth_call", { to: address, data }, this.block);
+    const found = lowered(await this.ask("eth_call", { to: address, data }, this.block));
     if (typeof found !== "string" || !/^0x(?:[0-9a-f]{2})*$/.test(found))
       throw new NodeTrouble(`${this.name} answers eth_call by no bytes`);
     return fromHex(found);
@@ -94,28 +99,40 @@ class ChainNode {
     const found = await this.ask("eth_getLogs", { address, topics, fromBlock: "0x0", toBlock: this.block });
     if (!Array.isArray(found) || found.length > MAX_EVENTS)
       throw new NodeTrouble(`${this.name} gives no list of events`);
-    return found.map((log) => {
+    const events = found.map((log) => {
       const topicsOf = Array.isArray(log?.topics) ? log.topics : [];
-      const hexes = [...topicsOf, log?.data, log?.transactionHash, log?.blockNumber];
+      const facts = [log?.data, log?.transactionHash, log?.blockNumber, log?.logIndex];
+      const hexes = [...topicsOf, ...facts].map(lowered);
+      const [data, transaction, block, place] = hexes.slice(topicsOf.length);
       const name = byName.get(hexes[0]);
       const [count, words] = shapes[name] || [0, 0];
       const isOne =
+        name !== undefined &&
         hexes.every((hex) => typeof hex === "string" && /^0x[0-9a-f]*$/.test(hex)) &&
-        String(log.address).toLowerCase() === address.toLowerCase() &&
+        [block, place].every((hex) => hex.length > 2 && hex.length <= 18) &&
+        lowered(log.address) === address.toLowerCase() &&
         hexes[1] === toHex(id) &&
-        hexes.length === count + 3 &&
+        topicsOf.length === count &&
         hexes.slice(0, count).every((topic) => topic.length === 2 + 2 * WORD) &&
-        log.data.length >= 2 + 2 * WORD * words;
+        data.length >= 2 + 2 * WORD * words;
       if (!isOne) throw new NodeTrouble(`${this.name} gives events that were not asked for`);
-      const read = { topics: log.topics.map(fromHex), data: fromHex(log.data) };
-      return { name, ...read, transaction: log.transactionHash, block: log.blockNumber };
+      return {
+        name,
+        topics: hexes.slice(0, count).map(fromHex),
+        data: fromHex(data),
+        transaction,
+        block,
+        place,
+      };
     });
+    const inOrder = (one, other) => Number(BigInt(one) - BigInt(other));
+    return events.sort((one, other) => inOrder(one.block, other.block) || inOrder(one.place, other.place));
   }
 
   // The time of a block, UTC seconds.
   async timeOf(block) {
     const found = await this.ask("eth_getBlockByNumber", block, false);
-    if (!/^0x[0-9a-f]{1,16}$/.test(found?.timestamp))
+    if (!/^0x[0-9a-f]{1,16}$/i.test(found?.timestamp))
       throw new NodeTrouble(`${this.name} shows no block ${block}`);
     return BigInt(found.timestamp);
   }
