@@ -84,9 +84,10 @@ def judged(page: Page, text: str, node: str = "", **known: str) -> tuple[str, st
     page.get_by_role("button", name="Check").click()
     verdict = page.locator("#verdict")
     expect(verdict).to_have_class(re.compile("[a-z]"), timeout=20_000)
+    found = verdict.get_attribute("class") or "", page.locator("main").inner_text()
     for name in known:
         page.locator(f"#{name}").fill("")
-    return verdict.get_attribute("class") or "", page.locator("main").inner_text()
+    return found
 
 
 # --- Of what it is made ---------------------------------------------------------------------------
@@ -302,6 +303,87 @@ def test_a_receipt_s_words_are_text_and_no_markup(chromium: Browser, saved: str)
         assert verdict == "consistent"
         assert f"origin {hostile}, which the receipt names itself" in said
         assert page.locator("#found img, #verdict img").count() == 0
+
+
+def test_a_verdict_is_of_the_text_that_is_shown(chromium: Browser, saved: str) -> None:
+    document, _ = true_receipts()[0]
+    text, node = json.dumps(document), "https://node.example"
+    with opened(chromium, saved) as page:
+        assert judged(page, text)[0] == "consistent"
+        # Another text has no verdict yet.
+        page.get_by_label("Receipt, as text").fill("{}")
+        assert page.locator("#verdict").inner_text() == ""
+        assert page.locator("#found").inner_text() == ""
+        assert judged(page, text)[0] == "consistent"
+        page.get_by_label("A node of its chain").fill(node)
+        assert page.locator("#verdict").inner_text() == ""
+        # A check that ends late says nothing of a receipt that was given since.
+        page.evaluate("""() => {
+          globalThis.fetch = () => new Promise((done) => (globalThis.answer = done));
+        }""")
+        page.get_by_role("button", name="Check").click()
+        page.evaluate("""() => new Promise((done) => {
+          const look = () => (globalThis.answer ? done() : setTimeout(look, 10));
+          look();
+        })""")
+        page.locator("#receipt").evaluate("""(area) => {
+          const files = new DataTransfer();
+          files.items.add(new File(["{}"], "other.json"));
+          area.dispatchEvent(
+            new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: files }),
+          );
+        }""")
+        expect(page.locator("#verdict")).to_have_class("false")
+        page.evaluate("answer(Response.json({ error: { message: 'late' } }))")
+        page.evaluate("new Promise((done) => setTimeout(done, 50))")
+        expect(page.locator("#verdict")).to_have_class("false")
+        assert page.get_by_label("Receipt, as text").input_value() == "{}"
+
+
+def test_the_page_s_own_server_is_no_more_trusted_than_a_file(
+    chromium: Browser, saved: str
+) -> None:
+    document, _ = true_receipts()[0]
+    true = json.dumps(document).encode()
+    address = "http://127.0.0.1:9/check"
+    own = "http://127.0.0.1:9/v1/receipts/"
+    answers: dict[str, bytes] = {
+        "1": true,
+        "2": b"\xef\xbb\xbf" + true,
+        "3": b'{"format": "\xe9"}',
+        "4": b" " * 4_194_305,
+        "6": b"{}",
+    }
+
+    def answer(route: Route) -> None:
+        place = route.request.url.removeprefix(own)
+        if place == "5":
+            route.abort()
+        else:
+            route.fulfill(body=answers[place])
+
+    failed = "Failed to load resource: net::ERR_FAILED"
+    with opened(chromium, saved, failed) as page:
+        page.route(
+            address, lambda route: route.fulfill(body=checking_page(), content_type="text/html")
+        )
+        page.route(f"{own}*", answer)
+        page.goto(f"{address}#/v1/receipts/1")
+        expect(page.locator("#verdict")).to_have_class("consistent")
+        # The address names another receipt now, and so does the page.
+        for place, verdict, words in (
+            ("2", "unchecked", "it is no text in UTF-8 without a byte order mark"),
+            ("6", "false", "receipt-format"),
+            ("3", "unchecked", "it is no text in UTF-8"),
+            ("1", "consistent", ""),
+            ("4", "unchecked", "this server does not answer"),
+            ("5", "unchecked", "this server does not answer"),
+        ):
+            page.evaluate("(place) => { location.hash = `/v1/receipts/${place}`; }", place)
+            expect(page.locator("#verdict")).to_have_class(verdict)
+            expect(page.locator("#verdict")).to_contain_text(words)
+        verdict, said = judged(page, true.decode(), "https://[")
+        assert (verdict, "the node's address" in said) == ("unchecked", True), said
 
 
 # --- With a node ----------------------------------------------------------------------------------

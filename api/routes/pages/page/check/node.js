@@ -20,19 +20,13 @@ class ChainNode {
   }
 
   async ask(method, ...params) {
-    const stop = new AbortController(),
-      timer = setTimeout(() => stop.abort(), MAX_WAIT_MS);
     try {
-      const answer = await fetch(this.url, {
+      const { bytes } = await fetched(this.url, {
         method: "POST",
         headers: { "Content-Type": "application/json" },
-        credentials: "omit",
-        redirect: "error",
-        referrerPolicy: "no-referrer",
-        signal: stop.signal,
         body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
       });
-      const found = JSON.parse(await textOf(answer));
+      const found = JSON.parse(new TextDecoder().decode(bytes));
       if (found.error) {
         const words = String(found.error.message).slice(0, 200);
         const hasData = /^0x[0-9a-f]/i.test(found.error.data);
@@ -45,8 +39,6 @@ class ChainNode {
       throw new NodeTrouble(
         `${this.name} does not answer ${method}: does it run, does it let pages of others ask it (CORS), and is it reached by https or on this machine?`,
       );
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -153,13 +145,26 @@ class ChainNode {
   }
 }
 
-async function textOf(answer) {
+// An answer and its bytes, bounded in time and length.
+async function fetched(url, options = {}) {
+  const stop = new AbortController(),
+    timer = setTimeout(() => stop.abort(), MAX_WAIT_MS);
+  const always = { credentials: "omit", redirect: "error", referrerPolicy: "no-referrer" };
+  try {
+    const answer = await fetch(url, { ...always, signal: stop.signal, ...options });
+    return { answer, bytes: await bytesOfAnswer(answer) };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function bytesOfAnswer(answer) {
   const reader = answer.body.getReader(),
     parts = [];
   let size = 0;
   for (;;) {
     const part = await reader.read();
-    if (part.done) return new TextDecoder().decode(joined(...parts));
+    if (part.done) return joined(...parts);
     parts.push(part.value);
     size += part.value.length;
     if (size > MAX_ANSWER_BYTES) {

@@ -75,6 +75,15 @@ function readKnown() {
   return Object.fromEntries(KNOWN.map((name) => [name, byId(name).value.trim()]));
 }
 
+function isNode(url) {
+  try {
+    return NODE_URL.test(url) && new URL(url).host !== "";
+  } catch {
+    return false;
+  }
+}
+
+// Checks what stands on the page. Returns the arguments of `tell`.
 async function check() {
   const text = byId("receipt").value,
     url = byId("node").value.trim();
@@ -83,11 +92,11 @@ async function check() {
     throw new Unreadable(
       "this browser hashes nothing on a page without https: save the page and open the file",
     );
-  if (url && !NODE_URL.test(url))
+  if (url && !isNode(url))
     throw new Unreadable("the node's address must begin with https:// or, on this machine, http://");
-  const found = await checkReceipt(text, readKnown());
-  const { receipt } = found,
-    known = readKnown();
+  const known = readKnown(),
+    found = await checkReceipt(text, known);
+  const { receipt } = found;
   let onChain = null,
     stopped = null;
   try {
@@ -111,67 +120,96 @@ async function check() {
           ...listed("Not checked", notChecked),
           ...listed("Taken on trust", onTrust),
         ];
-  tell(kind, message, ...story(receipt), ...lists, ...lookUp(receipt));
+  return [kind, message, ...story(receipt), ...lists, ...lookUp(receipt)];
 }
 
-async function run(work) {
-  byId("go").disabled = true;
+// Counts the checks and the changes of what is to be checked: what an earlier check finds says nothing of
+// what stands on the page now.
+let turn = 0;
+
+// Takes back the verdict on what stood here before.
+function withdraw() {
+  turn++;
+  byId("go").disabled = false;
   byId("verdict").className = "";
-  byId("verdict").replaceChildren("Checking…");
+  byId("verdict").replaceChildren();
   byId("found").replaceChildren();
-  try {
-    await work();
-  } catch (error) {
-    tell(...trouble(error));
-  } finally {
-    byId("go").disabled = false;
-  }
 }
 
-async function take(file) {
+// Checks what stands on the page, with the text of a source in the place of the receipt's if there is one.
+async function run(source = null) {
+  withdraw();
+  const own = turn;
+  byId("go").disabled = true;
+  byId("verdict").replaceChildren("Checking…");
+  let told;
+  try {
+    if (source) {
+      byId("receipt").value = "";
+      const text = await source();
+      if (own !== turn) return;
+      byId("receipt").value = text;
+    }
+    told = await check();
+  } catch (error) {
+    told = trouble(error);
+  }
+  if (own !== turn) return;
+  byId("go").disabled = false;
+  tell(...told);
+}
+
+function textIn(bytes) {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    if (!text.startsWith("\ufeff")) return text;
+  } catch {
+    // As with the mark.
+  }
+  throw new Unreadable("it is no text in UTF-8 without a byte order mark");
+}
+
+async function readFile(file) {
   if (file.size > MAX_TEXT_BYTES)
     throw new Unreadable(`it has more than ${MAX_TEXT_BYTES} bytes, and no receipt has`);
   try {
-    byId("receipt").value = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
-      await file.arrayBuffer(),
-    );
-  } catch {
-    throw new Unreadable("it is no text in UTF-8");
+    return textIn(await file.arrayBuffer());
+  } catch (error) {
+    throw error instanceof Unreadable ? error : new Unreadable("the file cannot be read");
   }
 }
 
 async function fetchOwn(path) {
-  const answer = await fetch(path, { credentials: "omit", redirect: "error" });
-  const text = await textOf(answer);
-  byId("receipt").value = answer.ok ? text : "";
-  if (!answer.ok) throw new Unreadable(`this server answers ${answer.status} for ${path}`);
+  let found;
+  try {
+    found = await fetched(path);
+  } catch {
+    throw new Unreadable(`this server does not answer for ${path}`);
+  }
+  if (!found.answer.ok) throw new Unreadable(`this server answers ${found.answer.status} for ${path}`);
+  return textIn(found.bytes);
 }
 
+byId("form").addEventListener("input", withdraw);
 byId("form").addEventListener("submit", (event) => {
   event.preventDefault();
-  run(check);
+  run();
 });
 byId("file").addEventListener("change", () => {
   const [file] = byId("file").files;
-  if (file)
-    run(async () => {
-      await take(file);
-      await check();
-    });
+  if (file) run(() => readFile(file));
 });
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   const [file] = event.dataTransfer.files;
-  if (file)
-    run(async () => {
-      await take(file);
-      await check();
-    });
+  if (file) run(() => readFile(file));
 });
-const own = OWN_RECEIPT.exec(location.hash);
-if (own && location.protocol !== "file:")
-  run(async () => {
-    await fetchOwn(own[1]);
-    await check();
-  });
+
+function openOwn() {
+  const own = OWN_RECEIPT.exec(location.hash);
+  if (own && location.protocol !== "file:") run(() => fetchOwn(own[1]));
+}
+
+window.addEventListener("hashchange", openOwn);
+openOwn();
