@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from api.routes.pages.checking import SCRIPTS, checking_page
 from orchestrator.core.common.errors import ProofError
 from orchestrator.core.common.hexadecimal import to_hex
-from orchestrator.core.common.keccak import keccak
+from orchestrator.core.common.keccak import keccak, to_checksum_address
 from orchestrator.core.deals.terms import TERMS_TYPE, Terms
 from orchestrator.core.entries import receipt as receipts
 from orchestrator.core.entries.kinds import KINDS, ROLES
@@ -305,6 +305,30 @@ def test_a_receipt_s_words_are_text_and_no_markup(chromium: Browser, saved: str)
         assert page.locator("#found img, #verdict img").count() == 0
 
 
+def test_what_is_known_is_compared_in_its_form_alone(chromium: Browser, saved: str) -> None:
+    document, _ = true_receipts()[0]
+    named = json.dumps(document | {"origin": "0xABC.example"})
+    with opened(chromium, saved) as page:
+        assert judged(page, named, origin="0xABC.example")[0] == "consistent"
+        assert judged(page, named, origin="0xabc.example")[0] == "false"
+        for name in ("event_log", "escrow", "log_id"):
+            assert judged(page, named, **{name: document[name].lower()})[0] == "consistent"
+        # What is garbled says nothing of the receipt.
+        for name, value in (
+            ("chain_id", "31,337"),
+            ("chain_id", "0"),
+            ("event_log", document["event_log"][:-1]),
+            ("escrow", document["log_id"]),
+            ("log_id", document["log_id"][2:]),
+            ("origin", "é"),
+            ("publisher", "0x12"),
+            ("verifier", "0x12"),
+        ):
+            verdict, said = judged(page, named, **{name: value})
+            words = f"what you know as {name} must be"
+            assert (verdict, words in said) == ("unchecked", True), said
+
+
 def test_a_verdict_is_of_the_text_that_is_shown(chromium: Browser, saved: str) -> None:
     document, _ = true_receipts()[0]
     text, node = json.dumps(document), "https://node.example"
@@ -427,6 +451,15 @@ def test_a_paid_receipt_holds_by_a_real_chain_and_no_forged_one_does(
         verdict, said = judged(page, text, node, escrow=receipt["event_log"])
         assert (verdict, "pin-differs" in said) == ("false", True)
         assert judged(page, text, "ftp://node.example")[0] == "unchecked"
+        (settlement,) = (one for one in receipt["entries"] if one["role"] == "settlement")
+        verifier = to_checksum_address(f"0x{settlement['entry'][154:194]}")
+        said = judged(page, text, node)[1]
+        assert f"verifier {verifier}, as the terms name it" in said
+        assert "is that of Tallystick's contracts" in said
+        verdict, said = judged(page, text, node, verifier=verifier)
+        assert (verdict, "as the terms name it" in said) == ("holds", False), said
+        verdict, said = judged(page, text, node, verifier=receipt["escrow"])
+        assert (verdict, "pin-differs" in said) == ("false", True), said
 
 
 # A change of what a node answers: by method, and by what the answer was.

@@ -43,6 +43,9 @@ async function checkOnChain(receipt, known, node) {
     lacking = [],
     onTrust = [`that ${node.name} tells what the chain holds`];
   await checkContracts(receipt, node);
+  notChecked.push(
+    `that the code at ${receipt.eventLog} and ${receipt.escrow} is that of Tallystick's contracts: this page does not compare it`,
+  );
   await checkRegistration(receipt, node, shown, notChecked);
   await checkRoot(receipt, node);
   shown.push(`the chain holds this root: ${receipt.eventLog} on chain ${receipt.chainId}`);
@@ -64,6 +67,7 @@ async function checkOnChain(receipt, known, node) {
   shown.push(
     `the signed terms of contract ${toHex(receipt.contractId)} ${givenByTerms(receipt).join(", and ")}`,
   );
+  onTrust.unshift(...compareVerifier(addressOf(terms.verifier.slice(WORD - ADDRESS_BYTES)), known));
   if (receipt.entries.has("settlement") || receipt.entries.has("payout"))
     await checkMoney(receipt, terms, node, shown, notChecked, lacking);
   return { shown, notChecked, onTrust, lacking };

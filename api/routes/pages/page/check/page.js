@@ -13,7 +13,7 @@ const OWN_RECEIPT = /^#(\/v1\/receipts\/(?:0|[1-9][0-9]{0,12}))$/;
 const NODE_URL = /^https?:\/\/[^\s@]+$/;
 
 // What a reader may know from elsewhere, by the names of its fields.
-const KNOWN = [...Object.keys(FACTS), "publisher"];
+const KNOWN = Object.keys(KNOWN_FORMS);
 
 const byId = (id) => document.getElementById(id);
 

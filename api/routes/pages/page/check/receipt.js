@@ -203,14 +203,34 @@ const FACTS = {
   origin: (receipt) => receipt.origin,
 };
 
+const ADDRESS_FORM = [/^0x[0-9a-fA-F]{40}$/, "an address"];
+// By name, the form of what a reader may know, and its words.
+const KNOWN_FORMS = {
+  chain_id: [/^[1-9][0-9]{0,18}$/, "a whole number above 0"],
+  event_log: ADDRESS_FORM,
+  escrow: ADDRESS_FORM,
+  log_id: [/^0x[0-9a-fA-F]{64}$/, "0x and 64 hex digits"],
+  origin: [/^[\x20-\x7e]{1,255}$/, "1 to 255 printable ASCII characters"],
+  publisher: ADDRESS_FORM,
+  verifier: ADDRESS_FORM,
+};
+
+// What is garbled says nothing of a receipt.
+function checkForms(known) {
+  for (const [name, [form, words]] of Object.entries(KNOWN_FORMS)) {
+    const value = known[name] || "";
+    if (value && !form.test(value)) throw new Unreadable(`what you know as ${name} must be ${words}`);
+  }
+}
+
 // Compares a receipt with what is known; returns what is taken on trust.
 function compareKnown(receipt, known) {
   const onTrust = [];
   for (const [name, of] of Object.entries(FACTS)) {
     const found = of(receipt),
       wanted = known[name] || "";
-    const isSame =
-      found === wanted || (found.startsWith("0x") && found.toLowerCase() === wanted.toLowerCase());
+    // Hex may be spelt otherwise; an origin that looks like it may not.
+    const isSame = found === wanted || (name !== "origin" && found.toLowerCase() === wanted.toLowerCase());
     if (wanted === "") onTrust.push(`${name} ${found}, which the receipt names itself`);
     else if (!isSame) refuse("pin-differs", `the receipt names ${name} ${found}; you know ${wanted}`);
   }
@@ -219,6 +239,7 @@ function compareKnown(receipt, known) {
 
 // Checks a receipt's text by itself. Returns the receipt, and what this shows and leaves open.
 async function checkReceipt(text, known = {}) {
+  checkForms(known);
   if (textBytes(text).length > MAX_TEXT_BYTES)
     throw new Unreadable(`it has more than ${MAX_TEXT_BYTES} bytes, and no receipt has`);
   const receipt = parse(new Reader(text).document());
@@ -273,6 +294,15 @@ function comparePublisher(account, known) {
     refuse("pin-differs", `the checkpoint is signed by ${account}; you know ${wanted}`);
 }
 
+// Compares the verifier that terms name; returns what is taken on trust.
+function compareVerifier(account, known) {
+  const wanted = known.verifier || "";
+  if (!wanted) return [`verifier ${account}, as the terms name it`];
+  if (wanted.toLowerCase() !== account.toLowerCase())
+    refuse("pin-differs", `the terms name the verifier ${account}; you know ${wanted}`);
+  return [];
+}
+
 // What a receipt shows without a node, and what it then says nothing of.
 function checkAlone(receipt, known) {
   const account = checkSignature(receipt, known);
@@ -284,7 +314,7 @@ function checkAlone(receipt, known) {
 // What a check without a node says nothing of.
 function leftToChain(receipt) {
   const left = [
-    `what the signed terms of contract ${toHex(receipt.contractId)} give: they stand on the chain`,
+    `what the signed terms of contract ${toHex(receipt.contractId)} give, and which verifier they name: they stand on the chain`,
   ];
   if (receipt.entries.has("settlement")) left.push("that the escrow took the settlement");
   if (receipt.entries.has("payout")) left.push("that the escrow has paid");
