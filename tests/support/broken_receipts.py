@@ -14,7 +14,7 @@ from hashlib import sha256
 from itertools import combinations
 from typing import Any
 
-from orchestrator.core.common.errors import EntryError
+from orchestrator.core.common.errors import EntryError, ProofError
 from orchestrator.core.entries.kinds import ROLES, decode, kind_of
 from orchestrator.core.log.entry import WORD_BYTES
 from orchestrator.core.log.merkle import inclusion_proof, leaf_hash, node_hash, root_of
@@ -27,6 +27,8 @@ _MOST = 200
 # The lowest bits of the fields of packed payloads.
 _FIELDS = (0, 16, 48, 96, 136, 176, 216)
 _VALUES: tuple[object, ...] = (None, "", 1, [], {}, "0x", True, -1, 1.5)
+# What comes of a change after which there is no tree to make.
+_NO_TREE = (AttributeError, IndexError, KeyError, ProofError, TypeError, ValueError)
 _TYPOS = ('"', "\\", " ", "{", "0", "\\u0041", "\n", ",", "-", "e1")
 
 
@@ -131,7 +133,7 @@ def broken_receipts(receipts: list[Receipt], count: int, seed: int) -> Iterator[
     for _ in range(count):
         document = copy.deepcopy(chance.choice(receipts))
         # A change may find nothing left to change.
-        with suppress(IndexError, KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        with suppress(*_NO_TREE, OverflowError):
             for _ in range(chance.choice((1, 1, 1, 2, 3))):
                 chance.choice(_CHANGES)(document, chance)
             if chance.random() < 0.9:
