@@ -148,6 +148,10 @@ def test_it_refuses_what_the_command_refuses_for_the_same_reason(
     true = [document for document, _ in true_receipts()]
     texts = [json.dumps(document) for document in true]
     texts += [*broken_once(true), *broken_receipts(true, BROKEN, seed=1)]
+    # Of two faults the first that is looked at is told.
+    for document, _ in true_receipts():
+        document["entries"][0] |= {"opening": {}, "path": ["0x00"]}
+        texts.append(json.dumps(document))
     wanted = [code_of(text) for text in texts]
     # Most rules are broken by some.
     assert wanted[: len(true)] == [""] * len(true)
@@ -661,6 +665,37 @@ def test_a_signature_that_this_page_cannot_ask_about_does_not_hold(
         for known in ({}, {"publisher": f"0x{'12' * 20}"}):
             verdict, said = judged(page, text, node, **known)
             assert (verdict, "who signed the checkpoint" in said) == ("unchecked", True), said
+
+
+def test_a_busy_node_says_nothing_of_the_contracts(chromium: Browser, saved: str) -> None:
+    ask = """async (error) => {
+      const node = new ChainNode("https://node.example");
+      globalThis.fetch = async () => Response.json({ error });
+      return node.number("0x" + "12".repeat(20), "eventLog()").catch((trouble) => trouble.message);
+    }"""
+    with opened(chromium, saved) as page:
+        busy = page.evaluate(ask, {"code": 429, "message": "too many requests"})
+        assert busy == "node.example refuses eth_call: too many requests"
+        other = page.evaluate(ask, {"code": 3, "message": "execution reverted"})
+        assert "of another version or deployment, or false" in other
+
+
+def test_a_log_of_many_publishers_makes_no_signature_false(chromium: Browser, saved: str) -> None:
+    document, _ = true_receipts()[0]
+    ask = """async ([text, count]) => {
+      const { receipt } = await checkReceipt(text), before = "0x" + "12".repeat(20);
+      const topics = [null, null, addressWord(before), addressWord(before)];
+      const node = {
+        number: async () => 0x3434n,
+        accepts: async () => false,
+        events: async () => Array.from({ length: count }, () => ({ topics, block: "0x1" })),
+        timeOf: async () => 2n ** 40n,
+      };
+      return checkSigner(receipt, {}, node, [], []).catch((error) => error.constructor.name);
+    }"""
+    with opened(chromium, saved) as page:
+        assert page.evaluate(ask, [json.dumps(document), 20]) == "Refused"
+        assert page.evaluate(ask, [json.dumps(document), 21]) == "NodeTrouble"
 
 
 def test_a_node_that_does_not_answer_for_a_wallet_makes_no_signature_false(

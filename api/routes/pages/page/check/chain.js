@@ -173,6 +173,10 @@ async function checkSigner(receipt, known, node, shown, lacking) {
     );
     return;
   }
+  if (handOvers.length > MAX_HAND_OVERS)
+    throw new NodeTrouble(
+      `the log was handed over ${handOvers.length} times, and this page looks at the last ${MAX_HAND_OVERS}; \`tallystick verify\` looks at all`,
+    );
   refuse(
     "receipt-signature",
     `the checkpoint's signature is not that of the log's publisher, ${publisher}: ${account ? `it is of ${account}` : why}`,

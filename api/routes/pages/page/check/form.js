@@ -89,8 +89,8 @@ function provenOf(item, role) {
   const path = item.get("path");
   if (!Array.isArray(path) || path.length > MAX_PATH)
     refuse("receipt-path", `the ${role}'s path must be a list of at most ${MAX_PATH}`);
-  const opening = openingOf(item.get("opening"), entry.kind, role);
   const nodes = path.map((node) => bytesOf(node, "path", WORD));
+  const opening = openingOf(item.get("opening"), entry.kind, role);
   return { ...entry, data, opening, path: nodes, position: wholeOf(item, "position") };
 }
 

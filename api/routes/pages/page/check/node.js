@@ -77,7 +77,7 @@ class ChainNode {
     try {
       found = await this.view(address, signature, ...args);
     } catch (error) {
-      throw error instanceof NodeTrouble ? other(error.message) : error;
+      throw error instanceof NodeTrouble && error.isRevert ? other(error.message) : error;
     }
     if (found.length !== WORD) throw other(`${this.name} gives ${found.length} bytes`);
     return numberOf(found);
