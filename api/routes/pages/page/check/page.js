@@ -199,8 +199,17 @@ byId("file").addEventListener("change", () => {
   const [file] = byId("file").files;
   if (file) run(() => readFile(file));
 });
-document.addEventListener("dragover", (event) => event.preventDefault());
+// The same file may be chosen again, when it has changed.
+byId("file").addEventListener("click", () => {
+  byId("file").value = "";
+});
+// Text that is dragged is the browser's to put where it is dropped.
+const hasFiles = (event) => event.dataTransfer.types.includes("Files");
+document.addEventListener("dragover", (event) => {
+  if (hasFiles(event)) event.preventDefault();
+});
 document.addEventListener("drop", (event) => {
+  if (!hasFiles(event)) return;
   event.preventDefault();
   const [file] = event.dataTransfer.files;
   if (file) run(() => readFile(file));
