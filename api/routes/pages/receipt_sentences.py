@@ -10,6 +10,7 @@ from api.http.fields import address
 from api.routes.pages.markup import Html, tag
 from orchestrator.core.common.units import format_amount
 from orchestrator.core.deals.site import TokenInfo
+from orchestrator.core.entries.kinds import ROLES
 from orchestrator.core.entries.receipt import Proven, Receipt
 from orchestrator.core.log.entry import (
     CLICK,
@@ -158,12 +159,10 @@ def _payout(told: Told, proven: Proven) -> Sentence:
     return (f"The escrow could not transfer {amount}, fee included, to ", payee, kept)
 
 
-_SENTENCES: dict[str, Callable[[Told, Proven], Sentence]] = {
-    "touch": _touch,
-    "transition": _transition,
-    "outcome": _outcome,
-    "event": _event,
-    "reversal": _reversal,
-    "settlement": _settlement,
-    "payout": _payout,
-}
+_SENTENCES: dict[str, Callable[[Told, Proven], Sentence]] = dict(
+    zip(
+        ROLES,
+        (_touch, _transition, _event, _outcome, _reversal, _settlement, _payout),
+        strict=True,
+    )
+)
